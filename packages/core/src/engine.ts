@@ -1,0 +1,116 @@
+/** What an engine gives to a machine, and what it gets from it: types only. */
+import type { Gpa, LogLevel, Nanos, Size } from './abi.ts';
+import type { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
+
+export type ExitCode = typeof EXIT_BUDGET | typeof EXIT_HALT | typeof EXIT_SHUTDOWN | typeof EXIT_REQUEST | typeof EXIT_FAIL;
+
+/** The part of `WebAssembly.Memory` that core needs; core has no DOM library. */
+export interface LinearMemory {
+  readonly buffer: ArrayBufferLike;
+}
+/** `bytes` of RAM at guest-physical `gpa` lie at `offset` of the linear memory. All three are multiples of 4096. */
+export interface RamRange {
+  readonly gpa: Gpa;
+  readonly offset: number;
+  readonly bytes: number;
+}
+/** Told of stores to pages that carry one of the bits it asked for. `offset` is one of the linear memory. */
+export interface RamWatcher {
+  written(offset: number, bytes: number): void;
+}
+/**
+ * Guest RAM. The machine owns it, engines borrow it. The linear memory never grows.
+ *
+ *   0 ........ attributesOffset ......... base .............. base + bytes
+ *   | reserve of the engine | a byte a page | ranges, low then high |
+ */
+export interface Ram {
+  readonly memory: LinearMemory;
+  readonly base: number; // offset of the first byte of RAM
+  readonly bytes: number;
+  readonly ranges: readonly RamRange[]; // ascending in gpa and in offset
+  readonly attributesOffset: number; // attribute byte of a page: attributesOffset + ((offset - base) >>> 12)
+  /** Offset of `gpa` in the linear memory, -1 where there is no RAM. */
+  offsetOf(gpa: Gpa): number;
+  watch(mask: number, watcher: RamWatcher): void;
+  /** The choke point of write notification: call it after a store to a page whose attribute byte is not 0. */
+  written(offset: number, bytes: number): void;
+}
+
+/** An address space as a processor uses it. Nothing here throws; no answer is all-ones. */
+export interface IoBus {
+  read(address: number, size: Size): number;
+  write(address: number, size: Size, value: number): void;
+  /** Accesses of 8 bytes and more, little endian from offset 0 of the view. */
+  readWide(address: number, bytes: number, into: DataView): void;
+  writeWide(address: number, bytes: number, from: DataView): void;
+}
+
+/** The interrupt controller of one processor slot (x86: the local APIC), as its processor uses it. */
+export interface InterruptPort {
+  /** Something is deliverable if the processor has interrupts enabled. May change after `Vcpu.signal()` or a call of this port. */
+  isPending(): boolean;
+  /** Takes the interrupt: the vector, or -1 when it went away in between. */
+  acknowledge(): number;
+  /** Guest-physical address of the page of registers, which comes before RAM and devices; -1: none. */
+  window(): Gpa;
+  readRegister(offset: number, size: Size): number;
+  writeRegister(offset: number, size: Size, value: number): void;
+  /** Model-specific registers of the controller. True: known, the value is in `low` and `high`. */
+  readModelRegister(index: number): boolean;
+  readonly low: number;
+  readonly high: number;
+  /** False: unknown index or forbidden value. */
+  writeModelRegister(index: number, low: number, high: number): boolean;
+  /** The processor's task priority, 0 to 15 (x86: CR8). */
+  priority: number;
+}
+
+/** What an engine may use while its processors run. */
+export interface Surroundings {
+  readonly ram: Ram;
+  readonly pio: IoBus;
+  readonly mmio: IoBus;
+  readonly interrupts: InterruptPort;
+  now(): Nanos;
+  log(level: LogLevel, text: string): void;
+}
+
+export interface Vcpu {
+  /**
+   * Runs at most `instructions` and says why it came back. A halted processor with nothing pending comes back with
+   * EXIT_HALT at once. Never waits, never runs longer than asked.
+   */
+  run(instructions: number): ExitCode;
+  /** Instructions retired since creation; never falls; also right in the middle of `run`, when a device asks. */
+  readonly retired: number;
+  /** Something may have become pending: look again at the next instruction boundary. May be called inside and outside `run`. */
+  signal(): void;
+  /** Inside `run`: leave when `instructions` more are retired, or earlier if the budget says so. 0: after the present one. */
+  stopAfter(instructions: number): void;
+  /** To the state after a hardware reset. */
+  reset(): void;
+  // save() and load() of the processor's state come with snapshots.
+}
+
+export interface Engine<V extends Vcpu = Vcpu> {
+  readonly abi: 0;
+  readonly id: string; // e.g. 'vm.wasm'
+  readonly features: readonly string[];
+  /** Bytes of linear memory below RAM that this many processors need. */
+  reserveBytes(processors: number): number;
+  createVcpu(index: number, surroundings: Surroundings): V;
+  tearDown(): void;
+}
+
+/** The machine's interrupt wiring beyond the pins: made by the composer, because it knows the kind of machine. */
+export interface InterruptFabric {
+  /** The port of processor slot `index`. */
+  port(index: number): InterruptPort;
+  /** A message-signalled interrupt. */
+  message(address: Gpa, data: number): void;
+  /** The `intr` output of the machine's controllers changed. */
+  external(high: boolean): void;
+  /** At power-up and reset. */
+  reset(): void;
+}
