@@ -1,5 +1,5 @@
 /** What an engine gives to a machine, and what it gets from it: types only. */
-import type { Gpa, LogLevel, Nanos, Size } from './abi.ts';
+import type { Clock, Gpa, LogLevel, Nanos, Size } from './abi.ts';
 import type { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
 
 export type ExitCode = typeof EXIT_BUDGET | typeof EXIT_HALT | typeof EXIT_SHUTDOWN | typeof EXIT_REQUEST | typeof EXIT_FAIL;
@@ -113,4 +113,15 @@ export interface InterruptFabric {
   external(high: boolean): void;
   /** At power-up and reset. */
   reset(): void;
+}
+/** What a fabric gets from the machine. */
+export interface FabricServices {
+  readonly clock: Clock;
+  /** Interrupts of processor `index` may have become pending. */
+  signal(index: number): void;
+  /** Runs an acknowledge cycle on the controllers: a vector, or -1 when none answers. */
+  acknowledge(): number;
+  /** Tells all controllers that a processor ended `vector`. */
+  endOfInterrupt(vector: number): void;
+  log(level: LogLevel, text: string): void;
 }
