@@ -1,3 +1,3 @@
 import { bundle } from '../../tsup.base.ts';
 
-export default bundle({ index: 'src/index.ts', exit: 'src/exit.ts' });
+export default bundle({ index: 'src/index.ts', engine: 'src/engine.ts', exit: 'src/exit.ts' });

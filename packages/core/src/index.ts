@@ -1,7 +1,6 @@
 export type {
   BaseContext,
   BlockBackend,
-  Capabilities,
   Capability,
   Clock,
   Controller,
@@ -12,7 +11,6 @@ export type {
   Gpa,
   GuestMemory,
   Host,
-  HostPart,
   IoHandler,
   IoRegion,
   IoSpace,
@@ -27,17 +25,6 @@ export type {
   Size,
   Timer,
 } from './abi.ts';
-export type {
-  Engine,
-  ExitCode,
-  FabricServices,
-  InterruptFabric,
-  InterruptPort,
-  IoBus,
-  LinearMemory,
-  Ram,
-  RamRange,
-  RamWatcher,
-  Surroundings,
-  Vcpu,
-} from './engine.ts';
+export type { Engine, FabricServices, InterruptFabric, InterruptPort, Ram, Vcpu } from './engine.ts';
+export { VmError } from './errors.ts';
+export type { ErrorCode } from './errors.ts';

@@ -1,0 +1,34 @@
+/** Why the environment refused. The guest never sees one of these, and mistakes of a programmer are TypeError or RangeError. */
+export type ErrorCode =
+  | 'E_ABI' // made for another version of the device ABI
+  | 'E_CAPABILITY' // the machine lacks something that the device needs
+  | 'E_DEVICE' // a device failed in one of its hooks
+  | 'E_ENGINE' // the engine cannot do this
+  | 'E_HOST' // a file, a tool or a service of the host failed
+  | 'E_IMAGE' // a kernel, a disk or another image is not what it should be
+  | 'E_MANIFEST' // a device's manifest and its hooks disagree
+  | 'E_MEMORY' // too little or too much RAM
+  | 'E_NAME' // a name is malformed or taken
+  | 'E_OVERLAP' // an address range is taken
+  | 'E_PHASE'; // not possible in the phase the machine is in
+
+const MARK = Symbol.for('vm.error');
+
+export class VmError extends Error {
+  readonly code: ErrorCode;
+  /** Instance name of the device concerned, or null. */
+  readonly device: string | null;
+
+  constructor(code: ErrorCode, text: string, options: { readonly cause?: unknown; readonly device?: string } = {}) {
+    super(text, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'VmError';
+    this.code = code;
+    this.device = options.device ?? null;
+    Object.defineProperty(this, MARK, { value: true });
+  }
+
+  /** Recognises the errors of every copy of this package, which instanceof would not. */
+  static is(value: unknown): value is VmError {
+    return value instanceof Error && (value as { readonly [MARK]?: unknown })[MARK] === true;
+  }
+}
