@@ -1,0 +1,55 @@
+import type { FabricServices, InterruptFabric } from '@vm/core';
+import { ApicBus } from './apic-bus.ts';
+import { LocalApic } from './local-apic.ts';
+import type { ApicProcessor, LocalApicState } from './local-apic-ports.ts';
+import { sendMsi } from './msi.ts';
+
+export interface ApicFabricOptions {
+  readonly processors: number;
+  readonly bus: ApicBus; // shared with the I/O APIC
+  readonly timerHz?: number; // default 1 GHz
+  readonly tscHz?: number; // default 1 GHz
+  /** Start as firmware leaves it: the boot processor gets the 8259 through LINT0 (default true). */
+  readonly virtualWire?: boolean;
+  /** What messages other than fixed ones do to processor `index`. */
+  processor?(index: number): Omit<ApicProcessor, 'signal'>;
+}
+
+export interface ApicFabric extends InterruptFabric {
+  readonly apics: readonly LocalApic[];
+  save(): readonly LocalApicState[];
+  load(states: readonly LocalApicState[]): void;
+}
+
+/** The local APICs of a machine: one for each processor slot, its id equal to the slot. */
+export function createApicFabric(services: FabricServices, options: ApicFabricOptions): ApicFabric {
+  const { bus, processors, virtualWire = true, timerHz, tscHz, processor } = options;
+  const apics: LocalApic[] = [];
+  bus.listen({ endOfInterrupt: (vector) => services.endOfInterrupt(vector), accepting: () => {} });
+  for (let index = 0; index < processors; index++) {
+    apics.push(new LocalApic({
+      id: index,
+      bus,
+      clock: services.clock,
+      processor: { ...processor?.(index), signal: () => services.signal(index) },
+      external: { acknowledge: () => services.acknowledge() },
+      ...(timerHz === undefined ? {} : { timerHz }),
+      ...(tscHz === undefined ? {} : { tscHz }),
+    }));
+  }
+  return {
+    apics,
+    port: (index) => apics[index]!,
+    message: (address, data) => void sendMsi(bus, address, data),
+    external: (high) => apics[0]!.setLint(0, high),
+    reset: () => {
+      for (const apic of apics) apic.reset();
+      if (virtualWire) apics[0]!.setVirtualWire();
+    },
+    save: () => apics.map((apic) => apic.save()),
+    load: (states) => apics.forEach((apic, index) => {
+      const state = states[index];
+      if (state !== undefined) apic.load(state);
+    }),
+  };
+}

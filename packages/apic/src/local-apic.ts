@@ -1,0 +1,497 @@
+import type { ApicBus } from './apic-bus.ts';
+import { widenDestination } from './apic-bus.ts';
+import { isReadOnlyInX2, isRegister, isValidInX2, isX2Register } from './local-apic-access.ts';
+import type { ApicProcessor, ExternalInterrupts, LocalApicOptions, LocalApicState } from './local-apic-ports.ts';
+import { LocalApicTimer } from './local-apic-timer.ts';
+import * as spec from './spec.ts';
+import { VectorQueue } from './vector-queue.ts';
+
+const LVT_FIRST = spec.LAPIC_LVT_TIMER;
+const { LVT_COUNT } = spec;
+
+/**
+ * The local APIC of one processor (SDM vol. 3, chapter 12), in xAPIC and x2APIC mode. It is the interrupt port of that
+ * processor: the engine asks `isPending()` between instructions after a `signal()`, takes the vector with
+ * `acknowledge()`, and sends here the accesses to the register page, to the model-specific registers and to CR8.
+ */
+export class LocalApic {
+  /** Halves of the last value that `readModelRegister` found. */
+  low = 0;
+  high = 0;
+  #baseLow = 0;
+  #baseHigh = 0;
+  #id: number;
+  #ldr = 0;
+  #dfr = 0xffff_ffff;
+  #svr = 0xff;
+  #error = 0; // visible half of the error register
+  #errorPending = 0; // hidden half: a write to the register makes it visible
+  #commandLow = 0;
+  #commandHigh = 0;
+  #waitsForStartup = false;
+  readonly #lvt: Uint32Array = new Uint32Array(LVT_COUNT);
+  readonly #lint: [boolean, boolean] = [false, false];
+  readonly #queue: VectorQueue = new VectorQueue();
+  readonly #timer: LocalApicTimer;
+  readonly #initialId: number;
+  readonly #bus: ApicBus;
+  readonly #processor: ApicProcessor;
+  readonly #external: ExternalInterrupts | null;
+
+  constructor(options: LocalApicOptions) {
+    this.#initialId = options.id;
+    this.#id = options.id;
+    this.#bus = options.bus;
+    this.#processor = options.processor;
+    this.#external = options.external ?? null;
+    this.#timer = new LocalApicTimer({
+      clock: options.clock,
+      expired: () => this.#deliverLocal(spec.LAPIC_LVT_TIMER),
+      ...(options.timerHz === undefined ? {} : { hz: options.timerHz }),
+      ...(options.tscHz === undefined ? {} : { tscHz: options.tscHz }),
+    });
+    options.bus.attach(this);
+    this.reset();
+  }
+
+  /** Power-up and RESET: xAPIC mode, enabled, everything masked. */
+  reset(): void {
+    this.#baseHigh = 0;
+    this.#baseLow = (spec.APIC_DEFAULT_BASE | spec.APIC_BASE_ENABLE | (this.#initialId === 0 ? spec.APIC_BASE_BSP : 0)) >>> 0;
+    this.#id = this.#initialId;
+    this.#waitsForStartup = this.#initialId !== 0;
+    this.#resetRegisters();
+  }
+
+  /**
+   * Leaves the local APIC as firmware does before it starts an operating system: virtual wire, that is the 8259 through
+   * LINT0 and NMI through LINT1 (MultiProcessor Specification 1.4, 3.6.2.2).
+   */
+  setVirtualWire(): void {
+    this.#svr = spec.SVR_ENABLE | 0xff;
+    this.#lvt[spec.LAPIC_LVT_LINT0 - LVT_FIRST] = spec.MODE_EXTINT;
+    this.#lvt[spec.LAPIC_LVT_LINT1 - LVT_FIRST] = spec.MODE_NMI;
+    this.#update();
+  }
+
+  // ---- for the processor -------------------------------------------------------------------------------------------
+
+  /** HOT: between two guest instructions whenever something was signalled. */
+  isPending(): boolean {
+    return this.#isExternalPending() || (this.isAccepting() && this.#queue.deliverable() >= 0);
+  }
+
+  /** The vector to deliver; -1 when nothing can be delivered any more. */
+  acknowledge(): number {
+    if (this.#isExternalPending()) return this.#external!.acknowledge();
+    if (!this.isAccepting()) return -1;
+    const vector = this.#queue.deliverable();
+    if (vector >= 0) this.#queue.acknowledge(vector);
+    return vector;
+  }
+
+  /** Guest-physical address of the register page, -1 while there is none (disabled, or x2APIC mode). */
+  window(): number {
+    if ((this.#baseLow & (spec.APIC_BASE_ENABLE | spec.APIC_BASE_EXTENDED)) !== spec.APIC_BASE_ENABLE) return -1;
+    return this.#baseHigh * 0x1_0000_0000 + ((this.#baseLow & ~0xfff) >>> 0);
+  }
+
+  /** Read in the register page. Registers are the low double words of 16-byte slots (SDM vol. 3, 12.4.1). */
+  readRegister(offset: number, size: number): number {
+    const byte = offset & 0xf;
+    if (byte >= 4) return 0;
+    const index = offset >>> 4;
+    let value = 0;
+    if (isRegister(index) && index !== spec.LAPIC_SELF_IPI) value = this.#read(index);
+    else this.#raiseError(spec.ESR_ILLEGAL_REGISTER);
+    value >>>= byte * 8;
+    return size >= 4 ? value : value & (size === 1 ? 0xff : 0xffff);
+  }
+
+  /** Only aligned double words are defined; others are ignored. */
+  writeRegister(offset: number, size: number, value: number): void {
+    if (size !== 4 || (offset & 0xf) !== 0) return;
+    const index = offset >>> 4;
+    if (!isRegister(index) || index === spec.LAPIC_SELF_IPI) this.#raiseError(spec.ESR_ILLEGAL_REGISTER);
+    else this.#write(index, value >>> 0);
+  }
+
+  /** RDMSR of a register that belongs here: true and the value in `low` and `high`, false for a general protection fault. */
+  readModelRegister(index: number): boolean {
+    this.low = 0;
+    this.high = 0;
+    if (index === spec.MSR_APIC_BASE) {
+      this.low = this.#baseLow;
+      this.high = this.#baseHigh;
+      return true;
+    }
+    if (index === spec.MSR_TSC_DEADLINE) {
+      this.low = this.#timer.deadline >>> 0;
+      this.high = Math.floor(this.#timer.deadline / 0x1_0000_0000) >>> 0;
+      return true;
+    }
+    const register = index - spec.MSR_X2APIC_FIRST;
+    if (index > spec.MSR_X2APIC_LAST || !this.#isX2() || !isX2Register(register)) return false;
+    if (register === spec.LAPIC_EOI || register === spec.LAPIC_SELF_IPI) return false;
+    this.low = this.#read(register);
+    if (register === spec.LAPIC_ICR_LOW) this.high = this.#commandHigh;
+    return true;
+  }
+
+  /** WRMSR; false for a general protection fault. */
+  writeModelRegister(index: number, low: number, high: number): boolean {
+    if (index === spec.MSR_APIC_BASE) return this.#writeBase(low >>> 0, high >>> 0);
+    if (index === spec.MSR_TSC_DEADLINE) {
+      this.#timer.setDeadline((high >>> 0) * 0x1_0000_0000 + (low >>> 0));
+      return true;
+    }
+    const register = index - spec.MSR_X2APIC_FIRST;
+    if (index > spec.MSR_X2APIC_LAST || !this.#isX2() || !isX2Register(register) || isReadOnlyInX2(register)) return false;
+    if (register === spec.LAPIC_ICR_LOW) {
+      if ((low & ~spec.COMMAND_VALID) !== 0) return false;
+      this.#commandHigh = high >>> 0;
+    } else if (high !== 0 || !isValidInX2(register, low)) {
+      return false;
+    }
+    this.#write(register, low >>> 0);
+    return true;
+  }
+
+  /** Does a model-specific register belong here? */
+  ownsModelRegister(index: number): boolean {
+    return index === spec.MSR_APIC_BASE || index === spec.MSR_TSC_DEADLINE || (index >= spec.MSR_X2APIC_FIRST && index <= spec.MSR_X2APIC_LAST);
+  }
+
+  /** CR8: the task-priority class, there even while the local APIC is disabled. */
+  get priority(): number {
+    return this.#queue.taskPriority >>> 4;
+  }
+
+  set priority(value: number) {
+    this.#queue.taskPriority = (value & 0xf) << 4;
+    this.#update();
+  }
+
+  isEnabled(): boolean {
+    return (this.#baseLow & spec.APIC_BASE_ENABLE) !== 0;
+  }
+
+  // ---- for the bus and the pins ------------------------------------------------------------------------------------
+
+  get id(): number {
+    return this.#id;
+  }
+
+  /** Would a fixed interrupt be accepted? */
+  isAccepting(): boolean {
+    return (this.#svr & spec.SVR_ENABLE) !== 0 && (this.#baseLow & spec.APIC_BASE_ENABLE) !== 0;
+  }
+
+  arbitrationPriority(): number {
+    return this.#queue.processorPriority();
+  }
+
+  isAddressedBy(destination: number, logical: boolean): boolean {
+    if (!this.isEnabled()) return false;
+    if (destination === spec.DESTINATION_ALL) return true;
+    if (!logical) return destination === this.#id;
+    if (this.#isX2()) return destination >>> 16 === this.#ldr >>> 16 && (destination & this.#ldr & 0xffff) !== 0;
+    const mine = this.#ldr >>> 24;
+    if (this.#dfr >>> 28 === 0xf) return (destination & mine) !== 0;
+    if (this.#dfr >>> 28 !== 0) return false;
+    return (destination & 0xff) === 0xff || ((destination & 0xf0) === (mine & 0xf0) && (destination & mine & 0xf) !== 0);
+  }
+
+  /** Takes a message; false when nothing here will ever serve it (disabled), so that a level stays with its sender. */
+  accept(mode: number, vector: number, level: boolean): boolean {
+    switch (mode) {
+      case spec.MODE_FIXED:
+        if (!this.isAccepting()) return false;
+        if (vector < spec.FIRST_LEGAL_VECTOR) {
+          this.#raiseError(spec.ESR_RECEIVE_ILLEGAL_VECTOR);
+          return true;
+        }
+        this.#queue.accept(vector, level);
+        this.#update();
+        return true;
+      case spec.MODE_NMI:
+        this.#processor.nmi?.();
+        return true;
+      case spec.MODE_INIT:
+        this.#init();
+        return true;
+      case spec.MODE_STARTUP:
+        if (this.#waitsForStartup) this.#processor.startup?.(vector);
+        this.#waitsForStartup = false;
+        return true;
+      default:
+        return false; // SMI and reserved modes: no such thing in this machine
+    }
+  }
+
+  /** Level of pin LINT0 (the 8259's INTR) or LINT1 (NMI). */
+  setLint(pin: 0 | 1, asserted: boolean): void {
+    const rising = asserted && !this.#lint[pin];
+    this.#lint[pin] = asserted;
+    if (!this.isEnabled()) {
+      // A disabled local APIC passes its pins through: LINT0 is INTR and LINT1 is NMI.
+      if (rising && pin === 1) this.#processor.nmi?.();
+      else if (rising) this.#update();
+      return;
+    }
+    const register = spec.LAPIC_LVT_LINT0 + pin;
+    const entry = this.#lvt[register - LVT_FIRST]!;
+    if ((entry & spec.LVT_MODE) === spec.MODE_EXTINT) {
+      if (rising) this.#update();
+    } else if ((entry & spec.LVT_LEVEL) !== 0 && (entry & spec.LVT_MODE) === spec.MODE_FIXED) {
+      this.#sampleLint(register);
+    } else if (rising) {
+      this.#deliverLocal(register);
+    }
+  }
+
+  // ---- state -------------------------------------------------------------------------------------------------------
+
+  save(): LocalApicState {
+    return {
+      baseLow: this.#baseLow,
+      baseHigh: this.#baseHigh,
+      registers: [
+        this.#id, this.#ldr, this.#dfr, this.#svr, this.#error, this.#errorPending, this.#commandLow, this.#commandHigh,
+        this.#queue.taskPriority, this.#waitsForStartup ? 1 : 0, ...this.#lvt,
+      ],
+      requested: [...this.#queue.requested],
+      inService: [...this.#queue.inService],
+      levelTriggered: [...this.#queue.levelTriggered],
+      lint: [...this.#lint],
+      timer: this.#timer.save(),
+    };
+  }
+
+  load(state: LocalApicState): void {
+    const at = (index: number): number => (state.registers[index] ?? 0) >>> 0;
+    this.#baseLow = state.baseLow >>> 0;
+    this.#baseHigh = state.baseHigh >>> 0;
+    this.#id = at(0);
+    this.#ldr = at(1);
+    this.#dfr = at(2);
+    this.#svr = at(3) & spec.SVR_VALID;
+    this.#error = at(4);
+    this.#errorPending = at(5);
+    this.#commandLow = at(6) & spec.COMMAND_VALID;
+    this.#commandHigh = at(7);
+    this.#queue.taskPriority = at(8) & 0xff;
+    this.#waitsForStartup = at(9) !== 0;
+    for (let i = 0; i < LVT_COUNT; i++) this.#lvt[i] = at(10 + i) & (spec.LVT_VALID[i]! | spec.LVT_REMOTE_IRR);
+    for (let i = 0; i < 8; i++) {
+      this.#queue.requested[i] = state.requested[i] ?? 0;
+      this.#queue.inService[i] = state.inService[i] ?? 0;
+      this.#queue.levelTriggered[i] = state.levelTriggered[i] ?? 0;
+    }
+    this.#lint[0] = state.lint[0] === true;
+    this.#lint[1] = state.lint[1] === true;
+    this.#timer.load(state.timer);
+    this.#update();
+  }
+
+  // ---- registers ---------------------------------------------------------------------------------------------------
+
+  #isX2(): boolean {
+    return (this.#baseLow & spec.APIC_BASE_EXTENDED) !== 0;
+  }
+
+  #read(index: number): number {
+    if (index >= spec.LAPIC_ISR && index < spec.LAPIC_TMR) return this.#queue.inService[index - spec.LAPIC_ISR]!;
+    if (index >= spec.LAPIC_TMR && index < spec.LAPIC_IRR) return this.#queue.levelTriggered[index - spec.LAPIC_TMR]!;
+    if (index >= spec.LAPIC_IRR && index < spec.LAPIC_ESR) return this.#queue.requested[index - spec.LAPIC_IRR]!;
+    if (index >= LVT_FIRST && index < LVT_FIRST + LVT_COUNT) return this.#lvt[index - LVT_FIRST]!;
+    switch (index) {
+      case spec.LAPIC_ID: return this.#isX2() ? this.#id : (this.#id << 24) >>> 0;
+      case spec.LAPIC_VERSION: return spec.LAPIC_VERSION_VALUE;
+      case spec.LAPIC_TPR: return this.#queue.taskPriority;
+      case spec.LAPIC_PPR: return this.#queue.processorPriority();
+      case spec.LAPIC_LDR: return this.#ldr;
+      case spec.LAPIC_DFR: return this.#dfr;
+      case spec.LAPIC_SVR: return this.#svr;
+      case spec.LAPIC_ESR: return this.#error;
+      case spec.LAPIC_ICR_LOW: return this.#commandLow;
+      case spec.LAPIC_ICR_HIGH: return this.#commandHigh;
+      case spec.LAPIC_TIMER_INITIAL: return this.#timer.initial;
+      case spec.LAPIC_TIMER_CURRENT: return this.#timer.current();
+      case spec.LAPIC_TIMER_DIVIDE: return this.#timer.divide;
+      default: return 0;
+    }
+  }
+
+  #write(index: number, value: number): void {
+    if (index >= LVT_FIRST && index < LVT_FIRST + LVT_COUNT) return this.#writeLvt(index, value);
+    switch (index) {
+      case spec.LAPIC_TPR:
+        this.#queue.taskPriority = value & 0xff;
+        this.#update();
+        break;
+      case spec.LAPIC_EOI: this.#endOfInterrupt(); break;
+      case spec.LAPIC_LDR: this.#ldr = (value & 0xff00_0000) >>> 0; break;
+      case spec.LAPIC_DFR: this.#dfr = (value | 0x0fff_ffff) >>> 0; break;
+      case spec.LAPIC_SVR: this.#writeSvr(value); break;
+      case spec.LAPIC_ESR:
+        this.#error = this.#errorPending;
+        this.#errorPending = 0;
+        break;
+      case spec.LAPIC_ICR_LOW:
+        this.#commandLow = value & spec.COMMAND_VALID;
+        this.#sendCommand();
+        break;
+      case spec.LAPIC_ICR_HIGH: this.#commandHigh = (value & 0xff00_0000) >>> 0; break;
+      case spec.LAPIC_TIMER_INITIAL: this.#timer.setInitial(value); break;
+      case spec.LAPIC_TIMER_DIVIDE: this.#timer.setDivide(value); break;
+      case spec.LAPIC_SELF_IPI: this.#sendToSelf(value & 0xff); break;
+      default: break; // read-only registers
+    }
+  }
+
+  #writeLvt(index: number, value: number): void {
+    const slot = index - LVT_FIRST;
+    const masked = (this.#svr & spec.SVR_ENABLE) === 0 ? spec.LVT_MASKED : 0; // cannot be unmasked while disabled (12.4.7.2)
+    const before = this.#lvt[slot]!;
+    const kept = (value & spec.LVT_LEVEL) !== 0 ? before & spec.LVT_REMOTE_IRR : 0;
+    this.#lvt[slot] = (value & spec.LVT_VALID[slot]!) | masked | kept;
+    if (index === spec.LAPIC_LVT_TIMER) this.#timer.setMode((value >>> spec.LVT_TIMER_MODE_SHIFT) & 3);
+    else if (index === spec.LAPIC_LVT_LINT0 || index === spec.LAPIC_LVT_LINT1) this.#sampleLint(index);
+    this.#update();
+  }
+
+  #writeSvr(value: number): void {
+    const before = this.#svr;
+    this.#svr = value & spec.SVR_VALID;
+    if ((this.#svr & spec.SVR_ENABLE) === 0) {
+      for (let i = 0; i < LVT_COUNT; i++) this.#lvt[i]! |= spec.LVT_MASKED;
+    } else if ((before & spec.SVR_ENABLE) === 0) {
+      this.#bus.announceAccepting();
+      this.#update(); // requests held while disabled
+    }
+  }
+
+  #writeBase(low: number, high: number): boolean {
+    // 36 physical address bits at least: bits 51:36 may not exist, bits 63:52 never do.
+    if ((low & spec.APIC_BASE_RESERVED_LOW) !== 0 || high >>> 20 !== 0) return false;
+    const modes = spec.APIC_BASE_ENABLE | spec.APIC_BASE_EXTENDED;
+    const before = this.#baseLow & modes;
+    const after = low & modes;
+    if (after === spec.APIC_BASE_EXTENDED) return false;
+    if (after === modes && before === 0) return false;
+    if (after === spec.APIC_BASE_ENABLE && before === modes) return false;
+    this.#baseLow = low;
+    this.#baseHigh = high;
+    if (after === before) return true;
+    if (after === 0 || before === 0) {
+      this.#id = this.#initialId;
+      this.#resetRegisters();
+    } else {
+      this.#id = this.#initialId;
+      this.#ldr = (((this.#id >>> 4) << 16) | (1 << (this.#id & 15))) >>> 0;
+      this.#commandHigh = 0;
+    }
+    this.#update();
+    return true;
+  }
+
+  // ---- delivery ----------------------------------------------------------------------------------------------------
+
+  #update(): void {
+    if (this.isPending()) this.#processor.signal();
+  }
+
+  #isExternalPending(): boolean {
+    if (!this.#lint[0] || this.#external === null) return false;
+    if (!this.isEnabled()) return true;
+    return (this.#lvt[spec.LAPIC_LVT_LINT0 - LVT_FIRST]! & (spec.LVT_MODE | spec.LVT_MASKED)) === spec.MODE_EXTINT;
+  }
+
+  #endOfInterrupt(): void {
+    const vector = this.#queue.endOfInterrupt();
+    if (vector < 0) return;
+    if (this.#queue.isLevelTriggered(vector)) {
+      this.#bus.broadcastEoi(vector);
+      for (let register = spec.LAPIC_LVT_LINT0; register <= spec.LAPIC_LVT_LINT1; register++) {
+        const slot = register - LVT_FIRST;
+        if ((this.#lvt[slot]! & spec.LVT_VECTOR) !== vector) continue;
+        this.#lvt[slot] = this.#lvt[slot]! & ~spec.LVT_REMOTE_IRR;
+        this.#sampleLint(register);
+      }
+    }
+    this.#update();
+  }
+
+  #sendCommand(): void {
+    const command = this.#commandLow;
+    const mode = command & spec.COMMAND_MODE;
+    const vector = command & spec.COMMAND_VECTOR;
+    if (mode <= spec.MODE_LOWEST && vector < spec.FIRST_LEGAL_VECTOR) return this.#raiseError(spec.ESR_SEND_ILLEGAL_VECTOR);
+    // Inter-processor interrupts are edges whatever the level bit says, except the INIT de-assert (SDM vol. 3, 12.6.1).
+    const sent = mode === spec.MODE_INIT ? command : (command & ~spec.COMMAND_LEVEL) | spec.COMMAND_ASSERT;
+    switch ((command >>> spec.COMMAND_SHORTHAND_SHIFT) & 3) {
+      case spec.SHORTHAND_NONE: {
+        const destination = this.#isX2() ? this.#commandHigh : widenDestination(this.#commandHigh >>> 24, (command & spec.COMMAND_LOGICAL) !== 0);
+        this.#bus.send(destination, sent);
+        break;
+      }
+      case spec.SHORTHAND_SELF:
+        this.#bus.deliver(this, sent);
+        break;
+      case spec.SHORTHAND_ALL:
+        this.#bus.sendToAll(sent, null);
+        break;
+      default:
+        this.#bus.sendToAll(sent, this);
+    }
+  }
+
+  #sendToSelf(vector: number): void {
+    if (vector < spec.FIRST_LEGAL_VECTOR) this.#raiseError(spec.ESR_SEND_ILLEGAL_VECTOR);
+    else this.accept(spec.MODE_FIXED, vector, false);
+  }
+
+  /** A level-triggered fixed LINT pin asks as long as it is high and nobody serves it. */
+  #sampleLint(register: number): void {
+    const slot = register - LVT_FIRST;
+    const entry = this.#lvt[slot]!;
+    if (!this.#lint[register - spec.LAPIC_LVT_LINT0]) return;
+    if ((entry & (spec.LVT_LEVEL | spec.LVT_MASKED | spec.LVT_REMOTE_IRR | spec.LVT_MODE)) !== (spec.LVT_LEVEL | spec.MODE_FIXED)) return;
+    if (this.accept(spec.MODE_FIXED, entry & spec.LVT_VECTOR, true)) this.#lvt[slot] = entry | spec.LVT_REMOTE_IRR;
+  }
+
+  #deliverLocal(register: number): void {
+    const entry = this.#lvt[register - LVT_FIRST]!;
+    if ((entry & spec.LVT_MASKED) !== 0) return; // lost, not latched
+    const mode = register === spec.LAPIC_LVT_TIMER || register === spec.LAPIC_LVT_ERROR ? spec.MODE_FIXED : entry & spec.LVT_MODE;
+    this.accept(mode, entry & spec.LVT_VECTOR, false);
+  }
+
+  #raiseError(bit: number): void {
+    if ((this.#errorPending & bit) !== 0) return;
+    this.#errorPending |= bit;
+    const entry = this.#lvt[spec.LAPIC_LVT_ERROR - LVT_FIRST]!;
+    // An illegal vector in the error entry itself would raise this error for ever.
+    if ((entry & spec.LVT_VECTOR) >= spec.FIRST_LEGAL_VECTOR) this.#deliverLocal(spec.LAPIC_LVT_ERROR);
+  }
+
+  #init(): void {
+    this.#resetRegisters();
+    this.#waitsForStartup = (this.#baseLow & spec.APIC_BASE_BSP) === 0;
+    this.#processor.init?.();
+  }
+
+  #resetRegisters(): void {
+    this.#ldr = this.#isX2() ? (((this.#id >>> 4) << 16) | (1 << (this.#id & 15))) >>> 0 : 0;
+    this.#dfr = 0xffff_ffff;
+    this.#svr = 0xff;
+    this.#error = 0;
+    this.#errorPending = 0;
+    this.#commandLow = 0;
+    this.#commandHigh = 0;
+    this.#lvt.fill(spec.LVT_MASKED);
+    this.#queue.clear();
+    this.#timer.reset();
+  }
+}

@@ -1,0 +1,68 @@
+import { FIRST_LEGAL_VECTOR } from './spec.ts';
+
+/** Highest vector whose bit is set in a 256-bit set, -1 if the set is empty. */
+export function highestVector(set: Uint32Array): number {
+  for (let word = 7; word >= 0; word--) {
+    const bits = set[word]!;
+    if (bits !== 0) return word * 32 + 31 - Math.clz32(bits);
+  }
+  return -1;
+}
+
+/**
+ * What one local APIC holds between acceptance and end of interrupt: the request, in-service and trigger-mode registers
+ * and the two priorities (SDM vol. 3, 12.8.3 and 12.8.4). At most one request and one service per vector: a further
+ * edge coalesces, as on the chip.
+ */
+export class VectorQueue {
+  readonly requested: Uint32Array = new Uint32Array(8);
+  readonly inService: Uint32Array = new Uint32Array(8);
+  readonly levelTriggered: Uint32Array = new Uint32Array(8);
+  taskPriority = 0;
+
+  clear(): void {
+    this.requested.fill(0);
+    this.inService.fill(0);
+    this.levelTriggered.fill(0);
+    this.taskPriority = 0;
+  }
+
+  accept(vector: number, level: boolean): void {
+    const word = vector >>> 5;
+    const bit = 1 << (vector & 31);
+    // The trigger mode stays after EOI; only the next acceptance of the vector rewrites it (guests read it late).
+    if (level) this.levelTriggered[word]! |= bit;
+    else this.levelTriggered[word]! &= ~bit;
+    this.requested[word]! |= bit;
+  }
+
+  processorPriority(): number {
+    const serviceClass = Math.max(0, highestVector(this.inService)) & 0xf0;
+    return (this.taskPriority & 0xf0) >= serviceClass ? this.taskPriority : serviceClass;
+  }
+
+  /** Vector that may interrupt now, -1 if none: its class must be above the class of the processor priority. */
+  deliverable(): number {
+    const vector = highestVector(this.requested);
+    return vector >= FIRST_LEGAL_VECTOR && (vector & 0xf0) > (this.processorPriority() & 0xf0) ? vector : -1;
+  }
+
+  /** Moves `vector` from requested to in service. */
+  acknowledge(vector: number): void {
+    const word = vector >>> 5;
+    const bit = 1 << (vector & 31);
+    this.requested[word]! &= ~bit;
+    this.inService[word]! |= bit;
+  }
+
+  /** Ends the service of the highest vector and returns it, -1 when nothing was in service (a spurious EOI). */
+  endOfInterrupt(): number {
+    const vector = highestVector(this.inService);
+    if (vector >= 0) this.inService[vector >>> 5]! &= ~(1 << (vector & 31));
+    return vector;
+  }
+
+  isLevelTriggered(vector: number): boolean {
+    return (this.levelTriggered[vector >>> 5]! & (1 << (vector & 31))) !== 0;
+  }
+}
