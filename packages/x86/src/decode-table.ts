@@ -12,24 +12,24 @@ import { ROWS } from './rows.ts';
 export const ENTRY_INVALID = -1;
 
 /** Row flags for the decoder. */
-export const ROW_MODRM = 1 << 0;
-export const ROW_LOCK = 1 << 1;
-export const ROW_DEFAULT_64 = 1 << 2;
-export const ROW_FORCED_64 = 1 << 3;
-export const ROW_BYTE = 1 << 4;
+export const ROW_MODRM: number = 1 << 0;
+export const ROW_LOCK: number = 1 << 1;
+export const ROW_DEFAULT_64: number = 1 << 2;
+export const ROW_FORCED_64: number = 1 << 3;
+export const ROW_BYTE: number = 1 << 4;
 /** The operand size is at most 4 (`z`). */
-export const ROW_AT_MOST_4 = 1 << 5;
+export const ROW_AT_MOST_4: number = 1 << 5;
 /** The operand size is 4 or 8 (`y`). */
-export const ROW_AT_LEAST_4 = 1 << 6;
+export const ROW_AT_LEAST_4: number = 1 << 6;
 /** The operand size is that of the mode (`n`). */
-export const ROW_NATIVE = 1 << 7;
-export const ROW_IGNORES_MOD = 1 << 8;
+export const ROW_NATIVE: number = 1 << 7;
+export const ROW_IGNORES_MOD: number = 1 << 8;
 /** The 66 prefix belongs to the opcode. */
-export const ROW_TAKES_66 = 1 << 9;
+export const ROW_TAKES_66: number = 1 << 9;
 /** The F3 or F2 prefix belongs to the opcode. */
-export const ROW_TAKES_REP = 1 << 10;
+export const ROW_TAKES_REP: number = 1 << 10;
 /** The condition is in the low nibble of the opcode. */
-export const ROW_CONDITION = 1 << 11;
+export const ROW_CONDITION: number = 1 << 11;
 
 const PREFIX_SLOTS: Readonly<Record<string, readonly number[]>> = { '': [0, 1, 2, 3], np: [0], 66: [1], f3: [2], f2: [3] };
 
