@@ -25,7 +25,7 @@ export interface IoRegion {
   map(base: number): void;
   unmap(): void;
 }
-/** One address space: ports or memory. `sizes` lists what the handler takes; other sizes are split or widened into them. */
+/** One address space. `sizes` lists what the handler takes: wider accesses are split, narrower reads cut out, narrower writes dropped. */
 export interface IoSpace {
   claim(name: string, bytes: number, handler: IoHandler, sizes?: readonly Size[]): IoRegion;
 }
