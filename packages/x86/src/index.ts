@@ -52,3 +52,4 @@ export {
 } from './operand.ts';
 export type { Row, RowMod, RowPrefix } from './opcode-row.ts';
 export { ROWS } from './rows.ts';
+export { formatInstruction, formatName, formatOperand } from './disassembly.ts';
