@@ -40,10 +40,11 @@ export class LineHub implements Lines {
     return { intr, attach: (first, pins, sink) => void this.#listeners.push({ owner, first, end: first + pins, sink }) };
   }
 
-  /** While not live, levels are recorded and the controllers hear nothing; going live tells them every difference at once. */
+  /** While not live, levels are recorded and the controllers hear nothing. They come up with all pins low and hear of the rest then. */
   setLive(live: boolean): void {
     this.#live = live;
-    if (live) for (const pin of this.#raised.keys()) this.#tell(pin);
+    if (!live) this.#told.fill(false);
+    else for (const pin of this.#raised.keys()) this.#tell(pin);
   }
 
   /** An acknowledge cycle of a processor: the vector from the first controller that asks for service, or -1. */

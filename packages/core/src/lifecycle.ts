@@ -1,0 +1,157 @@
+import type { Capability, Device, DeviceContext, HostPart, LogLevel, Phase } from './abi.ts';
+import { checkHooks, checkSpec, type DeviceSpec } from './device-spec.ts';
+import { VmError } from './errors.ts';
+import type { HostPort } from './host-port.ts';
+import { checkTransition } from './phase.ts';
+
+const SLOW_HOOK_NANOS = 5e9;
+
+interface Member {
+  readonly name: string;
+  readonly device: Device;
+  readonly abort: AbortController;
+}
+type Step = 'powerUp' | 'start' | 'stop' | 'powerDown' | 'tearDown';
+
+export interface LifecycleServices {
+  readonly host: HostPort;
+  readonly offered: ReadonlySet<string>;
+  readonly parts: readonly HostPart[]; // host sides: started before all devices, stopped after them
+  context(spec: DeviceSpec, signal: AbortSignal): DeviceContext<Capability>;
+  release(name: string): void;
+  log(device: string, level: LogLevel, text: string): void;
+}
+
+/** Moves all devices together: none enters a phase before every one has left the phase before. */
+export class Lifecycle {
+  #phase: Phase = 'off';
+  #started = false;
+  readonly #members: Member[] = [];
+  readonly #services: LifecycleServices;
+
+  constructor(services: LifecycleServices) {
+    this.#services = services;
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  get started(): boolean {
+    return this.#started;
+  }
+
+  async create(specs: readonly DeviceSpec[]): Promise<void> {
+    this.#phase = checkTransition(this.#phase, 'initializing');
+    for (const spec of specs) {
+      try {
+        checkSpec(spec, new Set(this.#members.map((member) => member.name)), this.#services.offered);
+        const abort = new AbortController();
+        const made = spec.create(this.#services.context(spec, abort.signal));
+        this.#members.push({ name: spec.name, device: made, abort });
+        checkHooks(spec, made);
+      } catch (error) {
+        await this.#fail('create', [inDevice(spec.name, 'create', error)], () => this.tearDown());
+      }
+    }
+  }
+
+  /** `prepare` runs when all devices are up and none has started: firmware and kernels are loaded here. */
+  async powerUp(why: 'cold' | 'reset', prepare: () => void | Promise<void>): Promise<void> {
+    this.#phase = checkTransition(this.#phase, 'powering-up');
+    const up: Member[] = [];
+    for (const member of this.#members) {
+      const errors = await this.#step('powerUp', [member], () => member.device.powerUp?.(why));
+      if (errors.length > 0) await this.#fail('powerUp', errors, () => this.#down(up));
+      up.push(member);
+    }
+    try {
+      await prepare();
+    } catch (error) {
+      await this.#fail('load', [error], () => this.#down(up));
+    }
+    this.#phase = checkTransition(this.#phase, 'running');
+  }
+
+  /** Leaves nothing started when it throws. */
+  async start(): Promise<void> {
+    for (const part of this.#services.parts) part.start?.();
+    const begun: Member[] = [];
+    this.#started = true;
+    for (const member of this.#members) {
+      begun.push(member);
+      const errors = await this.#step('start', [member], () => member.device.start?.());
+      if (errors.length > 0) await this.#fail('start', errors, () => this.stop(begun));
+    }
+  }
+
+  async stop(members: readonly Member[] = this.#members): Promise<void> {
+    if (!this.#started) return;
+    this.#started = false;
+    const errors: unknown[] = await this.#step('stop', members.toReversed(), (member) => member.device.stop?.());
+    for (const part of this.#services.parts) await attempt(errors, () => part.stop?.());
+    raise('stop', errors);
+  }
+
+  powerDown(): Promise<void> {
+    return this.#down(this.#members);
+  }
+
+  async tearDown(): Promise<void> {
+    this.#phase = checkTransition(this.#phase, 'tearing-down');
+    const errors = await this.#step('tearDown', this.#members.toReversed(), (member) => {
+      member.abort.abort();
+      return member.device.tearDown?.();
+    });
+    for (const member of this.#members) this.#services.release(member.name);
+    this.#members.length = 0;
+    this.#phase = checkTransition(this.#phase, 'off');
+    raise('tearDown', errors);
+  }
+
+  async #down(members: readonly Member[]): Promise<void> {
+    this.#phase = checkTransition(this.#phase, 'powering-down');
+    raise('powerDown', await this.#step('powerDown', members.toReversed(), (member) => member.device.powerDown?.()));
+  }
+
+  /** Runs one hook of each member to its end, also when others failed. */
+  async #step(step: Step, members: readonly Member[], hook: (member: Member) => void | Promise<void>): Promise<unknown[]> {
+    const errors: unknown[] = [];
+    for (const member of members) {
+      const { host, log } = this.#services;
+      const slow = host.later(SLOW_HOOK_NANOS, () => log(member.name, 'warn', `${step} takes more than ${SLOW_HOOK_NANOS / 1e9} s`));
+      await attempt(errors, () => hook(member), (error) => inDevice(member.name, step, error));
+      host.cancel(slow);
+    }
+    return errors;
+  }
+
+  /** Rolls back, then throws what went wrong on the way up and on the way back. */
+  async #fail(step: string, errors: readonly unknown[], rollBack: () => Promise<void>): Promise<never> {
+    const all = [...errors];
+    await attempt(all, rollBack);
+    throw aggregate(step, all);
+  }
+}
+
+async function attempt(errors: unknown[], work: () => void | Promise<void>, name = (error: unknown): unknown => error): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    errors.push(name(error));
+  }
+}
+
+function inDevice(name: string, step: string, cause: unknown): VmError {
+  if (VmError.is(cause) && cause.device === name) return cause;
+  return new VmError('E_DEVICE', `${name}: ${step} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause, device: name });
+}
+
+function raise(step: string, errors: readonly unknown[]): void {
+  if (errors.length > 0) throw aggregate(step, errors);
+}
+
+function aggregate(step: string, errors: readonly unknown[]): AggregateError {
+  const flat = errors.flatMap((error) => (error instanceof AggregateError ? (error.errors as unknown[]) : [error]));
+  return new AggregateError(flat, `${step}: ${flat.map((error) => (error instanceof Error ? error.message : String(error))).join('; ')}`);
+}

@@ -1,0 +1,227 @@
+import type { BlockBackend, Capabilities, Capability, Clock, DeviceContext, GuestMemory, LogLevel, Phase } from './abi.ts';
+import { MemoryMap, PortMap } from './address-map.ts';
+import type { ClockKind } from './clock.ts';
+import { Counters } from './counters.ts';
+import type { DeviceSpec } from './device-spec.ts';
+import type { Engine, FabricServices, InterruptFabric, Ram, Vcpu } from './engine.ts';
+import { VmError } from './errors.ts';
+import { RamAccess } from './guest-memory.ts';
+import { createHostPort, type HostPort } from './host-port.ts';
+import { Bus } from './io-bus.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { LineHub } from './lines.ts';
+import { type CreateMemory, createRam } from './ram.ts';
+import { RunLoop, type StopReason } from './run-loop.ts';
+import { SlotTable } from './slot-table.ts';
+
+const CAPABILITIES: readonly Capability[] = ['pio', 'mmio', 'lines', 'controller', 'msi', 'clock', 'dma', 'host'];
+const ENGINE_ABI = 0;
+
+export interface MachineOptions<V extends Vcpu = Vcpu> {
+  readonly engine: Engine<V>;
+  readonly ramBytes: number;
+  /** In order of dependency: powered up in this order, powered down in reverse. */
+  readonly devices: readonly DeviceSpec[];
+  readonly interrupts: (services: FabricServices) => InterruptFabric;
+  /** Runs at each power-up and reset, with all devices up and none started: loads firmware or a kernel. */
+  readonly load?: (machine: Machine<V>) => void | Promise<void>;
+  readonly clock?: ClockKind; // default: host
+  readonly blocks?: Readonly<Record<string, BlockBackend>>; // what devices get by name
+  readonly onFault?: 'stop' | 'go-on'; // after a device threw where it must not; default: stop
+  readonly log?: (source: string, level: LogLevel, text: string) => void; // default: nowhere
+  readonly signal?: AbortSignal; // stops the machine
+  readonly host?: HostPort; // default: the event loop of this thread
+  readonly createMemory?: CreateMemory; // default: WebAssembly.Memory
+}
+
+/** Makes a machine with all its devices, powered off. Throws one AggregateError when a device cannot be made. */
+export async function createMachine<V extends Vcpu>(options: MachineOptions<V>): Promise<Machine<V>> {
+  const { engine, devices } = options;
+  if (engine.abi !== ENGINE_ABI) throw new VmError('E_ABI', `${engine.id} is made for engine ABI ${engine.abi as number}, this is ${ENGINE_ABI}`);
+  const machine = new Machine(options);
+  try {
+    await machine.lifecycle.create(devices);
+  } catch (error) {
+    engine.tearDown();
+    throw error;
+  }
+  return machine;
+}
+
+export class Machine<V extends Vcpu = Vcpu> {
+  readonly ram: Ram;
+  /** Guest RAM for loaders and inspection. */
+  readonly memory: GuestMemory;
+  readonly clock: Clock;
+  readonly counters: Counters = new Counters();
+  readonly vcpu: V;
+  /** Not for composers. */
+  readonly lifecycle: Lifecycle;
+  readonly #options: MachineOptions<V>;
+  readonly #loop: RunLoop;
+  readonly #lines: LineHub;
+  readonly #fabric: InterruptFabric;
+  readonly #pio: Bus;
+  readonly #mmio: Bus;
+  #stopReason: StopReason | null = null;
+  readonly #stopWaiters: ((reason: StopReason) => void)[] = [];
+
+  /** Use `createMachine`. */
+  constructor(options: MachineOptions<V>) {
+    this.#options = options;
+    const host = options.host ?? createHostPort();
+    this.ram = createRam(options.ramBytes, options.engine.reserveBytes(1), options.createMemory);
+    this.memory = new RamAccess(this.ram);
+    const table = new SlotTable((owner, label, error) => this.#fault(owner, label, error));
+    this.#pio = new Bus(table, new PortMap(table));
+    this.#mmio = new Bus(table, new MemoryMap(table));
+    this.#loop = new RunLoop(host, options.clock ?? { kind: 'host' }, (reason) => this.#stopped(reason), (level, text) => this.#log('machine', level, text));
+    this.clock = this.#loop.clock;
+    this.#lines = new LineHub((high) => this.#fabric.external(high));
+    this.#fabric = options.interrupts({
+      clock: this.clock,
+      signal: () => this.#loop.signal(),
+      acknowledge: () => this.#lines.acknowledge(),
+      endOfInterrupt: (vector) => this.#lines.endOfInterrupt(vector),
+      log: (level, text) => this.#log('interrupts', level, text),
+    });
+    this.vcpu = options.engine.createVcpu(0, {
+      ram: this.ram,
+      pio: this.#pio,
+      mmio: this.#mmio,
+      interrupts: this.#fabric.port(0),
+      now: () => this.#loop.clock.now(),
+      log: (level, text) => this.#log(options.engine.id, level, text),
+    });
+    this.#loop.attach(this.vcpu);
+    this.lifecycle = new Lifecycle({
+      host,
+      offered: new Set(CAPABILITIES),
+      parts: Object.values(options.blocks ?? {}),
+      context: (spec, signal) => this.#context(spec, signal),
+      release: (name) => this.#release(name),
+      log: (device, level, text) => this.#log(device, level, text),
+    });
+    this.#count();
+    options.signal?.addEventListener('abort', () => this.requestStop('aborted'), { once: true });
+  }
+
+  get phase(): Phase {
+    return this.lifecycle.phase;
+  }
+
+  /** From off to running, the processor included. Throws one AggregateError, with everything rolled back, when a device fails. */
+  powerUp(): Promise<void> {
+    return this.#up('cold');
+  }
+
+  /** Freezes machine time and all work; the phase stays `running`. Afterwards nothing is in flight. */
+  async pause(): Promise<void> {
+    await this.#loop.park();
+    await this.lifecycle.stop();
+  }
+
+  async resume(): Promise<void> {
+    if (this.phase !== 'running') throw new VmError('E_PHASE', `only a running machine resumes; this one is ${this.phase}`);
+    if (!this.lifecycle.started) await this.lifecycle.start();
+    this.#stopReason = null;
+    this.#loop.start();
+  }
+
+  /** The reset button: devices and processor to their state after power-up, claims and RAM as they are. */
+  async reset(): Promise<void> {
+    await this.powerDown();
+    await this.#up('reset');
+  }
+
+  async powerDown(): Promise<void> {
+    await this.pause();
+    this.#lines.setLive(false);
+    await this.lifecycle.powerDown();
+  }
+
+  /** Parks the processor as soon as the present instruction allows, and says why. Devices may call it through the composer. */
+  requestStop(reason: StopReason): void {
+    this.#loop.stop(reason);
+  }
+
+  /** Resolves when the machine stops by itself; at once when it has since it last began to run. */
+  stopped(): Promise<StopReason> {
+    if (this.#stopReason !== null) return Promise.resolve(this.#stopReason);
+    return new Promise((resolve) => this.#stopWaiters.push(resolve));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.phase === 'off') return;
+    if (this.phase === 'running') await this.powerDown();
+    await this.lifecycle.tearDown();
+    this.#options.engine.tearDown();
+  }
+
+  async #up(why: 'cold' | 'reset'): Promise<void> {
+    await this.lifecycle.powerUp(why, () => {
+      this.#fabric.reset();
+      this.vcpu.reset();
+      return this.#options.load?.(this);
+    });
+    this.#lines.setLive(true);
+    await this.resume();
+    if (this.#options.signal?.aborted === true) this.requestStop('aborted');
+  }
+
+  #context(spec: DeviceSpec, signal: AbortSignal): DeviceContext<Capability> {
+    const { name } = spec;
+    const offered: { readonly [K in Capability]: () => Capabilities[K] } = {
+      pio: () => this.#pio.spaceFor(name),
+      mmio: () => this.#mmio.spaceFor(name),
+      lines: () => this.#lines,
+      controller: () => this.#lines.controllerFor(name),
+      msi: () => ({ send: (address, data) => this.#fabric.message(address, data) }),
+      clock: () => this.clock,
+      dma: () => this.memory,
+      host: () => ({ block: (block) => this.#block(name, block) }),
+    };
+    const granted = Object.fromEntries(spec.manifest.needs.map((need) => [need, offered[need]()]));
+    const log = (level: LogLevel, text: string): void => this.#log(name, level, text);
+    return Object.freeze({ ...granted, name, signal, log }) as unknown as DeviceContext<Capability>;
+  }
+
+  #block(owner: string, name: string): BlockBackend {
+    const block = this.#options.blocks?.[name];
+    if (block === undefined) throw new VmError('E_HOST', `${owner}: no block back end is named ${name}`, { device: owner });
+    return block;
+  }
+
+  #release(owner: string): void {
+    this.#pio.release(owner);
+    this.#mmio.release(owner);
+  }
+
+  #fault(owner: string, label: string, error: unknown): void {
+    this.#log(owner, 'warn', `${label} threw and is cut off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    if (this.#options.onFault !== 'go-on') this.requestStop('faulted');
+  }
+
+  #stopped(reason: StopReason): void {
+    this.#stopReason = reason;
+    for (const resolve of this.#stopWaiters.splice(0)) resolve(reason);
+  }
+
+  #log(source: string, level: LogLevel, text: string): void {
+    this.#options.log?.(source, level, text);
+  }
+
+  #count(): void {
+    const { counters } = this;
+    counters.gauge('cpu.instructions', () => this.vcpu.retired);
+    counters.gauge('cpu.halts', () => this.#loop.halts);
+    counters.gauge('loop.slices', () => this.#loop.slices);
+    counters.gauge('clock.nanos', () => this.clock.now());
+    counters.gauge('clock.fires', () => this.#loop.clock.fires);
+    for (const [space, bus] of [['pio', this.#pio], ['mmio', this.#mmio]] as const) {
+      counters.gauge(`${space}.reads`, () => bus.reads);
+      counters.gauge(`${space}.writes`, () => bus.writes);
+      counters.gauge(`${space}.open`, () => bus.open);
+    }
+  }
+}
