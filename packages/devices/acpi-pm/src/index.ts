@@ -1,0 +1,1 @@
+export { type AcpiButtons, acpiPm, type AcpiPmConfig } from './acpi-pm.ts';

@@ -1,0 +1,1 @@
+export { debugcon, type DebugconConfig } from './debugcon.ts';
