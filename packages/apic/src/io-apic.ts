@@ -37,7 +37,9 @@ export class IoApic {
     this.reset();
   }
 
+  /** All lines are low afterwards: whoever drives them tells those that are not. */
   reset(): void {
+    this.#lines.fill(0);
     this.#id = 0;
     this.#select = 0;
     this.#low.fill(RTE_MASKED);

@@ -1,35 +1,7 @@
+import { createVirtualClock } from '@vm/testkit';
 import { describe, expect, it } from 'vitest';
 import { ApicBus } from './apic-bus.ts';
 import { LocalApic } from './local-apic.ts';
-
-/** Machine time by hand, for the models of this package. */
-export class HandClock {
-  nowNs = 0;
-  readonly #timers: { due: number; fire: (due: number) => void }[] = [];
-
-  now(): number {
-    return this.nowNs;
-  }
-
-  timer(fire: (due: number) => void): { arm(due: number): void; disarm(): void } {
-    const slot = { due: Infinity, fire };
-    this.#timers.push(slot);
-    return { arm: (due) => void (slot.due = due), disarm: () => void (slot.due = Infinity) };
-  }
-
-  advance(ns: number): void {
-    const end = this.nowNs + ns;
-    for (;;) {
-      const next = this.#timers.reduce((first, slot) => (slot.due < first.due ? slot : first), { due: Infinity, fire: () => {} });
-      if (next.due > end) break;
-      const { due } = next;
-      this.nowNs = Math.max(this.nowNs, due);
-      (next as { due: number }).due = Infinity;
-      next.fire(due);
-    }
-    this.nowNs = end;
-  }
-}
 
 const ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ISR = 0x100, TMR = 0x180, IRR = 0x200, ESR = 0x280;
 const ICR = 0x300, ICR_HIGH = 0x310, LVTT = 0x320, LINT0 = 0x350, LINT1 = 0x360, LVTERR = 0x370, TMICT = 0x380, TMCCT = 0x390, TDCR = 0x3e0;
@@ -37,7 +9,7 @@ const APIC_BASE = 0x1b, DEADLINE = 0x6e0;
 
 function setup(count = 1) {
   const bus = new ApicBus();
-  const clock = new HandClock();
+  const clock = createVirtualClock();
   const events: string[] = [];
   const external = { vectors: [] as number[], acknowledge: () => external.vectors.shift() ?? -1 };
   const apics = Array.from({ length: count }, (_, id) => new LocalApic({
@@ -173,7 +145,7 @@ describe('base register and modes', () => {
   });
 
   it.each([[0, 1], [15, 0x8000], [16, 0x1_0001], [255, 0xf_8000], [256, 0x10_0001]])('computes the logical id of %i in x2APIC mode', (id, ldr) => {
-    const apic = new LocalApic({ id, bus: new ApicBus(), clock: new HandClock(), processor: { signal: () => {} } });
+    const apic = new LocalApic({ id, bus: new ApicBus(), clock: createVirtualClock(), processor: { signal: () => {} } });
     apic.readModelRegister(APIC_BASE);
     apic.writeModelRegister(APIC_BASE, apic.low | 0x400, 0);
     apic.readModelRegister(0x80d);

@@ -41,7 +41,9 @@ export class Pic8259Chip {
   #step = 0; // the initialisation word that comes next (2, 3, 4), 0 outside the sequence
   #flags = 0;
 
+  /** All lines are low afterwards: whoever drives them tells those that are not. */
   reset(): void {
+    this.#lines = 0;
     this.#edges = 0;
     this.#mask = 0;
     this.#inService = 0;
