@@ -31,7 +31,7 @@ export const ROW_TAKES_REP: number = 1 << 10;
 /** The condition is in the low nibble of the opcode. */
 export const ROW_CONDITION: number = 1 << 11;
 
-const PREFIX_SLOTS: Readonly<Record<string, readonly number[]>> = { '': [0, 1, 2, 3], np: [0], 66: [1], f3: [2], f2: [3] };
+const PREFIX_SLOTS: Readonly<Record<string, readonly number[]>> = { '': [0, 1, 2, 3], np: [0], nfx: [0, 1], 66: [1], f3: [2], f2: [3] };
 
 /** Index of the first table. Prefix slot: 0 none, 1 66, 2 F3, 3 F2. */
 export const entryIndex = (map: number, long: number, slot: number, opcode: number): number => (((((map << 1) | long) << 2) | slot) << 8) | opcode;
@@ -131,7 +131,7 @@ function rowFlags(row: Row): number {
   return (row.usesModrm ? ROW_MODRM : 0) | (row.lock ? ROW_LOCK : 0) | (row.default64 ? ROW_DEFAULT_64 : 0) |
     (row.forced64 ? ROW_FORCED_64 : 0) | (size === 'b' ? ROW_BYTE : 0) | (size === 'z' ? ROW_AT_MOST_4 : 0) |
     (size === 'y' || size === 'yy' ? ROW_AT_LEAST_4 : 0) | (size === 'n' ? ROW_NATIVE : 0) | (row.ignoresMod ? ROW_IGNORES_MOD : 0) |
-    (row.prefix === '66' && !sizedBy66(row) ? ROW_TAKES_66 : 0) | (row.prefix === 'f3' || row.prefix === 'f2' ? ROW_TAKES_REP : 0) |
+    (row.prefix === '66' ? ROW_TAKES_66 : 0) | (row.prefix === 'f3' || row.prefix === 'f2' ? ROW_TAKES_REP : 0) |
     (row.opcodeCount === 16 ? ROW_CONDITION : 0);
 }
 
@@ -139,11 +139,6 @@ function rowFlags(row: Row): number {
 function sizingOperand(operands: readonly OperandSpec[]): OperandSpec | undefined {
   return operands.find((operand) => operand.method !== METHOD_IMMEDIATE && operand.method !== METHOD_SIGNED_IMMEDIATE &&
     operand.method !== METHOD_ONE && operand.method !== METHOD_RELATIVE && operand.text !== 'DX');
-}
-
-/** MOVBE and RDRAND have rows with and without 66, and in them it still chooses 16 bits. */
-function sizedBy66(row: Row): boolean {
-  return row.operands.some((operand) => operand.text.endsWith('v'));
 }
 
 function packOperands(): Uint8Array {

@@ -53,3 +53,7 @@ export {
 export type { Row, RowMod, RowPrefix } from './opcode-row.ts';
 export { ROWS } from './rows.ts';
 export { formatInstruction, formatName, formatOperand } from './disassembly.ts';
+export { createAssembler } from './assembler.ts';
+export type { Assembler, AssemblerOptions } from './assembler.ts';
+export { addressOf, control, debug, far, highByte, mem, mmx, r16, r32, r64, r8, segment, st, xmm } from './assembler-operand.ts';
+export type { Address, AddressOfOperand, FarOperand, MemoryOperand, Operand, RegisterOperand } from './assembler-operand.ts';

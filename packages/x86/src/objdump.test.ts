@@ -106,7 +106,7 @@ const NAMES: Readonly<Record<string, string>> = {
   cwde: 'cbw', cdqe: 'cbw', cdq: 'cwd', cqo: 'cwd', movabs: 'mov', jrcxz: 'jcxz', jecxz: 'jcxz', sysretd: 'sysret', sysretq: 'sysret',
   sysexitd: 'sysexit', sysexitq: 'sysexit', pextrq: 'pextrd', pinsrq: 'pinsrd', cmpxchg16b: 'cmpxchg8b', call: 'call', jmp: 'jmp',
   prefetch: 'prefetchw', prefetchwt1: 'prefetchw', wbnoinvd: 'wbinvd', vmgexit: 'vmmcall', pcmpestrmq: 'pcmpestrm', pcmpestriq: 'pcmpestri',
-  'fneni(8087': 'fneni', 'fndisi(8087': 'fndisi', 'fnsetpm(287': 'fnsetpm', cldemote: 'nop', rdsspd: 'nop', rdsspq: 'nop',
+  'fneni(8087': 'fneni', 'fndisi(8087': 'fndisi', 'fnsetpm(287': 'fnsetpm', cldemote: 'nop', prefetchit0: 'nop', prefetchit1: 'nop', rdsspd: 'nop', rdsspq: 'nop',
 };
 
 function theirName(text: string): string {
@@ -166,7 +166,7 @@ function invalidForReason(mode: CodeMode, bytes: Uint8Array, theirs: Line, name:
       ourName(instruction) === 'fwait' || (name === 'xchg' && ourName(instruction) === 'nop') || (name === 'pause' && ourName(instruction) === 'xchg');
   }
   if (name === 'mov') return /\b(cr|dr|db|tr)\d|[?]|\bcs,|mov\s+cs/.test(text); // registers that do not exist, a load of CS
-  if (name === 'syscall' || name === 'sysret') return mode !== 64; // outside long mode on AMD only
+  if (['syscall', 'sysret', 'swapgs'].includes(name)) return mode !== 64; // outside long mode on AMD only
   // objdump ignores prefixes that the manual forbids (`NP`).
   return /\b(66|f2|f3)\b/.test(theirs.bytes) && ROWS.some((row) => row.name === name && row.prefix !== '');
 }
@@ -184,7 +184,7 @@ const OTHER_OPERANDS = /^(xlat|fcmov|cmp[ps][sd]|nop|ud[01]|lss|lfs|lgs|les|lds|
 function operandDifference(mode: CodeMode, theirs: Line, text: string, instruction: Instruction): string | null {
   const row = ROWS[instruction.row]!;
   if (OTHER_OPERANDS.test(row.name) || theirs.text.includes('notrack')) return null; // 3E as a branch hint takes its segment away
-  let written = text.replace(/^\S+/, '').replace(/[#<].*/, '').trim().toLowerCase();
+  let written = text.replace(/^\S+/, '').replace(/[#<].*/, '').trim().toLowerCase().replace(/\boword/, 'xmmword');
   const ours: string[] = [];
   for (let at = 0; at < instruction.operandCount; at++) ours.push(formatOperand(instruction, at));
   if (ours.length === 1 && ours[0]!.startsWith('$')) {

@@ -1,16 +1,16 @@
 /**
  * The grammar of an opcode table row:
  *
- *     [np|66|f3|f2] opcode bytes [modrm byte] [/n] [mod3|mem]  name  [operands]  [flags]
+ *     [np|nfx|66|f3|f2] opcode bytes [modrm byte] [/n] [mod3|mem]  name  [operands]  [flags]
  *
- * `np` asks for no 66, F3 or F2 prefix; a row without a prefix column takes them all. `50+r` covers eight opcodes with a register
+ * `np` asks for no 66, F3 or F2 prefix, `nfx` for no F3 or F2 (66 gives the operand size); a row without a prefix column takes them all. `50+r` covers eight opcodes with a register
  * in the low bits, `70+cc` sixteen with a condition. A name is the mnemonic of the manual; `_seg`, `_cr`, `_dr` are added where
  * one mnemonic stands for operations of different kinds.
  */
 import type { OperandSpec } from './operand.ts';
 import { parseOperand } from './operand.ts';
 
-export type RowPrefix = '' | 'np' | '66' | 'f3' | 'f2';
+export type RowPrefix = '' | 'np' | 'nfx' | '66' | 'f3' | 'f2';
 export type RowMod = 'any' | 'register' | 'memory';
 
 /** A row of the tables: one instruction form. */
@@ -50,7 +50,7 @@ export interface Row {
   readonly ignoresMod: boolean;
 }
 
-const PREFIXES: readonly string[] = ['np', '66', 'f3', 'f2'];
+const PREFIXES: readonly string[] = ['np', 'nfx', '66', 'f3', 'f2'];
 const FLAGS: readonly string[] = ['lock', 'd64', 'f64', 'i64', 'o64', 'reg'];
 const isFlag = (token: string): boolean => FLAGS.includes(token) || token.startsWith('cc=');
 

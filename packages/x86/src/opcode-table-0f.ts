@@ -33,11 +33,15 @@ np 0f 01 d1 xsetbv
 0f 0b ud2
 0f 0d mem prefetchw Mb
 0f 0d mod3 nop Ev
-0f 18 nop Ev
+0f 18 mod3 nop Ev
 0f 18 /0 mem prefetchnta Mb
 0f 18 /1 mem prefetcht0 Mb
 0f 18 /2 mem prefetcht1 Mb
 0f 18 /3 mem prefetcht2 Mb
+0f 18 /4 mem nop Mv
+0f 18 /5 mem nop Mv
+0f 18 /6 mem nop Mv
+0f 18 /7 mem nop Mv
 0f 19 nop Ev
 0f 1a nop Ev
 0f 1b nop Ev
@@ -115,10 +119,8 @@ f3 0f bd lzcnt Gv,Ev
 0f c1 xadd Ev,Gv lock
 np 0f c3 movnti My,Gy
 0f c7 /1 mem cmpxchg8b Myy lock
-np 0f c7 /6 mod3 rdrand Rv
-66 0f c7 /6 mod3 rdrand Rv
-np 0f c7 /7 mod3 rdseed Rv
-66 0f c7 /7 mod3 rdseed Rv
+nfx 0f c7 /6 mod3 rdrand Rv
+nfx 0f c7 /7 mod3 rdseed Rv
 f3 0f c7 /7 mod3 rdpid Rn
 0f c8+r bswap Zv
 0f ff ud0 Gv,Ev

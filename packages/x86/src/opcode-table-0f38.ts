@@ -90,10 +90,8 @@ np 0f 3a 0f palignr Pq,Qq,Ib
 f2 0f 38 f0 crc32 Gy,Eb
 f2 0f 38 f1 crc32 Gy,Ev
 # MOVBE, INVPCID, AES, PCLMULQDQ
-np 0f 38 f0 mem movbe Gv,Mv
-66 0f 38 f0 mem movbe Gv,Mv
-np 0f 38 f1 mem movbe Mv,Gv
-66 0f 38 f1 mem movbe Mv,Gv
+nfx 0f 38 f0 mem movbe Gv,Mv
+nfx 0f 38 f1 mem movbe Mv,Gv
 66 0f 38 82 mem invpcid Gn,Mdq
 66 0f 38 db aesimc Vdq,Wdq
 66 0f 38 dc aesenc Vdq,Wdq

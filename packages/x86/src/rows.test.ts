@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { ENTRIES, ENTRY_INVALID, GROUPS } from './decode-table.ts';
+import { decode, DECODE_OK } from './decoder.ts';
+import { createInstruction } from './instruction.ts';
+import { parseRows } from './opcode-row.ts';
+import { ROWS } from './rows.ts';
+
+describe('the opcode tables', () => {
+  it('number their rows by their place', () => {
+    expect(ROWS.map((row) => row.id)).toEqual(ROWS.map((_row, index) => index));
+  });
+
+  it('give every row at least one encoding (a table with two rows for one encoding does not load)', () => {
+    const reached = new Set([...ENTRIES, ...GROUPS].filter((entry) => entry !== ENTRY_INVALID));
+    expect(ROWS.filter((row) => !reached.has(row.id)).map((row) => `${row.encoding} ${row.name}`)).toEqual([]);
+  });
+
+  it('have at most four operands and one ModRM byte a row', () => {
+    expect(ROWS.filter((row) => row.operands.length > 4)).toEqual([]);
+    expect(ROWS.filter((row) => row.operands.some((operand) => operand.usesModrm) && !row.usesModrm)).toEqual([]);
+  });
+
+  it('allow LOCK only on rows whose first operand can be memory', () => {
+    expect(ROWS.filter((row) => row.lock && !'EM'.includes(row.operands[0]?.text[0] ?? '-'))).toEqual([]);
+  });
+
+  it('are read back by the decoder: each row from its own opcode, prefix and ModRM', () => {
+    const instruction = createInstruction();
+    const missed: string[] = [];
+    for (const row of ROWS) {
+      const bytes = new Uint8Array(15);
+      let at = 0;
+      if (/^[6f]/.test(row.prefix)) bytes[at++] = Number.parseInt(row.prefix, 16);
+      if (row.map > 0) bytes[at++] = 0x0f;
+      if (row.map > 1) bytes[at++] = row.map === 2 ? 0x38 : 0x3a;
+      bytes[at++] = row.opcode;
+      bytes[at] = row.fixedModrm >= 0 ? row.fixedModrm : (row.mod === 'register' || row.ignoresMod ? 0xc0 : 0) | (Math.max(row.extension, 0) << 3);
+      const result = decode(row.long ? 64 : 32, bytes, 0, 15, instruction);
+      // `90` is the NOP of the row `90+r xchg`.
+      const expected = row.encoding === '90+r' ? ROWS.find((other) => other.encoding === '90')! : row;
+      if (result !== DECODE_OK || instruction.row !== expected.id) missed.push(`${row.encoding} ${row.name}: ${ROWS[instruction.row]?.name}`);
+    }
+    expect(missed).toEqual([]);
+  });
+
+  it('refuse a row that cannot be read', () => {
+    expect(() => parseRows('00 add Eq8,Gb', 0)).toThrow(/unknown operand size/);
+    expect(() => parseRows('00 add Eb,Gb lok', 0)).toThrow(/unknown flag lok/);
+    expect(() => parseRows('add Eb,Gb', 0)).toThrow(/cannot read|unknown/);
+  });
+});
