@@ -26,28 +26,31 @@ function operandFor(spec: OperandSpec, mode: CodeMode, size: number, preferMemor
   const memoryBytes = SIZE_BYTES[spec.memorySize * 8 + sizeIndex]!;
   const memory = mem(memoryBytes, { base: RBX, ...(mode === 16 ? { index: RSI } : { index: RBP, scale: 4 }), displacement: 0x123 });
   const register = (number: number): Operand => ({ 1: r8, 2: r16, 4: r32, 8: r64 })[bytes as 1 | 2 | 4 | 8](number);
+  const fixed: Readonly<Record<string, Operand>> = {
+    AL: r8(0), CL: r8(1), AX: r16(0), DX: r16(RDX), ES: segment(0), CS: segment(1), SS: segment(2), DS: segment(3), FS: segment(4), GS: segment(5),
+    ST0: st(0), STi: st(3), XMM0: xmm(0),
+  };
+  const only = fixed[spec.text];
+  if (only !== undefined) return only;
   switch (spec.text[0]) {
     case 'A': return far(0x1234, 0x5678);
     case 'C': return control(3);
-    case 'D': return spec.text === 'DX' ? r16(RDX) : spec.text === 'DS' ? segment(3) : debug(6);
+    case 'D': return debug(6);
     case 'E': case 'M': case 'R': case 'Q': case 'W': case 'N': case 'U': {
-      if (spec.text === 'ES') return segment(0);
       if (preferMemory && !spec.registerOnly) return memory;
       if (spec.memoryOnly) return memory;
       return 'QN'.includes(spec.text[0]!) ? mmx(5) : 'WU'.includes(spec.text[0]!) ? xmm(5) : register(1);
     }
-    case 'G': return spec.text === 'GS' ? segment(5) : register(3);
+    case 'G': return register(3);
     case 'I': return 0x12;
     case 'J': return 0x12;
     case 'O': return mem(memoryBytes, { displacement: 0x1234 });
     case 'P': return mmx(6);
     case 'V': return xmm(6);
     case 'Z': return register(2);
-    case 'X': return xmm(0);
     case '1': return 1;
-    case 'S': return spec.text === 'ST0' ? st(0) : spec.text === 'STi' ? st(3) : segment(spec.text === 'SS' ? 2 : 4);
-    case 'F': return segment(4);
-    default: return spec.text === 'CL' ? r8(1) : spec.text === 'CS' ? segment(1) : register(0);
+    case 'S': return segment(4);
+    default: return register(0); // eAX, rAX
   }
 }
 

@@ -104,7 +104,7 @@ const PREFIX_WORD = /^(lock|rep|repz|repnz|data16|data32|addr16|addr32|cs|ds|es|
 /** Their name to ours, where objdump puts the operand size or an immediate into the name. */
 const NAMES: Readonly<Record<string, string>> = {
   cwde: 'cbw', cdqe: 'cbw', cdq: 'cwd', cqo: 'cwd', movabs: 'mov', jrcxz: 'jcxz', jecxz: 'jcxz', sysretd: 'sysret', sysretq: 'sysret',
-  sysexitd: 'sysexit', sysexitq: 'sysexit', pextrq: 'pextrd', pinsrq: 'pinsrd', cmpxchg16b: 'cmpxchg8b', call: 'call', jmp: 'jmp',
+  sysexitd: 'sysexit', sysexitq: 'sysexit', pextrq: 'pextrd', pinsrq: 'pinsrd', cmpxchg16b: 'cmpxchg8b',
   prefetch: 'prefetchw', prefetchwt1: 'prefetchw', wbnoinvd: 'wbinvd', vmgexit: 'vmmcall', pcmpestrmq: 'pcmpestrm', pcmpestriq: 'pcmpestri',
   'fneni(8087': 'fneni', 'fndisi(8087': 'fndisi', 'fnsetpm(287': 'fnsetpm', cldemote: 'nop', prefetchit0: 'nop', prefetchit1: 'nop', rdsspd: 'nop', rdsspq: 'nop',
 };
@@ -160,7 +160,7 @@ function invalidForReason(mode: CodeMode, bytes: Uint8Array, theirs: Line, name:
   if (/\block\b/.test(theirs.text)) {
     // objdump does not check where LOCK is allowed. Without it the sequence must be theirs.
     const copy = bytes.slice(theirs.at, theirs.at + SLOT);
-    for (let at = 0; at < theirs.length; at++) if (copy[at] === 0xf0) copy[at] = 0x3e;
+    for (let at = 0; PREFIXES.includes(copy[at]!); at++) if (copy[at] === 0xf0) copy[at] = 0x3e;
     const again = decode(mode, copy, 0, SLOT, instruction);
     return again === DECODE_INVALID || ourName(instruction) === name.replace('movq', 'movd') || ourName(instruction) === name ||
       ourName(instruction) === 'fwait' || (name === 'xchg' && ourName(instruction) === 'nop') || (name === 'pause' && ourName(instruction) === 'xchg');
