@@ -1,0 +1,183 @@
+import { device, eisaId, integer, interrupt, name, packageOf, ports, resources, scope, type Aml } from './aml.ts';
+import { ACPI_TABLES } from './memory-map.ts';
+
+/** What the tables say about the machine. */
+export interface AcpiMachine {
+  readonly processors: number; // local APIC ids 0 and following
+  readonly localApic: number;
+  readonly ioApic: number;
+  readonly pmBase: number; // PM1 event at +0, control at +4, timer at +8
+  readonly sciPin: number;
+  readonly offType: number; // sleep type of S5
+  readonly resetPort: number;
+  readonly resetValue: number;
+  readonly serial?: { readonly base: number; readonly pin: number }; // absent: no serial port is described
+}
+
+export interface AcpiTables {
+  readonly base: number;
+  readonly rsdp: number;
+  readonly bytes: Uint8Array;
+}
+
+const OEM = 'VM    ';
+const OEM_TABLE = 'VMPC    ';
+const CREATOR = 'VM  ';
+const HEADER_BYTES = 36;
+
+const FADT_BYTES = 276; // revision 6
+const FADT_WBINVD = 1 << 0;
+const FADT_PROC_C1 = 1 << 2;
+const FADT_SLEEP_BUTTON_ABSENT = 1 << 5;
+const FADT_RESET_REGISTER = 1 << 10;
+const BOOT_LEGACY_DEVICES = 1 << 0;
+const BOOT_VGA_ABSENT = 1 << 2;
+
+const MADT_PCAT = 1 << 0; // there is a pair of 8259 to be masked
+const LEVEL_HIGH = 0xd;
+
+/** Builds RSDP, XSDT, RSDT, FADT, FACS, DSDT and MADT for a place in memory (ACPI 6.5, chapter 5.2). */
+export function buildAcpiTables(machine: AcpiMachine, base: number = ACPI_TABLES): AcpiTables {
+  const pieces: { readonly at: number; readonly bytes: Uint8Array }[] = [];
+  let next = base;
+  const place = (bytes: Uint8Array): number => {
+    const at = Math.ceil(next / 64) * 64; // FACS asks for 64, the others for less
+    pieces.push({ at, bytes });
+    next = at + bytes.length;
+    return at;
+  };
+  const rsdpBytes = new Uint8Array(36);
+  const rsdp = place(rsdpBytes);
+  const dsdt = place(buildDsdt(machine));
+  const facs = place(buildFacs());
+  const fadt = place(buildFadt(machine, dsdt, facs));
+  const madt = place(buildMadt(machine));
+  const rsdt = place(buildPointers('RSDT', 4, [fadt, madt]));
+  const xsdt = place(buildPointers('XSDT', 8, [fadt, madt]));
+  fillRsdp(rsdpBytes, rsdt, xsdt);
+  const bytes = new Uint8Array(next - base);
+  for (const piece of pieces) bytes.set(piece.bytes, piece.at - base);
+  return { base, rsdp, bytes };
+}
+
+function buildDsdt(machine: AcpiMachine): Uint8Array {
+  const terms: Aml[] = [name('\\_S5', packageOf(integer(machine.offType), integer(machine.offType), integer(0), integer(0)))];
+  if (machine.serial !== undefined) {
+    const { base, pin } = machine.serial;
+    terms.push(scope('\\_SB', device('COM1',
+      name('_HID', eisaId('PNP0501')),
+      name('_UID', integer(1)),
+      name('_CRS', resources(ports(base, 8), interrupt(pin))))));
+  }
+  return table('DSDT', 2, Uint8Array.from(terms.flat()));
+}
+
+function buildFacs(): Uint8Array {
+  const bytes = new Uint8Array(64);
+  const view = new DataView(bytes.buffer);
+  setText(bytes, 0, 'FACS');
+  view.setUint32(4, bytes.length, true);
+  bytes[32] = 2; // version
+  return bytes;
+}
+
+/** Fixed ACPI description table (5.2.9). SMI_CMD is 0: the machine knows no other mode than ACPI's. */
+function buildFadt(machine: AcpiMachine, dsdt: number, facs: number): Uint8Array {
+  const body = new Uint8Array(FADT_BYTES - HEADER_BYTES);
+  const view = new DataView(body.buffer);
+  const at = (offset: number): number => offset - HEADER_BYTES;
+  const { pmBase } = machine;
+  view.setUint32(at(36), facs, true);
+  view.setUint32(at(40), dsdt, true);
+  view.setUint16(at(46), machine.sciPin, true);
+  view.setUint32(at(56), pmBase, true); // PM1a event
+  view.setUint32(at(64), pmBase + 4, true); // PM1a control
+  view.setUint32(at(76), pmBase + 8, true); // PM timer
+  body[at(88)] = 4;
+  body[at(89)] = 2;
+  body[at(91)] = 4;
+  view.setUint16(at(96), 0xffff, true); // no C2
+  view.setUint16(at(98), 0xffff, true); // no C3
+  body[at(108)] = 0x32; // century byte of the clock
+  view.setUint16(at(109), BOOT_LEGACY_DEVICES | BOOT_VGA_ABSENT, true); // and no keyboard controller
+  view.setUint32(at(112), FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON_ABSENT | FADT_RESET_REGISTER, true);
+  setPort(view, at(116), machine.resetPort, 8);
+  body[at(128)] = machine.resetValue;
+  body[at(131)] = 0; // minor version
+  // The 64-bit FACS and DSDT pointers at 132 and 140: only one FACS pointer may be set, so DSDT alone.
+  view.setUint32(at(140), dsdt, true);
+  setPort(view, at(148), pmBase, 32);
+  setPort(view, at(172), pmBase + 4, 16);
+  setPort(view, at(208), pmBase + 8, 32);
+  return table('FACP', 6, body);
+}
+
+/** Multiple APIC description table (5.2.12). */
+function buildMadt(machine: AcpiMachine): Uint8Array {
+  const entries: number[][] = [];
+  for (let id = 0; id < machine.processors; id++) entries.push([0, 8, id, id, ...dword(1)]);
+  entries.push([1, 12, 0, 0, ...dword(machine.ioApic), ...dword(0)]);
+  entries.push([2, 10, 0, 0, ...dword(2), 0, 0]); // the timer of ISA is wired to input 2
+  entries.push([2, 10, 0, machine.sciPin, ...dword(machine.sciPin), LEVEL_HIGH, 0]);
+  entries.push([4, 6, 0xff, 0, 0, 1]); // NMI at LINT1 of every processor
+  return table('APIC', 5, Uint8Array.from([...dword(machine.localApic), ...dword(MADT_PCAT), ...entries.flat()]));
+}
+
+function buildPointers(signature: string, width: 4 | 8, targets: readonly number[]): Uint8Array {
+  const body = new Uint8Array(targets.length * width);
+  const view = new DataView(body.buffer);
+  targets.forEach((target, i) => view.setUint32(i * width, target, true));
+  return table(signature, 1, body);
+}
+
+/** Root system description pointer (5.2.5.3), with one checksum over its first 20 bytes and one over all. */
+function fillRsdp(bytes: Uint8Array, rsdt: number, xsdt: number): void {
+  const view = new DataView(bytes.buffer);
+  setText(bytes, 0, 'RSD PTR ');
+  setText(bytes, 9, OEM);
+  bytes[15] = 2; // revision
+  view.setUint32(16, rsdt, true);
+  view.setUint32(20, bytes.length, true);
+  view.setUint32(24, xsdt, true);
+  bytes[8] = checksum(bytes.subarray(0, 20));
+  bytes[32] = checksum(bytes);
+}
+
+function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(HEADER_BYTES + body.length);
+  const view = new DataView(bytes.buffer);
+  setText(bytes, 0, signature);
+  view.setUint32(4, bytes.length, true);
+  bytes[8] = revision;
+  setText(bytes, 10, OEM);
+  setText(bytes, 16, OEM_TABLE);
+  view.setUint32(24, 1, true);
+  setText(bytes, 28, CREATOR);
+  view.setUint32(32, 1, true);
+  bytes.set(body, HEADER_BYTES);
+  bytes[9] = checksum(bytes);
+  return bytes;
+}
+
+/** What makes the sum of all bytes zero. */
+function checksum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (const byte of bytes) sum += byte;
+  return -sum & 0xff;
+}
+
+/** Generic address structure of a port (5.2.3.2). */
+function setPort(view: DataView, at: number, port: number, bits: 8 | 16 | 32): void {
+  view.setUint8(at, 1);
+  view.setUint8(at + 1, bits);
+  view.setUint8(at + 3, { 8: 1, 16: 2, 32: 3 }[bits]);
+  view.setUint32(at + 4, port, true);
+}
+
+function setText(bytes: Uint8Array, at: number, value: string): void {
+  for (let i = 0; i < value.length; i++) bytes[at + i] = value.charCodeAt(i);
+}
+
+function dword(value: number): number[] {
+  return [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24];
+}

@@ -1,0 +1,111 @@
+import { CR0_ET, CR0_PE, CR0_PG, CR4_PAE, DESCRIPTOR_DB, DESCRIPTOR_G, DESCRIPTOR_L, DESCRIPTOR_PRESENT, DESCRIPTOR_S, EFER_LMA, EFER_LME, FLAG_ALWAYS_ONE, PTE_LARGE, PTE_PRESENT, PTE_WRITABLE, SEGMENT_ACCESSED, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE } from '@vm/x86';
+import type { GuestMemory } from '@vm/core';
+import { BOOT_STACK, GDT, PAGE_BYTES, PAGE_TABLES } from './memory-map.ts';
+
+/** The hidden part of a segment register. */
+export interface BootSegment {
+  readonly selector: number;
+  readonly base: number;
+  readonly limit: number; // in bytes, inclusive
+  /** Bits 8 to 23 of the high half of its descriptor, in place, without the limit: `DESCRIPTOR_*` and `SEGMENT_*`. */
+  readonly attributes: number;
+}
+
+/**
+ * The state of a processor at the entry of what it is to run. Registers that are not named are 0; segment registers and
+ * tables are loaded as written, without looking at memory.
+ */
+export interface BootState {
+  readonly rip: number;
+  readonly rflags: number;
+  readonly rax: number;
+  readonly rbx: number;
+  readonly rsi: number;
+  readonly rsp: number;
+  readonly cs: BootSegment;
+  readonly data: BootSegment; // DS, ES, SS, FS and GS
+  readonly tr: BootSegment;
+  readonly ldtr: BootSegment;
+  readonly gdt: { readonly base: number; readonly limit: number };
+  readonly idt: { readonly base: number; readonly limit: number };
+  readonly cr0: number;
+  readonly cr3: number;
+  readonly cr4: number;
+  readonly efer: number;
+}
+
+/** A processor that can be put into such a state. */
+export interface BootableVcpu {
+  loadBootState(state: BootState): void;
+}
+
+export interface BootEntry {
+  readonly bits: 32 | 64;
+  readonly rip: number;
+  readonly rsi?: number;
+  readonly rax?: number;
+  readonly rbx?: number;
+}
+
+// Selectors of the Linux boot protocol: __BOOT_CS and __BOOT_DS; the task comes after them.
+const CODE_SELECTOR = 0x10;
+const DATA_SELECTOR = 0x18;
+const TASK_SELECTOR = 0x20;
+const TSS_TYPE = 0xb << 8; // a busy 32-bit or 64-bit TSS
+const LARGE_PAGE_BYTES = 0x20_0000;
+
+const CODE: number = DESCRIPTOR_PRESENT | DESCRIPTOR_S | SEGMENT_CODE | SEGMENT_READABLE | SEGMENT_ACCESSED | DESCRIPTOR_G;
+const DATA: number = DESCRIPTOR_PRESENT | DESCRIPTOR_S | SEGMENT_WRITABLE | SEGMENT_ACCESSED | DESCRIPTOR_G | DESCRIPTOR_DB;
+
+/**
+ * Writes a GDT, and for a 64-bit entry page tables that map the first 4 GiB to themselves, and describes a processor
+ * with flat segments, interrupts off and a small stack.
+ */
+export function prepareEntry(memory: GuestMemory, entry: BootEntry): BootState {
+  const long = entry.bits === 64;
+  const code = CODE | (long ? DESCRIPTOR_L : DESCRIPTOR_DB);
+  writeDescriptor(memory, 0, 0, 0);
+  writeDescriptor(memory, 0x08, 0, 0);
+  writeDescriptor(memory, CODE_SELECTOR, code, 0xf_ffff);
+  writeDescriptor(memory, DATA_SELECTOR, DATA, 0xf_ffff);
+  writeDescriptor(memory, TASK_SELECTOR, DESCRIPTOR_PRESENT | TSS_TYPE, 0x67);
+  writeDescriptor(memory, TASK_SELECTOR + 8, 0, 0); // high half of the 64-bit task descriptor
+  if (long) writePageTables(memory);
+  return {
+    rip: entry.rip,
+    rflags: FLAG_ALWAYS_ONE,
+    rax: entry.rax ?? 0,
+    rbx: entry.rbx ?? 0,
+    rsi: entry.rsi ?? 0,
+    rsp: BOOT_STACK,
+    cs: { selector: CODE_SELECTOR, base: 0, limit: 0xffff_ffff, attributes: code },
+    data: { selector: DATA_SELECTOR, base: 0, limit: 0xffff_ffff, attributes: DATA },
+    tr: { selector: TASK_SELECTOR, base: 0, limit: 0x67, attributes: DESCRIPTOR_PRESENT | TSS_TYPE },
+    ldtr: { selector: 0, base: 0, limit: 0, attributes: 0 },
+    gdt: { base: GDT, limit: TASK_SELECTOR + 15 },
+    idt: { base: 0, limit: 0 },
+    cr0: ((long ? CR0_PG : 0) | CR0_PE | CR0_ET) >>> 0,
+    cr3: long ? PAGE_TABLES : 0,
+    cr4: long ? CR4_PAE : 0,
+    efer: long ? EFER_LME | EFER_LMA : 0,
+  };
+}
+
+/** A descriptor with base 0. */
+function writeDescriptor(memory: GuestMemory, selector: number, attributes: number, limit: number): void {
+  memory.write(GDT + selector, 4, limit & 0xffff);
+  memory.write(GDT + selector + 4, 4, (attributes | (limit & 0xf_0000)) >>> 0);
+}
+
+function writePageTables(memory: GuestMemory): void {
+  const flags = PTE_PRESENT | PTE_WRITABLE;
+  const pdpt = PAGE_TABLES + PAGE_BYTES;
+  const directories = pdpt + PAGE_BYTES;
+  for (let at = PAGE_TABLES; at < directories; at += 4) memory.write(at, 4, 0);
+  memory.write(PAGE_TABLES, 4, pdpt | flags);
+  for (let i = 0; i < 4; i++) memory.write(pdpt + i * 8, 4, (directories + i * PAGE_BYTES) | flags);
+  for (let i = 0; i < 4 * 512; i++) {
+    memory.write(directories + i * 8, 4, (i * LARGE_PAGE_BYTES + (PTE_LARGE | flags)) >>> 0);
+    memory.write(directories + i * 8 + 4, 4, 0);
+  }
+}
