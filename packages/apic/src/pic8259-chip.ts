@@ -45,7 +45,7 @@ export class Pic8259Chip {
   reset(): void {
     this.#lines = 0;
     this.#edges = 0;
-    this.#mask = 0;
+    this.#mask = 0xff; // the chip comes up with anything; firmware leaves everything masked
     this.#inService = 0;
     this.#level = 0;
     this.#base = 0;
