@@ -11,6 +11,7 @@ const SLICE_NANOS = 1e6; // between two looks at the host's events
 const SHORTEST_SLEEP_NANOS = 1e6; // the host's timers cannot do less; shorter waits go round the event loop
 const LONGEST_SLEEP_NANOS = 60e9;
 const FIRST_RATE = 0.02; // instructions a nanosecond, until measured
+const MOST_RATE = 4; // a coarse clock of the host must not make slices endless
 const LEAST_BUDGET = 256; // instructions, where real time decides: less would be lost in the calls around them
 
 /** Runs one processor in slices: timers fire between runs of instructions, the host's events are served between slices. */
@@ -162,7 +163,7 @@ export class RunLoop {
   }
 
   #measure(instructions: number, nanos: Nanos): void {
-    if (instructions >= LEAST_BUDGET && nanos > 0) this.#rate += 0.25 * (instructions / nanos - this.#rate);
+    if (instructions >= LEAST_BUDGET && nanos > 0) this.#rate += 0.25 * (Math.min(instructions / nanos, MOST_RATE) - this.#rate);
   }
 
   #schedule(): void {

@@ -1,0 +1,402 @@
+import { describe, expect, it } from 'vitest';
+import type { Capability, Device, DeviceContext, DeviceModule, Line, Timer } from './abi.ts';
+import { device } from './device-spec.ts';
+import type { Engine, ExitCode, InterruptFabric, Surroundings, Vcpu } from './engine.ts';
+import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
+import { createMachine, type Machine, type MachineOptions } from './machine.ts';
+
+describe('a machine under the virtual clock', () => {
+  it('delivers a timer after exactly the instructions that its time is worth', async () => {
+    const seen: number[] = [];
+    const engine = new ScriptedEngine((cpu) => cpu.work());
+    const vm = await machineOf(engine, [device('timer', alarm, { times: [100, 1_000, 1_005, 50_000], fired: () => seen.push(engine.cpu.retired) })]);
+    await runUntil(vm, () => seen.length === 4);
+    // 10 ns an instruction: the first boundary at or after the time.
+    expect(seen).toEqual([10, 100, 101, 5_000]);
+  });
+
+  it('shortens the present run when a device arms a timer in the middle of it', async () => {
+    const seen: number[] = [];
+    const engine = new ScriptedEngine((cpu) => {
+      if (cpu.retired === 1_000) cpu.surroundings.pio.write(0x10, 4, 70);
+      return cpu.work();
+    });
+    const vm = await machineOf(engine, [device('timer', portAlarm, { fired: () => seen.push(engine.cpu.retired) })]);
+    await runUntil(vm, () => seen.length === 1);
+    expect(seen).toEqual([1_007]);
+  });
+
+  it('jumps to the next timer while the processor waits, and wakes it', async () => {
+    const woken: [retired: number, now: number][] = [];
+    const engine = new ScriptedEngine((cpu) => {
+      if (cpu.retired !== 500) return cpu.work();
+      if (!cpu.surroundings.interrupts.isPending()) return EXIT_HALT;
+      woken.push([cpu.retired, cpu.surroundings.now()]);
+      cpu.surroundings.interrupts.acknowledge();
+      return cpu.work();
+    });
+    const vm = await machineOf(engine, [device('timer', alarm, { times: [3_600e9], fired: () => fabric.raise() })]);
+    const fabric = engine.fabric;
+    await runUntil(vm, () => woken.length === 1);
+    expect(woken).toEqual([[500, 3_600e9]]);
+  });
+
+  it('gives the same times to the same program whatever the host does', async () => {
+    const runs: string[] = [];
+    for (const hostStep of [1e3, 7e5]) {
+      const seen: number[] = [];
+      const engine = new ScriptedEngine((cpu) => (cpu.retired % 3_000 === 2_999 && !cpu.justHalted ? cpu.halt() : cpu.work()));
+      const vm = await machineOf(engine, [device('timer', metronome, { period: 1e9 / 1_193_182, fired: () => seen.push(engine.cpu.retired, vm.clock.now()) })], { hostStep });
+      await runUntil(vm, () => seen.length > 2_000);
+      runs.push(JSON.stringify(seen.slice(0, 2_000)));
+    }
+    expect(runs[0]).toBe(runs[1]);
+  });
+
+  it('sleeps without timers until a device has input from the host', async () => {
+    let deliver = (): void => undefined;
+    const engine = new ScriptedEngine((cpu) => (cpu.retired < 10 || cpu.surroundings.interrupts.isPending() ? cpu.work() : EXIT_HALT));
+    const vm = await machineOf(engine, [device('keys', input, { ready: (press) => (deliver = press) })]);
+    await vm.powerUp();
+    await turns(20);
+    const before = vm.counters.read()['loop.slices'];
+    await turns(20);
+    expect(vm.counters.read()['loop.slices']).toBe(before);
+    expect(engine.cpu.retired).toBe(10);
+    deliver();
+    await turns(5);
+    expect(engine.cpu.retired).toBeGreaterThan(10);
+    await vm[Symbol.asyncDispose]();
+  });
+});
+
+describe('stopping a machine', () => {
+  it('says why the processor gave up', async () => {
+    const shutdown = await machineOf(new ScriptedEngine((cpu) => (cpu.retired < 100 ? cpu.work() : EXIT_SHUTDOWN)), []);
+    await shutdown.powerUp();
+    expect(await shutdown.stopped()).toBe('shutdown');
+    const failed = await machineOf(new ScriptedEngine(() => EXIT_FAIL), []);
+    await failed.powerUp();
+    expect(await failed.stopped()).toBe('failed');
+  });
+
+  it('leaves right after the instruction in which a device asked for it', async () => {
+    const engine = new ScriptedEngine((cpu) => {
+      if (cpu.retired === 77) cpu.surroundings.pio.write(0x20, 1, 1);
+      return cpu.work();
+    });
+    const vm: Machine = await machineOf(engine, [device('power', powerSwitch, { off: () => vm.requestStop('power-off') })]);
+    await vm.powerUp();
+    expect(await vm.stopped()).toBe('power-off');
+    expect(engine.cpu.retired).toBe(78);
+    await vm[Symbol.asyncDispose]();
+    expect(vm.phase).toBe('off');
+  });
+
+  it('stops when its signal is aborted', async () => {
+    const abort = new AbortController();
+    const vm = await machineOf(new ScriptedEngine((cpu) => cpu.work()), [], { signal: abort.signal });
+    await vm.powerUp();
+    setImmediate(() => abort.abort());
+    expect(await vm.stopped()).toBe('aborted');
+  });
+
+  it('stops time with the processor and goes on where it was', async () => {
+    const engine = new ScriptedEngine((cpu) => cpu.work());
+    const vm = await machineOf(engine, [], { clock: { kind: 'host' } });
+    await vm.powerUp();
+    await turns(3);
+    await vm.pause();
+    const at = vm.clock.now();
+    const retired = engine.cpu.retired;
+    await turns(5);
+    expect([vm.clock.now(), engine.cpu.retired, vm.phase]).toEqual([at, retired, 'running']);
+    await vm.resume();
+    await turns(3);
+    expect(engine.cpu.retired).toBeGreaterThan(retired);
+    expect(vm.clock.now()).toBeGreaterThan(at);
+    await vm[Symbol.asyncDispose]();
+  });
+
+  it('cuts a device off that throws, and stops with that reason', async () => {
+    const engine = new ScriptedEngine((cpu) => {
+      if (cpu.retired === 5) cpu.answer = cpu.surroundings.pio.read(0x30, 2);
+      return cpu.work();
+    });
+    const vm = await machineOf(engine, [device('broken', broken)]);
+    await vm.powerUp();
+    expect(await vm.stopped()).toBe('faulted');
+    expect(engine.cpu.answer).toBe(0xffff);
+    expect(broken.asked).toBe(1);
+    await vm.resume();
+    engine.cpu.surroundings.pio.read(0x30, 1);
+    expect(broken.asked).toBe(1);
+    await vm[Symbol.asyncDispose]();
+  });
+});
+
+describe('composition', () => {
+  it('resets devices and processor, and delivers held lines to the controllers again', async () => {
+    const heard: string[] = [];
+    const engine = new ScriptedEngine((cpu) => cpu.work());
+    const vm = await machineOf(engine, [device('pic', recorder, { heard }), device('high', holder)]);
+    await vm.powerUp();
+    await vm.reset();
+    expect(heard).toEqual(['up', '3 high', 'up', '3 high']);
+    expect(engine.cpu.resets).toBe(2);
+    await vm[Symbol.asyncDispose]();
+  });
+
+  it('gives a device exactly the capabilities that its manifest names', async () => {
+    const members: string[] = [];
+    const nosy: DeviceModule<void, 'pio' | 'clock'> = {
+      manifest: { abi: 0, id: 'test.nosy', version: '0.0.0', state: 0, needs: ['pio', 'clock'] },
+      create: (ctx) => {
+        members.push(...Object.keys(ctx));
+        return {};
+      },
+    };
+    await machineOf(new ScriptedEngine((cpu) => cpu.work()), [device('nosy', nosy)]);
+    expect(members.sort()).toEqual(['clock', 'log', 'name', 'pio', 'signal']);
+  });
+
+  it('refuses an engine of another ABI', async () => {
+    const engine = Object.assign(new ScriptedEngine((cpu) => cpu.work()), { abi: 1 as 0 });
+    await expect(machineOf(engine, [])).rejects.toMatchObject({ code: 'E_ABI' });
+  });
+});
+
+// What the tests above are made of.
+
+type Step = (cpu: ScriptedCpu) => ExitCode | undefined;
+
+/** Retires one instruction after another; the script looks at each boundary. */
+class ScriptedCpu implements Vcpu {
+  retired = 0;
+  resets = 0;
+  answer = 0;
+  justHalted = false;
+  #left = 0;
+  #asked = false;
+  readonly surroundings: Surroundings;
+  readonly #step: Step;
+
+  constructor(surroundings: Surroundings, step: Step) {
+    this.surroundings = surroundings;
+    this.#step = step;
+  }
+
+  run(instructions: number): ExitCode {
+    this.#left = instructions;
+    this.#asked = false;
+    while (this.#left > 0) {
+      const exit = this.#step(this);
+      if (exit !== undefined) return exit;
+    }
+    return this.#asked ? EXIT_REQUEST : EXIT_BUDGET;
+  }
+
+  work(): undefined {
+    this.retired++;
+    this.#left--;
+    this.justHalted = false;
+  }
+
+  /** Waits once, whether or not something is pending afterwards. */
+  halt(): ExitCode {
+    this.justHalted = true;
+    return EXIT_HALT;
+  }
+
+  signal(): void {
+    this.#asked = true;
+  }
+
+  stopAfter(instructions: number): void {
+    // The instruction that is asking has not retired yet.
+    this.#left = Math.min(this.#left, Math.max(1, instructions));
+  }
+
+  reset(): void {
+    this.resets++;
+  }
+}
+
+class ScriptedEngine implements Engine<ScriptedCpu> {
+  readonly abi = 0;
+  readonly id = 'test.scripted';
+  readonly features: readonly string[] = [];
+  readonly fabric: TestFabric = new TestFabric();
+  cpu!: ScriptedCpu; // set by createVcpu
+  readonly #step: Step;
+
+  constructor(step: Step) {
+    this.#step = step;
+  }
+
+  reserveBytes(): number {
+    return 100;
+  }
+
+  createVcpu(_index: number, surroundings: Surroundings): ScriptedCpu {
+    return (this.cpu = new ScriptedCpu(surroundings, this.#step));
+  }
+
+  tearDown(): void {
+    this.cpu.signal();
+  }
+}
+
+class TestFabric implements InterruptFabric {
+  #pending = false;
+  signal = (): void => undefined;
+
+  raise(): void {
+    this.#pending = true;
+    this.signal();
+  }
+
+  port(): ReturnType<InterruptFabric['port']> {
+    return {
+      isPending: () => this.#pending,
+      acknowledge: () => {
+        this.#pending = false;
+        return 32;
+      },
+      window: () => -1,
+      readRegister: () => 0,
+      writeRegister: () => undefined,
+      readModelRegister: () => false,
+      low: 0,
+      high: 0,
+      writeModelRegister: () => false,
+      priority: 0,
+    };
+  }
+
+  message(): void {
+    this.raise();
+  }
+
+  external(high: boolean): void {
+    if (high) this.raise();
+  }
+
+  reset(): void {
+    this.#pending = false;
+  }
+}
+
+async function machineOf(
+  engine: ScriptedEngine,
+  devices: MachineOptions['devices'],
+  { hostStep = 1e4, ...more }: Partial<MachineOptions> & { readonly hostStep?: number } = {},
+): Promise<Machine> {
+  let now = 0;
+  return createMachine<Vcpu>({
+    engine,
+    devices,
+    ramBytes: 0x1_0000,
+    clock: { kind: 'virtual', nanosPerInstruction: 10 },
+    interrupts: (services) => {
+      engine.fabric.signal = () => services.signal(0);
+      return engine.fabric;
+    },
+    host: { now: () => (now += hostStep) + (engine.cpu?.retired ?? 0) * 50, soon: setImmediate, later: (nanos, callback) => setTimeout(callback, nanos / 1e6), cancel: (handle) => clearTimeout(handle as NodeJS.Timeout) },
+    ...more,
+  });
+}
+
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+async function runUntil(vm: Machine, done: () => boolean): Promise<void> {
+  await vm.powerUp();
+  for (let i = 0; i < 10_000 && !done(); i++) await turns(1);
+  await vm[Symbol.asyncDispose]();
+}
+
+function manifest<const C extends readonly (Capability)[]>(id: string, needs: C): DeviceModule<void, C[number]>['manifest'] {
+  return { abi: 0, id: `test.${id}`, version: '0.0.0', state: 0, needs };
+}
+
+const alarm: DeviceModule<{ readonly times: readonly number[]; readonly fired: () => void }, 'clock'> = {
+  manifest: manifest('alarm', ['clock']),
+  create: (ctx, { times, fired }) => {
+    const timers = times.map(() => ctx.clock.timer(fired));
+    return { powerUp: () => timers.forEach((timer, i) => timer.arm(times[i]!)) };
+  },
+};
+
+const metronome: DeviceModule<{ readonly period: number; readonly fired: () => void }, 'clock'> = {
+  manifest: manifest('metronome', ['clock']),
+  create: (ctx, { period, fired }) => {
+    const timer: Timer = ctx.clock.timer((due) => {
+      fired();
+      timer.arm(due + period);
+    });
+    return { powerUp: () => timer.arm(period) };
+  },
+};
+
+const portAlarm: DeviceModule<{ readonly fired: () => void }, 'pio' | 'clock'> = {
+  manifest: manifest('port-alarm', ['pio', 'clock']),
+  create: (ctx, { fired }) => {
+    const timer = ctx.clock.timer(fired);
+    ctx.pio.claim('regs', 4, { read: () => 0, write: (_offset, _size, value) => timer.arm(ctx.clock.now() + value) }).map(0x10);
+    return {};
+  },
+};
+
+const powerSwitch: DeviceModule<{ readonly off: () => void }, 'pio'> = {
+  manifest: manifest('power', ['pio']),
+  create: (ctx, { off }) => {
+    ctx.pio.claim('switch', 1, { read: () => 0, write: off }).map(0x20);
+    return {};
+  },
+};
+
+const input: DeviceModule<{ readonly ready: (press: () => void) => void }, 'msi'> = {
+  manifest: manifest('input', ['msi']),
+  create: (ctx, { ready }) => {
+    ready(() => ctx.msi.send(0xfee0_0000, 0x31));
+    return {};
+  },
+};
+
+const broken: DeviceModule<void, 'pio'> & { asked: number } = {
+  asked: 0,
+  manifest: manifest('broken', ['pio']),
+  create: (ctx) => {
+    const fail = (): number => {
+      broken.asked++;
+      throw new Error('not today');
+    };
+    ctx.pio.claim('regs', 2, { read: fail, write: () => undefined }).map(0x30);
+    return {};
+  },
+};
+
+const recorder: DeviceModule<{ readonly heard: string[] }, 'controller'> = {
+  manifest: manifest('recorder', ['controller']),
+  create: (ctx, { heard }) => {
+    ctx.controller.attach(0, 16, { setLine: (pin, high) => heard.push(`${pin} ${high ? 'high' : 'low'}`) });
+    return { powerUp: () => void heard.push('up') };
+  },
+};
+
+class Holder implements Device {
+  readonly #line: Line;
+
+  constructor(ctx: DeviceContext<'lines'>) {
+    this.#line = ctx.lines.connect(3);
+  }
+
+  powerUp(): void {
+    this.#line.set(true);
+  }
+}
+
+const holder: DeviceModule<void, 'lines'> = { manifest: manifest('holder', ['lines']), create: (ctx) => new Holder(ctx) };
+
