@@ -1,0 +1,34 @@
+/** One measurement. `peer` is what somebody else's way takes for the same work on the same host, when there is one. */
+export interface Row {
+  readonly name: string;
+  readonly unit: string;
+  readonly ours: number;
+  readonly peer: number | null;
+  readonly peerName: string | null;
+  readonly ratio: number | null; // ours / peer
+  readonly runs: number;
+}
+export interface BenchOptions {
+  /** Fewer and shorter runs, to see whether it works rather than how fast. */
+  readonly quick: boolean;
+}
+export interface Benchmark {
+  readonly summary: string;
+  run(options: BenchOptions): Promise<readonly Row[]>;
+}
+
+/** Every benchmark by name, loaded when it is asked for. */
+export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  io: async () => (await import('./io.ts')).io,
+};
+
+export function row(name: string, unit: string, runs: number, ours: number, peer?: { readonly name: string; readonly value: number }): Row {
+  return { name, unit, ours, peer: peer?.value ?? null, peerName: peer?.name ?? null, ratio: peer === undefined ? null : ours / peer.value, runs };
+}
+
+/** The shortest of several runs: everything else that goes on in a host only adds. */
+export function shortest(runs: number, measure: () => number): number {
+  let best = Infinity;
+  for (let i = 0; i < runs; i++) best = Math.min(best, measure());
+  return best;
+}
