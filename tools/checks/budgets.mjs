@@ -6,9 +6,9 @@ import { runCommand } from '../command.mjs';
 import { isTest, listPackages, listSources, readSource } from '../workspace.mjs';
 
 const CORE = 'packages/core/src';
-const CORE_LINES = 1500; // blank lines not counted
+const CORE_LINES = 1500; // that run: blank lines and the two files of interfaces, which have budgets of their own, not counted
 const CORE_FILE_LINES = 250;
-const ABI_LINES = 150;
+const INTERFACES = { 'abi.ts': 150, 'engine.ts': 150 };
 const CORE_NAMES = 40;
 const FILE_LINES = 500; // tables excepted
 const VAGUE = /\/(utils?|common|helpers?|types|misc)(\/|\.ts$)/;
@@ -20,9 +20,10 @@ export async function checkBudgets() {
     if (is > most) problems.push(`${what}: ${is}, and the budget is ${most}`);
   };
   const core = listSources(CORE).filter((file) => !isTest(file) && !file.endsWith('.d.ts'));
-  limit('@vm/core, lines', core.reduce((sum, file) => sum + countLines(file), 0), CORE_LINES);
+  const running = core.filter((file) => !Object.keys(INTERFACES).some((name) => file === `${CORE}/${name}`));
+  limit('@vm/core, lines', running.reduce((sum, file) => sum + countLines(file), 0), CORE_LINES);
   for (const file of core) limit(`${file}, lines`, countLines(file), CORE_FILE_LINES);
-  limit('the device ABI, lines', readSource(`${CORE}/abi.ts`).trimEnd().split('\n').length, ABI_LINES);
+  for (const [name, most] of Object.entries(INTERFACES)) limit(`${name}, lines`, readSource(`${CORE}/${name}`).trimEnd().split('\n').length, most);
   limit('@vm/core, exported names', exportedNames(readSource(`${CORE}/index.ts`)).length, CORE_NAMES);
   for (const { folder } of listPackages()) {
     for (const file of listSources(join(folder, 'src'))) {

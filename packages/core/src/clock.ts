@@ -15,6 +15,7 @@ export class MachineClock implements Clock {
   #running = false;
   #fires = 0;
   #next: DeviceTimer | null = null;
+  #nextDue: Nanos = Infinity;
   readonly #timers: DeviceTimer[] = [];
   readonly #source: () => Nanos;
   readonly #onEarlier: (due: Nanos) => void;
@@ -37,7 +38,7 @@ export class MachineClock implements Clock {
   }
 
   get nextDue(): Nanos {
-    return this.#next === null ? Infinity : this.#next.due;
+    return this.#nextDue;
   }
 
   get fires(): number {
@@ -63,7 +64,7 @@ export class MachineClock implements Clock {
   fireDue(): void {
     for (let i = 0; i < MOST_FIRES; i++) {
       const timer = this.#next;
-      if (timer === null || timer.due > this.now()) return;
+      if (timer === null || this.#nextDue > this.now()) return;
       this.#fires++;
       timer.fire();
     }
@@ -71,19 +72,21 @@ export class MachineClock implements Clock {
 
   /** A timer moved. */
   moved(timer: DeviceTimer): void {
-    const next = this.#next;
-    if (next === null || timer.due < next.due) {
-      this.#next = timer.due === Infinity ? null : timer;
-      if (this.#next !== null) this.#onEarlier(timer.due);
-    } else if (timer === next) this.#findNext();
+    if (timer.due < this.#nextDue) {
+      this.#next = timer;
+      this.#nextDue = timer.due;
+      this.#onEarlier(timer.due);
+    } else if (timer === this.#next || timer.due === this.#nextDue) this.#findNext();
   }
 
   #findNext(): void {
-    let next: DeviceTimer | null = null;
+    this.#next = null;
+    this.#nextDue = Infinity;
     for (const timer of this.#timers) {
-      if (timer.due !== Infinity && (next === null || timer.due < next.due)) next = timer;
+      if (timer.due >= this.#nextDue) continue;
+      this.#next = timer;
+      this.#nextDue = timer.due;
     }
-    this.#next = next;
   }
 }
 

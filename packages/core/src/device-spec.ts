@@ -22,7 +22,7 @@ export function device<Config, C extends Capability>(
 
 /** Refuses a device before any of its code runs. */
 export function checkSpec({ name, manifest }: DeviceSpec, taken: ReadonlySet<string>, offered: ReadonlySet<string>): void {
-  if (!NAME.test(name)) throw new VmError('E_NAME', `device name: expected lower-case letters, digits and dashes, got "${name}"`);
+  if (!NAME.test(name)) throw new VmError('E_NAME', `device name: expected lower-case letters, digits and dashes, got "${name}"`, { device: name });
   if (taken.has(name)) throw new VmError('E_NAME', `there are two devices named ${name}`, { device: name });
   if (manifest.abi !== ABI) throw new VmError('E_ABI', `${name}: ${manifest.id} is made for ABI ${manifest.abi as number}, this is ABI ${ABI}`, { device: name });
   const missing = manifest.needs.filter((need) => !offered.has(need));

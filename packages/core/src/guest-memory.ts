@@ -59,7 +59,7 @@ export class RamAccess implements GuestMemory {
 
   /** Offset of a range that is RAM from end to end, else -1. The two ranges of RAM never touch in the guest's addresses. */
   #locate(gpa: Gpa, bytes: number): number {
-    const at = this.#ram.offsetOf(gpa);
+    const at = gpa >= 0 ? this.#ram.offsetOf(gpa) : -1;
     if (at < 0 || bytes <= 1) return at;
     const last = this.#ram.offsetOf(gpa + bytes - 1);
     return last - at === bytes - 1 ? at : -1;

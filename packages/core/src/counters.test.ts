@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest';
+import { Counters } from './counters.ts';
+
+describe('counters', () => {
+  it('read what their owners counted, by name', () => {
+    const counters = new Counters();
+    const exits = counters.create('cpu.exits');
+    let level = 3;
+    counters.gauge('cpu.level', () => level);
+    exits.value += 2;
+    level = 4;
+    expect(counters.read()).toEqual({ 'cpu.exits': 2, 'cpu.level': 4 });
+  });
+
+  it('have a name for themselves', () => {
+    const counters = new Counters();
+    counters.create('cpu.exits');
+    expect(() => counters.gauge('cpu.exits', () => 0)).toThrow(RangeError);
+  });
+});
