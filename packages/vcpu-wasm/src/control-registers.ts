@@ -1,0 +1,127 @@
+/** Control registers and EFER (SDM vol. 3, section 2.5), with the side effects of changing them. */
+import {
+  CR0_CD, CR0_EM, CR0_ET, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR0_AM, CR0_MP, CR4_DE, CR4_MCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE,
+  CR4_PCE, CR4_PGE, CR4_PSE, CR4_PVI, CR4_TSD, CR4_VME, DESCRIPTOR_L, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, VECTOR_GP, VECTOR_UD,
+} from '@vm/x86';
+import type { InterruptPort } from '@vm/core/engine';
+import * as state from './cpu-state.ts';
+import { PHYSICAL_BITS } from './linear-memory.ts';
+import type { LinearMemory } from './linear-memory.ts';
+import type { Segmentation } from './segmentation.ts';
+import type { StateView } from './state-view.ts';
+
+const CR0_EXISTING = (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG) >>> 0;
+const CR4_EXISTING = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+const EFER_EXISTING = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+/** Bits whose change makes cached translations wrong. */
+const CR0_TRANSLATION = (CR0_PG | CR0_WP | CR0_PE) >>> 0;
+const CR4_TRANSLATION = CR4_PSE | CR4_PAE | CR4_PGE;
+
+export class ControlRegisters {
+  readonly #state: StateView;
+  readonly #memory: LinearMemory;
+  readonly #segments: Segmentation;
+  readonly #interrupts: InterruptPort;
+
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, interrupts: InterruptPort) {
+    this.#state = view;
+    this.#memory = memory;
+    this.#segments = segments;
+    this.#interrupts = interrupts;
+  }
+
+  /** Value in `low`; the high half is in `high`. */
+  high = 0;
+  read(number: number): number {
+    const s = this.#state;
+    this.high = 0;
+    switch (number) {
+      case 0: return s.get(state.CR0);
+      case 2: this.high = s.high(state.CR2); return s.get(state.CR2);
+      case 3: this.high = s.high(state.CR3); return s.get(state.CR3);
+      case 4: return s.get(state.CR4);
+      case 8: return this.#interrupts.priority;
+      default: return this.#memory.raise(VECTOR_UD, -1);
+    }
+  }
+
+  write(number: number, low: number, high: number): void {
+    const s = this.#state;
+    switch (number) {
+      case 0:
+        if (high !== 0) this.#memory.raise(VECTOR_GP, 0);
+        this.writeCr0(low);
+        break;
+      case 2: s.set64(state.CR2, low, high); break;
+      case 3:
+        if (this.#segments.isLongMode() ? high >= 2 ** (PHYSICAL_BITS - 32) : high !== 0) this.#memory.raise(VECTOR_GP, 0);
+        s.set64(state.CR3, low, high);
+        this.#memory.flush();
+        break;
+      case 4:
+        if (high !== 0) this.#memory.raise(VECTOR_GP, 0);
+        this.writeCr4(low);
+        break;
+      case 8:
+        if (high !== 0 || low > 15) this.#memory.raise(VECTOR_GP, 0);
+        this.#interrupts.priority = low;
+        break;
+      default: this.#memory.raise(VECTOR_UD, -1);
+    }
+  }
+
+  writeCr0(value: number): void {
+    const s = this.#state;
+    const old = s.get(state.CR0);
+    const next = ((value & CR0_EXISTING) | CR0_ET) >>> 0;
+    const paging = (next & CR0_PG) !== 0;
+    if ((paging && (next & CR0_PE) === 0) || ((next & CR0_NW) !== 0 && (next & CR0_CD) === 0)) this.#memory.raise(VECTOR_GP, 0);
+    const efer = s.get(state.EFER);
+    const wasPaging = (old & CR0_PG) !== 0;
+    if (paging && !wasPaging && (efer & EFER_LME) !== 0) {
+      // Entering long mode needs PAE and a code segment without L (SDM vol. 3, section 9.8.5).
+      if ((s.get(state.CR4) & CR4_PAE) === 0 || (s.attributes(state.CS) & DESCRIPTOR_L) !== 0) this.#memory.raise(VECTOR_GP, 0);
+    }
+    if (!paging && wasPaging && this.#segments.is64Bit()) this.#memory.raise(VECTOR_GP, 0);
+    s.set(state.CR0, next);
+    if (paging !== wasPaging && (efer & EFER_LME) !== 0) s.set(state.EFER, paging ? efer | EFER_LMA : efer & ~EFER_LMA);
+    if (((old ^ next) & CR0_TRANSLATION) !== 0) this.#memory.flush();
+    if (((old ^ next) & CR0_PE) !== 0 && (next & CR0_PE) === 0) this.#segments.setCpl(0);
+    this.#segments.codeSegmentChanged();
+    this.floatingPointAvailability();
+  }
+
+  writeCr4(value: number): void {
+    const s = this.#state;
+    if ((value & ~CR4_EXISTING) !== 0) this.#memory.raise(VECTOR_GP, 0);
+    if (this.#segments.isLongMode() && (value & CR4_PAE) === 0) this.#memory.raise(VECTOR_GP, 0);
+    const old = s.get(state.CR4);
+    s.set(state.CR4, value);
+    if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#memory.flush();
+    this.floatingPointAvailability();
+  }
+
+  /** True when the value is allowed. */
+  writeEfer(low: number, high: number): boolean {
+    const s = this.#state;
+    const old = s.get(state.EFER);
+    if (high !== 0 || (low & ~EFER_EXISTING) !== 0) return false;
+    if (((old ^ low) & EFER_LME) !== 0 && (s.get(state.CR0) & CR0_PG) !== 0) return false;
+    s.set(state.EFER, (low & ~EFER_LMA) | (old & EFER_LMA));
+    if (((old ^ low) & EFER_NXE) !== 0) this.#memory.flush();
+    return true;
+  }
+
+  /** LMSW: sets PE but does not clear it. */
+  loadStatusWord(value: number): void {
+    const old = this.#state.get(state.CR0);
+    this.writeCr0(((old & ~0xe) | (value & 0xf) | (old & CR0_PE)) >>> 0);
+  }
+
+  floatingPointAvailability(): void {
+    const s = this.#state;
+    const cr0 = s.get(state.CR0);
+    s.set(state.X87_BLOCKED, cr0 & (CR0_EM | CR0_TS));
+    s.set(state.SSE_BLOCKED, (cr0 & (CR0_EM | CR0_TS)) | ((s.get(state.CR4) & CR4_OSFXSR) === 0 ? 0x8000_0000 : 0));
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Layout of one virtual processor's block in the reserve below guest RAM.
+ *
+ * Generated code receives the address of the block as its first parameter and reaches everything in it by a static
+ * offset, so the same module and the same regions serve every processor. All offsets are in bytes.
+ *
+ *   | 0x0000 state | 0x1000 scratch uops | 0x10000 read TLB | 0x20000 write TLB | 0x30000 fetch TLB | 0x40000 end |
+ */
+
+/** General registers, 8 bytes each, in encoding order (rax rcx rdx rbx rsp rbp rsi rdi r8..r15). */
+export const GPR = 0x000;
+/** Always zero: the base or index register that an address does not have. */
+export const ZERO = 0x080;
+/** Instruction-pointer value of byte 0 of the code page being executed. */
+export const PAGE_RIP = 0x088;
+/** Segment bases, 8 bytes each: es cs ss ds fs gs ldtr tr. */
+export const SEGMENT_BASE = 0x090;
+
+// Arithmetic flags, kept lazily. ZF = (result == 0); SF = sign of result xor FX bit 16; PF = parity of the low byte of
+// result xor FX bits 8-15; AF = bit 4 of (FX xor result); CF = bit 63 of carry; OF = bit 63 xor bit 62 of carry.
+/** Last result, sign-extended from its operand size. */
+export const FLAG_RESULT = 0x0d0;
+/** Carry-out of each bit position, shifted so that the operand's top bit is bit 63. */
+export const FLAG_CARRY = 0x0d8;
+/** Low byte: xor of the two operands; bits 8-15: parity correction; bit 16: sign correction. */
+export const FLAG_EXTRA = 0x0e0;
+/** All other bits of RFLAGS in their architectural places (IF, DF, TF, IOPL, NT, RF, VM, AC, VIF, VIP, ID). */
+export const FLAGS_OTHER = 0x0e4;
+
+/** Instruction pointer; current only outside generated code and where a handler has just set it. */
+export const RIP = 0x0e8;
+/** Instructions left before generated code returns; 0 makes it return at the next boundary. */
+export const BUDGET = 0x0f0;
+/** Instructions taken away from BUDGET by a request for attention, to be given back. */
+export const BUDGET_HELD = 0x0f4;
+/** Micro-operation being executed. */
+export const CURRENT_UOP = 0x0f8;
+/** Not 0: an interrupt or another event may be deliverable once RFLAGS.IF allows it. */
+export const EVENT_PENDING = 0x0fc;
+
+/** Decode map of the code page being executed (address in the linear memory). */
+export const CODE_PAGE = 0x5f8;
+
+export const XMM = 0x100;
+export const YMM_HIGH = 0x200;
+/** x87 registers R0..R7 in physical order, 16 bytes each: 64-bit significand, then 16-bit sign and exponent. */
+export const X87 = 0x300;
+export const X87_CONTROL = 0x380;
+/** Status word without TOP, which is X87_TOP. */
+export const X87_STATUS = 0x384;
+export const X87_TOP = 0x388;
+/** One byte a register: 1 = empty. */
+export const X87_EMPTY = 0x390;
+export const X87_OPCODE = 0x398;
+export const X87_INSTRUCTION_POINTER = 0x3a0;
+export const X87_DATA_POINTER = 0x3a8;
+export const X87_CODE_SELECTOR = 0x3b0;
+export const X87_DATA_SELECTOR = 0x3b4;
+export const MXCSR = 0x3b8;
+
+/** Tag (low 12 bits of the compare word) of data accesses and of instruction fetches, 8 bytes each. */
+export const DATA_TAG = 0x3c0;
+export const FETCH_TAG = 0x3c8;
+/** Mask of the stack pointer outside 64-bit mode (0xffff or 0xffffffff), 8 bytes. */
+export const STACK_MASK = 0x3d0;
+/** Largest offset that may be read or written through a segment, 8 bytes each, -1 = ask the slow path: es cs ss ds fs gs. */
+export const LIMIT_READ = 0x3e0;
+export const LIMIT_WRITE = 0x410;
+/** Current privilege level. */
+export const CPL = 0x440;
+/** Not 0: an x87 or MMX, or an SSE instruction raises #NM or #UD now (CR0.TS, CR0.EM, CR4.OSFXSR). */
+export const X87_BLOCKED = 0x444;
+export const SSE_BLOCKED = 0x448;
+/** 16 bytes through which the slow paths pass values. */
+export const VALUE = 0x450;
+/** 32 further bytes for multi-part results of helpers. */
+export const SCRATCH = 0x460;
+
+/** Segment registers es cs ss ds fs gs ldtr tr: selector, attributes (descriptor bits 40-55 in bits 8-23), limit; 16 bytes each. */
+export const SEGMENT = 0x480;
+export const SEGMENT_STRIDE = 16;
+export const SEGMENT_SELECTOR = 0;
+export const SEGMENT_ATTRIBUTES = 4;
+export const SEGMENT_LIMIT = 8;
+
+export const CR0 = 0x500;
+export const CR2 = 0x508;
+export const CR3 = 0x510;
+export const CR4 = 0x518;
+export const EFER = 0x528;
+export const XCR0 = 0x530;
+/** dr0..dr7, 8 bytes each. */
+export const DR = 0x540;
+export const GDTR_BASE = 0x580;
+export const GDTR_LIMIT = 0x588;
+export const IDTR_BASE = 0x590;
+export const IDTR_LIMIT = 0x598;
+export const MSR_STAR = 0x5a0;
+export const MSR_LSTAR = 0x5a8;
+export const MSR_CSTAR = 0x5b0;
+export const MSR_FMASK = 0x5b8;
+export const MSR_KERNEL_GS_BASE = 0x5c0;
+export const MSR_SYSENTER_CS = 0x5c8;
+export const MSR_SYSENTER_ESP = 0x5d0;
+export const MSR_SYSENTER_EIP = 0x5d8;
+export const MSR_TSC_AUX = 0x5e0;
+export const MSR_PAT = 0x5e8;
+/** Added to the time-stamp source. */
+export const TSC_OFFSET = 0x5f0;
+
+/** Micro-operations that belong to no page: the exit and the ones that a handler runs out of line. */
+export const STATIC_UOPS = 0x1000;
+
+export const TLB_ENTRIES = 4096;
+export const TLB_STRIDE = 16;
+/** Entry: i64 compare word, i32 addend (host offset = low 32 bits of the address + addend), i32 code page (fetch only). */
+export const READ_TLB = 0x1_0000;
+export const WRITE_TLB = 0x2_0000;
+export const FETCH_TLB = 0x3_0000;
+export const TLB_ADDEND = 8;
+export const TLB_CODE_PAGE = 12;
+
+export const VCPU_BLOCK_BYTES = 0x4_0000;
+
+/** Register numbers of segments as they stand in SEGMENT_BASE and SEGMENT. */
+export const ES = 0;
+export const CS = 1;
+export const SS = 2;
+export const DS = 3;
+export const FS = 4;
+export const GS = 5;
+export const LDTR = 6;
+export const TR = 7;

@@ -1,0 +1,253 @@
+/** String instructions with and without REP (SDM vol. 1, section 7.3.9). One call runs one element, or one page's worth. */
+import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
+import { A, B, C, D, H, M, N, P, R, S, T, U, V, VA } from '../emitter.ts';
+import * as state from '../cpu-state.ts';
+import * as uop from '../uop.ts';
+
+const RAX = 0;
+const RCX = 1;
+const RDX = 2;
+const RSI = 6;
+const RDI = 7;
+const DF = 0x400;
+const PAGE = 4096;
+
+/** Leaves at once when a REP count is 0. */
+function begin(e: Emitter): void {
+  if (e.form.rep === 0) return;
+  const { code } = e;
+  e.readGpr(RCX, e.form.addressBytes);
+  code.eqz();
+  code.if();
+  code.get(U).const32(uop.UOP_BYTES).add32();
+  e.continueAt();
+  code.end();
+}
+/** D = step of the index registers. */
+function step(e: Emitter): void {
+  const { code } = e;
+  code.const(-e.size).const(e.size).get(S).load32(state.FLAGS_OTHER).const32(DF).and32().select().set(D);
+}
+/** Offset in rSI or rDI into `local`. */
+function index(e: Emitter, register: number, local: number): void {
+  e.readGpr(register, e.form.addressBytes);
+  e.code.set(local);
+}
+function advance(e: Emitter, register: number, local: number): void {
+  e.code.get(local).get(D).add().set(V);
+  e.writeGpr(register, e.form.addressBytes, V);
+}
+/** Takes one from rCX; runs the instruction again while it is not 0. `until` pushes an i32 that ends the loop early. */
+function repeat(e: Emitter, until: (() => void) | null): void {
+  if (e.form.rep === 0) return;
+  const { code } = e;
+  const bytes = e.form.addressBytes;
+  e.readGpr(RCX, bytes);
+  code.const(1).sub().set(V);
+  e.writeGpr(RCX, bytes, V);
+  code.get(V).zeroExtend(bytes).const(0).ne();
+  if (until !== null) { until(); code.eqz32().and32(); }
+  code.if();
+  e.again();
+  code.end();
+}
+const source = (e: Emitter, local: number): void => { e.code.get(local); e.addressOfOffset(e.size, false); };
+const destination = (e: Emitter, local: number, write: boolean): void => { e.code.get(local); e.segmentAddress(state.ES, e.size, write); };
+
+/** Pushes whether `segment` (an i32 local holding its number, or a constant) spans the whole address space. */
+function flatSegments(e: Emitter, withSource: boolean): void {
+  const { code } = e;
+  if (e.long) { code.const32(1); return; }
+  code.get(S).load(state.LIMIT_WRITE + state.ES * 8).const64(-1, 0).eq();
+  if (withSource) code.get(S).get(U).load8U32(uop.UOP_SEGMENT).const32(3).shl32().add32().load(state.LIMIT_READ).const64(-1, 0).eq().and32();
+}
+/** Pushes the host address of the linear address in `local`, or 0 when the TLB does not answer. */
+function hostAddress(e: Emitter, tlb: number, local: number): void {
+  const { code } = e;
+  code.get(local).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).add32().set(P);
+  code.get(local).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
+  code.const32(0);
+  code.get(local).const(-PAGE).and().get(S).load(state.DATA_TAG).or().get(P).load(tlb).eq().select();
+}
+/** C = elements that fit into the count and into the page of the linear address in `local`. */
+function limitToPage(e: Emitter, local: number): void {
+  const { code } = e;
+  code.get(C).const(PAGE).get(local).const(PAGE - 1).and().sub().const(Math.log2(e.size)).shrU().tee(V);
+  code.get(C).get(V).ltU().select().set(C);
+}
+/** The part of a REP MOVS or STOS that lies in one page, by bulk memory instructions; falls through when that is impossible. */
+function bulk(e: Emitter, kind: 'movs' | 'stos'): void {
+  const { code, size } = e;
+  const bytes = e.form.addressBytes;
+  if (e.form.rep === 0 || bytes === 2) return;
+  const move = kind === 'movs';
+  code.get(S).load32(state.FLAGS_OTHER).const32(DF).and32().eqz32();
+  flatSegments(e, move);
+  code.and32();
+  code.if();
+  // Linear addresses: T = destination, R = source. C = number of elements.
+  code.get(B);
+  e.segmentAddress(state.ES, size, true);
+  code.set(T);
+  e.readGpr(RCX, bytes);
+  code.set(C);
+  limitToPage(e, T);
+  hostAddress(e, state.WRITE_TLB, T);
+  code.set(H);
+  if (move) {
+    code.get(A);
+    e.addressOfOffset(size, false);
+    code.set(R);
+    limitToPage(e, R);
+    hostAddress(e, state.READ_TLB, R);
+    code.set(M);
+  } else code.const32(1).set(M);
+  code.get(C).const(Math.log2(size)).shl().wrap().set(N);
+  code.get(H).const32(0).ne32().get(M).const32(0).ne32().and32().get(C).const(1).gtU().and32();
+  // A destination that lies less than the length above the source repeats it; that is left to single elements.
+  if (move) code.get(H).get(M).sub32().get(N).geU32().and32();
+  code.if();
+  if (move) code.get(H).get(M).get(N).memoryCopy();
+  else if (size === 1) code.get(H).get(R).wrap().get(N).memoryFill();
+  else {
+    code.get(R).get(R).const(0xff).and().const64(0x0101_0101, 0x0101_0101).mul().zeroExtend(size).eq();
+    code.if();
+    code.get(H).get(R).wrap().get(N).memoryFill();
+    code.else();
+    code.get(H).get(N).add32().set(M);
+    const loop = code.loop();
+    code.get(H).get(R).storeSize(size);
+    code.get(H).const32(size).add32().tee(H).get(M).ltU32().brIf(loop);
+    code.end();
+    code.end();
+  }
+  code.get(N).extendU().set(D);
+  advance(e, RDI, B);
+  if (move) advance(e, RSI, A);
+  e.readGpr(RCX, bytes);
+  code.get(C).sub().set(V);
+  e.writeGpr(RCX, bytes, V);
+  code.get(V).zeroExtend(bytes).const(0).ne();
+  code.if();
+  e.again();
+  code.end();
+  code.get(U).const32(uop.UOP_BYTES).add32();
+  e.continueAt();
+  code.end();
+  code.end();
+}
+
+const movs: Emit = (e) => {
+  begin(e);
+  index(e, RSI, A);
+  index(e, RDI, B);
+  bulk(e, 'movs');
+  step(e);
+  source(e, A);
+  e.load(e.size);
+  e.code.set(R);
+  destination(e, B, true);
+  e.store(e.size, R);
+  advance(e, RSI, A);
+  advance(e, RDI, B);
+  repeat(e, null);
+};
+const stos: Emit = (e) => {
+  begin(e);
+  index(e, RDI, B);
+  e.readGpr(RAX, e.size);
+  e.code.set(R);
+  bulk(e, 'stos');
+  step(e);
+  destination(e, B, true);
+  e.store(e.size, R);
+  advance(e, RDI, B);
+  repeat(e, null);
+};
+const lods: Emit = (e) => {
+  begin(e);
+  index(e, RSI, A);
+  step(e);
+  source(e, A);
+  e.load(e.size);
+  e.code.set(R);
+  e.writeGpr(RAX, e.size, R);
+  advance(e, RSI, A);
+  repeat(e, null);
+};
+/** Ends REPE when the operands differ and REPNE when they are equal. */
+const differs = (e: Emitter) => (): void => { e.condition(e.form.rep === 0xf3 ? 5 : 4); };
+
+const cmps: Emit = (e) => {
+  const { code } = e;
+  begin(e);
+  index(e, RSI, A);
+  index(e, RDI, B);
+  step(e);
+  source(e, A);
+  e.load(e.size);
+  code.set(C);
+  destination(e, B, false);
+  e.load(e.size);
+  code.set(T);
+  advance(e, RSI, A);
+  advance(e, RDI, B);
+  code.get(C).get(T).sub().set(R);
+  e.flagsSubtract(C, T, R);
+  repeat(e, differs(e));
+};
+const scas: Emit = (e) => {
+  const { code } = e;
+  begin(e);
+  index(e, RDI, B);
+  step(e);
+  e.readGpr(RAX, e.size);
+  code.set(C);
+  destination(e, B, false);
+  e.load(e.size);
+  code.set(T);
+  advance(e, RDI, B);
+  code.get(C).get(T).sub().set(R);
+  e.flagsSubtract(C, T, R);
+  repeat(e, differs(e));
+};
+const ins: Emit = (e) => {
+  const { code } = e;
+  begin(e);
+  index(e, RDI, B);
+  step(e);
+  // The port is read only when the store cannot fault any more.
+  destination(e, B, true);
+  e.loadForUpdate(e.size);
+  code.drop();
+  code.get(VA).set(T);
+  e.readGpr(RDX, 2);
+  code.wrap().const32(e.size).call(e.runtime.portIn).extendU().set(R);
+  code.get(T).set(VA);
+  e.storeBack(e.size, R);
+  advance(e, RDI, B);
+  repeat(e, null);
+};
+const outs: Emit = (e) => {
+  const { code } = e;
+  begin(e);
+  index(e, RSI, A);
+  step(e);
+  source(e, A);
+  e.load(e.size);
+  code.set(R);
+  e.readGpr(RDX, 2);
+  code.wrap().const32(e.size).get(R).wrap().call(e.runtime.portOut);
+  advance(e, RSI, A);
+  repeat(e, null);
+};
+
+export const STRING: EmitterTable = {
+  movs: { emit: movs, apart: true },
+  stos: { emit: stos, apart: true },
+  lods: { emit: lods, apart: true },
+  cmps: { emit: cmps, apart: true },
+  scas: { emit: scas, apart: true },
+  ins: { emit: ins, apart: true },
+  outs: { emit: outs, apart: true },
+};

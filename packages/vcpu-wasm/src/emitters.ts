@@ -1,0 +1,14 @@
+/** The emitter of every instruction that the engine has, by the name of its row in the instruction tables. */
+import type { EmitterTable } from './emitter.ts';
+import { ARITHMETIC } from './emit/arithmetic.ts';
+import { CONTROL_FLOW } from './emit/control-flow.ts';
+import { MOVE } from './emit/move.ts';
+import { MULTIPLY } from './emit/multiply.ts';
+import { SHIFT } from './emit/shift.ts';
+import { STACK } from './emit/stack.ts';
+import { STRING } from './emit/string.ts';
+import { SYSTEM } from './emit/system.ts';
+
+export const EMITTERS: EmitterTable = {
+  ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM,
+};

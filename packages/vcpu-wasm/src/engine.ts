@@ -1,0 +1,81 @@
+/** The software engine: lays out the reserve and makes processors. */
+import type { Engine, Surroundings } from '@vm/core/engine';
+import { PAGE_CODE } from '@vm/core/exit';
+import { CodeCache } from './code-page.ts';
+import type { CodeCacheRegion } from './code-page.ts';
+import { VCPU_BLOCK_BYTES } from './cpu-state.ts';
+import { HandlerTable } from './handler-table.ts';
+import { generateInterpreter } from './interpreter-image.ts';
+import type { InterpreterImage } from './interpreter-image.ts';
+import type { EngineImports } from './runtime.ts';
+import { WasmVcpu } from './vcpu.ts';
+import type { Interpreter, Interpreters } from './vcpu.ts';
+
+/** The first page stays unused, so that address 0 is nothing. */
+const FIRST_BLOCK = 0x1_0000;
+const MAP_BYTES = 4096 * 4;
+const MAP_COUNT = 4096;
+const ARENA_BYTES = 64 << 20;
+
+export interface WasmEngineOptions {
+  /** A stored interpreter; default: written now. */
+  readonly image?: InterpreterImage;
+}
+
+export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
+  let image: InterpreterImage | null = options.image ?? null;
+  let cache: CodeCache | null = null;
+  let processors = 1;
+  return {
+    abi: 0,
+    id: 'vm.wasm',
+    features: [],
+    reserveBytes: (count) => {
+      processors = count;
+      return regionOf(count).arena + ARENA_BYTES;
+    },
+    createVcpu: (index, surroundings) => {
+      image ??= generateInterpreter(isShared(surroundings));
+      if (cache === null) {
+        cache = new CodeCache(surroundings.ram.memory.buffer, regionOf(processors));
+        watchStores(cache, surroundings);
+      }
+      const handlers = { long: new HandlerTable(image.long.keys, true), legacy: new HandlerTable(image.legacy.keys, false) };
+      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers };
+      const { long, legacy } = image;
+      return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
+        long: instantiate(long.module, surroundings, imports),
+        legacy: instantiate(legacy.module, surroundings, imports),
+      }));
+    },
+    tearDown: () => { cache = null; },
+  };
+}
+
+const isShared = ({ ram }: Surroundings): boolean => typeof SharedArrayBuffer !== 'undefined' && ram.memory.buffer instanceof SharedArrayBuffer;
+
+function regionOf(processors: number): CodeCacheRegion {
+  const maps = FIRST_BLOCK + processors * VCPU_BLOCK_BYTES;
+  return { maps, mapCount: MAP_COUNT, arena: maps + MAP_COUNT * MAP_BYTES, arenaBytes: ARENA_BYTES };
+}
+
+/** Stores to pages with decoded code come here, from processors and devices alike. */
+function watchStores(cache: CodeCache, { ram }: Surroundings): void {
+  const attributes = new Uint8Array(ram.memory.buffer, ram.attributesOffset, ram.bytes >>> 12);
+  ram.watch(PAGE_CODE, {
+    written: (offset, bytes) => {
+      const end = offset + bytes;
+      for (let at = offset; at < end; ) {
+        const pageEnd = at - (at & 4095) + 4096;
+        const page = (at - ram.base) >>> 12;
+        if (((attributes[page] as number) & PAGE_CODE) !== 0 && !cache.stored(at, Math.min(end, pageEnd) - at)) attributes[page] = (attributes[page] as number) & ~PAGE_CODE;
+        at = pageEnd;
+      }
+    },
+  });
+}
+
+function instantiate(module: Uint8Array, { ram }: Surroundings, imports: EngineImports): Interpreter {
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { env: { memory: ram.memory, ...imports } });
+  return instance.exports as unknown as Interpreter;
+}

@@ -1,0 +1,252 @@
+/** Delivery of interrupts and exceptions through the IVT or IDT (SDM vol. 3, chapter 6; real mode section 20.1.4). */
+import {
+  CR0_PE, DESCRIPTOR_L, DESCRIPTOR_PRESENT, DESCRIPTOR_S, DESCRIPTOR_DB, SEGMENT_ACCESSED, SEGMENT_CODE, SEGMENT_CONFORMING,
+  SEGMENT_WRITABLE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, SYSTEM_INTERRUPT_GATE, SYSTEM_INTERRUPT_GATE_16, SYSTEM_TASK_GATE,
+  SYSTEM_TRAP_GATE, SYSTEM_TRAP_GATE_16, SYSTEM_TSS_16_BUSY, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
+} from '@vm/x86';
+import * as state from './cpu-state.ts';
+import type { FlagsRegister } from './flags-register.ts';
+import type { LinearMemory } from './linear-memory.ts';
+import { dplOf, isNull, typeOf } from './segmentation.ts';
+import type { Segmentation } from './segmentation.ts';
+import type { StateView } from './state-view.ts';
+
+/** Where an event comes from; software interrupts are checked against the gate's privilege. */
+export const SOURCE_EXCEPTION = 0;
+export const SOURCE_SOFTWARE = 1;
+export const SOURCE_EXTERNAL = 2;
+export type Source = typeof SOURCE_EXCEPTION | typeof SOURCE_SOFTWARE | typeof SOURCE_EXTERNAL;
+
+const FLAG_TF = 0x100;
+const FLAG_IF = 0x200;
+const FLAG_NT = 0x4000;
+const FLAG_RF = 0x1_0000;
+const FLAG_VM = 0x2_0000;
+const FLAG_AC = 0x4_0000;
+const RSP = 4;
+
+export class ExceptionDelivery {
+  readonly #state: StateView;
+  readonly #memory: LinearMemory;
+  readonly #segments: Segmentation;
+  readonly #flags: FlagsRegister;
+
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister) {
+    this.#state = view;
+    this.#memory = memory;
+    this.#segments = segments;
+    this.#flags = flags;
+  }
+
+  /** Enters the handler of `vector`; RIP in the state is the one to be saved. Faults are thrown before anything changes. */
+  deliver(vector: number, errorCode: number, source: Source): void {
+    const external = source === SOURCE_SOFTWARE ? 0 : SELECTOR_ERROR_EXTERNAL;
+    if ((this.#state.get(state.CR0) & CR0_PE) === 0) this.#deliverReal(vector);
+    else if (this.#segments.isLongMode()) this.#deliverLong(vector, errorCode, source, external);
+    else this.#deliverProtected(vector, errorCode, source, external);
+  }
+
+  #deliverReal(vector: number): void {
+    const s = this.#state;
+    if (vector * 4 + 3 > s.get(state.IDTR_LIMIT)) this.#memory.raise(VECTOR_GP, vector * 8 + SELECTOR_ERROR_IDT);
+    const entry = this.#memory.load32((s.get(state.IDTR_BASE) + vector * 4) >>> 0, 0, true);
+    const flags = this.#flags.read();
+    let sp = s.gpr(RSP) & 0xffff;
+    for (const value of [flags & 0xffff, s.selector(state.CS), s.get(state.RIP) & 0xffff]) {
+      sp = (sp - 2) & 0xffff;
+      this.#memory.storeValue((s.base(state.SS) + sp) >>> 0, 0, 2, value, 0, true);
+    }
+    s.set(state.GPR + RSP * 8, ((s.gpr(RSP) & 0xffff_0000) | sp) >>> 0);
+    this.#flags.write(flags & ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF));
+    this.#segments.setRealMode(state.CS, entry >>> 16);
+    s.set64(state.RIP, entry & 0xffff, 0);
+  }
+
+  /** #GP, #NP and the like name the IDT entry. */
+  #gateError(vector: number, external: number): number { return vector * 8 + SELECTOR_ERROR_IDT + external; }
+
+  #deliverLong(vector: number, errorCode: number, source: Source, external: number): void {
+    const s = this.#state;
+    const memory = this.#memory;
+    if (vector * 16 + 15 > s.get(state.IDTR_LIMIT)) memory.raise(VECTOR_GP, this.#gateError(vector, external));
+    const at = s.get(state.IDTR_BASE) + vector * 16;
+    const atHigh = (s.high(state.IDTR_BASE) + (at > 0xffff_ffff ? 1 : 0)) >>> 0;
+    const offsetHigh = memory.load32((at + 8) >>> 0, atHigh, true);
+    memory.load64(at >>> 0, atHigh, true);
+    const gateLow = s.get(state.VALUE);
+    const gateHigh = s.high(state.VALUE);
+    const type = typeOf(gateHigh);
+    if ((gateHigh & DESCRIPTOR_S) !== 0 || (type !== SYSTEM_INTERRUPT_GATE && type !== SYSTEM_TRAP_GATE)) memory.raise(VECTOR_GP, this.#gateError(vector, external));
+    const cpl = s.get(state.CPL);
+    if (source === SOURCE_SOFTWARE && dplOf(gateHigh) < cpl) memory.raise(VECTOR_GP, this.#gateError(vector, external));
+    if ((gateHigh & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, this.#gateError(vector, external));
+    const selector = gateLow >>> 16;
+    const error = (selector & 0xfffc) + external;
+    if (isNull(selector)) memory.raise(VECTOR_GP, external);
+    this.#segments.readDescriptor(selector);
+    const { low, high } = this.#segments;
+    if ((high & (DESCRIPTOR_S | SEGMENT_CODE)) !== (DESCRIPTOR_S | SEGMENT_CODE) || dplOf(high) > cpl) memory.raise(VECTOR_GP, error);
+    if ((high & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, error);
+    if ((high & DESCRIPTOR_L) === 0 || (high & DESCRIPTOR_DB) !== 0) memory.raise(VECTOR_GP, error);
+    const newCpl = (high & SEGMENT_CONFORMING) !== 0 ? cpl : dplOf(high);
+
+    const ist = gateHigh & 7;
+    let spLow = s.gpr(RSP);
+    let spHigh = s.gprHigh(RSP);
+    if (ist !== 0 || newCpl < cpl) {
+      this.#loadTaskStack(ist !== 0 ? 0x1c + ist * 8 : 4 + newCpl * 8);
+      spLow = s.get(state.VALUE);
+      spHigh = s.high(state.VALUE);
+    }
+    spLow = (spLow & ~15) >>> 0;
+    const flags = this.#flags.read();
+    const ssSelector = s.selector(state.SS);
+    const rspLow = s.gpr(RSP);
+    const rspHigh = s.gprHigh(RSP);
+    const ripLow = s.get(state.RIP);
+    const ripHigh = s.high(state.RIP);
+    // Pushes run with the rights of the new level.
+    s.set(state.CPL, newCpl);
+    try {
+      this.#push64(spLow, spHigh, 8, ssSelector, 0);
+      this.#push64(spLow, spHigh, 16, rspLow, rspHigh);
+      this.#push64(spLow, spHigh, 24, flags, 0);
+      this.#push64(spLow, spHigh, 32, s.selector(state.CS), 0);
+      this.#push64(spLow, spHigh, 40, ripLow, ripHigh);
+      if (errorCode >= 0) this.#push64(spLow, spHigh, 48, errorCode, 0);
+    } finally {
+      s.set(state.CPL, cpl);
+    }
+    const used = errorCode >= 0 ? 48 : 40;
+    s.setGpr(RSP, (spLow - used) >>> 0, spLow < used ? (spHigh - 1) >>> 0 : spHigh);
+    if (newCpl < cpl) this.#segments.setNull(state.SS, newCpl);
+    this.#segments.low = low;
+    this.#segments.high = high;
+    s.set(state.CPL, newCpl);
+    this.#segments.setFromDescriptor(state.CS, (selector & ~3) | newCpl);
+    s.set64(state.RIP, (((gateHigh & 0xffff_0000) | (gateLow & 0xffff)) >>> 0), offsetHigh);
+    this.#flags.write(flags & ~(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | (type === SYSTEM_INTERRUPT_GATE ? FLAG_IF : 0)));
+  }
+  #push64(spLow: number, spHigh: number, below: number, low: number, high: number): void {
+    this.#memory.storeValue((spLow - below) >>> 0, spLow < below ? (spHigh - 1) >>> 0 : spHigh, 8, low, high, true);
+  }
+  /** Reads 8 bytes of the long-mode TSS at `offset` into VALUE. */
+  #loadTaskStack(offset: number): void {
+    const s = this.#state;
+    if (offset + 7 > s.limit(state.TR)) this.#memory.raise(VECTOR_TS, s.selector(state.TR) & 0xfffc);
+    const at = s.base(state.TR) + offset;
+    this.#memory.load64(at >>> 0, (s.baseHigh(state.TR) + (at > 0xffff_ffff ? 1 : 0)) >>> 0, true);
+  }
+
+  #deliverProtected(vector: number, errorCode: number, source: Source, external: number): void {
+    const s = this.#state;
+    const memory = this.#memory;
+    const segments = this.#segments;
+    const virtual = segments.isVirtual8086();
+    if (vector * 8 + 7 > s.get(state.IDTR_LIMIT)) memory.raise(VECTOR_GP, this.#gateError(vector, external));
+    memory.load64((s.get(state.IDTR_BASE) + vector * 8) >>> 0, 0, true);
+    const gateLow = s.get(state.VALUE);
+    const gateHigh = s.high(state.VALUE);
+    const type = typeOf(gateHigh);
+    const known = type === SYSTEM_INTERRUPT_GATE || type === SYSTEM_TRAP_GATE || type === SYSTEM_INTERRUPT_GATE_16 || type === SYSTEM_TRAP_GATE_16;
+    const cpl = s.get(state.CPL);
+    if ((gateHigh & DESCRIPTOR_S) !== 0 || (!known && type !== SYSTEM_TASK_GATE)) memory.raise(VECTOR_GP, this.#gateError(vector, external));
+    if (source === SOURCE_SOFTWARE && dplOf(gateHigh) < cpl) memory.raise(VECTOR_GP, this.#gateError(vector, external));
+    if ((gateHigh & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, this.#gateError(vector, external));
+    if (!known) memory.raise(VECTOR_GP, this.#gateError(vector, external)); // task gates: hardware task switches are not implemented yet
+    const wide = (type & 8) !== 0;
+    const bytes = wide ? 4 : 2;
+    const selector = gateLow >>> 16;
+    const error = (selector & 0xfffc) + external;
+    if (isNull(selector)) memory.raise(VECTOR_GP, external);
+    segments.readDescriptor(selector);
+    const codeLow = segments.low;
+    const codeHigh = segments.high;
+    if ((codeHigh & (DESCRIPTOR_S | SEGMENT_CODE)) !== (DESCRIPTOR_S | SEGMENT_CODE) || dplOf(codeHigh) > cpl) memory.raise(VECTOR_GP, error);
+    if ((codeHigh & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, error);
+    const conforming = (codeHigh & SEGMENT_CONFORMING) !== 0;
+    const newCpl = conforming ? cpl : dplOf(codeHigh);
+    if (virtual && newCpl !== 0) memory.raise(VECTOR_GP, error);
+
+    const flags = this.#flags.read();
+    const oldSp = s.gpr(RSP);
+    const oldSs = s.selector(state.SS);
+    const inner = newCpl < cpl;
+    let ssSelector = oldSs;
+    let ssLow = 0;
+    let ssHigh = 0;
+    let sp = oldSp;
+    let stackBase = s.base(state.SS);
+    let stackMask = s.get(state.STACK_MASK);
+    let stackLimit = s.limit(state.SS);
+    if (inner) {
+      this.readTaskStack(newCpl, external);
+      sp = this.stackPointer;
+      ssSelector = this.stackSelector;
+      const ssError = (ssSelector & 0xfffc) + external;
+      if (isNull(ssSelector)) memory.raise(VECTOR_TS, external);
+      segments.readDescriptor(ssSelector, VECTOR_TS);
+      ssLow = segments.low;
+      ssHigh = segments.high;
+      if ((ssHigh & (DESCRIPTOR_S | SEGMENT_CODE | SEGMENT_WRITABLE)) !== (DESCRIPTOR_S | SEGMENT_WRITABLE)
+        || (ssSelector & 3) !== newCpl || dplOf(ssHigh) !== newCpl) memory.raise(VECTOR_TS, ssError);
+      if ((ssHigh & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_SS, ssError);
+      segments.markDescriptor(SEGMENT_ACCESSED);
+      ssHigh = segments.high;
+      stackBase = ((ssLow >>> 16) | ((ssHigh & 0xff) << 16) | (ssHigh & 0xff00_0000)) >>> 0;
+      stackMask = (ssHigh & DESCRIPTOR_DB) !== 0 ? 0xffff_ffff : 0xffff;
+      stackLimit = (ssHigh & 0x80_0000) !== 0 ? (((((ssLow & 0xffff) | (ssHigh & 0xf_0000)) << 12) | 0xfff) >>> 0) : (ssLow & 0xffff) | (ssHigh & 0xf_0000);
+    }
+    const pushes: number[] = [];
+    if (virtual) for (const segment of [state.GS, state.FS, state.DS, state.ES]) pushes.push(s.selector(segment));
+    if (inner) pushes.push(oldSs, oldSp);
+    pushes.push(flags, s.selector(state.CS), s.get(state.RIP));
+    if (errorCode >= 0) pushes.push(errorCode);
+    const expandDown = inner ? (ssHigh & 0x400) !== 0 : (s.attributes(state.SS) & 0x400) !== 0;
+    const lowest = (sp - pushes.length * bytes) & stackMask;
+    if (!expandDown && ((lowest >>> 0) + pushes.length * bytes - 1 > stackLimit)) memory.raise(VECTOR_SS, inner ? (ssSelector & 0xfffc) + external : external);
+    s.set(state.CPL, newCpl);
+    try {
+      for (const value of pushes) {
+        sp = ((sp - bytes) & stackMask) >>> 0;
+        memory.storeValue((stackBase + sp) >>> 0, 0, bytes, value, 0, true);
+      }
+    } finally {
+      s.set(state.CPL, cpl);
+    }
+    s.set(state.CPL, newCpl);
+    const newFlags = flags & ~(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | ((type & 1) === 0 ? FLAG_IF : 0));
+    this.#flags.write(newFlags);
+    if (virtual) for (const segment of [state.GS, state.FS, state.DS, state.ES]) segments.setNull(segment, 0);
+    if (inner) {
+      segments.low = ssLow;
+      segments.high = ssHigh;
+      segments.baseHigh = 0;
+      segments.setFromDescriptor(state.SS, ssSelector);
+    }
+    s.set(state.GPR + RSP * 8, ((s.gpr(RSP) & ~stackMask) | (sp & stackMask)) >>> 0);
+    segments.low = codeLow;
+    segments.high = codeHigh;
+    segments.baseHigh = 0;
+    segments.setFromDescriptor(state.CS, (selector & ~3) | newCpl);
+    s.set64(state.RIP, wide ? (((gateHigh & 0xffff_0000) | (gateLow & 0xffff)) >>> 0) : gateLow & 0xffff, 0);
+  }
+
+  stackPointer = 0;
+  stackSelector = 0;
+  /** Stack of an inner level from the 16- or 32-bit TSS. */
+  readTaskStack(level: number, external: number): void {
+    const s = this.#state;
+    const narrow = typeOf(s.attributes(state.TR)) <= SYSTEM_TSS_16_BUSY;
+    const offset = narrow ? 2 + level * 4 : 4 + level * 8;
+    if (offset + (narrow ? 3 : 5) > s.limit(state.TR)) this.#memory.raise(VECTOR_TS, (s.selector(state.TR) & 0xfffc) + external);
+    const at = s.base(state.TR) + offset;
+    if (narrow) {
+      this.stackPointer = this.#memory.load16(at >>> 0, 0, true);
+      this.stackSelector = this.#memory.load16((at + 2) >>> 0, 0, true);
+    } else {
+      this.stackPointer = this.#memory.load32(at >>> 0, 0, true);
+      this.stackSelector = this.#memory.load16((at + 4) >>> 0, 0, true);
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/** RFLAGS as a whole, put together from the lazy arithmetic flags and the rest. */
+import * as state from './cpu-state.ts';
+import type { StateView } from './state-view.ts';
+
+export const ARITHMETIC_FLAGS = 0x8d5;
+/** Bits that exist: ID VIP VIF AC VM RF NT IOPL OF DF IF TF SF ZF AF PF CF. */
+const EXISTING = 0x3f_7fd5;
+
+/** The two generated functions that know how the arithmetic flags are kept. */
+export interface ArithmeticFlags { getFlags(s: number): number; setFlags(s: number, flags: number): void }
+
+export class FlagsRegister {
+  readonly #state: StateView;
+  readonly #arithmetic: ArithmeticFlags;
+
+  constructor(view: StateView, arithmetic: ArithmeticFlags) {
+    this.#state = view;
+    this.#arithmetic = arithmetic;
+  }
+  read(): number { return this.#arithmetic.getFlags(this.#state.at) | this.other() | 2; }
+  write(flags: number): void {
+    this.#arithmetic.setFlags(this.#state.at, flags & ARITHMETIC_FLAGS);
+    this.setOther(flags & EXISTING & ~ARITHMETIC_FLAGS);
+  }
+  /** Everything but the arithmetic flags. */
+  other(): number { return this.#state.get(state.FLAGS_OTHER); }
+  setOther(flags: number): void { this.#state.set(state.FLAGS_OTHER, flags >>> 0); }
+  setZero(on: boolean): void {
+    const flags = this.#arithmetic.getFlags(this.#state.at);
+    this.#arithmetic.setFlags(this.#state.at, on ? flags | 0x40 : flags & ~0x40);
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * The form of an instruction: everything that is known when its code is emitted for the interpreter, that is without
+ * the register numbers, displacements and immediates. One form is one case of the interpreter.
+ */
+import {
+  OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX, OPERAND_REGISTER,
+  OPERAND_REGISTER_HIGH_BYTE, OPERAND_RELATIVE, OPERAND_SEGMENT, OPERAND_ST, OPERAND_XMM, ROWS,
+} from '@vm/x86';
+import type { Instruction } from '@vm/x86';
+
+export type OperandLetter = 'R' | 'M' | 'I' | 'J' | 'F' | 'S' | 'C' | 'D' | 'X' | 'Q' | 'T';
+
+export interface Form {
+  /** What the interpreter calls the case; equal keys share one. */
+  readonly key: string;
+  readonly name: string;
+  /** Operand size in bytes (1, 2, 4, 8). */
+  readonly size: number;
+  readonly operands: readonly { readonly letter: OperandLetter; readonly bytes: number }[];
+  /** Address size in bytes (2, 4, 8). */
+  readonly addressBytes: number;
+  /** 64-bit mode, as opposed to every mode with segmentation. */
+  readonly long: boolean;
+  /** 0, 0xf2 or 0xf3. */
+  readonly rep: number;
+  /** Condition of jcc, setcc, cmovcc; -1 otherwise. */
+  readonly condition: number;
+  /** The memory operand is a 64-bit absolute offset in the immediate. */
+  readonly absolute: boolean;
+}
+
+const STRING_OPERATIONS: ReadonlySet<string> = new Set(['movs', 'cmps', 'stos', 'lods', 'scas', 'ins', 'outs']);
+/** Forms whose address size matters although they have no memory operand that says so. */
+const COUNTED: ReadonlySet<string> = new Set(['loop', 'loope', 'loopne', 'jcxz', 'xlat', 'maskmovdqu', 'maskmovq', ...STRING_OPERATIONS]);
+const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'setcc', 'cmovcc']);
+
+function letterOf(kind: number): OperandLetter {
+  switch (kind) {
+    case OPERAND_REGISTER: case OPERAND_REGISTER_HIGH_BYTE: return 'R';
+    case OPERAND_MEMORY: return 'M';
+    case OPERAND_IMMEDIATE: case OPERAND_CONSTANT: return 'I';
+    case OPERAND_RELATIVE: return 'J';
+    case OPERAND_FAR: return 'F';
+    case OPERAND_SEGMENT: return 'S';
+    case OPERAND_CONTROL: return 'C';
+    case OPERAND_DEBUG: return 'D';
+    case OPERAND_XMM: return 'X';
+    case OPERAND_MMX: return 'Q';
+    case OPERAND_ST: return 'T';
+    default: throw new RangeError(`operand kind ${kind} has no letter`);
+  }
+}
+
+/** The form of a decoded instruction. Not for hot paths: it builds strings. */
+export function formOf(instruction: Instruction, long: boolean): Form {
+  const row = ROWS[instruction.row];
+  if (row === undefined) throw new RangeError(`no instruction row ${instruction.row}`);
+  const name = row.name;
+  const size = instruction.operandSize;
+  const operands: { letter: OperandLetter; bytes: number }[] = [];
+  let memory = COUNTED.has(name);
+  if (!STRING_OPERATIONS.has(name)) {
+    for (let k = 0; k < instruction.operandCount; k++) {
+      const letter = letterOf(instruction.operandKind[k] as number);
+      memory ||= letter === 'M';
+      operands.push({ letter, bytes: instruction.operandBytes[k] as number });
+    }
+  }
+  const addressBytes = memory ? instruction.addressSize : long ? 8 : 4;
+  const absolute = long && instruction.isMemory !== 0 && instruction.base < 0 && instruction.displacementHigh !== instruction.displacementLow >> 31;
+  const rep = STRING_OPERATIONS.has(name) ? instruction.rep : 0;
+  const condition = CONDITIONAL.has(name) ? instruction.condition : -1;
+  let key = `${name}.${size}`;
+  if (operands.length > 0) key += `/${operands.map((operand) => `${operand.letter}${operand.bytes}`).join(',')}`;
+  if (memory) key += `;a${addressBytes}`;
+  if (absolute) key += ';absolute';
+  if (rep !== 0) key += rep === 0xf2 ? ';repne' : ';rep';
+  if (condition >= 0) key += `;c${condition}`;
+  return { key, name, size, operands, addressBytes, long, rep, condition, absolute };
+}

@@ -1,0 +1,110 @@
+/**
+ * Writes the interpreter as a WebAssembly module from the instruction emitters.
+ *
+ * One exported function, `run(s)`, is a loop over pre-decoded micro-operations: a br_table whose cases are the emitted
+ * instructions, or calls of functions of their own for the large and the rare. There are two modules, one for 64-bit
+ * mode and one for all modes with segmentation, so that neither carries the other's checks.
+ */
+import { CodeWriter } from './wasm/code-writer.ts';
+import type { Label } from './wasm/code-writer.ts';
+import { I32 } from './wasm/code-writer.ts';
+import { ModuleWriter } from './wasm/module-writer.ts';
+import { Emitter, S, TEMPORARIES, U } from './emitter.ts';
+import type { InstructionEmitter } from './emitter.ts';
+import type { Form } from './form.ts';
+import { FIRST_INSTRUCTION_HANDLER, HANDLER_CROSS_PAGE, HANDLER_EXIT, HANDLER_GOTO, HANDLER_STALE, HANDLER_UNKNOWN } from './handler-number.ts';
+import { declareRuntime } from './runtime.ts';
+import * as state from './cpu-state.ts';
+import * as uop from './uop.ts';
+
+export interface Handler { readonly form: Form; readonly emitter: InstructionEmitter }
+
+export function writeInterpreter(handlers: readonly Handler[], long: boolean, shared: boolean): Uint8Array {
+  const module = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared });
+  const code = new CodeWriter();
+  const runtime = declareRuntime(module, long, code);
+  const apart = handlers.map((handler) => (handler.emitter.apart === true ? module.declare({ parameters: [I32, I32], results: [I32] }) : -1));
+  const run = module.declare({ parameters: [I32], results: [] }, 'run');
+  runtime.define();
+
+  const first = handlers[0];
+  if (first === undefined) throw new RangeError('an interpreter needs at least one instruction');
+  const emitter = new Emitter(code, first.form, runtime);
+  handlers.forEach((handler, i) => {
+    if (handler.emitter.apart !== true) return;
+    code.reset();
+    emitter.begin(code, handler.form, null);
+    handler.emitter.emit(emitter);
+    code.get(U).const32(uop.UOP_BYTES).add32();
+    module.define(apart[i] as number, TEMPORARIES, code);
+  });
+
+  // | loop | advance | case n-1 .. case 0 | br_table |
+  code.reset();
+  code.get(S).get(S).load(state.RIP).call(runtime.lookup).set(U);
+  const exit = code.block();
+  const loop = code.loop();
+  const advance = code.block();
+  const labels: Label[] = [];
+  const count = FIRST_INSTRUCTION_HANDLER + handlers.length;
+  for (let i = 0; i < count; i++) labels.push(code.block());
+  labels.reverse();
+  code.get(S).get(U).store32(state.CURRENT_UOP);
+  const spent = 10; // local P
+  code.get(S).load32(state.BUDGET).tee(spent).eqz32().brIf(exit);
+  code.get(S).get(spent).const32(1).sub32().store32(state.BUDGET);
+  code.get(U).load16U32(uop.UOP_HANDLER).brTable(labels, labels[HANDLER_UNKNOWN] as number);
+
+  const giveBack = (): void => { code.get(S).get(S).load32(state.BUDGET).const32(1).add32().store32(state.BUDGET); };
+  const ownRip = (): void => { code.get(S).load(state.PAGE_RIP).get(U).load16U(uop.UOP_NEXT).add().get(U).load8U(uop.UOP_LENGTH).sub(); if (!long) code.zeroExtend(4); };
+  for (let i = 0; i < count; i++) {
+    code.end();
+    switch (i) {
+      case HANDLER_EXIT:
+        giveBack();
+        code.br(exit);
+        break;
+      case HANDLER_STALE:
+        giveBack();
+        code.get(S);
+        ownRip();
+        code.call(runtime.lookup).set(U).br(loop);
+        break;
+      case HANDLER_GOTO:
+        giveBack();
+        code.get(U).load32(uop.UOP_DISPLACEMENT).tee(spent);
+        code.if();
+        code.get(spent).set(U).br(loop);
+        code.end();
+        code.get(S);
+        ownRip();
+        code.call(runtime.lookup).set(U).br(loop);
+        break;
+      case HANDLER_CROSS_PAGE:
+        giveBack();
+        code.get(U).call(runtime.crossPage).set(U).br(loop);
+        break;
+      case HANDLER_UNKNOWN:
+        code.get(U).call(runtime.unknown).br(advance);
+        break;
+      default: {
+        const index = i - FIRST_INSTRUCTION_HANDLER;
+        const handler = handlers[index] as Handler;
+        if (apart[index] !== -1) {
+          code.get(S).get(U).call(apart[index] as number).set(U).br(loop);
+        } else {
+          emitter.begin(code, handler.form, loop);
+          handler.emitter.emit(emitter);
+          code.br(advance);
+        }
+      }
+    }
+  }
+  code.end(); // advance
+  code.get(U).const32(uop.UOP_BYTES).add32().set(U).br(loop);
+  code.end(); // loop
+  code.unreachable();
+  code.end(); // exit
+  module.define(run, [I32, ...TEMPORARIES], code);
+  return module.finish();
+}

@@ -1,0 +1,93 @@
+/** Model-specific registers (SDM vol. 4; AMD APM vol. 2, appendix A): those that work, and those that boots read. */
+import {
+  MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_APIC_BASE, MSR_BIOS_SIGNATURE, MSR_CSTAR, MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+  MSR_LSTAR, MSR_PAT, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
+} from '@vm/x86';
+import type { InterruptPort } from '@vm/core/engine';
+import type { ControlRegisters } from './control-registers.ts';
+import * as state from './cpu-state.ts';
+import type { StateView } from './state-view.ts';
+import type { TimeStamp } from './time-stamp.ts';
+
+/** MSRs that are a 64-bit field of the state and take any canonical address. */
+const ADDRESS_FIELDS: ReadonlyMap<number, number> = new Map([
+  [MSR_LSTAR, state.MSR_LSTAR], [MSR_CSTAR, state.MSR_CSTAR], [MSR_SYSENTER_ESP, state.MSR_SYSENTER_ESP], [MSR_SYSENTER_EIP, state.MSR_SYSENTER_EIP],
+  [MSR_FS_BASE, state.SEGMENT_BASE + state.FS * 8], [MSR_GS_BASE, state.SEGMENT_BASE + state.GS * 8], [MSR_KERNEL_GS_BASE, state.MSR_KERNEL_GS_BASE],
+]);
+const PLAIN_FIELDS: ReadonlyMap<number, number> = new Map([
+  [MSR_STAR, state.MSR_STAR], [MSR_SYSCALL_MASK, state.MSR_FMASK], [MSR_SYSENTER_CS, state.MSR_SYSENTER_CS], [MSR_TSC_AUX, state.MSR_TSC_AUX],
+]);
+/** Read as 0, writes ignored: registers that kernels touch without looking whether they exist. */
+const IGNORED: ReadonlySet<number> = new Set([MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_BIOS_SIGNATURE]);
+/** The memory types that PAT may hold. */
+const PAT_TYPES = 0b1111_0011; // UC WC - - WT WP WB UC-
+
+export class ModelRegisters {
+  readonly #state: StateView;
+  readonly #control: ControlRegisters;
+  readonly #interrupts: InterruptPort;
+  readonly #time: TimeStamp;
+  low = 0;
+  high = 0;
+
+  constructor(view: StateView, control: ControlRegisters, interrupts: InterruptPort, time: TimeStamp) {
+    this.#state = view;
+    this.#control = control;
+    this.#interrupts = interrupts;
+    this.#time = time;
+  }
+
+  /** True when the register exists; its value is in `low` and `high`. */
+  read(index: number): boolean {
+    const field = ADDRESS_FIELDS.get(index) ?? PLAIN_FIELDS.get(index);
+    if (field !== undefined) return this.#answer(this.#state.get(field), this.#state.high(field));
+    switch (index) {
+      case MSR_EFER: return this.#answer(this.#state.get(state.EFER), 0);
+      case MSR_PAT: return this.#answer(this.#state.get(state.MSR_PAT), this.#state.high(state.MSR_PAT));
+      case MSR_TSC:
+        this.#time.read();
+        return this.#answer(this.#time.low, this.#time.high);
+      default:
+    }
+    if (IGNORED.has(index)) return this.#answer(0, 0);
+    if (!this.#isController(index) || !this.#interrupts.readModelRegister(index)) return false;
+    return this.#answer(this.#interrupts.low >>> 0, this.#interrupts.high >>> 0);
+  }
+  /** False: no such register, or a value that it does not take. */
+  write(index: number, low: number, high: number): boolean {
+    const s = this.#state;
+    const address = ADDRESS_FIELDS.get(index);
+    if (address !== undefined) {
+      const top = high >> 15;
+      if (top !== 0 && top !== -1) return false;
+      s.set64(address, low, high);
+      return true;
+    }
+    const plain = PLAIN_FIELDS.get(index);
+    if (plain !== undefined) {
+      s.set64(plain, low, high);
+      return true;
+    }
+    switch (index) {
+      case MSR_EFER: return this.#control.writeEfer(low, high);
+      case MSR_PAT:
+        for (let i = 0; i < 8; i++) {
+          const type = ((i < 4 ? low : high) >>> ((i & 3) * 8)) & 0xff;
+          if (type > 7 || ((PAT_TYPES >> type) & 1) === 0) return false;
+        }
+        s.set64(state.MSR_PAT, low, high);
+        return true;
+      case MSR_TSC: this.#time.write(low, high); return true;
+      default:
+    }
+    if (IGNORED.has(index)) return true;
+    return this.#isController(index) && this.#interrupts.writeModelRegister(index, low, high);
+  }
+  /** The APIC base, the deadline timer and the x2APIC registers belong to the interrupt controller. */
+  #isController(index: number): boolean { return index === MSR_APIC_BASE || index === 0x6e0 || (index >= 0x800 && index <= 0x8ff); }
+  #answer(low: number, high: number): true {
+    this.low = low;
+    this.high = high;
+    return true;
+  }
+}

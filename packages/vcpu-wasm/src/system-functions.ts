@@ -1,0 +1,392 @@
+/** The system functions behind `system-call.ts`: one method for each group, one switch over all. */
+import {
+  CR0_EM, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_TSD, DESCRIPTOR_S, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
+  VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, descriptorLimit,
+} from '@vm/x86';
+import type { ControlRegisters } from './control-registers.ts';
+import { cpuid } from './cpuid.ts';
+import type { CpuidContext } from './cpuid.ts';
+import * as state from './cpu-state.ts';
+import type { FarTransfer } from './far-transfer.ts';
+import type { FastSystemCall } from './fast-system-call.ts';
+import type { FlagsRegister } from './flags-register.ts';
+import type { FxsaveImage } from './fxsave.ts';
+import type { LinearMemory } from './linear-memory.ts';
+import type { ModelRegisters } from './model-registers.ts';
+import { typeOf } from './segmentation.ts';
+import type { Segmentation } from './segmentation.ts';
+import type { StateView } from './state-view.ts';
+import * as call from './system-call.ts';
+import type { TimeStamp } from './time-stamp.ts';
+import * as uop from './uop.ts';
+
+/** What the functions need from the processor's loop. */
+export interface LoopControl {
+  halt(): void;
+  /** No interrupt before the instruction after the next boundary. */
+  shadow(): void;
+  /** Look for events at the next boundary. */
+  attend(): void;
+  /** Vector of a software interrupt; RIP is already behind it. */
+  softwareInterrupt(vector: number): void;
+  cpuidContext(): CpuidContext;
+  unknownRegister(index: number, write: boolean): void;
+}
+
+export interface ProcessorParts {
+  readonly state: StateView;
+  readonly memory: LinearMemory;
+  readonly segments: Segmentation;
+  readonly flags: FlagsRegister;
+  readonly control: ControlRegisters;
+  readonly registers: ModelRegisters;
+  readonly transfer: FarTransfer;
+  readonly fast: FastSystemCall;
+  readonly time: TimeStamp;
+  readonly fxsave: FxsaveImage;
+}
+
+/** Answers of a system function. */
+export const GO_ON = 0;
+export const RIP_SET = 1;
+export const LEAVE = 2;
+
+const RAX = 0, RCX = 1, RDX = 2, RBX = 3, RSP = 4, RBP = 5;
+const TWO_32 = 0x1_0000_0000;
+
+export class SystemFunctions {
+  readonly #state: StateView;
+  readonly #parts: ProcessorParts;
+  readonly #loop: LoopControl;
+  /** Calls by number. */
+  readonly counts: Uint32Array = new Uint32Array(64);
+
+  constructor(parts: ProcessorParts, loop: LoopControl) {
+    this.#state = parts.state;
+    this.#parts = parts;
+    this.#loop = loop;
+  }
+
+  run(id: number, at: number): number {
+    this.counts[id] = (this.counts[id] as number) + 1;
+    const s = this.#state;
+    const { memory, segments, control, transfer, fast, flags } = this.#parts;
+    const value = s.get(state.SCRATCH);
+    const valueHigh = s.high(state.SCRATCH);
+    switch (id) {
+      case call.HLT:
+        this.#setNext(at);
+        this.#loop.halt();
+        return LEAVE;
+      case call.CPUID: this.#cpuid(); return GO_ON;
+      case call.RDMSR: this.#readRegister(); return GO_ON;
+      case call.WRMSR: this.#writeRegister(); return this.#afterModeChange(at);
+      case call.RDTSC: this.#timeStamp(); return GO_ON;
+      case call.RDTSCP:
+        this.#timeStamp();
+        s.setGpr(RCX, s.get(state.MSR_TSC_AUX), 0);
+        return GO_ON;
+      case call.RDPMC:
+        if (s.get(state.CPL) !== 0 && (s.get(state.CR4) & CR4_PCE) === 0) memory.raise(VECTOR_GP, 0);
+        return memory.raise(VECTOR_GP, 0); // there are no performance counters
+      case call.READ_CONTROL: {
+        const low = control.read(this.#register(at, 1));
+        s.view.setUint32(s.at + this.#register(at, 0), low, true);
+        s.view.setUint32(s.at + this.#register(at, 0) + 4, control.high, true);
+        return GO_ON;
+      }
+      case call.WRITE_CONTROL: {
+        const from = s.at + this.#register(at, 1);
+        control.write(this.#register(at, 0), s.view.getUint32(from, true), segments.is64Bit() ? s.view.getUint32(from + 4, true) : 0);
+        return this.#afterModeChange(at);
+      }
+      case call.READ_DEBUG: this.#readDebug(at); return GO_ON;
+      case call.WRITE_DEBUG: this.#writeDebug(at); return GO_ON;
+      case call.CLTS:
+        s.set(state.CR0, s.get(state.CR0) & ~CR0_TS);
+        control.floatingPointAvailability();
+        return GO_ON;
+      case call.LMSW: control.loadStatusWord(value); return this.#afterModeChange(at);
+      case call.LGDT: this.#loadTable(state.GDTR_BASE, state.GDTR_LIMIT, at, value, valueHigh); return GO_ON;
+      case call.LIDT: this.#loadTable(state.IDTR_BASE, state.IDTR_LIMIT, at, value, valueHigh); return GO_ON;
+      case call.LLDT: segments.loadLocalTable(value & 0xffff); return GO_ON;
+      case call.LTR: segments.loadTask(value & 0xffff); return GO_ON;
+      case call.VERR: case call.VERW: this.#verify(value & 0xffff, id === call.VERW); return GO_ON;
+      case call.LAR: case call.LSL: this.#descriptorInformation(id, at, value & 0xffff); return GO_ON;
+      case call.LOAD_SEGMENT: this.#loadSegment(this.#segmentNumber(at), value & 0xffff); return GO_ON;
+      case call.LOAD_FAR_POINTER: this.#loadFarPointer(at, value, valueHigh); return GO_ON;
+      case call.POP_SEGMENT: this.#popSegment(at); return GO_ON;
+      case call.FAR_JUMP:
+        transfer.jump(s.get(state.SCRATCH + 8) & 0xffff, value, valueHigh);
+        return this.#leaveIfModeChanged();
+      case call.FAR_CALL:
+        this.#setNext(at);
+        this.#farCall(at, value, valueHigh);
+        return this.#leaveIfModeChanged();
+      case call.FAR_RETURN:
+        transfer.return(this.#size(at), s.view.getUint16(at + uop.UOP_IMMEDIATE, true));
+        return this.#leaveIfModeChanged();
+      case call.IRET:
+        transfer.interruptReturn(this.#size(at));
+        this.#loop.attend();
+        return this.#leaveIfModeChanged();
+      case call.SOFTWARE_INTERRUPT:
+        if (segments.isVirtual8086() && (flags.other() & 0x3000) !== 0x3000) memory.raise(VECTOR_GP, 0);
+        this.#softwareInterrupt(at, s.view.getUint8(at + uop.UOP_IMMEDIATE));
+        return this.#leaveIfModeChanged();
+      case call.BREAKPOINT: this.#softwareInterrupt(at, 3); return this.#leaveIfModeChanged();
+      case call.DEBUG_TRAP:
+        this.#setNext(at);
+        return memory.raise(VECTOR_DB, -1);
+      case call.OVERFLOW:
+        if ((flags.read() & 0x800) === 0) return GO_ON;
+        this.#softwareInterrupt(at, 4);
+        return this.#leaveIfModeChanged();
+      case call.SYSCALL:
+        this.#setNext(at);
+        fast.syscall(s.get(state.RIP), s.high(state.RIP));
+        return this.#leaveIfModeChanged();
+      case call.SYSRET:
+        fast.sysret(this.#size(at));
+        this.#loop.attend();
+        return this.#leaveIfModeChanged();
+      case call.SYSENTER: fast.sysenter(); return this.#leaveIfModeChanged();
+      case call.SYSEXIT: fast.sysexit(this.#size(at)); return this.#leaveIfModeChanged();
+      case call.INVLPG: memory.invalidatePage(value, valueHigh); return GO_ON;
+      case call.WBINVD: return GO_ON;
+      case call.INTERRUPT_SHADOW: this.#loop.shadow(); return GO_ON;
+      case call.STI_WITHOUT_PRIVILEGE: case call.CLI_WITHOUT_PRIVILEGE: return memory.raise(VECTOR_GP, 0);
+      case call.VIRTUAL_8086_PUSHF: case call.VIRTUAL_8086_POPF:
+        if ((flags.other() & 0x3000) !== 0x3000) memory.raise(VECTOR_GP, 0);
+        return GO_ON;
+      case call.TRAP_FLAG_SET: this.#loop.attend(); return GO_ON;
+      case call.ENTER_NESTED: this.#enterNested(at); return GO_ON;
+      case call.FXSAVE: case call.FXRSTOR: this.#fxsave(id, at, value, valueHigh); return GO_ON;
+      case call.X87_NOT_AVAILABLE: return memory.raise(VECTOR_NM, -1);
+      case call.SSE_NOT_AVAILABLE:
+        return memory.raise((s.get(state.CR0) & CR0_EM) !== 0 || (s.get(state.CR4) & CR4_OSFXSR) === 0 ? VECTOR_UD : VECTOR_NM, -1);
+      case call.X87_PENDING_EXCEPTION: return memory.raise(VECTOR_MF, -1);
+      case call.SSE_EXCEPTION: return memory.raise((s.get(state.CR4) & (1 << 10)) !== 0 ? VECTOR_XM : VECTOR_UD, -1);
+      default: throw new RangeError(`system function ${id} does not exist`);
+    }
+  }
+
+  // ---- The instruction that is running ---------------------------------------------------------------------------------
+
+  #register(at: number, operand: 0 | 1): number {
+    return this.#state.view.getUint16(at + (operand === 0 ? uop.UOP_REGISTER_0 : uop.UOP_REGISTER_1), true);
+  }
+  #segmentNumber(at: number): number { return (this.#register(at, 0) - state.SEGMENT) / state.SEGMENT_STRIDE; }
+  /** Operand size in bytes, from the uop. */
+  #size(at: number): number { return this.#state.view.getUint8(at + uop.UOP_SIZE); }
+  /** RIP = the next instruction. */
+  #setNext(at: number): void {
+    const s = this.#state;
+    const sum = s.get(state.PAGE_RIP) + s.view.getUint16(at + uop.UOP_NEXT, true);
+    s.set64(state.RIP, sum >>> 0, this.#parts.segments.is64Bit() ? (s.high(state.PAGE_RIP) + (sum >= TWO_32 ? 1 : 0)) >>> 0 : 0);
+  }
+  /** Control registers may have changed how the next instruction is fetched: look it up again. */
+  #afterModeChange(at: number): number {
+    this.#setNext(at);
+    return LEAVE;
+  }
+  /** Far transfers leave the loop, so that the processor picks the interpreter of the mode it is in now. */
+  #leaveIfModeChanged(): number { return this.#parts.segments.is64Bit() === this.longInterpreter ? RIP_SET : LEAVE; }
+  /** Which interpreter is running. */
+  longInterpreter = false;
+
+  // ---- Groups ------------------------------------------------------------------------------------------------------------
+
+  #cpuid(): void {
+    const s = this.#state;
+    const answer = cpuid(s.gpr(RAX), s.gpr(RCX), this.#loop.cpuidContext());
+    s.setGpr(RAX, answer[0], 0);
+    s.setGpr(RBX, answer[1], 0);
+    s.setGpr(RCX, answer[2], 0);
+    s.setGpr(RDX, answer[3], 0);
+  }
+  #readRegister(): void {
+    const s = this.#state;
+    const { registers, memory } = this.#parts;
+    const index = s.gpr(RCX);
+    if (!registers.read(index)) {
+      this.#loop.unknownRegister(index, false);
+      memory.raise(VECTOR_GP, 0);
+    }
+    s.setGpr(RAX, registers.low, 0);
+    s.setGpr(RDX, registers.high, 0);
+  }
+  #writeRegister(): void {
+    const s = this.#state;
+    const { registers, memory } = this.#parts;
+    const index = s.gpr(RCX);
+    if (!registers.write(index, s.gpr(RAX), s.gpr(RDX))) {
+      this.#loop.unknownRegister(index, true);
+      memory.raise(VECTOR_GP, 0);
+    }
+  }
+  #timeStamp(): void {
+    const s = this.#state;
+    const { time, memory } = this.#parts;
+    if ((s.get(state.CR4) & CR4_TSD) !== 0 && s.get(state.CPL) !== 0) memory.raise(VECTOR_GP, 0);
+    time.read();
+    s.setGpr(RAX, time.low, 0);
+    s.setGpr(RDX, time.high, 0);
+  }
+  #debugNumber(number: number): number {
+    if (number === 4 || number === 5) {
+      if ((this.#state.get(state.CR4) & CR4_DE) !== 0) this.#parts.memory.raise(VECTOR_UD, -1);
+      return number + 2;
+    }
+    return number;
+  }
+  #readDebug(at: number): void {
+    const s = this.#state;
+    const from = state.DR + this.#debugNumber(this.#register(at, 1)) * 8;
+    s.set64(this.#register(at, 0), s.get(from), s.high(from));
+  }
+  #writeDebug(at: number): void {
+    const s = this.#state;
+    const number = this.#debugNumber(this.#register(at, 0));
+    const low = s.get(this.#register(at, 1));
+    const high = this.#parts.segments.is64Bit() ? s.high(this.#register(at, 1)) : 0;
+    if (number >= 6 && high !== 0) this.#parts.memory.raise(VECTOR_GP, 0);
+    if (number === 6) s.set64(state.DR + 48, ((low & 0xe00f) | 0xffff_0ff0) >>> 0, 0);
+    else if (number === 7) s.set64(state.DR + 56, ((low & ~0xd800) | 0x400) >>> 0, 0);
+    else s.set64(state.DR + number * 8, low, high);
+  }
+  #loadTable(base: number, limit: number, at: number, low: number, high: number): void {
+    const s = this.#state;
+    const { memory, segments } = this.#parts;
+    const long = segments.is64Bit();
+    const baseAt = low + 2;
+    const newLimit = memory.load16(low, high, false);
+    memory.load(baseAt >>> 0, baseAt >= TWO_32 ? (high + 1) >>> 0 : high, long ? 8 : 4);
+    let baseLow = s.get(state.VALUE);
+    const baseHigh = long ? s.high(state.VALUE) : 0;
+    if (!long && this.#size(at) === 2) baseLow &= 0xff_ffff;
+    s.set64(base, baseLow, baseHigh);
+    s.set(limit, newLimit);
+  }
+  #verify(selector: number, write: boolean): void {
+    const { segments, flags } = this.#parts;
+    let visible = segments.probe(selector);
+    if (visible) {
+      const { high } = segments;
+      const code = (high & SEGMENT_CODE) !== 0;
+      visible = (high & DESCRIPTOR_S) !== 0 && (write ? !code && (high & SEGMENT_WRITABLE) !== 0 : !code || (high & SEGMENT_READABLE) !== 0);
+    }
+    flags.setZero(visible);
+  }
+  #descriptorInformation(id: number, at: number, selector: number): void {
+    const s = this.#state;
+    const { segments, flags } = this.#parts;
+    let visible = segments.probe(selector);
+    if (visible && (segments.high & DESCRIPTOR_S) === 0) {
+      // System descriptors that LAR and LSL show (SDM vol. 2): LDT and TSS, and for LAR gates too.
+      const allowed = segments.isLongMode() ? (id === call.LAR ? 0b1001_1010_0000_0100 : 0b0000_1010_0000_0100) : id === call.LAR ? 0b0001_1010_0011_1110 : 0b0000_1010_0000_1110;
+      visible = ((allowed >> typeOf(segments.high)) & 1) !== 0;
+    }
+    if (visible) {
+      const value = id === call.LAR ? segments.high & 0x00ff_ff00 : descriptorLimit(segments.low, segments.high);
+      const to = this.#register(at, 0);
+      if (this.#size(at) === 2) s.view.setUint16(s.at + to, value & 0xffff, true);
+      else s.set64(to, value >>> 0, 0);
+    }
+    flags.setZero(visible);
+  }
+  #loadSegment(segment: number, selector: number): void {
+    this.#parts.segments.load(segment, selector);
+    if (segment === state.SS) this.#loop.shadow();
+  }
+  #loadFarPointer(at: number, low: number, high: number): void {
+    const s = this.#state;
+    this.#parts.segments.load(s.view.getUint8(at + uop.UOP_TARGET_SEGMENT), s.get(state.SCRATCH + 8) & 0xffff);
+    const to = this.#register(at, 0);
+    const size = this.#size(at);
+    if (size === 2) s.view.setUint16(s.at + to, low & 0xffff, true);
+    else s.set64(to, low, size === 8 ? high : 0);
+  }
+  #popSegment(at: number): void {
+    const s = this.#state;
+    const { memory, segments } = this.#parts;
+    const size = this.#size(at);
+    const long = segments.is64Bit();
+    const mask = s.get(state.STACK_MASK);
+    const spLow = s.gpr(RSP);
+    const spHigh = s.gprHigh(RSP);
+    let selector: number;
+    if (long) selector = memory.load16(spLow, spHigh, false);
+    else {
+      const offset = (spLow & mask) >>> 0;
+      segments.checkAccess(state.SS, offset, 2, false);
+      selector = memory.load16((s.base(state.SS) + offset) >>> 0, 0, false);
+    }
+    const segment = this.#segmentNumber(at);
+    segments.load(segment, selector);
+    const sum = spLow + size;
+    if (long) s.setGpr(RSP, sum >>> 0, sum >= TWO_32 ? (spHigh + 1) >>> 0 : spHigh);
+    else s.set(state.GPR + RSP * 8, ((spLow & ~mask) | (sum & mask)) >>> 0);
+    if (segment === state.SS) this.#loop.shadow();
+  }
+  #farCall(at: number, low: number, high: number): void {
+    const s = this.#state;
+    const nextLow = s.get(state.RIP);
+    const nextHigh = s.high(state.RIP);
+    this.#parts.transfer.call(s.get(state.SCRATCH + 8) & 0xffff, low, high, this.#size(at), nextLow, nextHigh);
+  }
+  #softwareInterrupt(at: number, vector: number): void {
+    this.#setNext(at);
+    this.#loop.softwareInterrupt(vector);
+  }
+  /** ENTER with a nesting level (SDM vol. 2, ENTER). */
+  #enterNested(at: number): void {
+    const s = this.#state;
+    const { memory, segments } = this.#parts;
+    const size = this.#size(at);
+    const long = segments.is64Bit();
+    const mask = long ? -1 : s.get(state.STACK_MASK);
+    const level = s.view.getUint16(at + uop.UOP_IMMEDIATE_2, true) & 31;
+    const frame = s.view.getUint16(at + uop.UOP_IMMEDIATE, true);
+    let spLow = s.gpr(RSP), spHigh = s.gprHigh(RSP);
+    let bpLow = s.gpr(RBP), bpHigh = s.gprHigh(RBP);
+    const address = (low: number, write: boolean): number => {
+      if (long) return low;
+      const offset = (low & mask) >>> 0;
+      segments.checkAccess(state.SS, offset, size, write);
+      return (s.base(state.SS) + offset) >>> 0;
+    };
+    const push = (low: number, high: number): void => {
+      spHigh = spLow < size ? (spHigh - 1) >>> 0 : spHigh;
+      spLow = (spLow - size) >>> 0;
+      memory.storeValue(address(spLow, true), long ? spHigh : 0, size, low, high, false);
+    };
+    push(bpLow, bpHigh);
+    const frameLow = spLow, frameHigh = spHigh;
+    for (let i = 1; i < level; i++) {
+      bpHigh = bpLow < size ? (bpHigh - 1) >>> 0 : bpHigh;
+      bpLow = (bpLow - size) >>> 0;
+      memory.load(address(bpLow, false), long ? bpHigh : 0, size);
+      push(s.get(state.VALUE), s.high(state.VALUE));
+    }
+    push(frameLow, frameHigh);
+    const lastHigh = spLow < frame ? (spHigh - 1) >>> 0 : spHigh;
+    const lastLow = (spLow - frame) >>> 0;
+    if (long) {
+      s.setGpr(RSP, lastLow, lastHigh);
+      s.setGpr(RBP, frameLow, frameHigh);
+    } else {
+      s.set(state.GPR + RSP * 8, ((s.gpr(RSP) & ~mask) | (lastLow & mask)) >>> 0);
+      if (size === 2) s.set(state.GPR + RBP * 8, ((s.gpr(RBP) & 0xffff_0000) | (frameLow & 0xffff)) >>> 0);
+      else s.set(state.GPR + RBP * 8, frameLow);
+    }
+  }
+  #fxsave(id: number, at: number, low: number, high: number): void {
+    const { fxsave, memory, segments } = this.#parts;
+    if ((this.#state.get(state.CR0) & (CR0_EM | CR0_TS)) !== 0) memory.raise(VECTOR_NM, -1);
+    const wide = this.#size(at) === 8;
+    const registers = segments.is64Bit() ? 16 : 8;
+    if (id === call.FXSAVE) fxsave.save(low, high, wide, registers);
+    else fxsave.restore(low, high, wide, registers);
+  }
+}

@@ -1,0 +1,346 @@
+/** One software processor: the loop around generated code, events and faults. */
+import { CR0_ET, DR6_RESET, DR7_RESET, SELECTOR_ERROR_EXTERNAL, VECTOR_DB, VECTOR_DF, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import type { ExitCode, Surroundings, Vcpu } from '@vm/core/engine';
+import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
+import type { CodeCache } from './code-page.ts';
+import { CodeFetch } from './code-fetch.ts';
+import type { HandlerTables } from './code-fetch.ts';
+import { ControlRegisters } from './control-registers.ts';
+import type { CpuidContext } from './cpuid.ts';
+import * as state from './cpu-state.ts';
+import { ExceptionDelivery, SOURCE_EXCEPTION, SOURCE_EXTERNAL, SOURCE_SOFTWARE } from './exception-delivery.ts';
+import type { Source } from './exception-delivery.ts';
+import { FarTransfer } from './far-transfer.ts';
+import { FastSystemCall } from './fast-system-call.ts';
+import { FlagsRegister } from './flags-register.ts';
+import { FxsaveImage } from './fxsave.ts';
+import { GuestFault } from './guest-fault.ts';
+import { HANDLER_EXIT } from './handler-number.ts';
+import { LinearMemory, PHYSICAL_BITS } from './linear-memory.ts';
+import { ModelRegisters } from './model-registers.ts';
+import type { EntryState, SegmentState } from './entry-state.ts';
+import type { EngineImports } from './runtime.ts';
+import { Segmentation } from './segmentation.ts';
+import { StateView } from './state-view.ts';
+import { SystemFunctions } from './system-functions.ts';
+import { TimeStamp } from './time-stamp.ts';
+import * as uop from './uop.ts';
+
+const FLAG_TF = 0x100;
+const FLAG_IF = 0x200;
+const DR6_BS = 0x4000;
+
+/** The exports of one interpreter module. */
+export interface Interpreter {
+  run(s: number): void;
+  getFlags(s: number): number;
+  setFlags(s: number, flags: number): void;
+}
+export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
+
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables }
+
+export class WasmVcpu implements Vcpu {
+  readonly state: StateView;
+  readonly memory: LinearMemory;
+  readonly segments: Segmentation;
+  readonly code: CodeFetch;
+  readonly flags: FlagsRegister;
+  readonly #control: ControlRegisters;
+  readonly #system: SystemFunctions;
+  readonly #delivery: ExceptionDelivery;
+  readonly #fault = new GuestFault();
+  readonly #surroundings: Surroundings;
+  readonly #index: number;
+  readonly #interpreters: Interpreters;
+  #issued = 0;
+  #halted = false;
+  #shadow = false;
+  #requested = false;
+  #shutdown = false;
+  /** Events delivered, by vector. */
+  readonly exceptions: Uint32Array = new Uint32Array(32);
+  interrupts = 0;
+  #unknownRegisters = new Map<string, number>();
+  #reported = 0;
+
+  constructor(place: VcpuPlace, surroundings: Surroundings, instantiate: (imports: EngineImports) => Interpreters) {
+    const { ram, interrupts, mmio } = surroundings;
+    this.#surroundings = surroundings;
+    this.#index = place.index;
+    this.state = new StateView(ram.memory.buffer, place.at);
+    this.memory = new LinearMemory(this.state, ram, mmio, interrupts, this.#fault);
+    this.segments = new Segmentation(this.state, this.memory);
+    this.code = new CodeFetch(this.state, this.memory, this.segments, place.cache, place.handlers);
+    this.#interpreters = instantiate(this.#imports());
+    this.flags = new FlagsRegister(this.state, this.#interpreters.long);
+    this.#control = new ControlRegisters(this.state, this.memory, this.segments, interrupts);
+    this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags);
+    const time = new TimeStamp(this.state, surroundings.now);
+    const registers = new ModelRegisters(this.state, this.#control, interrupts, time);
+    this.#system = new SystemFunctions({
+      state: this.state, memory: this.memory, segments: this.segments, flags: this.flags, control: this.#control, registers, time,
+      transfer: new FarTransfer(this.state, this.memory, this.segments, this.flags, this.#delivery),
+      fast: new FastSystemCall(this.state, this.memory, this.segments, this.flags),
+      fxsave: new FxsaveImage(this.state, this.memory),
+    }, {
+      halt: () => { this.#halted = true; },
+      shadow: () => { this.#shadow = true; this.#attend(); },
+      attend: () => this.#attend(),
+      softwareInterrupt: (vector) => this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE),
+      cpuidContext: () => this.#cpuidContext(),
+      unknownRegister: (index, write) => this.#unknownRegister(index, write),
+    });
+    place.cache.listeners.push({ becameCode: (page) => this.memory.revokeWrites(page), flushed: () => this.memory.flush() });
+    this.reset();
+  }
+
+  #imports(): EngineImports {
+    const { pio } = this.#surroundings;
+    return {
+      slowLoad: (low, high, bytes) => this.memory.load(low >>> 0, high >>> 0, bytes),
+      slowLoadForUpdate: (low, high, bytes) => this.memory.loadForUpdate(low >>> 0, high >>> 0, bytes),
+      slowStore: (low, high, bytes) => this.memory.store(low >>> 0, high >>> 0, bytes),
+      slowLinear: (segment, offset, bytes, write) => this.segments.checkAccess(segment, offset >>> 0, bytes, write !== 0),
+      resolve: () => this.code.resolve(),
+      link: (branch) => this.code.link(branch),
+      crossPage: (check) => this.code.crossPage(check),
+      raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
+      system: (id, at) => this.#system.run(id, at),
+      portIn: (port, bytes) => { this.#checkPort(port, bytes); return pio.read(port, bytes as 1 | 2 | 4) | 0; },
+      portOut: (port, bytes, value) => { this.#checkPort(port, bytes); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
+      unknown: (at) => this.memory.raise(this.state.view.getInt32(at + uop.UOP_IMMEDIATE, true), this.state.view.getInt32(at + uop.UOP_IMMEDIATE, true) === 13 ? 0 : -1),
+    };
+  }
+
+  // ---- Vcpu ----------------------------------------------------------------------------------------------------------------
+
+  get retired(): number { return this.#issued - this.state.get(state.BUDGET) - this.state.get(state.BUDGET_HELD); }
+
+  run(instructions: number): ExitCode {
+    const s = this.state;
+    if (this.#shutdown) return EXIT_SHUTDOWN;
+    this.#requested = false;
+    this.#issued += instructions;
+    s.set(state.BUDGET, instructions);
+    s.set(state.BUDGET_HELD, 0);
+    for (;;) {
+      if (s.get(state.EVENT_PENDING) !== 0 && !this.#shadow) this.#takeInterrupt();
+      if (this.#halted || this.#shutdown) {
+        this.#refund();
+        return this.#shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
+      }
+      const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
+      if (left === 0) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
+      const stepping = (this.flags.other() & FLAG_TF) !== 0;
+      const one = this.#shadow || stepping;
+      this.#shadow = false;
+      s.set(state.BUDGET, one ? 1 : left);
+      s.set(state.BUDGET_HELD, one ? left - 1 : 0);
+      if (!this.#enter()) {
+        this.#refund();
+        return EXIT_FAIL;
+      }
+      if (stepping && !this.#faulted) this.#singleStep();
+    }
+  }
+  #refund(): void {
+    this.#issued -= this.state.get(state.BUDGET) + this.state.get(state.BUDGET_HELD);
+    this.state.set(state.BUDGET, 0);
+    this.state.set(state.BUDGET_HELD, 0);
+  }
+  #faulted = false;
+
+  /** Runs generated code until it leaves; delivers a fault that ended it. False: the engine itself failed. */
+  #enter(): boolean {
+    const s = this.state;
+    const long = this.segments.is64Bit();
+    this.#system.longInterpreter = long;
+    this.#faulted = false;
+    try {
+      (long ? this.#interpreters.long : this.#interpreters.legacy).run(s.at);
+      this.#syncRip();
+      return true;
+    } catch (error) {
+      if (error !== this.#fault) throw error;
+      this.#faulted = true;
+      if (this.code.fetching) this.code.fetching = false;
+      else this.#syncRip();
+      this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
+      return true;
+    }
+  }
+  /** RIP of the uop that has not run yet. */
+  #syncRip(): void {
+    const s = this.state;
+    const current = s.get(state.CURRENT_UOP);
+    if (current === s.at + state.STATIC_UOPS) return;
+    const sum = s.get(state.PAGE_RIP) + s.view.getUint16(current + uop.UOP_NEXT, true) - s.view.getUint8(current + uop.UOP_LENGTH);
+    s.set64(state.RIP, sum >>> 0, this.#system.longInterpreter ? (s.high(state.PAGE_RIP) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0);
+  }
+
+  /** Delivers a fault; a fault in that becomes a double fault or the end (SDM vol. 3, section 6.15, table 6-5). */
+  #deliverFault(vector: number, errorCode: number): void {
+    let current = vector;
+    let code = errorCode;
+    for (;;) {
+      this.exceptions[current] = (this.exceptions[current] as number) + 1;
+      if (this.#tryDeliver(current, ((VECTORS_WITH_ERROR_CODE >> current) & 1) !== 0 ? Math.max(0, code) : -1, SOURCE_EXCEPTION)) return;
+      const next = this.#fault.vector;
+      if (current === VECTOR_DF) {
+        this.#shutdown = true;
+        this.#surroundings.log('warn', `processor ${this.#index}: triple fault at ${this.ripText()}`);
+        return;
+      }
+      const contributory = (v: number): boolean => ((VECTORS_CONTRIBUTORY >> v) & 1) !== 0;
+      const double = (contributory(current) && contributory(next)) || (current === VECTOR_PF && (contributory(next) || next === VECTOR_PF));
+      current = double ? VECTOR_DF : next;
+      code = double ? 0 : this.#fault.errorCode;
+    }
+  }
+  #tryDeliver(vector: number, errorCode: number, source: Source): boolean {
+    try {
+      this.#delivery.deliver(vector, errorCode, source);
+      return true;
+    } catch (error) {
+      if (error !== this.#fault) throw error;
+      if (source === SOURCE_EXTERNAL && this.#fault.errorCode >= 0 && this.#fault.vector !== VECTOR_PF) this.#fault.errorCode |= SELECTOR_ERROR_EXTERNAL;
+      return false;
+    }
+  }
+  #takeInterrupt(): void {
+    const { interrupts } = this.#surroundings;
+    if (!interrupts.isPending()) {
+      this.state.set(state.EVENT_PENDING, 0);
+      return;
+    }
+    if ((this.flags.other() & FLAG_IF) === 0) return;
+    const vector = interrupts.acknowledge();
+    if (vector < 0) return;
+    this.#halted = false;
+    this.interrupts++;
+    if (!this.#tryDeliver(vector, -1, SOURCE_EXTERNAL)) this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
+  }
+  #singleStep(): void {
+    this.state.set(state.DR + 48, (this.state.get(state.DR + 48) | DR6_BS) >>> 0);
+    this.#deliverFault(VECTOR_DB, -1);
+  }
+
+  signal(): void {
+    this.state.set(state.EVENT_PENDING, 1);
+    if ((this.flags.other() & FLAG_IF) !== 0) this.#attend();
+  }
+  /** Makes generated code come back at the next instruction boundary; the rest of the budget is kept. */
+  #attend(): void {
+    const s = this.state;
+    s.set(state.BUDGET_HELD, s.get(state.BUDGET_HELD) + s.get(state.BUDGET));
+    s.set(state.BUDGET, 0);
+  }
+  stopAfter(instructions: number): void {
+    const s = this.state;
+    const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
+    if (instructions >= left) return;
+    this.#requested = true;
+    this.#issued -= left - instructions;
+    if (s.get(state.BUDGET_HELD) !== 0) {
+      // It is about to leave anyhow.
+      s.set(state.BUDGET, 0);
+      s.set(state.BUDGET_HELD, instructions);
+    } else s.set(state.BUDGET, instructions);
+  }
+
+  /** SDM vol. 3, section 9.1.1. */
+  reset(): void {
+    const s = this.state;
+    this.#halted = false;
+    this.#shutdown = false;
+    this.#shadow = false;
+    const keep = [s.get(state.BUDGET), s.get(state.BUDGET_HELD)] as const;
+    s.u32.fill(0, s.at >>> 2, (s.at + state.STATIC_UOPS) >>> 2);
+    s.set(state.BUDGET, keep[0]);
+    s.set(state.BUDGET_HELD, keep[1]);
+    s.view.setUint16(s.at + state.STATIC_UOPS + uop.UOP_HANDLER, HANDLER_EXIT, true);
+    s.set(state.CURRENT_UOP, s.at + state.STATIC_UOPS);
+    this.flags.write(2);
+    s.set(state.CR0, 0x6000_0010);
+    s.set64(state.MSR_PAT, 0x0007_0406, 0x0007_0406);
+    s.set(state.MXCSR, 0x1f80);
+    s.set(state.X87_CONTROL, 0x40);
+    s.set(state.DR + 48, DR6_RESET);
+    s.set(state.DR + 56, DR7_RESET);
+    s.set(state.GDTR_LIMIT, 0xffff);
+    s.set(state.IDTR_LIMIT, 0xffff);
+    s.setGpr(2, 0x0002_0ff2, 0);
+    for (const segment of [state.ES, state.SS, state.DS, state.FS, state.GS]) this.segments.setSegment(segment, 0, 0x9300, 0, 0, 0xffff);
+    this.segments.setSegment(state.LDTR, 0, 0x8200, 0, 0, 0xffff);
+    this.segments.setSegment(state.TR, 0, 0x8b00, 0, 0, 0xffff);
+    this.segments.setSegment(state.CS, 0xf000, 0x9b00, 0xffff_0000, 0, 0xffff);
+    s.set64(state.RIP, 0xfff0, 0);
+    this.memory.clear();
+    this.#control.floatingPointAvailability();
+  }
+
+  /** Puts the processor into a state at the entry of a program; nothing in memory is looked at. */
+  loadBootState(entry: EntryState): void {
+    this.reset();
+    const s = this.state;
+    const number = (offset: number, value: number): void => s.set64(offset, value >>> 0, Math.floor(value / 0x1_0000_0000));
+    const segment = (which: number, value: SegmentState): void => this.segments.setSegment(which, value.selector, value.attributes, value.base, 0, value.limit);
+    s.set(state.CR0, (entry.cr0 | CR0_ET) >>> 0);
+    number(state.CR3, entry.cr3);
+    s.set(state.CR4, entry.cr4);
+    s.set(state.EFER, entry.efer);
+    number(state.GPR + 0, entry.rax);
+    number(state.GPR + 3 * 8, entry.rbx);
+    number(state.GPR + 6 * 8, entry.rsi);
+    number(state.GPR + 4 * 8, entry.rsp);
+    number(state.RIP, entry.rip);
+    s.setGpr(2, 0, 0);
+    this.flags.write(entry.rflags);
+    number(state.GDTR_BASE, entry.gdt.base);
+    s.set(state.GDTR_LIMIT, entry.gdt.limit);
+    number(state.IDTR_BASE, entry.idt.base);
+    s.set(state.IDTR_LIMIT, entry.idt.limit);
+    for (const which of [state.ES, state.SS, state.DS, state.FS, state.GS]) segment(which, entry.data);
+    segment(state.TR, entry.tr);
+    segment(state.LDTR, entry.ldtr);
+    segment(state.CS, entry.cs);
+    this.memory.clear();
+    this.#control.floatingPointAvailability();
+  }
+
+  // ---- What devices and people may ask --------------------------------------------------------------------------------------
+
+  ripText(): string {
+    return `${this.state.selector(state.CS).toString(16)}:${this.state.high(state.RIP).toString(16).padStart(8, '0')}${this.state.get(state.RIP).toString(16).padStart(8, '0')}`;
+  }
+
+  /** I/O privilege: IOPL, then the permission bitmap of the TSS (SDM vol. 1, section 19.5). */
+  #checkPort(port: number, bytes: number): void {
+    const s = this.state;
+    const cpl = s.get(state.CPL);
+    if (cpl === 0 || (cpl <= ((this.flags.other() >> 12) & 3) && !this.segments.isVirtual8086())) return;
+    const limit = s.limit(state.TR);
+    const type = (s.attributes(state.TR) >>> 8) & 15;
+    if (limit < 0x67 || (type & 8) === 0) this.memory.raise(13, 0);
+    const base = s.base(state.TR);
+    const high = s.baseHigh(state.TR);
+    const map = this.memory.load16((base + 0x66) >>> 0, high, true);
+    const at = map + (port >>> 3);
+    if (at + 1 > limit) this.memory.raise(13, 0);
+    const bits = this.memory.load16((base + at) >>> 0, high, true);
+    if (((bits >>> (port & 7)) & ((1 << bytes) - 1)) !== 0) this.memory.raise(13, 0);
+  }
+  #cpuidContext(): CpuidContext {
+    const known = this.#surroundings.interrupts.readModelRegister(0x1b);
+    return { apicId: this.#index, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS };
+  }
+  #unknownRegister(index: number, write: boolean): void {
+    const name = `${write ? 'WRMSR' : 'RDMSR'} ${index.toString(16)}`;
+    const count = (this.#unknownRegisters.get(name) ?? 0) + 1;
+    this.#unknownRegisters.set(name, count);
+    if (count === 1 && this.#reported++ < 64) this.#surroundings.log('debug', `processor ${this.#index}: ${name}: no such register, #GP`);
+  }
+  /** Accesses to registers that do not exist, and instructions without an emitter. */
+  get missing(): ReadonlyMap<string, number> { return new Map([...this.#unknownRegisters, ...this.code.unknown]); }
+}

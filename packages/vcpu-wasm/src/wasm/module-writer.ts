@@ -1,0 +1,116 @@
+/** Assembles a WebAssembly module from imports and function bodies (WebAssembly Core Specification 2.0, section 5.5). */
+import { CodeWriter } from './code-writer.ts';
+import type { ValueType } from './code-writer.ts';
+
+export interface Signature { readonly parameters: readonly ValueType[]; readonly results: readonly ValueType[] }
+
+interface Defined { readonly typeIndex: number; body: Uint8Array | null; readonly exportName: string | null }
+
+export interface MemoryImport { readonly minimumPages: number; readonly maximumPages: number; readonly shared: boolean }
+
+export class ModuleWriter {
+  readonly #signatures: Signature[] = [];
+  readonly #imports: { readonly name: string; readonly typeIndex: number }[] = [];
+  readonly #functions: Defined[] = [];
+  readonly #memory: MemoryImport;
+
+  constructor(memory: MemoryImport) { this.#memory = memory; }
+
+  #type(signature: Signature): number {
+    const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((type, i) => type === b[i]);
+    const found = this.#signatures.findIndex((s) => same(s.parameters, signature.parameters) && same(s.results, signature.results));
+    return found >= 0 ? found : this.#signatures.push(signature) - 1;
+  }
+
+  /** Declares an imported function of module `env`; all imports come before the first definition. Returns its index. */
+  import(name: string, signature: Signature): number {
+    if (this.#functions.length > 0) throw new TypeError(`import ${name}: imports come before the first function`);
+    return this.#imports.push({ name, typeIndex: this.#type(signature) }) - 1;
+  }
+
+  /** Reserves a function index, so that functions may call each other before their bodies exist. */
+  declare(signature: Signature, exportName: string | null = null): number {
+    return this.#imports.length + this.#functions.push({ typeIndex: this.#type(signature), body: null, exportName }) - 1;
+  }
+
+  /** Gives a declared function its body: `locals` are those beyond the parameters, `code` lacks the closing `end`. */
+  define(index: number, locals: readonly ValueType[], code: CodeWriter): void {
+    const defined = this.#functions[index - this.#imports.length];
+    if (defined === undefined || defined.body !== null) throw new RangeError(`function ${index} is not declared or has a body already`);
+    const head = new CodeWriter();
+    const runs: { type: number; count: number }[] = [];
+    for (const type of locals) {
+      const last = runs[runs.length - 1];
+      if (last !== undefined && last.type === type) last.count++;
+      else runs.push({ type, count: 1 });
+    }
+    head.unsigned(runs.length);
+    for (const run of runs) head.unsigned(run.count).byte(run.type);
+    const body = new Uint8Array(head.length + code.length + 1);
+    body.set(head.bytes.subarray(0, head.length));
+    body.set(code.bytes.subarray(0, code.length), head.length);
+    body[body.length - 1] = 0x0b;
+    defined.body = body;
+  }
+
+  finish(): Uint8Array {
+    const out = new CodeWriter();
+    for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
+    const section = (id: number, fill: (content: CodeWriter) => void): void => {
+      const content = new CodeWriter();
+      fill(content);
+      out.byte(id).unsigned(content.length);
+      append(out, content.bytes.subarray(0, content.length));
+    };
+    section(1, (content) => {
+      content.unsigned(this.#signatures.length);
+      for (const { parameters, results } of this.#signatures) {
+        content.byte(0x60).unsigned(parameters.length);
+        for (const type of parameters) content.byte(type);
+        content.unsigned(results.length);
+        for (const type of results) content.byte(type);
+      }
+    });
+    section(2, (content) => {
+      content.unsigned(this.#imports.length + 1);
+      name(content, 'env');
+      name(content, 'memory');
+      content.byte(2).byte(this.#memory.shared ? 3 : 1).unsigned(this.#memory.minimumPages).unsigned(this.#memory.maximumPages);
+      for (const entry of this.#imports) {
+        name(content, 'env');
+        name(content, entry.name);
+        content.byte(0).unsigned(entry.typeIndex);
+      }
+    });
+    section(3, (content) => {
+      content.unsigned(this.#functions.length);
+      for (const defined of this.#functions) content.unsigned(defined.typeIndex);
+    });
+    section(7, (content) => {
+      const exported = this.#functions.flatMap((defined, i) => (defined.exportName === null ? [] : [{ name: defined.exportName, index: this.#imports.length + i }]));
+      content.unsigned(exported.length);
+      for (const entry of exported) {
+        name(content, entry.name);
+        content.byte(0).unsigned(entry.index);
+      }
+    });
+    section(10, (content) => {
+      content.unsigned(this.#functions.length);
+      this.#functions.forEach((defined, i) => {
+        if (defined.body === null) throw new TypeError(`function ${this.#imports.length + i} (${defined.exportName ?? 'internal'}) has no body`);
+        content.unsigned(defined.body.length);
+        append(content, defined.body);
+      });
+    });
+    return out.bytes.slice(0, out.length);
+  }
+}
+
+function append(out: CodeWriter, bytes: Uint8Array): void {
+  for (let i = 0; i < bytes.length; i++) out.byte(bytes[i] as number);
+}
+
+function name(out: CodeWriter, text: string): void {
+  out.unsigned(text.length);
+  for (let i = 0; i < text.length; i++) out.byte(text.charCodeAt(i));
+}
