@@ -12,6 +12,8 @@ export const ROOT = dirname(TOOLS);
 const BIN = join(TOOLS, '.bin');
 const MODULES = join(TOOLS, 'node_modules');
 const PLATFORM = `${process.platform}-${process.arch}`;
+const PINNED_PNPM = join(MODULES, '@pnpm', `exe.${PLATFORM}`, 'pnpm');
+const PINNED_NODE = join(MODULES, `node-${PLATFORM}`, 'bin', 'node');
 const OLDEST_NODE = [24, 11]; // what tsup and vitest take of the 24 line
 const FETCH_ATTEMPTS = 3;
 
@@ -36,29 +38,26 @@ export function bootstrap() {
   withLock(join(TOOLS, '.lock'), () => {
     const tools = toolsStamp();
     if (!isStamped(tools)) {
-      retry(['npm', 'ci', '--prefix', TOOLS, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
+      // The tools are optional dependencies, one per platform: npm leaves out what it cannot fetch and calls that success.
+      retry(['npm', 'ci', '--prefix', TOOLS, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], () => existsSync(PINNED_PNPM) && existsSync(PINNED_NODE));
       stamp(tools);
     }
     linkTools();
     const workspace = workspaceStamp();
     if (!isStamped(workspace)) {
-      retry([PNPM, 'install', '--frozen-lockfile', '--prefer-offline']);
+      retry([PNPM, 'install', '--frozen-lockfile', '--prefer-offline'], () => true);
       stamp(workspace);
     }
   });
 }
 
 function linkTools() {
-  const pnpm = join(MODULES, '@pnpm', `exe.${PLATFORM}`, 'pnpm');
-  if (!existsSync(pnpm)) fail(`there is no pinned pnpm for ${PLATFORM}`);
-  const pinned = join(MODULES, `node-${PLATFORM}`, 'bin', 'node');
   const [major, minor] = process.versions.node.split('.').map(Number);
   const recent = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
   const own = process.env.VM_PINNED_NODE === '1' || !recent;
-  if (own && !existsSync(pinned)) fail(`Node.js ${OLDEST_NODE.join('.')} or later is needed, and there is no pinned one for ${PLATFORM}`);
   mkdirSync(BIN, { recursive: true });
-  link(pnpm, PNPM);
-  link(own ? pinned : process.execPath, NODE);
+  link(PINNED_PNPM, PNPM);
+  link(own ? PINNED_NODE : process.execPath, NODE);
 }
 
 /** Replaces a link in one step, so that a command running at the same time never finds it missing. */
@@ -100,16 +99,15 @@ function stamp({ path, text }) {
 }
 
 /** Fetching fails for passing reasons; anything else fails the same way each time. */
-function retry([command, ...args]) {
+function retry([command, ...args], isDone) {
   for (let attempt = 1; ; attempt++) {
     const result = spawnSync(command, args, { cwd: ROOT, env: environment(), stdio: ['ignore', 2, 2] });
-    if (result.status === 0) return;
-    if (attempt === FETCH_ATTEMPTS) fail(`${command} failed: ${result.error?.message ?? `exit code ${result.status}`}`);
-    console.error(`attempt ${attempt} of ${FETCH_ATTEMPTS} failed, trying again`);
+    if (result.status === 0 && isDone()) return;
+    const why = result.error?.message ?? (result.status === 0 ? `the registry gave no tools for ${PLATFORM}` : `exit code ${result.status}`);
+    if (attempt === FETCH_ATTEMPTS) {
+      console.error(`${command} failed: ${why}`);
+      process.exit(1);
+    }
+    console.error(`${command}: ${why}; attempt ${attempt} of ${FETCH_ATTEMPTS}, trying again`);
   }
-}
-
-function fail(text) {
-  console.error(text);
-  process.exit(1);
 }
