@@ -14,7 +14,7 @@ import { loadLinux } from './linux-boot.ts';
 export interface PcSerial {
   /** A byte from the guest. */
   output(byte: number): void;
-  /** There is room again after `receive` refused bytes. */
+  /** There is room again after `receive` refused bytes, or the guest has just opened the port. */
   ready?(): void;
 }
 
@@ -40,6 +40,8 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
   readonly machine: Machine<V>;
   /** Bytes for the guest's serial port: how many it took. */
   receive(bytes: Uint8Array): number;
+  /** The guest has opened the serial port; what it is sent before it may clear away. */
+  isListening(): boolean;
   /** The power button: asks the guest to shut down. */
   pressPowerButton(): void;
 }
@@ -103,6 +105,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   return {
     machine,
     receive: (bytes) => (input === null ? 0 : input.receive(bytes)),
+    isListening: () => input?.listening ?? false,
     pressPowerButton: () => buttons?.press(),
   };
 }

@@ -12,7 +12,7 @@ function setup() {
   const r = (offset: number): number => t.in(COM1 + offset);
   const w = (offset: number, value: number): void => t.out(COM1 + offset, value);
   const receive = (...bytes: number[]): number => input.receive(Uint8Array.from(bytes));
-  return { t, sent, r, w, receive, readies: () => readies };
+  return { t, sent, r, w, receive, readies: () => readies, listening: () => input.listening };
 }
 
 it('sends what is written and is always ready for more', () => {
@@ -150,6 +150,20 @@ describe('receiving', () => {
     w(4, 0x00);
     expect(readies()).toBe(1);
     expect(receive(1)).toBe(1);
+  });
+
+  it('listens when the guest has raised RTS and enabled the interrupt, and says so once', () => {
+    const { w, listening, readies } = setup();
+    w(1, 0x0f); // as a probe does
+    expect(listening()).toBe(false);
+    w(1, 0x00);
+    w(1, 0x05);
+    w(4, 0x0a);
+    expect([listening(), readies()]).toEqual([true, 1]);
+    w(4, 0x0b);
+    expect(readies()).toBe(1);
+    w(4, 0x1b);
+    expect(listening()).toBe(false);
   });
 
   it('forgets what it holds when the FIFO is cleared', () => {

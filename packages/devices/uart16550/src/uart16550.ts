@@ -5,6 +5,11 @@ import * as spec from './spec.ts';
 export interface SerialInput {
   /** Takes bytes from the start of `bytes` while there is room and returns how many. After a refusal `ready` follows. */
   receive(bytes: Uint8Array): number;
+  /**
+   * The guest raises RTS and has the receive interrupt on, as a driver does when somebody opened the port. Bytes sent
+   * before are at the mercy of its start-up, which clears the FIFOs.
+   */
+  readonly listening: boolean;
 }
 
 export interface Uart16550Config {
@@ -14,7 +19,7 @@ export interface Uart16550Config {
   readonly output: (byte: number) => void;
   /** Hands out the receiving end, once, when the device is made. */
   readonly connect?: (input: SerialInput) => void;
-  /** There is room again after `receive` refused bytes. */
+  /** There is room again after `receive` refused bytes, or the guest began to listen. */
   readonly ready?: () => void;
 }
 
@@ -36,6 +41,7 @@ class Uart16550 implements Device, IoHandler {
   #count = 0;
   readonly #fifo: Uint8Array = new Uint8Array(spec.FIFO_BYTES);
   #refused = false;
+  #listening = false;
   readonly #line: Line;
   readonly #output: (byte: number) => void;
   readonly #ready: () => void;
@@ -45,7 +51,13 @@ class Uart16550 implements Device, IoHandler {
     this.#output = config.output;
     this.#ready = config.ready ?? (() => {});
     ctx.pio.claim('registers', 8, this, [1]).map(config.base ?? 0x3f8);
-    config.connect?.({ receive: (bytes) => this.#receive(bytes) });
+    const isListening = (): boolean => this.#listening;
+    config.connect?.({
+      receive: (bytes) => this.#receive(bytes),
+      get listening() {
+        return isListening();
+      },
+    });
   }
 
   powerUp(): void {
@@ -59,6 +71,7 @@ class Uart16550 implements Device, IoHandler {
     this.#divisor = 0;
     this.#transmitEmpty = false;
     this.#clearFifo();
+    this.#noteListening();
     this.#update();
   }
 
@@ -99,6 +112,7 @@ class Uart16550 implements Device, IoHandler {
         // Enabling it while the holding register is empty raises it anew; Linux tests for chips that forget this.
         if ((value & ~this.#enable & spec.IER_TRANSMIT_EMPTY) !== 0) this.#transmitEmpty = true;
         this.#enable = value & spec.IER_VALID;
+        this.#noteListening();
         break;
       case spec.IIR:
         if (((value ^ this.#fifoControl) & spec.FCR_ENABLE) !== 0 || (value & spec.FCR_CLEAR_RECEIVE) !== 0) this.#clearFifo();
@@ -110,6 +124,7 @@ class Uart16550 implements Device, IoHandler {
       case spec.MCR:
         this.#modemControl = value & spec.MCR_VALID;
         this.#setModemInputs();
+        this.#noteListening();
         break;
       case spec.SCR:
         this.#scratch = value;
@@ -156,6 +171,7 @@ class Uart16550 implements Device, IoHandler {
     this.#fifo.set(received);
     this.#head = 0;
     this.#count = received.length;
+    this.#noteListening();
     this.#update();
   }
 
@@ -206,6 +222,12 @@ class Uart16550 implements Device, IoHandler {
     if (!this.#refused || this.#count > 0 || (this.#modemControl & spec.MCR_LOOP) !== 0) return;
     this.#refused = false;
     this.#ready();
+  }
+
+  #noteListening(): void {
+    const before = this.#listening;
+    this.#listening = (this.#enable & spec.IER_RECEIVED) !== 0 && (this.#modemControl & (spec.MCR_RTS | spec.MCR_LOOP)) === spec.MCR_RTS;
+    if (this.#listening && !before) this.#ready();
   }
 
   #setModemInputs(): void {
