@@ -1,0 +1,570 @@
+/**
+ * Binary floating point in integers: every rounding mode, flush-to-zero, denormals-are-zero, NaN propagation and the six
+ * exception flags as SSE defines them (SDM vol. 1, sections 4.8, 4.9 and 11.5).
+ *
+ * WebAssembly rounds to nearest only, reports no exceptions and leaves NaN payloads open, so whatever is not an ordinary
+ * number in the ordinary mode is computed here. Values are bit patterns in i64. An unpacked number is a biased exponent
+ * and a significand whose leading one is bit 62. Flags are gathered in FLOAT_FLAGS; the caller commits them.
+ */
+import type { CodeWriter } from '../wasm/code-writer.ts';
+import { I32, I64 } from '../wasm/code-writer.ts';
+import type { ModuleWriter } from '../wasm/module-writer.ts';
+import * as state from '../cpu-state.ts';
+import {
+  DOUBLE, MXCSR_DAZ, MXCSR_DE, MXCSR_FTZ, MXCSR_IE, MXCSR_OE, MXCSR_PE, MXCSR_ROUNDING_SHIFT, MXCSR_UE, MXCSR_UM, MXCSR_ZE,
+  pushConstant, ROUND_DOWN, ROUND_NEAREST, ROUND_UP, SINGLE,
+} from './float-format.ts';
+import type { FloatFormat } from './float-format.ts';
+
+/** Exceptions of the instruction that runs, i32. */
+export const FLOAT_FLAGS = state.SCRATCH + 24;
+
+export type SoftOperation = 'add' | 'sub' | 'mul' | 'div' | 'sqrt';
+
+export interface SoftFormat {
+  /** (s, a, b) -> result; sqrt takes its operand twice. */
+  readonly operation: Readonly<Record<SoftOperation, number>>;
+  /** (s, signed integer) -> result. */
+  readonly fromInteger: number;
+  /** (s, value in the other format) -> result. */
+  readonly fromOther: number;
+}
+export interface SoftFloat {
+  readonly single: SoftFormat;
+  readonly double: SoftFormat;
+  define(): void;
+}
+
+// Parameters and locals of the arithmetic functions.
+const S = 0, A = 1, B = 2;
+const SIGN = 3, MA = 4, MB = 5, T = 6, Q = 7;
+const EA = 8, EB = 9, DENORMAL = 10, N = 11;
+const LOCALS = [I64, I64, I64, I64, I64, I32, I32, I32, I32] as const;
+
+function note(code: CodeWriter, flags: number): void {
+  code.get(S).get(S).load32(FLOAT_FLAGS).const32(flags).or32().store32(FLOAT_FLAGS);
+}
+function pushMxcsrBit(code: CodeWriter, bit: number): void { code.get(S).load32(state.MXCSR).const32(bit).and32(); }
+function pushRounding(code: CodeWriter): void { code.get(S).load32(state.MXCSR).const32(MXCSR_ROUNDING_SHIFT).shrU32().const32(3).and32(); }
+function pushMagnitude(code: CodeWriter, of: FloatFormat, x: number): void {
+  code.get(x);
+  pushConstant(code, of.sign - 1n);
+  code.and();
+}
+function pushSign(code: CodeWriter, of: FloatFormat, x: number): void { code.get(x).const(of.bytes * 8 - 1).shrU(); }
+function pushIsNan(code: CodeWriter, of: FloatFormat, x: number): void {
+  pushMagnitude(code, of, x);
+  pushConstant(code, of.infinity);
+  code.gtU();
+}
+function pushIsInfinite(code: CodeWriter, of: FloatFormat, x: number): void {
+  pushMagnitude(code, of, x);
+  pushConstant(code, of.infinity);
+  code.eq();
+}
+function pushIsZero(code: CodeWriter, of: FloatFormat, x: number): void {
+  pushMagnitude(code, of, x);
+  code.eqz();
+}
+function returnDefaultNan(code: CodeWriter, of: FloatFormat): void {
+  note(code, MXCSR_IE);
+  pushConstant(code, of.defaultNan);
+  code.return();
+}
+/** Returns the sign in local SIGN with the magnitude `bits`. */
+function returnSigned(code: CodeWriter, of: FloatFormat, bits: bigint): void {
+  code.get(SIGN).const(of.bytes * 8 - 1).shl();
+  pushConstant(code, bits);
+  code.or().return();
+}
+/** Notes IE when x is a signalling NaN, then returns it made quiet. */
+function returnIfNan(code: CodeWriter, of: FloatFormat, x: number): void {
+  pushIsNan(code, of, x);
+  code.if();
+  code.get(x);
+  pushConstant(code, of.quiet);
+  code.or().return();
+  code.end();
+}
+function noteSignalling(code: CodeWriter, of: FloatFormat, x: number): void {
+  pushIsNan(code, of, x);
+  code.get(x);
+  pushConstant(code, of.quiet);
+  code.and().eqz().and32();
+  code.if();
+  note(code, MXCSR_IE);
+  code.end();
+}
+/** SDM vol. 1, table 4-7: the first operand's NaN wins, made quiet. */
+function propagateNans(code: CodeWriter, of: FloatFormat, operands: readonly number[]): void {
+  for (const x of operands) noteSignalling(code, of, x);
+  for (const x of operands) returnIfNan(code, of, x);
+}
+/** A denormal operand becomes zero with DAZ, else it is counted in DENORMAL. */
+function takeDenormal(code: CodeWriter, of: FloatFormat, x: number): void {
+  pushMagnitude(code, of, x);
+  code.const(1).sub();
+  pushConstant(code, of.fraction);
+  code.ltU();
+  code.if();
+  pushMxcsrBit(code, MXCSR_DAZ);
+  code.if();
+  code.get(x);
+  pushConstant(code, of.sign);
+  code.and().set(x);
+  code.else();
+  code.const32(1).set(DENORMAL);
+  code.end();
+  code.end();
+}
+function noteDenormal(code: CodeWriter): void {
+  code.get(DENORMAL);
+  code.if();
+  note(code, MXCSR_DE);
+  code.end();
+}
+/** Exponent and significand of x, which is neither NaN nor infinite; a zero has significand 0. */
+function unpack(code: CodeWriter, of: FloatFormat, x: number, exponent: number, significand: number): void {
+  const fractionBits = of.precision - 1;
+  code.get(x).const(fractionBits).shrU().wrap().const32(of.maximumExponent).and32().set(exponent);
+  code.get(x);
+  pushConstant(code, of.fraction);
+  code.and().set(significand);
+  code.get(exponent);
+  code.if();
+  code.get(significand);
+  pushConstant(code, of.fraction + 1n);
+  code.or().const(62 - fractionBits).shl().set(significand);
+  code.else();
+  // value = fraction · 2^(1 - bias - fractionBits)
+  code.const32(64 - fractionBits).get(significand).clz().wrap().sub32().set(exponent);
+  code.get(significand).get(significand).clz().const(1).sub().shl().set(significand);
+  code.end();
+}
+/** Pushes significand >> count with everything lost gathered in bit 0; `count` is an i32 local, not negative. */
+function pushShiftedJam(code: CodeWriter, significand: number, count: number): void {
+  code.get(count).const32(62).gtU32();
+  code.if(I64);
+  code.get(significand).const(0).ne().extendU();
+  code.else();
+  code.get(significand).get(count).extendU().shrU();
+  code.get(significand).get(significand).get(count).extendU().shrU().get(count).extendU().shl().ne().extendU().or();
+  code.end();
+}
+
+function defineRound(module: ModuleWriter, code: CodeWriter, of: FloatFormat, index: number): void {
+  // (s, sign, exponent, significand) -> bits. The significand's leading one is bit 62.
+  const SIGN_BIT = 1, EXPONENT = 2, SIGNIFICAND = 3, INCREMENT = 4, LOST = 5, MODE = 6, TINY = 7, SHIFT = 8;
+  const dropped = 62 - (of.precision - 1);
+  const half = 1n << BigInt(dropped - 1);
+  const low = (1n << BigInt(dropped)) - 1n;
+  const packed = (bits: bigint): void => {
+    code.get(SIGN_BIT).const(of.bytes * 8 - 1).shl();
+    pushConstant(code, bits);
+    code.or();
+  };
+  const noteHere = (flags: number): void => note(code, flags);
+  code.reset();
+  pushRounding(code);
+  code.set(MODE);
+  // What is added before cutting: half, or all ones away from zero.
+  pushConstant(code, half);
+  code.set(INCREMENT).get(MODE);
+  code.if();
+  pushConstant(code, low);
+  code.const(0);
+  code.get(MODE).const32(ROUND_UP).const32(ROUND_DOWN).get(SIGN_BIT).eqz().select().eq32();
+  code.select().set(INCREMENT);
+  code.end();
+  code.get(EXPONENT).const32(0).leS32();
+  code.if();
+  // Tiny unless rounding as if the exponent had no limit reaches the smallest normal number.
+  code.get(EXPONENT).const32(0).ltS32().get(SIGNIFICAND).get(INCREMENT).add().const(63).shrU().eqz().or32().tee(TINY);
+  code.if();
+  pushMxcsrBit(code, MXCSR_UM);
+  code.if();
+  pushMxcsrBit(code, MXCSR_FTZ);
+  code.if();
+  noteHere(MXCSR_UE | MXCSR_PE);
+  packed(0n);
+  code.return();
+  code.end();
+  code.else();
+  noteHere(MXCSR_UE);
+  code.end();
+  code.end();
+  code.const32(1).get(EXPONENT).sub32().set(SHIFT);
+  pushShiftedJam(code, SIGNIFICAND, SHIFT);
+  code.set(SIGNIFICAND).const32(0).set(EXPONENT);
+  code.else();
+  code.get(EXPONENT).const32(1).sub32().set(EXPONENT); // the leading one of the significand adds it again
+  code.end();
+  code.get(SIGNIFICAND);
+  pushConstant(code, low);
+  code.and().tee(LOST).const(0).ne();
+  code.if();
+  noteHere(MXCSR_PE);
+  code.get(TINY);
+  code.if();
+  noteHere(MXCSR_UE);
+  code.end();
+  code.end();
+  code.get(SIGNIFICAND).get(INCREMENT).add().const(dropped).shrU().set(SIGNIFICAND);
+  // Ties go to even.
+  code.get(MODE).const32(ROUND_NEAREST).eq32().get(LOST);
+  pushConstant(code, half);
+  code.eq().and32();
+  code.if();
+  code.get(SIGNIFICAND).const(-2).and().set(SIGNIFICAND);
+  code.end();
+  code.get(EXPONENT).extendS().const(of.precision - 1).shl().get(SIGNIFICAND).add().tee(SIGNIFICAND);
+  pushConstant(code, of.infinity);
+  code.ltU().get(EXPONENT).const32(of.maximumExponent).ltS32().and32();
+  code.if(I64);
+  code.get(SIGN_BIT).const(of.bytes * 8 - 1).shl().get(SIGNIFICAND).or();
+  code.else();
+  noteHere(MXCSR_OE | MXCSR_PE);
+  // Modes that do not round away from zero stop at the largest number.
+  packed(of.infinity);
+  packed(of.infinity - 1n);
+  code.get(INCREMENT).const(0).ne().select();
+  code.end();
+  module.define(index, [I64, I64, I32, I32, I32], code);
+}
+
+/** Rounds SIGN, EA, MA. */
+function returnRounded(code: CodeWriter, round: number): void { code.get(S).get(SIGN).get(EA).get(MA).call(round).return(); }
+
+function defineAdd(module: ModuleWriter, code: CodeWriter, of: FloatFormat, index: number, round: number, subtract: boolean): void {
+  code.reset();
+  propagateNans(code, of, [A, B]);
+  takeDenormal(code, of, A);
+  takeDenormal(code, of, B);
+  if (subtract) {
+    code.get(B);
+    pushConstant(code, of.sign);
+    code.xor().set(B);
+  }
+  pushSign(code, of, A);
+  code.set(SIGN);
+  pushIsInfinite(code, of, A);
+  code.if();
+  pushIsInfinite(code, of, B);
+  code.get(A).get(B).ne().and32();
+  code.if();
+  returnDefaultNan(code, of);
+  code.end();
+  noteDenormal(code);
+  code.get(A).return();
+  code.end();
+  noteDenormal(code);
+  pushIsInfinite(code, of, B);
+  code.if();
+  code.get(B).return();
+  code.end();
+  /** Exact zero sums of different signs are negative only when rounding down. */
+  const returnZero = (): void => {
+    pushConstant(code, of.sign);
+    code.const(0);
+    pushRounding(code);
+    code.const32(ROUND_DOWN).eq32().select().return();
+  };
+  pushIsZero(code, of, B);
+  code.if();
+  pushIsZero(code, of, A);
+  code.if();
+  code.get(A).get(B).eq();
+  code.if();
+  code.get(A).return();
+  code.end();
+  returnZero();
+  code.end();
+  unpack(code, of, A, EA, MA);
+  returnRounded(code, round);
+  code.end();
+  pushIsZero(code, of, A);
+  code.if();
+  pushSign(code, of, B);
+  code.set(SIGN);
+  unpack(code, of, B, EA, MA);
+  returnRounded(code, round);
+  code.end();
+  // A gets the larger exponent.
+  unpack(code, of, A, EA, MA);
+  unpack(code, of, B, EB, MB);
+  code.get(EA).get(EB).ltS32();
+  code.if();
+  code.get(A).get(B).set(A).set(B);
+  code.get(EA).get(EB).set(EA).set(EB);
+  code.get(MA).get(MB).set(MA).set(MB);
+  code.end();
+  pushSign(code, of, A);
+  code.set(SIGN);
+  code.get(EA).get(EB).sub32().set(N);
+  pushShiftedJam(code, MB, N);
+  code.set(MB);
+  pushSign(code, of, B);
+  code.get(SIGN).eq();
+  code.if();
+  code.get(MA).get(MB).add().tee(MA).const(0).ltS();
+  code.if();
+  code.get(MA).const(1).shrU().get(MA).const(1).and().or().set(MA);
+  code.get(EA).const32(1).add32().set(EA);
+  code.end();
+  code.else();
+  code.get(MA).get(MB).sub().tee(MA).eqz();
+  code.if();
+  returnZero();
+  code.end();
+  code.get(MA).const(0).ltS();
+  code.if();
+  code.const(0).get(MA).sub().set(MA);
+  code.get(SIGN).const(1).xor().set(SIGN);
+  code.end();
+  code.get(MA).clz().const(1).sub().set(T);
+  code.get(MA).get(T).shl().set(MA);
+  code.get(EA).get(T).wrap().sub32().set(EA);
+  code.end();
+  returnRounded(code, round);
+  code.unreachable();
+  module.define(index, LOCALS, code);
+}
+
+/** What MUL and DIV share: NaNs, denormals, the sign of the result. */
+function beginProduct(code: CodeWriter, of: FloatFormat): void {
+  code.reset();
+  propagateNans(code, of, [A, B]);
+  takeDenormal(code, of, A);
+  takeDenormal(code, of, B);
+  pushSign(code, of, A);
+  pushSign(code, of, B);
+  code.xor().set(SIGN);
+}
+
+function defineMultiply(module: ModuleWriter, code: CodeWriter, of: FloatFormat, index: number, round: number): void {
+  beginProduct(code, of);
+  pushIsInfinite(code, of, A);
+  pushIsInfinite(code, of, B);
+  code.or32();
+  code.if();
+  pushIsZero(code, of, A);
+  pushIsZero(code, of, B);
+  code.or32();
+  code.if();
+  returnDefaultNan(code, of);
+  code.end();
+  noteDenormal(code);
+  returnSigned(code, of, of.infinity);
+  code.end();
+  noteDenormal(code);
+  pushIsZero(code, of, A);
+  pushIsZero(code, of, B);
+  code.or32();
+  code.if();
+  returnSigned(code, of, 0n);
+  code.end();
+  unpack(code, of, A, EA, MA);
+  unpack(code, of, B, EB, MB);
+  code.get(EA).get(EB).add32().const32(of.bias).sub32().set(EA);
+  // The product of two significands with the leading one at bit 63: upper half in T, what is below only as sticky.
+  code.get(MA).const(1).shl().set(MA).get(MB).const(1).shl().set(MB);
+  code.get(MA).const(32).shrU().get(MB).zeroExtend(4).mul();
+  code.get(MA).zeroExtend(4).get(MB).zeroExtend(4).mul().tee(Q).const(32).shrU().add().set(T);
+  code.get(MA).zeroExtend(4).get(MB).const(32).shrU().mul().get(T).zeroExtend(4).add().set(A);
+  code.get(MA).const(32).shrU().get(MB).const(32).shrU().mul().get(T).const(32).shrU().add().get(A).const(32).shrU().add();
+  code.get(A).const(32).shl().get(Q).zeroExtend(4).or().const(0).ne().extendU().or().tee(MA);
+  code.const(0).ltS();
+  code.if();
+  code.get(MA).const(1).shrU().get(MA).const(1).and().or().set(MA);
+  code.get(EA).const32(1).add32().set(EA);
+  code.end();
+  returnRounded(code, round);
+  code.unreachable();
+  module.define(index, LOCALS, code);
+}
+
+function defineDivide(module: ModuleWriter, code: CodeWriter, of: FloatFormat, index: number, round: number): void {
+  const digits = of.precision + 2;
+  beginProduct(code, of);
+  pushIsInfinite(code, of, A);
+  code.if();
+  pushIsInfinite(code, of, B);
+  code.if();
+  returnDefaultNan(code, of);
+  code.end();
+  noteDenormal(code);
+  returnSigned(code, of, of.infinity);
+  code.end();
+  pushIsInfinite(code, of, B);
+  code.if();
+  noteDenormal(code);
+  returnSigned(code, of, 0n);
+  code.end();
+  pushIsZero(code, of, B);
+  code.if();
+  pushIsZero(code, of, A);
+  code.if();
+  returnDefaultNan(code, of);
+  code.end();
+  note(code, MXCSR_ZE);
+  returnSigned(code, of, of.infinity);
+  code.end();
+  noteDenormal(code);
+  pushIsZero(code, of, A);
+  code.if();
+  returnSigned(code, of, 0n);
+  code.end();
+  unpack(code, of, A, EA, MA);
+  unpack(code, of, B, EB, MB);
+  code.get(EA).get(EB).sub32().const32(of.bias).add32().set(EA);
+  code.get(MA).get(MB).ltU();
+  code.if();
+  code.get(MA).const(1).shl().set(MA);
+  code.get(EA).const32(1).sub32().set(EA);
+  code.end();
+  // One digit a turn; the remainder stays below twice the divisor.
+  code.const32(digits).set(N);
+  const loop = code.loop();
+  code.get(Q).const(1).shl().set(Q);
+  code.get(MA).get(MB).geU();
+  code.if();
+  code.get(MA).get(MB).sub().set(MA);
+  code.get(Q).const(1).or().set(Q);
+  code.end();
+  code.get(MA).const(1).shl().set(MA);
+  code.get(N).const32(1).sub32().tee(N).brIf(loop);
+  code.end();
+  code.get(Q).const(63 - digits).shl().get(MA).const(0).ne().extendU().or().set(MA);
+  returnRounded(code, round);
+  code.unreachable();
+  module.define(index, LOCALS, code);
+}
+
+function defineSquareRoot(module: ModuleWriter, code: CodeWriter, of: FloatFormat, index: number, round: number): void {
+  const digits = of.precision + 2;
+  code.reset();
+  propagateNans(code, of, [A]);
+  takeDenormal(code, of, A);
+  pushIsZero(code, of, A);
+  code.if();
+  code.get(A).return();
+  code.end();
+  pushSign(code, of, A);
+  code.wrap();
+  code.if();
+  returnDefaultNan(code, of);
+  code.end();
+  pushIsInfinite(code, of, A);
+  code.if();
+  code.get(A).return();
+  code.end();
+  noteDenormal(code);
+  unpack(code, of, A, EA, MA);
+  // An even true exponent; the significand then lies between 1 and 4, with its point below bit 62.
+  code.get(EA).const32(of.bias).sub32().tee(EA).const32(1).and32();
+  code.if();
+  code.get(MA).const(1).shl().set(MA);
+  code.end();
+  code.get(EA).const32(1).shrS32().const32(of.bias).add32().set(EA);
+  // Two digits of the radicand in, one digit of the root out: MB = remainder, Q = root.
+  code.const32(digits).set(N);
+  const loop = code.loop();
+  code.get(MB).const(2).shl().get(MA).const(62).shrU().or().set(MB);
+  code.get(MA).const(2).shl().set(MA);
+  code.get(Q).const(2).shl().const(1).or().set(T);
+  code.get(Q).const(1).shl().set(Q);
+  code.get(MB).get(T).geU();
+  code.if();
+  code.get(MB).get(T).sub().set(MB);
+  code.get(Q).const(1).or().set(Q);
+  code.end();
+  code.get(N).const32(1).sub32().tee(N).brIf(loop);
+  code.end();
+  code.get(Q).const(63 - digits).shl().get(MB).get(MA).or().const(0).ne().extendU().or().set(MA);
+  returnRounded(code, round);
+  code.unreachable();
+  module.define(index, LOCALS, code);
+}
+
+function defineFromInteger(module: ModuleWriter, code: CodeWriter, of: FloatFormat, index: number, round: number): void {
+  const VALUE = 1, SIGN_BIT = 2, ZEROS = 3;
+  code.reset();
+  code.get(VALUE).eqz();
+  code.if();
+  code.const(0).return();
+  code.end();
+  code.get(VALUE).const(63).shrU().set(SIGN_BIT);
+  code.get(VALUE).const(63).shrS().tee(ZEROS).get(VALUE).xor().get(ZEROS).sub().set(VALUE);
+  code.get(VALUE).clz().set(ZEROS);
+  code.get(S).get(SIGN_BIT).const32(of.bias + 63).get(ZEROS).wrap().sub32();
+  code.get(ZEROS).eqz();
+  code.if(I64);
+  code.get(VALUE).const(1).shrU().get(VALUE).const(1).and().or();
+  code.else();
+  code.get(VALUE).get(ZEROS).const(1).sub().shl();
+  code.end();
+  code.call(round);
+  module.define(index, [I64, I64], code);
+}
+
+/** (s, value) in format `from` -> format `to`. */
+function defineConvert(module: ModuleWriter, code: CodeWriter, from: FloatFormat, to: FloatFormat, index: number, round: number): void {
+  // The parameter b of the arithmetic functions is a local here.
+  code.reset();
+  pushSign(code, from, A);
+  code.set(SIGN);
+  noteSignalling(code, from, A);
+  pushIsNan(code, from, A);
+  code.if();
+  code.get(SIGN).const(to.bytes * 8 - 1).shl();
+  pushConstant(code, to.infinity | to.quiet);
+  code.or().get(A);
+  pushConstant(code, from.fraction);
+  code.and();
+  if (to.precision > from.precision) code.const(to.precision - from.precision).shl();
+  else code.const(from.precision - to.precision).shrU();
+  code.or().return();
+  code.end();
+  takeDenormal(code, from, A);
+  noteDenormal(code);
+  pushIsInfinite(code, from, A);
+  code.if();
+  returnSigned(code, to, to.infinity);
+  code.end();
+  pushIsZero(code, from, A);
+  code.if();
+  returnSigned(code, to, 0n);
+  code.end();
+  unpack(code, from, A, EA, MA);
+  code.get(EA).const32(to.bias - from.bias).add32().set(EA);
+  returnRounded(code, round);
+  code.unreachable();
+  module.define(index, [I64, ...LOCALS], code);
+}
+
+export function declareSoftFloat(module: ModuleWriter, code: CodeWriter): SoftFloat {
+  const binary = { parameters: [I32, I64, I64], results: [I64] };
+  const unary = { parameters: [I32, I64], results: [I64] };
+  const declare = (): SoftFormat & { readonly round: number } => ({
+    operation: { add: module.declare(binary), sub: module.declare(binary), mul: module.declare(binary), div: module.declare(binary), sqrt: module.declare(binary) },
+    fromInteger: module.declare(unary),
+    fromOther: module.declare(unary),
+    round: module.declare({ parameters: [I32, I64, I32, I64], results: [I64] }),
+  });
+  const single = declare();
+  const double = declare();
+  const define = (): void => {
+    for (const [of, functions] of [[SINGLE, single], [DOUBLE, double]] as const) {
+      const { operation, round } = functions;
+      defineRound(module, code, of, round);
+      defineAdd(module, code, of, operation.add, round, false);
+      defineAdd(module, code, of, operation.sub, round, true);
+      defineMultiply(module, code, of, operation.mul, round);
+      defineDivide(module, code, of, operation.div, round);
+      defineSquareRoot(module, code, of, operation.sqrt, round);
+      defineFromInteger(module, code, of, functions.fromInteger, round);
+      defineConvert(module, code, of === SINGLE ? DOUBLE : SINGLE, of, functions.fromOther, round);
+    }
+  };
+  return { single, double, define };
+}
