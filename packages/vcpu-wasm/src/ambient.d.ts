@@ -1,6 +1,9 @@
 /** The little of WebAssembly's JavaScript interface that the engine uses; neither the DOM library nor Node's types are needed for it. */
 declare namespace WebAssembly {
-  class Memory { readonly buffer: ArrayBufferLike }
+  class Memory {
+    constructor(limits: { readonly initial: number; readonly maximum: number });
+    readonly buffer: ArrayBufferLike;
+  }
   class Module { constructor(bytes: ArrayBufferView) }
   class Instance {
     constructor(module: Module, imports: Record<string, Record<string, unknown>>);

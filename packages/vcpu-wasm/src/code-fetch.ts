@@ -21,6 +21,8 @@ const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 /** Instructions after which the next byte is not reached. */
 const ENDS: ReadonlySet<string> = new Set(['jmp', 'jmpf', 'call', 'callf', 'ret', 'retf', 'iret', 'syscall', 'sysret', 'sysenter', 'sysexit', 'hlt', 'ud2', 'int3', 'int']);
 
+/** Stands for an encoding that the decoder does not know. */
+const NO_ROW = 0xffff;
 /** By number of the segment register they load. */
 const FAR_POINTER_LOADS: readonly string[] = ['les', '', 'lss', 'lds', 'lfs', 'lgs'];
 
@@ -51,6 +53,15 @@ export class CodeFetch {
     this.#handlers = handlers;
     this.#ends = Uint8Array.from(ROWS, (row) => (ENDS.has(row.name) ? 1 : 0));
     this.#targets = Uint8Array.from(ROWS, (row) => FAR_POINTER_LOADS.indexOf(row.name) + 1);
+  }
+
+  /** Raises what an instruction without an emitter, or without a meaning, raises. */
+  raiseUnknown(at: number): never {
+    const { view } = this.#state;
+    const name = ROWS[view.getUint16(at + uop.UOP_IMMEDIATE_2, true)]?.name ?? 'an invalid encoding';
+    this.unknown.set(name, (this.unknown.get(name) ?? 0) + 1);
+    const vector = view.getInt32(at + uop.UOP_IMMEDIATE, true);
+    return this.#memory.raise(vector, vector === VECTOR_GP ? 0 : -1);
   }
 
   /** The uop at RIP; raises the faults of fetching. Sets PAGE_RIP. */
@@ -104,6 +115,20 @@ export class CodeFetch {
     }
     view.setUint32(branch + uop.UOP_DISPLACEMENT, found, true);
     return found;
+  }
+
+  /** The uop that replaces one that was invalidated. */
+  renew(stale: number): number {
+    const { view } = this.#state;
+    const page = this.#cache.ofMap(this.#state.get(state.CODE_PAGE));
+    const offset = view.getUint16(stale + uop.UOP_NEXT, true) - view.getUint8(stale + uop.UOP_LENGTH);
+    // An instruction that spans two pages goes stale with the second one and still stands in the map of the first.
+    if (offset < 4096) {
+      const listed = this.#cache.find(page, offset);
+      if (listed !== 0 && view.getUint16(listed + uop.UOP_HANDLER, true) === HANDLER_STALE) this.#cache.enter(page, offset, 0);
+    }
+    this.#setRip(stale);
+    return this.resolve();
   }
 
   /** Before an instruction that spans two pages: is the second still the one that it was decoded from? */
@@ -218,6 +243,7 @@ export class CodeFetch {
     this.#cache.depend(page, made, at, length);
     this.#memory.markCode(page.offset);
     if (result !== DECODE_OK) {
+      view.setUint16(made + uop.UOP_IMMEDIATE_2, NO_ROW, true);
       view.setInt32(made + uop.UOP_IMMEDIATE, result === DECODE_TOO_LONG ? VECTOR_GP : VECTOR_UD, true);
       return made;
     }
@@ -227,9 +253,8 @@ export class CodeFetch {
     const handler = (long ? this.#handlers.long : this.#handlers.legacy).find(i, near);
     view.setUint16(made + uop.UOP_HANDLER, handler, true);
     if (handler === HANDLER_UNKNOWN) {
-      const name = ROWS[i.row]?.name ?? '?';
-      this.unknown.set(name, (this.unknown.get(name) ?? 0) + 1);
       view.setInt32(made + uop.UOP_IMMEDIATE, VECTOR_UD, true);
+      view.setUint16(made + uop.UOP_IMMEDIATE_2, i.row, true);
       return made;
     }
     view.setInt32(made + uop.UOP_IMMEDIATE, i.immediateLow, true);

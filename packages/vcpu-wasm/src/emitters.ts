@@ -8,7 +8,9 @@ import { SHIFT } from './emit/shift.ts';
 import { STACK } from './emit/stack.ts';
 import { STRING } from './emit/string.ts';
 import { SYSTEM } from './emit/system.ts';
+import { X87_CONTROL } from './emit/x87-control.ts';
 
 export const EMITTERS: EmitterTable = {
   ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM,
+  ...X87_CONTROL,
 };

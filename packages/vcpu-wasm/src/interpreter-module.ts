@@ -66,9 +66,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean, sh
         break;
       case HANDLER_STALE:
         giveBack();
-        code.get(S);
-        ownRip();
-        code.call(runtime.lookup).set(U).br(loop);
+        code.get(U).call(runtime.stale).set(U).br(loop);
         break;
       case HANDLER_GOTO:
         giveBack();

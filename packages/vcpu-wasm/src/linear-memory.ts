@@ -143,7 +143,7 @@ export class LinearMemory {
     const u32 = this.#state.u32;
     let index = (this.#state.at + state.WRITE_TLB) >>> 2;
     for (let i = 0; i < state.TLB_ENTRIES; i++, index += 4) {
-      if (((((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0) === pageOffset && u32[index + 1] !== EMPTY) {
+      if (((((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0) === pageOffset && u32[index] !== EMPTY) {
         u32[index] = EMPTY;
         u32[index + 1] = EMPTY;
       }

@@ -7,6 +7,8 @@ import { I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
 import * as state from './cpu-state.ts';
 import { DECODE_MAP, PAGE_LINEAR_SHIFT } from './code-page.ts';
+import { declareFloat } from './float/float-runtime.ts';
+import type { FloatFunctions } from './float/float-runtime.ts';
 
 export interface Runtime {
   /** (s, address, bytes) -> value; 16-byte values are left in VALUE. */
@@ -31,6 +33,7 @@ export interface Runtime {
   /** (port, bytes) -> value; (port, bytes, value). Checks permissions. */
   readonly portIn: number;
   readonly portOut: number;
+  readonly float: FloatFunctions;
 }
 
 const signature = (parameters: Signature['parameters'], results: Signature['results'] = []): Signature => ({ parameters, results });
@@ -43,7 +46,8 @@ export interface EngineImports {
   readonly slowLinear: (segment: number, offset: number, bytes: number, write: number) => void;
   readonly resolve: () => number;
   readonly link: (uop: number) => number;
-  /** Answers the uop to go on with. */
+  /** Answer the uop to go on with. */
+  readonly stale: (uop: number) => number;
   readonly crossPage: (uop: number) => number;
   readonly raise: (vector: number, errorCode: number) => void;
   readonly system: (id: number, uop: number) => number;
@@ -53,6 +57,7 @@ export interface EngineImports {
 }
 
 export interface RuntimeAndImports extends Runtime {
+  readonly stale: number;
   readonly crossPage: number;
   readonly unknown: number;
   /** Writes the bodies of the generated helpers. */
@@ -66,6 +71,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const slowLinearImport = module.import('slowLinear', signature([I32, I32, I32, I32]));
   const resolve = module.import('resolve', signature([], [I32]));
   const link = module.import('link', signature([I32], [I32]));
+  const stale = module.import('stale', signature([I32], [I32]));
   const crossPage = module.import('crossPage', signature([I32], [I32]));
   const raise = module.import('raise', signature([I32, I32]));
   const system = module.import('system', signature([I32, I32], [I32]));
@@ -81,6 +87,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const lookup = module.declare(signature([I32, I64], [I32]));
   const getFlags = module.declare(signature([I32], [I32]), 'getFlags');
   const setFlags = module.declare(signature([I32, I32]), 'setFlags');
+  const float = declareFloat(module, code, raise);
 
   const define = (): void => {
     for (const [index, target] of [[slowLoad, slowLoadImport], [slowLoadForUpdate, slowLoadForUpdateImport]] as const) {
@@ -96,6 +103,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     defineLinear(linearWrite, state.LIMIT_WRITE, 1);
     defineLookup();
     defineFlags();
+    float.define();
   };
 
   /** Limit and type checks of a segment, then the base; SDM vol. 3, section 5.3. */
@@ -166,7 +174,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, raise, system, getFlags, setFlags, portIn, portOut,
-    crossPage, unknown, define,
+    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, raise, system, getFlags, setFlags, portIn, portOut, float,
+    stale, crossPage, unknown, define,
   };
 }

@@ -104,12 +104,13 @@ export class WasmVcpu implements Vcpu {
       slowLinear: (segment, offset, bytes, write) => this.segments.checkAccess(segment, offset >>> 0, bytes, write !== 0),
       resolve: () => this.code.resolve(),
       link: (branch) => this.code.link(branch),
+      stale: (at) => this.code.renew(at),
       crossPage: (check) => this.code.crossPage(check),
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
       system: (id, at) => this.#system.run(id, at),
       portIn: (port, bytes) => { this.#checkPort(port, bytes); return pio.read(port, bytes as 1 | 2 | 4) | 0; },
       portOut: (port, bytes, value) => { this.#checkPort(port, bytes); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
-      unknown: (at) => this.memory.raise(this.state.view.getInt32(at + uop.UOP_IMMEDIATE, true), this.state.view.getInt32(at + uop.UOP_IMMEDIATE, true) === 13 ? 0 : -1),
+      unknown: (at) => this.code.raiseUnknown(at),
     };
   }
 
