@@ -16,6 +16,7 @@ const PINNED_PNPM = join(MODULES, '@pnpm', `exe.${PLATFORM}`, 'pnpm');
 const PINNED_NODE = join(MODULES, `node-${PLATFORM}`, 'bin', 'node');
 const OLDEST_NODE = [24, 11]; // what tsup and vitest take of the 24 line
 const FETCH_ATTEMPTS = 3;
+const CERTIFICATE_BUNDLES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem'];
 
 /** The environment of everything started from here: our tools first, and none of the settings npm hands to scripts. */
 export function environment() {
@@ -24,6 +25,9 @@ export function environment() {
     if (!/^npm_(config|package|lifecycle|execpath|node_execpath|command)/i.test(name)) env[name] = value;
   }
   env.PATH = [BIN, join(ROOT, 'node_modules', '.bin'), process.env.PATH ?? ''].join(delimiter);
+  // Node.js trusts its own list only; a registry behind a company's proxy is signed by what the system trusts.
+  const bundle = CERTIFICATE_BUNDLES.find((file) => existsSync(file));
+  if (bundle !== undefined) env.NODE_EXTRA_CA_CERTS ??= bundle;
   env.TURBO_TELEMETRY_DISABLED = '1';
   env.DO_NOT_TRACK = '1';
   return env;
