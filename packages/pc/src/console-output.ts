@@ -80,11 +80,11 @@ export class ConsoleOutput {
   end(why: string): void {
     this.flush();
     this.#ended = why;
-    for (const waiter of [...this.#waiters]) this.#giveUp(waiter, why);
+    for (const waiter of this.#waiters.slice()) this.#giveUp(waiter, why);
   }
 
   #serve(): void {
-    for (const waiter of [...this.#waiters]) {
+    for (const waiter of this.#waiters.slice()) {
       const end = this.#find(waiter.pattern);
       if (end < 0) continue;
       const found = this.#text.slice(this.#mark, end);
