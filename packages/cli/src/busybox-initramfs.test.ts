@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import { itWithOracle } from '@vm/testkit/oracle';
+import { expect, it } from 'vitest';
+import { buildBusyboxInitramfs } from './busybox-initramfs.ts';
+
+const BUSYBOX = Uint8Array.from([0x7f, 0x45, 0x4c, 0x46]);
+
+it('is the same for the same busybox', () => {
+  expect(buildBusyboxInitramfs(BUSYBOX)).toEqual(buildBusyboxInitramfs(BUSYBOX));
+});
+
+itWithOracle(it, 'cpio', 'has an init, a console and the known file', (cpio) => {
+  const { bytes, known } = buildBusyboxInitramfs(BUSYBOX);
+  const archive = gunzipSync(bytes);
+  const list = spawnSync(cpio, ['-tv', '--quiet'], { input: archive }).stdout.toString();
+  expect(list).toMatch(/^-rwxr-xr-x.* init$/m);
+  expect(list).toMatch(/^crw-.* 5, +1 .* dev\/console$/m);
+  expect(list).toMatch(/^-rwxr-xr-x.* 4 .* bin\/busybox$/m);
+  const contents = spawnSync(cpio, ['-i', '--to-stdout', '--quiet', known.path.slice(1)], { input: archive }).stdout;
+  expect(contents).toHaveLength(65_536);
+  expect(createHash('sha256').update(contents).digest('hex')).toBe(known.sha256);
+});
+
+itWithOracle(it, 'busybox', 'has an init that the shell of busybox can read', (busybox) => {
+  const archive = gunzipSync(buildBusyboxInitramfs(BUSYBOX).bytes).toString('latin1');
+  const init = /#!\/bin\/busybox sh\n[\s\S]*?\npoweroff -f\n/.exec(archive)?.[0] ?? '';
+  const { status, stderr } = spawnSync(busybox, ['sh', '-n'], { input: init });
+  expect([status, stderr.toString()]).toEqual([0, '']);
+});

@@ -1,0 +1,63 @@
+import { createHash } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
+import { type CpioEntry, writeCpio } from './cpio.ts';
+
+export interface BusyboxInitramfs {
+  readonly bytes: Uint8Array; // gzip
+  readonly known: KnownFile;
+}
+/** A file of the guest whose contents the host knows. */
+export interface KnownFile {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+/** What the shell of the initramfs shows when it is ready for a command; the folder follows, then `# `. */
+export const PROMPT = 'vm:~# ';
+
+const KNOWN_PATH = '/root/known.bin';
+const KNOWN_BYTES = 1 << 16;
+
+// The shell gets the serial console as its controlling terminal, so that job control and Ctrl-C work in it.
+const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+hostname vm
+export HOME=/root USER=root TERM=\${TERM:-linux} PATH=/bin:/sbin:/usr/bin:/usr/sbin PS1='vm:\\w# '
+cd
+setsid cttyhack sh
+poweroff -f
+`;
+
+/** An initial RAM file system with nothing but busybox (linked statically): a shell on the console, power-off at its end. */
+export function buildBusyboxInitramfs(busybox: Uint8Array): BusyboxInitramfs {
+  const known = knownBytes();
+  const text = (path: string, contents: string, mode = 0o644): CpioEntry => ({ kind: 'file', path, bytes: new TextEncoder().encode(contents), mode });
+  const folders = ['bin', 'dev', 'etc', 'proc', 'root', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'var', 'var/run'];
+  const archive = writeCpio([
+    ...folders.map((path): CpioEntry => ({ kind: 'folder', path })),
+    // The kernel opens the console for init before anything is mounted.
+    { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
+    { kind: 'character-device', path: 'dev/null', major: 1, minor: 3, mode: 0o666 },
+    { kind: 'file', path: 'bin/busybox', bytes: busybox, mode: 0o755 },
+    { kind: 'link', path: 'bin/sh', target: 'busybox' },
+    text('init', INIT, 0o755),
+    text('etc/passwd', 'root::0:0:root:/root:/bin/sh\n'),
+    text('etc/group', 'root:x:0:\n'),
+    { kind: 'file', path: KNOWN_PATH.slice(1), bytes: known },
+  ]);
+  return { bytes: gzipSync(archive, { level: 9 }), known: { path: KNOWN_PATH, sha256: createHash('sha256').update(known).digest('hex') } };
+}
+
+/** Numbers from a linear congruential generator: the same on every host, and nothing that packs well. */
+function knownBytes(): Uint8Array {
+  const bytes = new Uint8Array(KNOWN_BYTES);
+  let state = 1;
+  for (let i = 0; i < bytes.length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
