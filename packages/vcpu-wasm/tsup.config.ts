@@ -1,3 +1,4 @@
 import { bundle } from '../../tsup.base.ts';
 
-export default bundle({ index: 'src/index.ts' });
+// The interpreter is stored by build/store-interpreter.ts and found through the package's imports.
+export default { ...bundle({ index: 'src/index.ts' }), external: ['#interpreter'] };

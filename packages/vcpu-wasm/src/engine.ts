@@ -5,7 +5,7 @@ import { CodeCache } from './code-page.ts';
 import type { CodeCacheRegion } from './code-page.ts';
 import { VCPU_BLOCK_BYTES } from './cpu-state.ts';
 import { HandlerTable } from './handler-table.ts';
-import { generateInterpreter } from './interpreter-image.ts';
+import { interpreterImage } from '#interpreter';
 import type { InterpreterImage } from './interpreter-image.ts';
 import type { EngineImports } from './runtime.ts';
 import { WasmVcpu } from './vcpu.ts';
@@ -35,7 +35,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
       return regionOf(count).arena + ARENA_BYTES;
     },
     createVcpu: (index, surroundings) => {
-      image ??= generateInterpreter(isShared(surroundings));
+      image ??= interpreterImage();
       if (cache === null) {
         cache = new CodeCache(surroundings.ram.memory.buffer, regionOf(processors));
         watchStores(cache, surroundings);
@@ -51,8 +51,6 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     tearDown: () => { cache = null; },
   };
 }
-
-const isShared = ({ ram }: Surroundings): boolean => typeof SharedArrayBuffer !== 'undefined' && ram.memory.buffer instanceof SharedArrayBuffer;
 
 function regionOf(processors: number): CodeCacheRegion {
   const maps = FIRST_BLOCK + processors * VCPU_BLOCK_BYTES;

@@ -1,6 +1,5 @@
 export { wasmEngine } from './engine.ts';
 export type { WasmEngineOptions } from './engine.ts';
 export type { EntryState, SegmentState } from './entry-state.ts';
-export { generateInterpreter } from './interpreter-image.ts';
 export type { InterpreterHalf, InterpreterImage } from './interpreter-image.ts';
 export type { WasmVcpu } from './vcpu.ts';

@@ -19,8 +19,8 @@ import * as uop from './uop.ts';
 
 export interface Handler { readonly form: Form; readonly emitter: InstructionEmitter }
 
-export function writeInterpreter(handlers: readonly Handler[], long: boolean, shared: boolean): Uint8Array {
-  const module = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared });
+export function writeInterpreter(handlers: readonly Handler[], long: boolean): Uint8Array {
+  const module = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared: false });
   const code = new CodeWriter();
   const runtime = declareRuntime(module, long, code);
   const apart = handlers.map((handler) => (handler.emitter.apart === true ? module.declare({ parameters: [I32, I32], results: [I32] }) : -1));
