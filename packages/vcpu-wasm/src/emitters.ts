@@ -5,6 +5,12 @@ import { CONTROL_FLOW } from './emit/control-flow.ts';
 import { MOVE } from './emit/move.ts';
 import { MULTIPLY } from './emit/multiply.ts';
 import { SHIFT } from './emit/shift.ts';
+import { SSE_ARITHMETIC } from './emit/sse-arithmetic.ts';
+import { SSE_COMPARE } from './emit/sse-compare.ts';
+import { SSE_CONVERT } from './emit/sse-convert.ts';
+import { SSE_INTEGER } from './emit/sse-integer.ts';
+import { SSE_MOVE } from './emit/sse-move.ts';
+import { SSE_SHUFFLE } from './emit/sse-shuffle.ts';
 import { STACK } from './emit/stack.ts';
 import { STRING } from './emit/string.ts';
 import { SYSTEM } from './emit/system.ts';
@@ -13,4 +19,5 @@ import { X87_CONTROL } from './emit/x87-control.ts';
 export const EMITTERS: EmitterTable = {
   ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM,
   ...X87_CONTROL,
+  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT,
 };

@@ -56,7 +56,6 @@ export function formOf(instruction: Instruction, long: boolean): Form {
   const row = ROWS[instruction.row];
   if (row === undefined) throw new RangeError(`no instruction row ${instruction.row}`);
   const name = row.name;
-  const size = instruction.operandSize;
   const operands: { letter: OperandLetter; bytes: number }[] = [];
   let memory = COUNTED.has(name);
   if (!STRING_OPERATIONS.has(name)) {
@@ -66,6 +65,8 @@ export function formOf(instruction: Instruction, long: boolean): Form {
       operands.push({ letter, bytes: instruction.operandBytes[k] as number });
     }
   }
+  // MMX and SSE instructions take their sizes from their operands alone.
+  const size = operands.some((operand) => operand.letter === 'X' || operand.letter === 'Q') ? 4 : instruction.operandSize;
   const addressBytes = memory ? instruction.addressSize : long ? 8 : 4;
   const absolute = long && instruction.isMemory !== 0 && instruction.base < 0 && instruction.displacementHigh !== instruction.displacementLow >> 31;
   const rep = STRING_OPERATIONS.has(name) ? instruction.rep : 0;

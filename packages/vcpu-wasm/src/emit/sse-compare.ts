@@ -1,0 +1,106 @@
+/** Floating-point comparisons of SSE and SSE2 (SDM vol. 1, sections 10.4.1.4 and 11.4.1.3; vol. 2, CMPPD). */
+import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
+import { A, K, N, R, S, U, X, Y, Z } from '../emitter.ts';
+import type { FloatFormat } from '../float/float-format.ts';
+import { DOUBLE, SINGLE } from '../float/float-format.ts';
+import { V128 } from '../wasm/code-writer.ts';
+import * as simd from '../wasm/simd-opcode.ts';
+import * as uop from '../uop.ts';
+import { readPacked, writePacked } from './mmx-operand.ts';
+
+const EQUAL = 0, LESS = 1, LESS_OR_EQUAL = 2;
+
+/** Pushes operand k alone in a vector of zeros, so that the other lanes raise nothing. */
+function readAlone(e: Emitter, k: number): void {
+  e.read(k);
+  e.code.set(A).constV128([]).get(A).lane(simd.I64X2_REPLACE_LANE, 0);
+}
+/** Notes and commits the flags of comparing X with Y, then applies DAZ to both; K says whether quiet NaNs are invalid. */
+function compareFlags(e: Emitter, of: FloatFormat): void {
+  const { code } = e;
+  const { compare, flush } = of === SINGLE ? e.runtime.float.single : e.runtime.float.double;
+  code.get(S).get(X).get(Y).get(K).call(compare).get(S).call(e.runtime.float.commit);
+  code.get(S).get(X).call(flush).set(X).get(S).get(Y).call(flush).set(Y);
+}
+/** Z = lane masks of the predicate in bits 0 to 2 of the immediate; bit 2 negates the first four. */
+function predicate(e: Emitter, of: FloatFormat): void {
+  const { code } = e;
+  const single = of === SINGLE;
+  code.get(U).load8U32(uop.UOP_IMMEDIATE).set(N);
+  // EQ, UNORD and their opposites are quiet: 0, 3, 4 and 7.
+  code.get(N).const32(1).add32().const32(2).and32().set(K);
+  compareFlags(e, of);
+  const test = (number: number, comparison: () => void): void => {
+    code.get(N).const32(3).and32().const32(number).eq32();
+    code.if(V128);
+    comparison();
+    code.else();
+  };
+  test(EQUAL, () => code.get(X).get(Y).simd(single ? simd.F32X4_EQ : simd.F64X2_EQ));
+  test(LESS, () => code.get(X).get(Y).simd(single ? simd.F32X4_LT : simd.F64X2_LT));
+  test(LESS_OR_EQUAL, () => code.get(X).get(Y).simd(single ? simd.F32X4_LE : simd.F64X2_LE));
+  for (const x of [X, Y]) code.get(x).get(x).simd(single ? simd.F32X4_NE : simd.F64X2_NE);
+  code.simd(simd.V128_OR);
+  code.end();
+  code.end();
+  code.end();
+  // All ones from bit 2.
+  code.const32(0).get(N).const32(2).shrU32().const32(1).and32().sub32().simd(simd.I32X4_SPLAT).simd(simd.V128_XOR).set(Z);
+}
+const packed = (of: FloatFormat): Emit => (e) => {
+  e.requireSse();
+  readPacked(e, 1);
+  e.code.set(Y);
+  readPacked(e, 0);
+  e.code.set(X);
+  predicate(e, of);
+  writePacked(e, 0, Z);
+};
+const scalar = (of: FloatFormat): Emit => (e) => {
+  e.requireSse();
+  readAlone(e, 1);
+  e.code.set(Y);
+  readAlone(e, 0);
+  e.code.set(X);
+  predicate(e, of);
+  e.code.get(Z).lane(simd.I64X2_EXTRACT_LANE, 0).set(R);
+  e.write(0, R);
+};
+/** COMIS and UCOMIS: ZF, PF and CF as for an unsigned comparison; all three when unordered. */
+const toFlags = (of: FloatFormat, quietIsInvalid: boolean): Emit => (e) => {
+  const { code } = e;
+  const single = of === SINGLE;
+  e.requireSse();
+  readAlone(e, 1);
+  code.set(Y);
+  readAlone(e, 0);
+  code.set(X);
+  code.const32(quietIsInvalid ? 1 : 0).set(K);
+  compareFlags(e, of);
+  // Lane masks are -1: not greater is CF or more, not different (or unordered) is ZF.
+  const lane = (): void => { code.lane(simd.I32X4_EXTRACT_LANE, 0); };
+  code.get(X).get(Y).simd(single ? simd.F32X4_GE : simd.F64X2_GE);
+  lane();
+  code.const32(-1).xor32().const32(0x01).and32();
+  code.get(X).get(Y).simd(single ? simd.F32X4_EQ : simd.F64X2_EQ);
+  lane();
+  code.const32(0x40).and32().or32();
+  for (const x of [X, Y]) code.get(x).get(x).simd(single ? simd.F32X4_NE : simd.F64X2_NE);
+  code.simd(simd.V128_OR);
+  lane();
+  code.const32(0x45).and32().or32();
+  e.setArithmeticFlags();
+};
+
+const apart = (emit: Emit): { emit: Emit; apart: true } => ({ emit, apart: true });
+
+export const SSE_COMPARE: EmitterTable = {
+  cmpps: apart(packed(SINGLE)),
+  cmppd: apart(packed(DOUBLE)),
+  cmpss: apart(scalar(SINGLE)),
+  cmpsd: apart(scalar(DOUBLE)),
+  comiss: apart(toFlags(SINGLE, true)),
+  comisd: apart(toFlags(DOUBLE, true)),
+  ucomiss: apart(toFlags(SINGLE, false)),
+  ucomisd: apart(toFlags(DOUBLE, false)),
+};
