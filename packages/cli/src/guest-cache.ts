@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { VmError } from '@vm/core';
+import type { KnownFile } from './busybox-initramfs.ts';
+
+export interface CachedFile {
+  readonly name: string; // in the guest's folder
+  readonly bytes: number;
+  readonly sha256: string;
+}
+/** What stands beside the files of a guest, in `guest.json`. */
+export interface GuestRecord {
+  readonly format: 1;
+  readonly name: string; // what was asked for: the name of a Debian package
+  readonly architecture: string; // as Debian calls it
+  readonly packages: readonly { readonly name: string; readonly version: string; readonly sha256: string }[]; // what it was made from
+  readonly kernel: CachedFile;
+  readonly initrd: CachedFile;
+  readonly known: KnownFile;
+}
+export interface CachedGuest {
+  readonly folder: string;
+  readonly kernel: string; // paths
+  readonly initrd: string;
+  readonly record: GuestRecord;
+}
+
+const RECORD = 'guest.json';
+const FORMAT = 1;
+
+/** VM_CACHE, or `vm` in the user's folder for caches. */
+export function defaultCacheFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  return env['VM_CACHE'] || join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'vm');
+}
+
+/** The guests in a cache, each a folder. A guest exists when its record does: that is written last. */
+export class GuestCache {
+  readonly folder: string;
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  folderOf(name: string, architecture: string): string {
+    return join(this.folder, 'guests', `${name}_${architecture}`);
+  }
+
+  /** Null when it is not there, or not as it was written. */
+  find(name: string, architecture: string): CachedGuest | null {
+    const folder = this.folderOf(name, architecture);
+    const record = readRecord(folder);
+    if (record === null || record.name !== name || !isIntact(folder, record.kernel) || !isIntact(folder, record.initrd)) return null;
+    return { folder, kernel: join(folder, record.kernel.name), initrd: join(folder, record.initrd.name), record };
+  }
+
+  list(): readonly GuestRecord[] {
+    try {
+      const names = readdirSync(join(this.folder, 'guests')).sort();
+      return names.map((name) => readRecord(join(this.folder, 'guests', name))).filter((record) => record !== null);
+    } catch {
+      return []; // there is no such folder yet
+    }
+  }
+
+  /** Replaces a guest. Throws VmError E_HOST. */
+  store(guest: Omit<GuestRecord, 'format' | 'kernel' | 'initrd'>, files: { readonly kernel: Uint8Array; readonly initrd: Uint8Array }): CachedGuest {
+    const folder = this.folderOf(guest.name, guest.architecture);
+    try {
+      mkdirSync(folder, { recursive: true });
+      rmSync(join(folder, RECORD), { force: true });
+      const kernel = writeWhole(folder, 'vmlinuz', files.kernel);
+      const initrd = writeWhole(folder, 'initrd.gz', files.initrd);
+      const record: GuestRecord = { format: FORMAT, ...guest, kernel, initrd };
+      writeWhole(folder, RECORD, new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`));
+      return { folder, kernel: join(folder, kernel.name), initrd: join(folder, initrd.name), record };
+    } catch (error) {
+      throw new VmError('E_HOST', `cannot write to the cache ${folder}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+}
+
+/** A reader sees the old file or the whole new one. */
+function writeWhole(folder: string, name: string, bytes: Uint8Array): CachedFile {
+  const fresh = join(folder, `.${name}.${process.pid}`);
+  try {
+    writeFileSync(fresh, bytes);
+    renameSync(fresh, join(folder, name));
+  } finally {
+    rmSync(fresh, { force: true });
+  }
+  return { name, bytes: bytes.length, sha256: digest(bytes) };
+}
+
+function readRecord(folder: string): GuestRecord | null {
+  try {
+    const record = JSON.parse(readFileSync(join(folder, RECORD), 'utf8')) as GuestRecord;
+    return record.format === FORMAT ? record : null;
+  } catch {
+    return null; // not there, or from somebody else
+  }
+}
+
+function isIntact(folder: string, file: CachedFile): boolean {
+  try {
+    const bytes = readFileSync(join(folder, file.name));
+    return bytes.length === file.bytes && digest(bytes) === file.sha256;
+  } catch {
+    return false;
+  }
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
