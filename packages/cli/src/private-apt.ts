@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { VmError } from '@vm/core';
+import { runChild } from './child-process.ts';
+
+export interface DebianPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+/** Percent of the present download. */
+export type DownloadProgress = (percent: number) => void;
+
+const HOST_ETC = '/etc/apt';
+const ATTEMPTS = 3;
+// What decides how the host reaches the network; everything else of its settings stays outside.
+const NETWORK_SETTING = /^Acquire::(https?|ftp|Retries|ForceIPv[46]|Check-(Valid-Until|Date)|Max-FutureTime)\b/;
+
+/**
+ * APT with a state of its own in a folder: the host's package sources, keys and network settings are read; its lists, its
+ * packages and its architectures are neither used nor touched, and nothing needs root.
+ */
+export class PrivateApt {
+  readonly #folder: string;
+  readonly #env: NodeJS.ProcessEnv;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#env = { APT_CONFIG: join(folder, 'apt.conf') };
+  }
+
+  static async open(folder: string, architecture: string): Promise<PrivateApt> {
+    for (const part of ['state/lists/partial', 'cache/archives/partial', 'etc/sources.list.d', 'etc/preferences.d', 'etc/apt.conf.d', 'download']) {
+      mkdirSync(join(folder, part), { recursive: true });
+    }
+    copySources(folder);
+    writeFileSync(join(folder, 'status'), '');
+    const settings = (await runChild('apt-config', ['dump'])).split('\n').filter((line) => NETWORK_SETTING.test(line));
+    writeFileSync(join(folder, 'apt.conf'), [...settings, ...ownSettings(folder, architecture), ''].join('\n'));
+    return new PrivateApt(folder);
+  }
+
+  /** Fetches the lists of packages. */
+  async update(onProgress: DownloadProgress): Promise<void> {
+    await this.#retry(() => this.#run('apt-get', ['update', '-o', 'APT::Status-Fd=3'], onProgress));
+  }
+
+  /** The package that `name` stands for: itself, or what a metapackage for kernels depends on. Null: there is none. */
+  async find(name: string): Promise<DebianPackage | null> {
+    const shown = await this.#show(name);
+    if (shown === null) return null;
+    const depends = await this.#run('apt-cache', ['depends', '--important', name]);
+    const image = /^ +\|?Depends: (linux-image-\S+)$/m.exec(depends)?.[1];
+    return image === undefined ? shown : this.#show(image);
+  }
+
+  /** Path of the package file, checked. What an interrupted download left is used. */
+  async download(one: DebianPackage, onProgress: DownloadProgress): Promise<string> {
+    const cwd = join(this.#folder, 'download');
+    const path = (): string | undefined => readdirSync(cwd).find((file) => file.startsWith(`${one.name}_`) && file.endsWith('.deb'));
+    await this.#retry(async () => {
+      await this.#run('apt-get', ['download', `${one.name}=${one.version}`, '-o', 'APT::Status-Fd=3'], onProgress, cwd);
+      const file = path();
+      if (file === undefined) throw new VmError('E_HOST', `apt-get download left no file of ${one.name}`);
+      const digest = createHash('sha256').update(readFileSync(join(cwd, file))).digest('hex');
+      if (digest === one.sha256) return;
+      rmSync(join(cwd, file));
+      throw new VmError('E_HOST', `${one.name}: the download has SHA-256 ${digest}, the list of packages says ${one.sha256}`);
+    });
+    return join(cwd, path()!);
+  }
+
+  async #show(name: string): Promise<DebianPackage | null> {
+    let text: string;
+    try {
+      text = await this.#run('apt-cache', ['show', '--no-all-versions', name]);
+    } catch {
+      return null; // unknown, or known by name only
+    }
+    const field = (key: string): string => new RegExp(`^${key}: (.+)$`, 'm').exec(text)?.[1] ?? '';
+    return field('SHA256') === '' ? null : { name: field('Package'), version: field('Version'), bytes: Number(field('Size')), sha256: field('SHA256') };
+  }
+
+  #run(program: string, args: readonly string[], onProgress?: DownloadProgress, cwd?: string): Promise<string> {
+    return runChild(program, args, {
+      env: this.#env,
+      onStatus: (line) => {
+        const percent = /^dlstatus:[^:]*:([\d.]+):/.exec(line)?.[1];
+        if (percent !== undefined) onProgress?.(Number(percent));
+      },
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+  }
+
+  /** Networks fail for passing reasons; anything else fails the same way each time. */
+  async #retry(work: () => Promise<unknown>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await work();
+        return;
+      } catch (error) {
+        if (attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+}
+
+/** There is apt-get, and it knows where packages come from. */
+export function hasApt(): boolean {
+  return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, 'apt-get'))) && listSources().length > 0;
+}
+
+function listSources(): readonly string[] {
+  const parts = join(HOST_ETC, 'sources.list.d');
+  const files = existsSync(parts) ? readdirSync(parts).filter((file) => /\.(list|sources)$/.test(file)).map((file) => join('sources.list.d', file)) : [];
+  return [...(existsSync(join(HOST_ETC, 'sources.list')) ? ['sources.list'] : []), ...files];
+}
+
+function copySources(folder: string): void {
+  rmSync(join(folder, 'etc/sources.list'), { force: true });
+  rmSync(join(folder, 'etc/sources.list.d'), { recursive: true });
+  mkdirSync(join(folder, 'etc/sources.list.d'));
+  for (const file of listSources()) copyFileSync(join(HOST_ETC, file), join(folder, 'etc', file));
+}
+
+function ownSettings(folder: string, architecture: string): readonly string[] {
+  const setting = (name: string, value: string): string => `${name} "${value}";`;
+  return [
+    setting('Dir::State', join(folder, 'state')),
+    setting('Dir::State::status', join(folder, 'status')),
+    setting('Dir::Cache', join(folder, 'cache')),
+    setting('Dir::Etc', join(folder, 'etc')),
+    setting('Dir::Etc::parts', join(folder, 'etc/apt.conf.d')),
+    setting('Dir::Etc::main', join(folder, 'etc/apt.conf')),
+    setting('Dir::Etc::trusted', join(HOST_ETC, 'trusted.gpg')),
+    setting('Dir::Etc::trustedparts', join(HOST_ETC, 'trusted.gpg.d')),
+    setting('Dir::Etc::netrc', join(HOST_ETC, 'auth.conf')),
+    setting('Dir::Etc::netrcparts', join(HOST_ETC, 'auth.conf.d')),
+    setting('APT::Architecture', architecture),
+    setting('APT::Architectures', architecture),
+    setting('APT::Get::List-Cleanup', 'true'),
+    setting('Acquire::Languages', 'none'),
+    // Without this APT drops root's rights for downloads, and then may not reach a folder of root's.
+    setting('APT::Sandbox::User', ''),
+  ];
+}
