@@ -12,8 +12,8 @@ export interface KnownFile {
   readonly sha256: string;
 }
 
-/** What the shell of the initramfs shows when it is ready for a command; the folder follows, then `# `. */
-export const PROMPT = 'vm:~# ';
+/** What the shell of the initramfs shows when it is ready for its first command. */
+export const PROMPT = 'vm:/root# ';
 
 const KNOWN_PATH = '/root/known.bin';
 const KNOWN_BYTES = 1 << 16;

@@ -1,0 +1,99 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** The streams of a process, or of a test. */
+export interface TerminalStreams {
+  readonly input: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+  readonly output: Writable & { readonly isTTY?: boolean };
+  readonly errors: Writable;
+}
+
+export function processStreams(): TerminalStreams {
+  return { input: process.stdin, output: process.stdout, errors: process.stderr };
+}
+
+/**
+ * The user's end of a serial console. With a terminal as input, keys arrive one by one and unread by the host's line editor
+ * (raw mode) until `close`, which the end of the process calls in any case.
+ */
+export class Terminal {
+  readonly #streams: TerminalStreams;
+  readonly #onExit = (): void => this.#restore();
+  #raw = false;
+  #broken = false;
+  #column = 0; // not 0: the guest is in the middle of a line
+  #onInput: ((bytes: Uint8Array) => void) | null = null;
+  readonly #onData = (bytes: Buffer): void => this.#onInput?.(bytes);
+
+  constructor(streams: TerminalStreams) {
+    this.#streams = streams;
+  }
+
+  get interactive(): boolean {
+    return this.#streams.input.isTTY === true && this.#streams.input.setRawMode !== undefined;
+  }
+
+  /** `onInput` gets what is typed, `onBroken` hears that nobody reads the output any more. */
+  open(onInput: (bytes: Uint8Array) => void, onBroken: () => void): void {
+    const { input, output, errors } = this.#streams;
+    this.#onInput = onInput;
+    output.on('error', () => {
+      this.#broken = true;
+      onBroken();
+    });
+    errors.on('error', () => {}); // nobody is left to tell
+    input.on('error', () => {}); // as at its end: nothing more is typed
+    if (this.interactive) {
+      process.on('exit', this.#onExit); // also after an exception that nobody caught
+      input.setRawMode!(true);
+      this.#raw = true;
+    }
+    input.on('data', this.#onData);
+  }
+
+  /** Keeps the user waiting, for as long as `until` takes. */
+  async holdInput(until: Promise<void>): Promise<void> {
+    this.#streams.input.pause();
+    await until;
+    if (this.#onInput !== null) this.#streams.input.resume();
+  }
+
+  /** False: it does not come as fast as the reader takes it; wait for `drained`. */
+  write(bytes: Uint8Array): boolean {
+    if (this.#broken || bytes.length === 0) return true;
+    this.#column = bytes.at(-1) === 0x0a ? 0 : 1;
+    return this.#streams.output.write(bytes);
+  }
+
+  drained(): Promise<void> {
+    const { output } = this.#streams;
+    if (this.#broken || !output.writableNeedDrain) return Promise.resolve();
+    return new Promise((resolve) => {
+      output.once('drain', resolve);
+      output.once('error', () => resolve());
+    });
+  }
+
+  /** A line for the user, apart from what the guest writes. */
+  tell(text: string): void {
+    const lines = `${this.#column === 0 || this.#streams.output.isTTY !== true ? '' : '\n'}${text}\n`;
+    this.#column = 0;
+    this.#streams.errors.write(this.#raw ? lines.replaceAll('\n', '\r\n') : lines);
+  }
+
+  /** Gives the terminal back as it was, after the last byte is out. */
+  async close(): Promise<void> {
+    const { input, output } = this.#streams;
+    this.#onInput = null;
+    input.off('data', this.#onData);
+    input.pause();
+    this.#restore();
+    process.off('exit', this.#onExit);
+    if (!this.#broken) await new Promise<void>((resolve) => output.write('', () => resolve()));
+  }
+
+  #restore(): void {
+    if (!this.#raw) return;
+    this.#raw = false;
+    this.#streams.input.setRawMode!(false);
+  }
+}
