@@ -116,7 +116,10 @@ export class WasmVcpu implements Vcpu {
 
   // ---- Vcpu ----------------------------------------------------------------------------------------------------------------
 
-  get retired(): number { return this.#issued - this.state.get(state.BUDGET) - this.state.get(state.BUDGET_HELD); }
+  get retired(): number {
+    // An instruction that is running is not retired yet, but its budget is gone.
+    return this.#issued - this.state.get(state.BUDGET) - this.state.get(state.BUDGET_HELD) - (this.#inside ? 1 : 0);
+  }
 
   run(instructions: number): ExitCode {
     const s = this.state;
@@ -151,6 +154,8 @@ export class WasmVcpu implements Vcpu {
     this.state.set(state.BUDGET_HELD, 0);
   }
   #faulted = false;
+  /** Generated code is on the stack. */
+  #inside = false;
 
   /** Runs generated code until it leaves; delivers a fault that ended it. False: the engine itself failed. */
   #enter(): boolean {
@@ -158,11 +163,14 @@ export class WasmVcpu implements Vcpu {
     const long = this.segments.is64Bit();
     this.#system.longInterpreter = long;
     this.#faulted = false;
+    this.#inside = true;
     try {
       (long ? this.#interpreters.long : this.#interpreters.legacy).run(s.at);
+      this.#inside = false;
       this.#syncRip();
       return true;
     } catch (error) {
+      this.#inside = false;
       if (error !== this.#fault) throw error;
       this.#faulted = true;
       if (this.code.fetching) this.code.fetching = false;
