@@ -37,6 +37,8 @@ export class CodeFetch {
   readonly #ends: Uint8Array;
   /** 1 + segment number for les, lds, lss, lfs and lgs. */
   readonly #targets: Uint8Array;
+  /** Low bits of an x87 escape opcode in their place in the opcode register; -1 for other rows. */
+  readonly #escapes: Int16Array;
   readonly #instruction: Instruction = createInstruction();
   readonly #bytes = new Uint8Array(32);
   /** Instructions without an emitter that were met, by name. */
@@ -53,6 +55,7 @@ export class CodeFetch {
     this.#handlers = handlers;
     this.#ends = Uint8Array.from(ROWS, (row) => (ENDS.has(row.name) ? 1 : 0));
     this.#targets = Uint8Array.from(ROWS, (row) => FAR_POINTER_LOADS.indexOf(row.name) + 1);
+    this.#escapes = Int16Array.from(ROWS, (row) => (row.map === 0 && (row.opcode & 0xf8) === 0xd8 ? (row.opcode & 7) << 8 : -1));
   }
 
   /** Raises what an instruction without an emitter, or without a meaning, raises. */
@@ -259,7 +262,8 @@ export class CodeFetch {
     }
     view.setInt32(made + uop.UOP_IMMEDIATE, i.immediateLow, true);
     view.setInt32(made + uop.UOP_IMMEDIATE + 4, i.immediateHigh, true);
-    view.setUint16(made + uop.UOP_IMMEDIATE_2, i.immediate2, true);
+    const escape = this.#escapes[i.row] as number;
+    view.setUint16(made + uop.UOP_IMMEDIATE_2, escape < 0 ? i.immediate2 : escape | i.modrm, true);
     let field = 0;
     for (let k = 0; k < i.operandCount; k++) {
       const offset = registerOffset(i.operandKind[k] as number, i.operandNumber[k] as number);

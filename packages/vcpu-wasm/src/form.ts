@@ -23,7 +23,7 @@ export interface Form {
   readonly long: boolean;
   /** 0, 0xf2 or 0xf3. */
   readonly rep: number;
-  /** Condition of jcc, setcc, cmovcc; -1 otherwise. */
+  /** Condition of jcc, setcc, cmovcc, fcmov; -1 otherwise. */
   readonly condition: number;
   /** The memory operand is a 64-bit absolute offset in the immediate. */
   readonly absolute: boolean;
@@ -32,7 +32,7 @@ export interface Form {
 const STRING_OPERATIONS: ReadonlySet<string> = new Set(['movs', 'cmps', 'stos', 'lods', 'scas', 'ins', 'outs']);
 /** Forms whose address size matters although they have no memory operand that says so. */
 const COUNTED: ReadonlySet<string> = new Set(['loop', 'loope', 'loopne', 'jcxz', 'xlat', 'maskmovdqu', 'maskmovq', ...STRING_OPERATIONS]);
-const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'setcc', 'cmovcc']);
+const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'setcc', 'cmovcc', 'fcmov']);
 
 function letterOf(kind: number): OperandLetter {
   switch (kind) {

@@ -9,6 +9,8 @@ import * as state from './cpu-state.ts';
 import { DECODE_MAP, PAGE_LINEAR_SHIFT } from './code-page.ts';
 import { declareFloat } from './float/float-runtime.ts';
 import type { FloatFunctions } from './float/float-runtime.ts';
+import { declareX87 } from './float80/x87-functions.ts';
+import type { X87Functions } from './float80/x87-functions.ts';
 
 export interface Runtime {
   /** (s, address, bytes) -> value; 16-byte values are left in VALUE. */
@@ -34,6 +36,7 @@ export interface Runtime {
   readonly portIn: number;
   readonly portOut: number;
   readonly float: FloatFunctions;
+  readonly x87: X87Functions;
 }
 
 const signature = (parameters: Signature['parameters'], results: Signature['results'] = []): Signature => ({ parameters, results });
@@ -88,6 +91,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const getFlags = module.declare(signature([I32], [I32]), 'getFlags');
   const setFlags = module.declare(signature([I32, I32]), 'setFlags');
   const float = declareFloat(module, code, raise);
+  const x87 = declareX87(module);
 
   const define = (): void => {
     for (const [index, target] of [[slowLoad, slowLoadImport], [slowLoadForUpdate, slowLoadForUpdateImport]] as const) {
@@ -104,6 +108,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     defineLookup();
     defineFlags();
     float.define();
+    x87.define(code);
   };
 
   /** Limit and type checks of a segment, then the base; SDM vol. 3, section 5.3. */
@@ -174,7 +179,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, raise, system, getFlags, setFlags, portIn, portOut, float,
+    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, raise, system, getFlags, setFlags, portIn, portOut, float, x87,
     stale, crossPage, unknown, define,
   };
 }

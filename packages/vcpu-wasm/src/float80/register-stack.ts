@@ -1,0 +1,205 @@
+/**
+ * The register stack and the status word: what instructions do around their arithmetic (SDM vol. 1, sections 8.1.2, 8.1.3 and 8.5.1).
+ *
+ * Every function takes the processor block as its first parameter. Those that answer i32 say whether the instruction went
+ * through, that is whether no exception without a mask stopped it; an instruction pops only then.
+ */
+import { I32, I64 } from '../wasm/code-writer.ts';
+import * as state from '../cpu-state.ts';
+import type { Arithmetic, BinaryFunction, UnaryFunction } from './arithmetic.ts';
+import type { Comparison } from './comparison.ts';
+import type { Conversion } from './conversion.ts';
+import { BEFORE, BUSY, C0, C1, C2, C3, defaultNan, ES, float80, IE, isNanOrUnsupported, isSignalling, QUIET_BIT, SF } from './format.ts';
+import type { Float80 } from './format.ts';
+import type { BuiltFunction, FunctionBuilder, FunctionLibrary } from './function-builder.ts';
+import { i32, i64 } from './value.ts';
+import type { Value } from './value.ts';
+
+type Done = readonly [typeof I32];
+/** (s, i, j): ST(i) = ST(i) op ST(j). */
+export type RegisterOperation = BuiltFunction<readonly [typeof I32, typeof I32, typeof I32], Done>;
+/** (s, significand, top, flags of the source): ST(0) = ST(0) op source. */
+export type SourceOperation = BuiltFunction<readonly [typeof I32, typeof I64, typeof I32, typeof I32], Done>;
+
+export interface RegisterStack {
+  /** (s, flags, exceptions that stop) -> went through. Sets exceptions, C1, ES and B. */
+  readonly signal: BuiltFunction<readonly [typeof I32, typeof I32, typeof I32], Done>;
+  /** (s, significand, top, flags) -> went through. */
+  readonly push: BuiltFunction<readonly [typeof I32, typeof I64, typeof I32, typeof I32], Done>;
+  /** (s). */
+  readonly pop: BuiltFunction<readonly [typeof I32], readonly []>;
+  /** (s, i, significand, top, flags) -> went through: the result of an instruction into ST(i). */
+  readonly finish: BuiltFunction<readonly [typeof I32, typeof I32, typeof I64, typeof I32, typeof I32], Done>;
+  /** (s, i) -> is it empty? */
+  readonly isEmpty: BuiltFunction<readonly [typeof I32, typeof I32], Done>;
+  /** (s, i) -> significand, top. */
+  readonly get: BuiltFunction<readonly [typeof I32, typeof I32], readonly [typeof I64, typeof I32]>;
+  /** (s, i): a copy of ST(i) on top. */
+  readonly pushCopy: BuiltFunction<readonly [typeof I32, typeof I32], Done>;
+  /** (s, significand, top, flags): what FLD from memory does after its conversion. */
+  readonly pushLoaded: BuiltFunction<readonly [typeof I32, typeof I64, typeof I32, typeof I32], Done>;
+  /** (s, i): FXCH. */
+  readonly exchange: BuiltFunction<readonly [typeof I32, typeof I32], Done>;
+  /** (s, i): ST(i) = ST(0). */
+  readonly copyTo: BuiltFunction<readonly [typeof I32, typeof I32], Done>;
+  readonly operations: Readonly<Record<Operation, { readonly registers: RegisterOperation; readonly source: SourceOperation }>>;
+  /** (s, i, quiet) -> condition codes C3, C2, C0 of ST(0) against ST(i), and C1 when it went through. */
+  readonly compareRegisters: BuiltFunction<readonly [typeof I32, typeof I32, typeof I32], Done>;
+  /** (s, significand, top, flags, quiet) -> the same for a source. */
+  readonly compareSource: BuiltFunction<readonly [typeof I32, typeof I64, typeof I32, typeof I32, typeof I32], Done>;
+}
+
+export const OPERATIONS = ['add', 'mul', 'sub', 'subr', 'div', 'divr'] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
+// Expressions shared by the functions; `index` counts from the top.
+const slot = (s: Value, index: Value): Value => s.load32(state.X87_TOP).add(index).and(7);
+const addressOf = (s: Value, index: Value): Value => s.add(slot(s, index).shl(4));
+const emptyAt = (s: Value, index: Value): Value => s.add(slot(s, index)).load8(state.X87_EMPTY);
+export const controlOf = (s: Value): Value => s.load32(state.X87_CONTROL);
+export function readRegister(f: FunctionBuilder, s: Value, index: Value): Float80 {
+  const at = f.let(addressOf(s, index));
+  return float80(f.let(at.load(state.X87)), f.let(at.load16(state.X87 + 8)));
+}
+export function writeRegister(f: FunctionBuilder, s: Value, index: Value, x: Float80): void {
+  const at = f.let(addressOf(s, index));
+  f.store(at, state.X87, x.significand);
+  f.store16(at, state.X87 + 8, x.top);
+  f.store8(s.add(slot(s, index)), state.X87_EMPTY, i32(0));
+}
+export const isEmptyRegister: (s: Value, index: Value) => Value = emptyAt;
+
+export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arithmetic, conversion: Conversion, comparison: Comparison): RegisterStack {
+  const top = i32(0);
+
+  const signal = library.function([I32, I32, I32], [I32], (f, s, flags, stopping) => {
+    const unmasked = f.let(flags.and(controlOf(s).not()).and(0x3f));
+    f.if(unmasked.and(BEFORE), () => f.set(flags, flags.and(BEFORE | SF | C1)));
+    f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C1).or(flags).or(unmasked.isNotZero().select(i32(ES | BUSY), 0)));
+    f.return(unmasked.and(stopping).isZero());
+  });
+
+  const push = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
+    f.if(emptyAt(s, i32(7)).isZero(), () => {
+      const [nan, nanTop] = defaultNan();
+      f.set(significand, nan);
+      f.set(topWord, nanTop);
+      f.set(flags, IE | SF | C1);
+    });
+    const [done] = f.call(signal, s, flags, i32(BEFORE));
+    f.if(done, () => {
+      f.store(s, state.X87_TOP, s.load32(state.X87_TOP).sub(1).and(7));
+      writeRegister(f, s, top, float80(significand, topWord));
+    });
+    f.return(done);
+  });
+  const pop = library.function([I32], [], (f, s) => {
+    f.store8(s.add(s.load32(state.X87_TOP)), state.X87_EMPTY, i32(1));
+    f.store(s, state.X87_TOP, s.load32(state.X87_TOP).add(1).and(7));
+  });
+  const finish = library.function([I32, I32, I64, I32, I32], [I32], (f, s, index, significand, topWord, flags) => {
+    const [done] = f.call(signal, s, flags, i32(BEFORE));
+    f.if(done, () => writeRegister(f, s, index, float80(significand, topWord)));
+    f.return(done);
+  });
+  const isEmpty = library.function([I32, I32], [I32], (f, s, index) => f.return(emptyAt(s, index)));
+  const get = library.function([I32, I32], [I64, I32], (f, s, index) => {
+    const x = readRegister(f, s, index);
+    f.return(x.significand, x.top);
+  });
+  /** Stack underflow: the result is the default NaN. */
+  const underflow = (f: FunctionBuilder, s: Value, index: Value): void => f.returnCall(finish, s, index, ...defaultNan(), i32(IE | SF));
+
+  const pushCopy = library.function([I32, I32], [I32], (f, s, index) => {
+    f.if(emptyAt(s, index), () => {
+      f.if(emptyAt(s, i32(7)), () => f.returnCall(push, s, ...defaultNan(), i32(IE | SF)));
+    });
+    const x = readRegister(f, s, index);
+    f.returnCall(push, s, x.significand, x.top, i32(0));
+  });
+  const pushLoaded = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
+    f.if(isSignalling(float80(significand, topWord)), () => {
+      f.or(significand, i64(QUIET_BIT));
+      f.or(flags, IE);
+    });
+    f.returnCall(push, s, significand, topWord, flags);
+  });
+  const exchange = library.function([I32, I32], [I32], (f, s, index) => {
+    // An empty register counts as the default NaN.
+    const a = readRegister(f, s, top);
+    const b = readRegister(f, s, index);
+    const flags = f.let32(0);
+    for (const [x, at] of [[a, top], [b, index]] as const) {
+      f.if(emptyAt(s, at), () => {
+        const [nan, nanTop] = defaultNan();
+        f.set(x.significand, nan);
+        f.set(x.top, nanTop);
+        f.set(flags, IE | SF);
+      });
+    }
+    const [done] = f.call(signal, s, flags, i32(BEFORE));
+    f.if(done, () => {
+      writeRegister(f, s, top, b);
+      writeRegister(f, s, index, a);
+    });
+    f.return(done);
+  });
+  const copyTo = library.function([I32, I32], [I32], (f, s, index) => {
+    f.if(emptyAt(s, top), () => underflow(f, s, index));
+    const x = readRegister(f, s, top);
+    f.returnCall(finish, s, index, x.significand, x.top, i32(0));
+  });
+
+  const operation = (compute: BinaryFunction, reversed: boolean): { registers: RegisterOperation; source: SourceOperation } => {
+    const results = (f: FunctionBuilder, s: Value, a: Float80, b: Float80): [Value, Value, Value] => {
+      const [x, y] = reversed ? [b, a] : [a, b];
+      return [...f.call(compute, x.significand, x.top, y.significand, y.top, controlOf(s))];
+    };
+    const registers = library.function([I32, I32, I32], [I32], (f, s, to, from) => {
+      f.if(emptyAt(s, to).or(emptyAt(s, from)), () => underflow(f, s, to));
+      const a = readRegister(f, s, to);
+      f.returnCall(finish, s, to, ...results(f, s, a, readRegister(f, s, from)));
+    });
+    const source = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
+      f.if(emptyAt(s, top), () => underflow(f, s, top));
+      const a = readRegister(f, s, top);
+      f.if(isNanOrUnsupported(a), () => f.set(flags, 0));
+      const [result, resultTop, more] = results(f, s, a, float80(significand, topWord));
+      f.returnCall(finish, s, top, result, resultTop, flags.or(more));
+    });
+    return { registers, source };
+  };
+  const { add, subtract, multiply, divide } = arithmetic;
+  const operations = {
+    add: operation(add, false), mul: operation(multiply, false), sub: operation(subtract, false), subr: operation(subtract, true),
+    div: operation(divide, false), divr: operation(divide, true),
+  };
+
+  const CONDITIONS = C0 | C2 | C3;
+  const conditions = (f: FunctionBuilder, s: Value, flags: Value): void => {
+    const [done] = f.call(signal, s, flags.and(~CONDITIONS), i32(BEFORE));
+    f.return(flags.and(CONDITIONS).or(done.shl(9))); // C1
+  };
+  const compareRegisters = library.function([I32, I32, I32], [I32], (f, s, index, quiet) => {
+    const flags = f.let32(CONDITIONS | IE | SF);
+    f.if(emptyAt(s, top).or(emptyAt(s, index)).isZero(), () => {
+      const a = readRegister(f, s, top);
+      const b = readRegister(f, s, index);
+      f.callInto([flags], comparison.compare, a.significand, a.top, b.significand, b.top, quiet);
+    });
+    conditions(f, s, flags);
+  });
+  const compareSource = library.function([I32, I64, I32, I32, I32], [I32], (f, s, significand, topWord, before, quiet) => {
+    const flags = f.let32(CONDITIONS | IE | SF);
+    f.if(emptyAt(s, top).isZero(), () => {
+      const a = readRegister(f, s, top);
+      f.callInto([flags], comparison.compare, a.significand, a.top, significand, topWord, quiet);
+      f.or(flags, isNanOrUnsupported(a).select(i32(0), before));
+    });
+    conditions(f, s, flags);
+  });
+
+  return {
+    signal, push, pop, finish, isEmpty, get, pushCopy, pushLoaded, exchange, copyTo, operations, compareRegisters, compareSource,
+  };
+}

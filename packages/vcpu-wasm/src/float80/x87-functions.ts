@@ -1,0 +1,36 @@
+/** All x87 functions of the engine module, which instruction emitters call. */
+import type { CodeWriter } from '../wasm/code-writer.ts';
+import type { ModuleWriter } from '../wasm/module-writer.ts';
+import { declareArithmetic } from './arithmetic.ts';
+import type { Arithmetic } from './arithmetic.ts';
+import { declareComparison } from './comparison.ts';
+import type { Comparison } from './comparison.ts';
+import { declareConversion } from './conversion.ts';
+import type { Conversion } from './conversion.ts';
+import { FunctionLibrary } from './function-builder.ts';
+import { declareRegisterStack } from './register-stack.ts';
+import type { RegisterStack } from './register-stack.ts';
+import { declareRounding } from './rounding.ts';
+import { declareWideInteger } from './wide-integer.ts';
+
+export interface X87Functions {
+  readonly arithmetic: Arithmetic;
+  readonly conversion: Conversion;
+  readonly comparison: Comparison;
+  readonly stack: RegisterStack;
+}
+export interface DeclaredX87 extends X87Functions {
+  /** Writes the bodies. */
+  define(code: CodeWriter): void;
+}
+
+export function declareX87(module: ModuleWriter): DeclaredX87 {
+  const library = new FunctionLibrary(module);
+  const wide = declareWideInteger(library);
+  const rounding = declareRounding(library, wide);
+  const arithmetic = declareArithmetic(library, wide, rounding);
+  const conversion = declareConversion(library, wide, rounding);
+  const comparison = declareComparison(library);
+  const stack = declareRegisterStack(library, arithmetic, conversion, comparison);
+  return { arithmetic, conversion, comparison, stack, define: (code) => library.define(code) };
+}
