@@ -37,6 +37,7 @@ export const MXCSR_UE = 0x10;
 export const MXCSR_PE = 0x20;
 export const MXCSR_DAZ = 0x40;
 export const MXCSR_MASKS_SHIFT = 7;
+export const MXCSR_OM = 0x0400;
 export const MXCSR_UM = 0x0800;
 export const MXCSR_ROUNDING_SHIFT = 13;
 export const MXCSR_FTZ = 0x8000;

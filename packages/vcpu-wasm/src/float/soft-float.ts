@@ -8,16 +8,16 @@
  */
 import type { CodeWriter } from '../wasm/code-writer.ts';
 import { I32, I64 } from '../wasm/code-writer.ts';
-import type { ModuleWriter } from '../wasm/module-writer.ts';
+import type { ModuleWriter, Signature } from '../wasm/module-writer.ts';
 import * as state from '../cpu-state.ts';
 import {
-  DOUBLE, MXCSR_DAZ, MXCSR_DE, MXCSR_FTZ, MXCSR_IE, MXCSR_OE, MXCSR_PE, MXCSR_ROUNDING_SHIFT, MXCSR_UE, MXCSR_UM, MXCSR_ZE,
+  DOUBLE, MXCSR_DAZ, MXCSR_DE, MXCSR_FTZ, MXCSR_IE, MXCSR_OE, MXCSR_OM, MXCSR_PE, MXCSR_ROUNDING_SHIFT, MXCSR_UE, MXCSR_UM, MXCSR_ZE,
   pushConstant, ROUND_DOWN, ROUND_NEAREST, ROUND_UP, SINGLE,
 } from './float-format.ts';
 import type { FloatFormat } from './float-format.ts';
 
 /** Exceptions of the instruction that runs, i32. */
-export const FLOAT_FLAGS = state.SCRATCH + 24;
+export const FLOAT_FLAGS: number = state.SCRATCH + 24;
 
 export type SoftOperation = 'add' | 'sub' | 'mul' | 'div' | 'sqrt';
 
@@ -164,6 +164,14 @@ function defineRound(module: ModuleWriter, code: CodeWriter, of: FloatFormat, in
     code.or();
   };
   const noteHere = (flags: number): void => note(code, flags);
+  const noteLost = (): void => {
+    code.get(SIGNIFICAND);
+    pushConstant(code, low);
+    code.and().const(0).ne();
+    code.if();
+    noteHere(MXCSR_PE);
+    code.end();
+  };
   code.reset();
   pushRounding(code);
   code.set(MODE);
@@ -190,7 +198,10 @@ function defineRound(module: ModuleWriter, code: CodeWriter, of: FloatFormat, in
   code.return();
   code.end();
   code.else();
+  // A handler would get the result with its exponent wrapped: inexact only if the normal precision is.
   noteHere(MXCSR_UE);
+  noteLost();
+  code.const(0).return();
   code.end();
   code.end();
   code.const32(1).get(EXPONENT).sub32().set(SHIFT);
@@ -223,7 +234,11 @@ function defineRound(module: ModuleWriter, code: CodeWriter, of: FloatFormat, in
   code.if(I64);
   code.get(SIGN_BIT).const(of.bytes * 8 - 1).shl().get(SIGNIFICAND).or();
   code.else();
-  noteHere(MXCSR_OE | MXCSR_PE);
+  noteHere(MXCSR_OE);
+  pushMxcsrBit(code, MXCSR_OM);
+  code.if();
+  noteHere(MXCSR_PE);
+  code.end();
   // Modes that do not round away from zero stop at the largest number.
   packed(of.infinity);
   packed(of.infinity - 1n);
@@ -543,8 +558,8 @@ function defineConvert(module: ModuleWriter, code: CodeWriter, from: FloatFormat
 }
 
 export function declareSoftFloat(module: ModuleWriter, code: CodeWriter): SoftFloat {
-  const binary = { parameters: [I32, I64, I64], results: [I64] };
-  const unary = { parameters: [I32, I64], results: [I64] };
+  const binary: Signature = { parameters: [I32, I64, I64], results: [I64] };
+  const unary: Signature = { parameters: [I32, I64], results: [I64] };
   const declare = (): SoftFormat & { readonly round: number } => ({
     operation: { add: module.declare(binary), sub: module.declare(binary), mul: module.declare(binary), div: module.declare(binary), sqrt: module.declare(binary) },
     fromInteger: module.declare(unary),
