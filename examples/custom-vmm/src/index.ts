@@ -1,0 +1,2 @@
+export { runProgram, type Visit } from './custom-vmm.ts';
+export { writeProgram } from './program.ts';

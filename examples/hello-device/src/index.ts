@@ -1,0 +1,1 @@
+export { helloDevice, type HelloConfig } from './hello-device.ts';
