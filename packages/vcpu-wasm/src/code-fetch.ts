@@ -172,7 +172,7 @@ export class CodeFetch {
     let first = 0;
     let offset = at;
     for (let count = 0; count < MOST_INSTRUCTIONS; count++) {
-      const known = cache.find(page, offset);
+      const known = offset < 4096 ? cache.find(page, offset) : 0;
       if (known !== 0 || offset > 4095) {
         this.#goto(page, offset, known);
         return first;

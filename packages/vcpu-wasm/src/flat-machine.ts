@@ -7,6 +7,7 @@ import { EXIT_HALT } from '@vm/core/exit';
 import * as state from './cpu-state.ts';
 import { wasmEngine } from './engine.ts';
 import type { EntryState } from './entry-state.ts';
+import { interpreterImage } from '#interpreter';
 import type { InterpreterImage } from './interpreter-image.ts';
 import type { WasmVcpu } from './vcpu.ts';
 
@@ -28,8 +29,8 @@ export class FlatMachine {
   readonly #entry: EntryState;
   readonly #watchers: RamWatcher[] = [];
 
-  constructor(mode: FlatMode, ramBytes: number = 4 << 20, image?: InterpreterImage) {
-    const engine = wasmEngine(image === undefined ? {} : { image });
+  constructor(mode: FlatMode, ramBytes: number = 4 << 20) {
+    const engine = wasmEngine({ image: (written ??= interpreterImage()) });
     const attributesOffset = engine.reserveBytes(1);
     const base = Math.ceil((attributesOffset + ramBytes / 4096) / 65536) * 65536;
     const memory = new WebAssembly.Memory({ initial: (base + ramBytes) / 65536, maximum: (base + ramBytes) / 65536 });
@@ -94,6 +95,9 @@ export class FlatMachine {
   get flags(): number { return this.vcpu.flags.read(); }
   set flags(value: number) { this.vcpu.flags.write(value); }
 }
+
+/** Written once for all machines of a test file. */
+let written: InterpreterImage | null = null;
 
 const NOTHING: IoBus = {
   read: (_address, size) => (size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff),
