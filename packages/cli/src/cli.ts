@@ -1,25 +1,64 @@
-/** A command of the program: gets the arguments behind its name, returns the exit code. */
-interface Command {
-  readonly summary: string;
-  run(args: readonly string[]): Promise<number>;
+import { readFileSync } from 'node:fs';
+import { VmError } from '@vm/core';
+import { bootCommand } from './boot-command.ts';
+import type { Command } from './command.ts';
+import { EXIT_BROKEN, EXIT_FINE, EXIT_USAGE } from './exit-code.ts';
+import { guestCommand } from './guest-command.ts';
+import { formatCommandHelp, formatProgramHelp } from './help-text.ts';
+import { findNearest } from './nearest-word.ts';
+import { startCommand } from './start-command.ts';
+import { UsageError } from './usage-error.ts';
+
+const COMMANDS: readonly Command[] = [startCommand, bootCommand, guestCommand];
+
+/** The `vm` command. Prints what there is to print and returns the exit code. */
+export async function runCli(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') return printHelp(name === undefined ? undefined : rest[0]);
+  if (name === '--version' || name === '-V') {
+    console.log(readVersion());
+    return EXIT_FINE;
+  }
+  const command = COMMANDS.find((one) => one.name === name);
+  if (command === undefined) return refuse('vm', unknownCommand(name));
+  const end = rest.indexOf('--');
+  if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')) return printHelp(name);
+  try {
+    return await command.run(rest);
+  } catch (error) {
+    return report(`vm ${name}`, error);
+  }
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  help: {
-    summary: 'this list',
-    run: async () => {
-      console.log('usage: vm COMMAND [OPTION...]\n');
-      for (const [name, { summary }] of Object.entries(COMMANDS)) console.log(`  ${name.padEnd(14)}${summary}`);
-      return 0;
-    },
-  },
-};
+function printHelp(name: string | undefined): number {
+  const command = COMMANDS.find((one) => one.name === name);
+  if (name !== undefined && command === undefined) return refuse('vm', unknownCommand(name));
+  console.log(command === undefined ? formatProgramHelp(COMMANDS, readVersion()) : formatCommandHelp(command));
+  return EXIT_FINE;
+}
 
-/** The `vm` command. Returns its exit code: 0, 1 for a failure, 2 for a misuse. */
-export async function runCli(args: readonly string[]): Promise<number> {
-  const [name = 'help', ...rest] = args;
-  const command = COMMANDS[name];
-  if (command !== undefined) return command.run(rest);
-  console.error(`vm: there is no command named ${name}; try "vm help"`);
-  return 2;
+function unknownCommand(name: string): string {
+  const nearest = findNearest(name, [...COMMANDS.map((command) => command.name), 'help']);
+  const kind = name.startsWith('-') ? 'option' : 'command';
+  return `unknown ${kind} ${name}; ${nearest === null ? 'vm --help lists the commands' : `did you mean ${nearest}?`}`;
+}
+
+function refuse(who: string, text: string): number {
+  console.error(`${who}: ${text}`);
+  return EXIT_USAGE;
+}
+
+/** One line for what the user can mend, a stack for what only we can. */
+function report(who: string, error: unknown): number {
+  const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+  if (errors.every((one) => one instanceof UsageError || VmError.is(one))) {
+    for (const one of errors) refuse(who, (one as Error).message);
+    return errors.every((one) => one instanceof UsageError || (VmError.is(one) && one.code !== 'E_GUEST' && one.code !== 'E_DEVICE')) ? EXIT_USAGE : EXIT_BROKEN;
+  }
+  console.error(`${who}: this is a fault of vm itself: ${error instanceof Error ? error.stack : String(error)}`);
+  return EXIT_BROKEN;
+}
+
+function readVersion(): string {
+  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { readonly version: string }).version;
 }
