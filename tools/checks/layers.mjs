@@ -51,7 +51,7 @@ function checkImports({ folder, manifest }) {
   for (const file of listSources(join(folder, 'src'))) {
     if (isTest(file)) continue;
     for (const [, typeOnly, specifier] of readSource(file).matchAll(IMPORT)) {
-      if (specifier.startsWith('.')) continue;
+      if (specifier.startsWith('.') || specifier.startsWith('#')) continue; // its own files
       if (specifier.startsWith('node:')) {
         if (pure && !nodeFiles.has(file)) problems.push(`${file} imports ${specifier}; it has to run without Node.js`);
         continue;

@@ -1,5 +1,5 @@
 import type { FabricServices, InterruptFabric } from '@vm/core';
-import { ApicBus } from './apic-bus.ts';
+import type { ApicBus } from './apic-bus.ts';
 import { LocalApic } from './local-apic.ts';
 import type { ApicProcessor, LocalApicState } from './local-apic-ports.ts';
 import { sendMsi } from './msi.ts';

@@ -1,3 +1,5 @@
+// oxlint-disable-next-line typescript/triple-slash-reference -- it has to reach whoever compiles these sources
+/// <reference path="./ambient.d.ts" />
 /** The software engine: lays out the reserve and makes processors. */
 import type { Engine, Surroundings } from '@vm/core/engine';
 import { PAGE_CODE } from '@vm/core/exit';
