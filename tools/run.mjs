@@ -6,7 +6,7 @@ import { bootstrap, environment, NODE, ROOT } from './bootstrap.mjs';
 const SOURCE = ['--conditions=vm-source', '--disable-warning=ExperimentalWarning'];
 const COMMANDS = {
   // Node runs the sources as they are: no build stands between a change and its effect, and the first start is the quickest.
-  start: (args) => [NODE, ...SOURCE, join(ROOT, 'packages/cli/src/main.ts'), ...args],
+  start: (args) => [NODE, ...SOURCE, join(ROOT, 'packages/cli/src/main.ts'), 'start', ...args],
   test: (args) => [NODE, ...SOURCE, join(ROOT, 'tools/test.mjs'), ...args],
   bench: (args) => [NODE, ...SOURCE, join(ROOT, 'bench/run.ts'), ...args],
   exec: (args) => args,
