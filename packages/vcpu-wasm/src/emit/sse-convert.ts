@@ -4,7 +4,7 @@ import { A, R, S, X, Z } from '../emitter.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, MXCSR_PLAIN, MXCSR_PLAIN_MASK, SINGLE } from '../float/float-format.ts';
 import type { FormatFunctions } from '../float/float-runtime.ts';
-import { FLOAT_FLAGS } from '../float/soft-float.ts';
+import { FLOAT_FLAGS } from '../float/float-value.ts';
 import { I64 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
