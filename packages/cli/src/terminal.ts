@@ -75,9 +75,9 @@ export class Terminal {
 
   /** A line for the user, apart from what the guest writes. */
   tell(text: string): void {
-    const lines = `${this.#column === 0 || this.#streams.output.isTTY !== true ? '' : '\n'}${text}\n`;
+    const between = this.#column === 0 || this.#streams.output.isTTY !== true ? '' : '\n';
     this.#column = 0;
-    this.#streams.errors.write(this.#raw ? lines.replaceAll('\n', '\r\n') : lines);
+    this.#streams.errors.write(`${between}${text}\n`); // raw mode leaves it to the terminal to return the carriage
   }
 
   /** Gives the terminal back as it was, after the last byte is out. */

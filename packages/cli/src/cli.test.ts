@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { runCli } from './cli.ts';
+
+let folder = '';
+let printed: string[] = [];
+let refused: string[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'vm-cli-'));
+  printed = [];
+  refused = [];
+  vi.spyOn(console, 'log').mockImplementation((text: string) => void printed.push(text));
+  vi.spyOn(console, 'error').mockImplementation((text: string) => void refused.push(text));
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  rmSync(folder, { recursive: true });
+});
+
+describe('refuses with one line and exit code 2', () => {
+  it.each([
+    [['boto'], 'vm: unknown command boto; did you mean boot?'],
+    [['destroy'], 'vm: unknown command destroy; vm --help lists the commands'],
+    [['--versoin'], 'vm: unknown option --versoin; vm --help lists the commands'],
+    [['help', 'bot'], 'vm: unknown command bot; did you mean boot?'],
+    [['boot'], 'vm boot: --kernel FILE is missing'],
+    [['boot', '--kernal', 'x'], 'vm boot: unknown option --kernal; did you mean --kernel?'],
+    [['boot', 'bzImage'], 'vm boot: unexpected "bzImage"; values follow an option, as in --kernel FILE'],
+    [['boot', '--kernel', 'x', '--prompt', '$'], 'vm boot: --prompt goes with --script'],
+    [['boot', '--kernel', '/does/not/exist'], 'vm boot: --kernel /does/not/exist: there is no such file'],
+    [['boot', '--kernel', '/'], 'vm boot: --kernel /: it is a directory'],
+    [['boot', '--kernel', '/dev/null', '--memory', '0'], 'vm boot: --memory: expected a size such as 512M or 2G, got "0"'],
+    [['boot', '--kernel', '/dev/null', '--stats=xml'], 'vm boot: --stats: expected nothing or json, got "xml"'],
+    [['boot', '--kernel', '/dev/null'], 'vm boot: kernel: expected at least 1024 bytes, got 0'],
+    [['guest'], 'vm guest: expected fetch NAME or list'],
+    [['guest', 'fecth', 'x'], 'vm guest: expected fetch NAME or list, got fecth x; did you mean fetch?'],
+    [['guest', 'fetch'], 'vm guest: fetch needs the name of a package, for example linux-image-cloud-amd64'],
+    [['guest', 'fetch', '../x'], 'vm guest: "../x" is no name of a Debian package'],
+    [['guest', 'fetch', 'a1', 'b'], 'vm guest: fetch takes one name, got a1 b'],
+    [['guest', 'fetch', 'linux', '--arch', 'arm64'], 'vm guest: --arch: expected amd64 or i386, got "arm64"'],
+    [['start', 'now'], 'vm start: unexpected "now"'],
+  ])('%j', async (args, line) => {
+    expect(await runCli(args)).toBe(2);
+    expect([refused, printed]).toEqual([[line], []]);
+  });
+
+  it('a kernel that is none, and an initrd that does not fit', async () => {
+    const text = join(folder, 'text');
+    writeFileSync(text, 'This is no kernel, whatever its name says.\n'.repeat(100));
+    expect(await runCli(['boot', '--kernel', text])).toBe(2);
+    expect(refused).toEqual(['vm boot: kernel: the boot signature 55 aa at 0x1fe is missing']);
+    const kernel = join(folder, 'kernel');
+    writeFileSync(kernel, smallKernel());
+    expect(await runCli(['boot', '--kernel', kernel, '--initrd', text, '--memory', '1M'])).toBe(2);
+    expect(refused[1]).toMatch(/^vm boot: too little RAM: the kernel needs RAM up to 2 MiB, below 4 GiB there are 1 MiB$/);
+  });
+});
+
+it.each([[['--help']], [['help']], [[]]])('lists its commands for %j', async (args) => {
+  expect(await runCli(args)).toBe(0);
+  expect(printed.join()).toMatch(/start .*\n.*boot --kernel FILE .*\n.*guest fetch NAME \| list/);
+});
+
+it.each([[['boot', '--help']], [['help', 'boot']], [['boot', '--kernel', 'x', '-h']]])('explains a command with options and examples for %j', async (args) => {
+  expect(await runCli(args)).toBe(0);
+  expect(printed.join()).toContain('--kernel FILE');
+  expect(printed.join()).toContain('examples:\n  vm boot ');
+});
+
+it('prints its version', async () => {
+  expect(await runCli(['--version'])).toBe(0);
+  expect(printed.join()).toMatch(/^\d+\.\d+\.\d+$/);
+});
+
+/** A setup header and some code, enough to be looked at. */
+function smallKernel(): Uint8Array {
+  const image = new Uint8Array(4096);
+  const view = new DataView(image.buffer);
+  view.setUint8(0x1f1, 1);
+  view.setUint32(0x1f4, (4096 - 1024) / 16, true);
+  view.setUint16(0x1fe, 0xaa55, true);
+  view.setUint8(0x201, 0x6a);
+  view.setUint32(0x202, 0x5372_6448, true);
+  view.setUint16(0x206, 0x20f, true);
+  view.setUint8(0x211, 1);
+  view.setUint16(0x236, 1, true);
+  return image;
+}
