@@ -41,6 +41,9 @@ export const EVENT_PENDING = 0x0fc;
 /** Decode map of the code page being executed (address in the linear memory). */
 export const CODE_PAGE = 0x5f8;
 
+/** 128 bytes in which an x87 environment or state is put together. */
+export const X87_IMAGE = 0x700;
+
 export const XMM = 0x100;
 export const YMM_HIGH = 0x200;
 /** x87 registers R0..R7 in physical order, 16 bytes each: 64-bit significand, then 16-bit sign and exponent. */

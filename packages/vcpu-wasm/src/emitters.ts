@@ -16,10 +16,11 @@ import { STRING } from './emit/string.ts';
 import { SYSTEM } from './emit/system.ts';
 import { X87_ARITHMETIC } from './emit/x87-arithmetic.ts';
 import { X87_CONTROL } from './emit/x87-control.ts';
+import { X87_ENVIRONMENT } from './emit/x87-environment.ts';
 import { X87_MOVE } from './emit/x87-move.ts';
 
 export const EMITTERS: EmitterTable = {
   ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM,
-  ...X87_CONTROL, ...X87_MOVE, ...X87_ARITHMETIC,
+  ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC,
   ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT,
 };

@@ -26,7 +26,7 @@ d9 /7 mem fnstcw Mw
 d9 /0 mod3 fld STi
 d9 /1 mod3 fxch STi
 d9 d0 fnop
-d9 /3 mod3 fstp STi
+d9 /3 mod3 fstpnce STi
 d9 e0 fchs
 d9 e1 fabs
 d9 e4 ftst

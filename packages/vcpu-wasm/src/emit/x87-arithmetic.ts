@@ -58,16 +58,10 @@ const compareToFlags = (quiet: boolean, pops: number): Emit => (e) => {
   beginWaiting(e);
   pushComparison(e, false, quiet);
   code.set(N);
-  // Nothing changes when an exception stopped it.
+  code.get(S).get(N).const32(8).shrU32().const32(0x45).and32().call(e.runtime.setFlags);
   code.get(N).const32(C1).and32();
-  code.if();
-  code.get(N).const32(8).shrU32().const32(0x45).and32().set(N).get(S).get(N).call(e.runtime.setFlags);
-  endWithin(e, pops);
-  code.end();
+  endWith(e, pops);
 };
-function endWithin(e: Emitter, pops: number): void {
-  for (let i = 0; i < pops; i++) { e.code.get(S); callX87(e, e.runtime.x87.stack.pop); }
-}
 
 const table: Record<string, InstructionEmitter> = {
   fcom: apart(compare(false, false, 0)),

@@ -1,20 +1,17 @@
-/** x87 control: initialisation, control and status words, FXSAVE (SDM vol. 1, section 8.1; vol. 2). */
+/** x87 control: initialisation, control and status words, environments and images of the whole state (SDM vol. 1, sections 8.1.3 to 8.1.10; vol. 2). */
 import type { Emit, EmitterTable } from '../emitter.ts';
 import { A, N, R, S } from '../emitter.ts';
 import * as state from '../cpu-state.ts';
 import * as call from '../system-call.ts';
+import { apart, beginWaiting, callX87, checkPending, notePlace } from './x87-instruction.ts';
+
+/** FWAIT alone looks at both MP and TS (SDM vol. 2, WAIT). */
+const CR0_MP_TS = 0x0a;
 
 const fninit: Emit = (e) => {
-  const { code } = e;
   e.requireX87();
-  code.get(S).const32(0x37f).store32(state.X87_CONTROL);
-  code.get(S).const32(0).store32(state.X87_STATUS);
-  code.get(S).const32(0).store32(state.X87_TOP);
-  code.get(S).const64(0x0101_0101, 0x0101_0101).store(state.X87_EMPTY);
-  code.get(S).const32(0).store32(state.X87_OPCODE);
-  code.get(S).const(0).store(state.X87_INSTRUCTION_POINTER);
-  code.get(S).const(0).store(state.X87_DATA_POINTER);
-  code.get(S).const(0).store(state.X87_CODE_SELECTOR);
+  e.code.get(S);
+  callX87(e, e.runtime.x87.environment.initialise);
 };
 const fnclex: Emit = (e) => {
   e.requireX87();
@@ -32,10 +29,24 @@ const fnstcw: Emit = (e) => {
   e.write(0, R);
 };
 const fldcw: Emit = (e) => {
-  e.requireX87();
+  beginWaiting(e);
   e.read(0);
-  e.code.wrap().const32(0x1f3f).and32().const32(0x40).or32().set(N);
-  e.code.get(S).get(N).store32(state.X87_CONTROL);
+  e.code.wrap().set(N).get(S).get(N);
+  callX87(e, e.runtime.x87.environment.setControl);
+};
+const fwait: Emit = (e) => {
+  const { code } = e;
+  code.get(S).load32(state.CR0).const32(CR0_MP_TS).and32().const32(CR0_MP_TS).eq32();
+  code.if();
+  e.system(call.X87_NOT_AVAILABLE);
+  code.end();
+  checkPending(e);
+};
+/** The instructions of the 8087 and 80287 that do nothing since. */
+const nothing: Emit = (e) => e.requireX87();
+const fnop: Emit = (e) => {
+  beginWaiting(e);
+  notePlace(e);
 };
 const image = (id: number, write: boolean): Emit => (e) => {
   e.address(512, write);
@@ -44,12 +55,16 @@ const image = (id: number, write: boolean): Emit => (e) => {
 };
 
 export const X87_CONTROL: EmitterTable = {
-  fninit: { emit: fninit, apart: true },
-  fnclex: { emit: fnclex, apart: true },
-  fnstsw: { emit: fnstsw, apart: true },
-  fnstcw: { emit: fnstcw, apart: true },
-  fldcw: { emit: fldcw, apart: true },
-  fwait: { emit: (e) => e.requireX87(), apart: true },
-  fxsave: { emit: image(call.FXSAVE, true), apart: true },
-  fxrstor: { emit: image(call.FXRSTOR, false), apart: true },
+  fninit: apart(fninit),
+  fnclex: apart(fnclex),
+  fnstsw: apart(fnstsw),
+  fnstcw: apart(fnstcw),
+  fldcw: apart(fldcw),
+  fwait: apart(fwait),
+  fnop: apart(fnop),
+  fneni: apart(nothing),
+  fndisi: apart(nothing),
+  fnsetpm: apart(nothing),
+  fxsave: apart(image(call.FXSAVE, true)),
+  fxrstor: apart(image(call.FXRSTOR, false)),
 };

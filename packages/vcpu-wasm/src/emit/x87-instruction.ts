@@ -17,6 +17,9 @@ const ADDRESS = D;
 /** #NM, and #MF for an exception that an earlier instruction left (SDM vol. 1, section 8.6). */
 export function beginWaiting(e: Emitter): void {
   e.requireX87();
+  checkPending(e);
+}
+export function checkPending(e: Emitter): void {
   e.code.get(S).load32(state.X87_STATUS).const32(ES).and32();
   e.code.if();
   e.system(call.X87_PENDING_EXCEPTION);

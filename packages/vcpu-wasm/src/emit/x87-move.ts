@@ -167,6 +167,25 @@ const fbstp: Emit = (e) => {
   code.end();
   finishTenBytes(e);
 };
+/** FSTP that takes an empty ST(0) for an instruction to pop only: undocumented, the alias D9 D8. */
+const storeWithoutUnderflow: Emit = (e) => {
+  const { code } = e;
+  const { stack } = e.runtime.x87;
+  beginWaiting(e);
+  notePlace(e);
+  code.get(S).const32(0);
+  callX87(e, stack.isEmpty);
+  code.if();
+  code.get(S).const32(0).const32(0);
+  callX87(e, stack.signal);
+  endWith(e, 1);
+  code.else();
+  code.get(S);
+  pushIndex(e, 0);
+  callX87(e, stack.copyTo);
+  endWith(e, 1);
+  code.end();
+};
 const fxch: Emit = (e) => {
   beginWaiting(e);
   notePlace(e);
@@ -181,6 +200,7 @@ export const X87_MOVE: EmitterTable = {
   fild: apart(fild),
   fst: apart(store(0)),
   fstp: apart(store(1)),
+  fstpnce: apart(storeWithoutUnderflow),
   fist: apart(storeInteger(0, false)),
   fistp: apart(storeInteger(1, false)),
   fisttp: apart(storeInteger(1, true)),

@@ -74,7 +74,7 @@ export function declareConversion(library: FunctionLibrary, wide: WideInteger, r
     const [kept, carry, flags] = f.call(rounding.round, sign, n.significand, i64(0n), i32(drop), control);
     f.if(exponent.leS(0), () => {
       f.if(exponent.ltS(0).or(carry.isZero()), () => {
-        f.if(control.and(UE).isZero(), () => f.return(i64(0n), flags.or(UE)));
+        f.if(control.and(UE).isZero(), () => f.return(i64(0n), i32(UE)));
         const [high, low] = f.call(wide.shiftRight, n.significand, i64(0n), i32(1).sub(exponent));
         f.callInto([kept, carry, flags], rounding.round, sign, high, low, i32(drop), control);
         // A carry into the integer bit makes it the smallest normal number, whose exponent field is 1.
@@ -86,7 +86,7 @@ export function declareConversion(library: FunctionLibrary, wide: WideInteger, r
       f.add(exponent, 1);
     });
     f.if(exponent.geS(last), () => {
-      f.if(control.and(OE).isZero(), () => f.return(i64(0n), flags.or(OE)));
+      f.if(control.and(OE).isZero(), () => f.return(i64(0n), i32(OE)));
       const mode = roundingOf(control);
       const away = mode.isZero().or(mode.eq(ROUND_DOWN).and(sign)).or(mode.eq(ROUND_UP).and(sign.isZero()));
       f.if(away, () => f.return(signBit.or(exponentBits(i32(last))), i32(OE | PE | C1)));

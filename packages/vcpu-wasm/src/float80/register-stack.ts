@@ -9,7 +9,7 @@ import * as state from '../cpu-state.ts';
 import type { Arithmetic, BinaryFunction, UnaryFunction } from './arithmetic.ts';
 import type { Comparison } from './comparison.ts';
 import type { Conversion } from './conversion.ts';
-import { BEFORE, BUSY, C0, C1, C2, C3, defaultNan, ES, float80, IE, isNanOrUnsupported, isSignalling, QUIET_BIT, SF } from './format.ts';
+import { BEFORE, BUSY, C0, C1, C2, C3, defaultNan, ES, float80, IE, isNanOrUnsupported, isSignalling, QUIET_BIT, SF, ZE } from './format.ts';
 import type { Float80 } from './format.ts';
 import type { BuiltFunction, FunctionBuilder, FunctionLibrary } from './function-builder.ts';
 import { i32, i64 } from './value.ts';
@@ -74,24 +74,24 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
 
   const signal = library.function([I32, I32, I32], [I32], (f, s, flags, stopping) => {
     const unmasked = f.let(flags.and(controlOf(s).not()).and(0x3f));
-    f.if(unmasked.and(BEFORE), () => f.set(flags, flags.and(BEFORE | SF | C1)));
+    f.if(unmasked.and(BEFORE), () => f.set(flags, flags.and(BEFORE | SF).or(flags.shrU(6).and(flags.shrU(9)).and(1).shl(9))));
     f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C1).or(flags).or(unmasked.isNotZero().select(i32(ES | BUSY), 0)));
     f.return(unmasked.and(stopping).isZero());
   });
 
-  const push = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
-    f.if(emptyAt(s, i32(7)).isZero(), () => {
-      const [nan, nanTop] = defaultNan();
-      f.set(significand, nan);
-      f.set(topWord, nanTop);
-      f.set(flags, IE | SF | C1);
-    });
-    const [done] = f.call(signal, s, flags, i32(BEFORE));
+  /** As push, whatever the register holds. */
+  const place = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
+    // A denormal is loaded also when its exception has no mask.
+    const [done] = f.call(signal, s, flags, i32(IE | ZE));
     f.if(done, () => {
       f.store(s, state.X87_TOP, s.load32(state.X87_TOP).sub(1).and(7));
       writeRegister(f, s, top, float80(significand, topWord));
     });
     f.return(done);
+  });
+  const push = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
+    f.if(emptyAt(s, i32(7)), () => f.returnCall(place, s, significand, topWord, flags));
+    f.returnCall(place, s, ...defaultNan(), i32(IE | SF | C1));
   });
   const pop = library.function([I32], [], (f, s) => {
     f.store8(s.add(s.load32(state.X87_TOP)), state.X87_EMPTY, i32(1));
@@ -111,9 +111,8 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
   const underflow = (f: FunctionBuilder, s: Value, index: Value): void => f.returnCall(finish, s, index, ...defaultNan(), i32(IE | SF));
 
   const pushCopy = library.function([I32, I32], [I32], (f, s, index) => {
-    f.if(emptyAt(s, index), () => {
-      f.if(emptyAt(s, i32(7)), () => f.returnCall(push, s, ...defaultNan(), i32(IE | SF)));
-    });
+    // Underflow of the source comes before overflow of the stack.
+    f.if(emptyAt(s, index), () => f.returnCall(place, s, ...defaultNan(), i32(IE | SF)));
     const x = readRegister(f, s, index);
     f.returnCall(push, s, x.significand, x.top, i32(0));
   });

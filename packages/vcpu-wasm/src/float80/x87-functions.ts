@@ -7,6 +7,8 @@ import { declareComparison } from './comparison.ts';
 import type { Comparison } from './comparison.ts';
 import { declareConversion } from './conversion.ts';
 import type { Conversion } from './conversion.ts';
+import { declareEnvironment } from './environment.ts';
+import type { Environment } from './environment.ts';
 import { FunctionLibrary } from './function-builder.ts';
 import { declareRegisterStack } from './register-stack.ts';
 import type { RegisterStack } from './register-stack.ts';
@@ -18,6 +20,7 @@ export interface X87Functions {
   readonly conversion: Conversion;
   readonly comparison: Comparison;
   readonly stack: RegisterStack;
+  readonly environment: Environment;
 }
 export interface DeclaredX87 extends X87Functions {
   /** Writes the bodies. */
@@ -32,5 +35,6 @@ export function declareX87(module: ModuleWriter): DeclaredX87 {
   const conversion = declareConversion(library, wide, rounding);
   const comparison = declareComparison(library);
   const stack = declareRegisterStack(library, arithmetic, conversion, comparison);
-  return { arithmetic, conversion, comparison, stack, define: (code) => library.define(code) };
+  const environment = declareEnvironment(library);
+  return { arithmetic, conversion, comparison, stack, environment, define: (code) => library.define(code) };
 }
