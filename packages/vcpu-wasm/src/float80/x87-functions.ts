@@ -12,7 +12,10 @@ import type { Environment } from './environment.ts';
 import { FunctionLibrary } from './function-builder.ts';
 import { declareRegisterStack } from './register-stack.ts';
 import type { RegisterStack } from './register-stack.ts';
+import { declareRemainder } from './remainder.ts';
 import { declareRounding } from './rounding.ts';
+import { declareTopFunctions } from './top-functions.ts';
+import type { TopFunctions } from './top-functions.ts';
 import { declareWideInteger } from './wide-integer.ts';
 
 export interface X87Functions {
@@ -21,6 +24,7 @@ export interface X87Functions {
   readonly comparison: Comparison;
   readonly stack: RegisterStack;
   readonly environment: Environment;
+  readonly top: TopFunctions;
 }
 export interface DeclaredX87 extends X87Functions {
   /** Writes the bodies. */
@@ -36,5 +40,7 @@ export function declareX87(module: ModuleWriter): DeclaredX87 {
   const comparison = declareComparison(library);
   const stack = declareRegisterStack(library, arithmetic, conversion, comparison);
   const environment = declareEnvironment(library);
-  return { arithmetic, conversion, comparison, stack, environment, define: (code) => library.define(code) };
+  const remainder = declareRemainder(library, wide, rounding, arithmetic, conversion.fromInteger);
+  const top = declareTopFunctions(library, stack, arithmetic, conversion, comparison, remainder);
+  return { arithmetic, conversion, comparison, stack, environment, top, define: (code) => library.define(code) };
 }
