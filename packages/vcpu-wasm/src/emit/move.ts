@@ -1,5 +1,5 @@
 /** Data movement, conditional moves, exchanges, bit tests and bit scans (SDM vol. 1, sections 7.3.1 and 7.3.6). */
-import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
+import type { Emit, EmitterTable } from '../emitter.ts';
 import { A, B, C, D, N, R, T } from '../emitter.ts';
 import { I64 } from '../wasm/code-writer.ts';
 
