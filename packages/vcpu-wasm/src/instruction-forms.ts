@@ -8,7 +8,7 @@ import { formOf } from './form.ts';
 import { HandlerTable, NEAR, packForm } from './handler-table.ts';
 import type { Handler } from './interpreter-module.ts';
 
-/** Every form that the decoder can produce and an emitter exists for, in a fixed order. */
+/** Every form that the decoder can produce and an emitter exists for, in a fixed order: functions of their own come last. */
 export function enumerateHandlers(long: boolean): Handler[] {
   const found = new Map<string, Handler>();
   const seen = new Set<number>();
@@ -46,7 +46,8 @@ export function enumerateHandlers(long: boolean): Handler[] {
       }
     }
   }
-  return [...found.values()].sort((a, b) => (a.form.key < b.form.key ? -1 : 1));
+  const isApart = (handler: Handler): number => (handler.emitter.apart === true ? 1 : 0);
+  return [...found.values()].sort((a, b) => isApart(a) - isApart(b) || (a.form.key < b.form.key ? -1 : 1));
 }
 
 /** Every combination of the prefixes that change the form. */

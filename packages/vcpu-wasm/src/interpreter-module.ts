@@ -9,6 +9,7 @@ import { CodeWriter } from './wasm/code-writer.ts';
 import type { Label } from './wasm/code-writer.ts';
 import { I32 } from './wasm/code-writer.ts';
 import { ModuleWriter } from './wasm/module-writer.ts';
+import type { Signature } from './wasm/module-writer.ts';
 import { Emitter, S, TEMPORARIES, U } from './emitter.ts';
 import type { InstructionEmitter } from './emitter.ts';
 import type { Form } from './form.ts';
@@ -17,21 +18,28 @@ import { declareRuntime } from './runtime.ts';
 import * as state from './cpu-state.ts';
 import * as uop from './uop.ts';
 
+/** (s, uop) -> the uop to go on with. */
+const APART: Signature = { parameters: [I32, I32], results: [I32] };
+
 export interface Handler { readonly form: Form; readonly emitter: InstructionEmitter }
 
 export function writeInterpreter(handlers: readonly Handler[], long: boolean): Uint8Array {
   const module = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared: false });
   const code = new CodeWriter();
   const runtime = declareRuntime(module, long, code);
-  const apart = handlers.map((handler) => (handler.emitter.apart === true ? module.declare({ parameters: [I32, I32], results: [I32] }) : -1));
+  // Handlers that are functions of their own come last; one case reaches them all, which keeps the loop small.
+  const inline = handlers.findIndex((handler) => handler.emitter.apart === true);
+  const inlineCount = inline < 0 ? handlers.length : inline;
+  const apart = handlers.slice(inlineCount).map(() => module.declare(APART));
+  module.table(apart);
   const run = module.declare({ parameters: [I32], results: [] }, 'run');
   runtime.define();
 
   const first = handlers[0];
   if (first === undefined) throw new RangeError('an interpreter needs at least one instruction');
   const emitter = new Emitter(code, first.form, runtime);
-  handlers.forEach((handler, i) => {
-    if (handler.emitter.apart !== true) return;
+  handlers.slice(inlineCount).forEach((handler, i) => {
+    if (handler.emitter.apart !== true) throw new RangeError(`${handler.form.key}: stands behind the handlers that are functions`);
     code.reset();
     emitter.begin(code, handler.form, null);
     handler.emitter.emit(emitter);
@@ -39,21 +47,22 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
     module.define(apart[i] as number, TEMPORARIES, code);
   });
 
-  // | loop | advance | case n-1 .. case 0 | br_table |
+  // | loop | advance | functions | case n-1 .. case 0 | br_table |
   code.reset();
   code.get(S).get(S).load(state.RIP).call(runtime.lookup).set(U);
   const exit = code.block();
   const loop = code.loop();
   const advance = code.block();
+  const functions = code.block();
   const labels: Label[] = [];
-  const count = FIRST_INSTRUCTION_HANDLER + handlers.length;
+  const count = FIRST_INSTRUCTION_HANDLER + inlineCount;
   for (let i = 0; i < count; i++) labels.push(code.block());
   labels.reverse();
   code.get(S).get(U).store32(state.CURRENT_UOP);
   const spent = 10; // local P
   code.get(S).load32(state.BUDGET).tee(spent).eqz32().brIf(exit);
   code.get(S).get(spent).const32(1).sub32().store32(state.BUDGET);
-  code.get(U).load16U32(uop.UOP_HANDLER).brTable(labels, labels[HANDLER_UNKNOWN] as number);
+  code.get(U).load16U32(uop.UOP_HANDLER).brTable(labels, functions);
 
   const giveBack = (): void => { code.get(S).get(S).load32(state.BUDGET).const32(1).add32().store32(state.BUDGET); };
   const ownRip = (): void => { code.get(S).load(state.PAGE_RIP).get(U).load16U(uop.UOP_NEXT).add().get(U).load8U(uop.UOP_LENGTH).sub(); if (!long) code.zeroExtend(4); };
@@ -86,18 +95,15 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
         code.get(U).call(runtime.unknown).br(advance);
         break;
       default: {
-        const index = i - FIRST_INSTRUCTION_HANDLER;
-        const handler = handlers[index] as Handler;
-        if (apart[index] !== -1) {
-          code.get(S).get(U).call(apart[index] as number).set(U).br(loop);
-        } else {
-          emitter.begin(code, handler.form, loop);
-          handler.emitter.emit(emitter);
-          code.br(advance);
-        }
+        const handler = handlers[i - FIRST_INSTRUCTION_HANDLER] as Handler;
+        emitter.begin(code, handler.form, loop);
+        handler.emitter.emit(emitter);
+        code.br(advance);
       }
     }
   }
+  code.end(); // functions
+  code.get(S).get(U).get(U).load16U32(uop.UOP_HANDLER).const32(count).sub32().callIndirect(module.typeIndex(APART)).set(U).br(loop);
   code.end(); // advance
   code.get(U).const32(uop.UOP_BYTES).add32().set(U).br(loop);
   code.end(); // loop

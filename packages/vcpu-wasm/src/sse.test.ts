@@ -88,7 +88,7 @@ describe('MMX and SSE instructions', () => {
     for (let i = 0; i < 16; i++) cpu.u8[cpu.at + state.XMM + 16 + i] = i;
     machine.setGpr(RBX, BigInt(at));
     expect(vectorOf('movups', [mem(16, { base: RBX }), xmm(1)])).toBe(VECTOR_PF);
-    expect([...machine.bytes.subarray(at, at + 16)]).toEqual(new Array(16).fill(0x11));
+    expect([...machine.bytes.subarray(at, at + 16)]).toEqual(Array.from({ length: 16 }, () => 0x11));
   });
   it('store the bytes under a mask into two pages or into none, and touch only what the mask names', () => {
     const at = SECOND_LARGE_PAGE - 8;
@@ -105,7 +105,7 @@ describe('MMX and SSE instructions', () => {
     expect(store([1, 6])).toBe(NONE);
     expect([...machine.bytes.subarray(at, at + 8)]).toEqual([0x11, 1, 0x11, 0x11, 0x11, 0x11, 6, 0x11]);
     expect(store([1, 9])).toBe(VECTOR_PF);
-    expect([...machine.bytes.subarray(at, at + 8)]).toEqual(new Array(8).fill(0x11));
+    expect([...machine.bytes.subarray(at, at + 8)]).toEqual(Array.from({ length: 8 }, () => 0x11));
     expect(store([])).toBe(NONE);
   });
   it('make a reciprocal good to 12 bits, without touching MXCSR', () => {

@@ -108,6 +108,8 @@ export class CodeWriter {
   return(): this { return this.byte(0x0f); }
   unreachable(): this { return this.byte(0x00); }
   call(functionIndex: number): this { return this.byte(0x10).unsigned(functionIndex); }
+  /** Calls the function whose place in table 0 is on the stack. */
+  callIndirect(typeIndex: number): this { return this.byte(0x11).unsigned(typeIndex).byte(0); }
   drop(): this { return this.byte(0x1a); }
   select(): this { return this.byte(0x1b); }
 

@@ -13,8 +13,15 @@ export class ModuleWriter {
   readonly #imports: { readonly name: string; readonly typeIndex: number }[] = [];
   readonly #functions: Defined[] = [];
   readonly #memory: MemoryImport;
+  #table: readonly number[] = [];
 
   constructor(memory: MemoryImport) { this.#memory = memory; }
+
+  /** Index of a signature, as call_indirect names it. */
+  typeIndex(signature: Signature): number { return this.#type(signature); }
+
+  /** The functions that call_indirect reaches, by their place in the list. */
+  table(functions: readonly number[]): void { this.#table = functions; }
 
   #type(signature: Signature): number {
     const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((type, i) => type === b[i]);
@@ -86,6 +93,7 @@ export class ModuleWriter {
       content.unsigned(this.#functions.length);
       for (const defined of this.#functions) content.unsigned(defined.typeIndex);
     });
+    if (this.#table.length > 0) section(4, (content) => { content.unsigned(1).byte(0x70).byte(0).unsigned(this.#table.length); });
     section(7, (content) => {
       const exported = this.#functions.flatMap((defined, i) => (defined.exportName === null ? [] : [{ name: defined.exportName, index: this.#imports.length + i }]));
       content.unsigned(exported.length);
@@ -94,6 +102,12 @@ export class ModuleWriter {
         content.byte(0).unsigned(entry.index);
       }
     });
+    if (this.#table.length > 0) {
+      section(9, (content) => {
+        content.unsigned(1).byte(0).const32(0).end().unsigned(this.#table.length);
+        for (const index of this.#table) content.unsigned(index);
+      });
+    }
     section(10, (content) => {
       content.unsigned(this.#functions.length);
       this.#functions.forEach((defined, i) => {
