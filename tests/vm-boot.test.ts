@@ -1,0 +1,214 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { itWithOracle } from '@vm/testkit/oracle';
+import type { Assembler } from '@vm/x86';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { echo, outByte, powerOff, print, smallKernel, spin } from './small-kernel.ts';
+
+const PROGRAM = [process.execPath, '--conditions=vm-source', fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url))] as const;
+
+interface Result {
+  readonly code: number | null;
+  readonly output: string;
+  readonly errors: string;
+}
+
+let folder = '';
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'vm-boot-'))));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function writeKernel(name: string, write: (code: Assembler) => void): string {
+  const path = join(folder, name);
+  writeFileSync(path, smallKernel(write));
+  return path;
+}
+
+function start(program: readonly string[], input: string | null): { readonly child: ChildProcess; readonly done: Promise<Result> } {
+  const child = spawn(program[0]!, program.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
+  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
+  if (input !== null) child.stdin.end(input, 'latin1');
+  return { child, done: new Promise((resolve) => child.on('close', (code) => resolve({ code, output, errors }))) };
+}
+
+function boot(kernel: string, more: readonly string[] = [], input = ''): Promise<Result> {
+  return start([...PROGRAM, 'boot', '--kernel', kernel, '--memory', '16M', ...more], input).done;
+}
+
+/** Resolves when the program has printed `wanted`. */
+function printed(child: ChildProcess, wanted: string): Promise<void> {
+  let seen = '';
+  return new Promise((resolve) => {
+    child.stdout!.on('data', (chunk: Buffer) => {
+      seen += chunk.toString('latin1');
+      if (seen.includes(wanted)) resolve();
+    });
+  });
+}
+
+it('ends with 0 when the guest turns itself off, and passes on all it wrote', async () => {
+  const kernel = writeKernel('off', (code) => {
+    print(code, 'hello, world\n');
+    powerOff(code);
+    spin(code);
+  });
+  expect(await boot(kernel)).toEqual({ code: 0, output: 'hello, world\n', errors: '' });
+});
+
+it('ends with 3 and the state of the processor when the guest crashes', async () => {
+  const kernel = writeKernel('crash', (code) => void code.ud2()); // no interrupt table: a triple fault
+  const { code, errors } = await boot(kernel);
+  expect(code).toBe(3);
+  expect(errors).toContain('vm: the processor has shut down');
+  expect(errors).toMatch(/rip 0010:0{10}100200 .*\nrax /);
+});
+
+it('ends with 124 when the time is over, and with 0 when the text was seen', async () => {
+  const kernel = writeKernel('spin', (code) => {
+    print(code, 'one two three\n');
+    spin(code);
+  });
+  const late = await boot(kernel, ['--timeout', '700ms']);
+  expect([late.code, late.output, late.errors]).toEqual([124, 'one two three\n', 'vm: still running after 700 ms\n']);
+  expect(await boot(kernel, ['--exit-on', 'two thr', '--timeout', '60s'])).toMatchObject({ code: 0, errors: '' });
+});
+
+it('prints statistics for people and for programs', async () => {
+  const kernel = writeKernel('count', (code) => {
+    for (let i = 0; i < 5; i++) outByte(code, 0x3f8, 0x2e);
+    powerOff(code);
+    spin(code);
+  });
+  const { code, errors } = await boot(kernel, ['--stats=json']);
+  expect(code).toBe(0);
+  const statistics = JSON.parse(errors) as { readonly instructions: number; readonly counters: Readonly<Record<string, number>> };
+  expect(statistics.instructions).toBe(5 * 3 + 3);
+  expect(statistics.counters['pio.writes']).toBe(6);
+  expect((await boot(kernel, ['--stats'])).errors).toMatch(/^time .*\ninstructions +18 /);
+});
+
+describe('a reset by the guest', () => {
+  const reset = (code: Assembler): void => {
+    print(code, 'boot.');
+    outByte(code, 0xcf9, 0x06);
+    spin(code);
+  };
+  it('boots again', async () => {
+    const { output } = await boot(writeKernel('reset', reset), ['--exit-on', 'boot.boot.boot.', '--timeout', '60s']);
+    expect(output).toMatch(/^(boot\.){3}/);
+  });
+  it('ends with --no-reboot', async () => {
+    expect(await boot(writeKernel('reset', reset), ['--no-reboot'])).toEqual({ code: 0, output: 'boot.', errors: 'vm: the guest has reset the machine\n' });
+  });
+});
+
+describe('input that is no terminal', () => {
+  it('is typed whole, however much it is and however early it comes', async () => {
+    const kernel = writeKernel('echo', echo);
+    const text = Array.from({ length: 100_000 }, (_, i) => String.fromCharCode(0x20 + ((i * 7919) % 80))).join('').replaceAll('q', '_');
+    const { code, output } = await boot(kernel, ['--timeout', '120s'], `${text}\x01x\xff\0q`);
+    expect(code).toBe(0);
+    expect(output).toBe(`ready\n${text}\x01x\xff\0q`);
+  });
+
+  it('does not end the machine when it ends', async () => {
+    const kernel = writeKernel('echo', echo);
+    expect(await boot(kernel, ['--timeout', '1500ms'], 'abc')).toMatchObject({ code: 124, output: 'ready\nabc' });
+  });
+});
+
+describe('a script', () => {
+  it('is typed line by line, each when the prompt has come', async () => {
+    const script = join(folder, 'script');
+    writeFileSync(script, 'first>\n\nsecond>\nq\n');
+    const kernel = writeKernel('prompt', (code) => {
+      print(code, '> ');
+      echo(code);
+    });
+    expect(await boot(kernel, ['--script', script, '--prompt', '>'])).toMatchObject({ code: 0, output: '> ready\nfirst>\nsecond>\nq' });
+  });
+});
+
+describe('signals', () => {
+  it('press the power button, and end at the second time', async () => {
+    const kernel = writeKernel('listen', (code) => {
+      print(code, 'up');
+      spin(code);
+    });
+    const { child, done } = start([...PROGRAM, 'boot', '--kernel', kernel, '--memory', '16M'], null);
+    await printed(child, 'up');
+    child.kill('SIGTERM');
+    await new Promise((resolve) => child.stderr!.once('data', resolve));
+    child.kill('SIGTERM');
+    const { code, errors } = await done;
+    expect([code, errors]).toEqual([143, 'vm: SIGTERM presses the power button; a second one ends the machine at once\nvm: ended by SIGTERM\n']);
+  });
+
+  it('reach a guest that asks for the button', async () => {
+    const kernel = writeKernel('button', (code) => {
+      print(code, 'up');
+      // The power button sets bit 8 of the status in the PM1 event block.
+      code.label('poll').data(0x66, 0xba, 0x00, 0x06).data(0x66, 0xed).data(0xf6, 0xc4, 0x01).data(0x74, 0xf5);
+      powerOff(code);
+      spin(code);
+    });
+    const { child, done } = start([...PROGRAM, 'boot', '--kernel', kernel, '--memory', '16M'], null);
+    await printed(child, 'up');
+    child.kill('SIGTERM');
+    expect((await done).code).toBe(0);
+  });
+});
+
+it('ends without a word when nobody reads its output any more', async () => {
+  const kernel = writeKernel('chatter', (code) => {
+    code.label('more');
+    print(code, 'x'.repeat(64));
+    code.jmp('more');
+  });
+  const { child, done } = start([...PROGRAM, 'boot', '--kernel', kernel, '--memory', '16M', '--timeout', '60s'], null);
+  await printed(child, 'xxxx');
+  child.stdout!.destroy();
+  expect(await done).toMatchObject({ code: 1, errors: '' });
+});
+
+describe('on a terminal', () => {
+  /** Runs `vm boot` on a pseudo-terminal, with `stty` before and after, and types when the guest is ready, and again at its answer. */
+  async function onTerminal(script: string, kernel: string, keys: string, more = '', answer = '', last = ''): Promise<string> {
+    const shown = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+    const command = `stty -a | grep -ow -e '-*icanon'; ${PROGRAM.map(shown).join(' ')} boot --kernel ${shown(kernel)} --memory 16M ${more}; echo "code $?"; stty -a | grep -ow -e '-*icanon'`;
+    const { child, done } = start([script, '-qec', command, '/dev/null'], null);
+    const answered = printed(child, answer);
+    await printed(child, 'ready');
+    child.stdin!.write(keys, 'latin1');
+    await answered;
+    child.stdin!.write(last, 'latin1');
+    const { output } = await done;
+    return output.replaceAll('\r', '');
+  }
+
+  itWithOracle(it, 'script', 'sends keys one by one, and gives the terminal back when Ctrl-A x quits', async (script) => {
+    const output = await onTerminal(script, writeKernel('echo', echo), 'ab\x03\x01\x01c', '', '\x01c', '\x01x');
+    expect(output).toBe('icanon\nready\nab\x03\x01ccode 0\nicanon\n');
+  });
+
+  itWithOracle(it, 'script', 'gives the terminal back when the guest turns itself off', async (script) => {
+    expect(await onTerminal(script, writeKernel('echo', echo), 'xyzq')).toBe('icanon\nready\nxyzqcode 0\nicanon\n');
+  });
+
+  itWithOracle(it, 'script', 'gives the terminal back at a time-out', async (script) => {
+    const output = await onTerminal(script, writeKernel('echo', echo), 'x', '--timeout 2s');
+    expect(output).toBe('icanon\nready\nx\nvm: still running after 2.0 s\ncode 124\nicanon\n');
+  });
+
+  itWithOracle(it, 'script', 'helps and shows statistics', async (script) => {
+    const output = await onTerminal(script, writeKernel('echo', echo), '\x01h\x01sq');
+    expect(output).toContain('Ctrl-A x       quit');
+    expect(output).toMatch(/instructions +[\d,]+ \(/);
+    expect(output).toMatch(/qcode 0\nicanon\n$/);
+  });
+});
