@@ -11,6 +11,7 @@ import { SSE_CONVERT } from './emit/sse-convert.ts';
 import { SSE_INTEGER } from './emit/sse-integer.ts';
 import { SSE_MOVE } from './emit/sse-move.ts';
 import { SSE_SHUFFLE } from './emit/sse-shuffle.ts';
+import { SSE4 } from './emit/sse4.ts';
 import { STACK } from './emit/stack.ts';
 import { STRING } from './emit/string.ts';
 import { SYSTEM } from './emit/system.ts';
@@ -23,5 +24,5 @@ import { X87_TOP } from './emit/x87-top.ts';
 export const EMITTERS: EmitterTable = {
   ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM,
   ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP,
-  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT,
+  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4,
 };
