@@ -19,6 +19,7 @@ export interface Benchmark {
 
 /** Every benchmark by name, loaded when it is asked for. */
 export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  boot: async () => (await import('./boot.ts')).boot,
   io: async () => (await import('./io.ts')).io,
 };
 
@@ -31,4 +32,11 @@ export function shortest(runs: number, measure: () => number): number {
   let best = Infinity;
   for (let i = 0; i < runs; i++) best = Math.min(best, measure());
   return best;
+}
+
+/** The middle one of several runs, for work whose length depends on the host's timing. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
