@@ -59,6 +59,32 @@ describe('refuses with one line and exit code 2', () => {
   });
 });
 
+describe('vm start', () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  it('says in three lines what to do where there is neither a guest nor apt-get', async () => {
+    vi.stubEnv('VM_CACHE', folder);
+    vi.stubEnv('PATH', folder);
+    expect(await runCli(['start'])).toBe(2);
+    expect(refused).toHaveLength(1);
+    expect(refused[0]!.split('\n')).toHaveLength(3);
+    expect(refused[0]).toContain('VM_KERNEL=/path/to/vmlinuz VM_INITRD=/path/to/initrd npm start');
+  });
+
+  it('wants both files of a guest', async () => {
+    vi.stubEnv('VM_KERNEL', '/boot/vmlinuz');
+    expect(await runCli(['start'])).toBe(2);
+    expect(refused).toEqual(['vm start: VM_KERNEL and VM_INITRD go together; VM_INITRD is missing']);
+  });
+
+  it('says which of them cannot be read', async () => {
+    vi.stubEnv('VM_KERNEL', '/does/not/exist');
+    vi.stubEnv('VM_INITRD', '/etc/passwd');
+    expect(await runCli(['start'])).toBe(2);
+    expect(refused).toEqual(['vm start: VM_KERNEL /does/not/exist: there is no such file']);
+  });
+});
+
 it.each([[['--help']], [['help']], [[]]])('lists its commands for %j', async (args) => {
   expect(await runCli(args)).toBe(0);
   expect(printed.join()).toMatch(/start .*\n.*boot --kernel FILE .*\n.*guest fetch NAME \| list/);

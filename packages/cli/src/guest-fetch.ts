@@ -12,6 +12,8 @@ export interface FetchOptions {
   readonly architecture?: string; // default: what the name says
   /** Fetch again even when the cache has it. */
   readonly refresh?: boolean;
+  /** Lines of a sources.list to take packages from; default: those of the host. */
+  readonly sources?: string;
 }
 
 const BUSYBOX = 'busybox-static';
@@ -26,20 +28,20 @@ export async function fetchGuest(cache: GuestCache, name: string, progress: Prog
   const architecture = options.architecture ?? architectureOf(name);
   const cached = options.refresh === true ? null : cache.find(name, architecture);
   if (cached !== null) return cached;
-  if (!hasApt()) throw new VmError('E_HOST', 'fetching a guest needs apt-get and its sources, which this host has not');
+  if (options.sources === undefined && !hasApt()) throw new VmError('E_HOST', 'fetching a guest needs apt-get and its sources, which this host has not');
   try {
     return await withFileLock(join(cache.folder, 'lock'), (owner) => progress.step(`waiting for process ${owner}, which fetches too`), async () => {
       const meanwhile = options.refresh === true ? null : cache.find(name, architecture);
-      return meanwhile ?? (await fetchInto(cache, name, architecture, progress));
+      return meanwhile ?? (await fetchInto(cache, name, architecture, progress, options.sources ?? null));
     });
   } finally {
     progress.done();
   }
 }
 
-async function fetchInto(cache: GuestCache, name: string, architecture: string, progress: Progress): Promise<CachedGuest> {
+async function fetchInto(cache: GuestCache, name: string, architecture: string, progress: Progress, sources: string | null): Promise<CachedGuest> {
   const folder = join(cache.folder, 'apt', architecture);
-  const apt = await PrivateApt.open(folder, architecture);
+  const apt = await PrivateApt.open(folder, architecture, sources);
   progress.step(`reading the lists of packages (${architecture})`);
   // One source of several may be out of order, and the package be in another.
   const trouble = await apt.update((percent) => progress.percent(percent)).catch((error: unknown) => error);

@@ -31,11 +31,12 @@ export class PrivateApt {
     this.#env = { APT_CONFIG: join(folder, 'apt.conf') };
   }
 
-  static async open(folder: string, architecture: string): Promise<PrivateApt> {
+  /** `sources` are lines of a sources.list; null: those of the host. */
+  static async open(folder: string, architecture: string, sources: string | null): Promise<PrivateApt> {
     for (const part of ['state/lists/partial', 'cache/archives/partial', 'etc/sources.list.d', 'etc/preferences.d', 'etc/apt.conf.d', 'download']) {
       mkdirSync(join(folder, part), { recursive: true });
     }
-    copySources(folder);
+    writeSources(folder, sources);
     writeFileSync(join(folder, 'status'), '');
     const settings = (await runChild('apt-config', ['dump'])).split('\n').filter((line) => NETWORK_SETTING.test(line));
     writeFileSync(join(folder, 'apt.conf'), [...settings, ...ownSettings(folder, architecture), ''].join('\n'));
@@ -118,11 +119,12 @@ function listSources(): readonly string[] {
   return [...(existsSync(join(HOST_ETC, 'sources.list')) ? ['sources.list'] : []), ...files];
 }
 
-function copySources(folder: string): void {
+function writeSources(folder: string, sources: string | null): void {
   rmSync(join(folder, 'etc/sources.list'), { force: true });
   rmSync(join(folder, 'etc/sources.list.d'), { recursive: true });
   mkdirSync(join(folder, 'etc/sources.list.d'));
-  for (const file of listSources()) copyFileSync(join(HOST_ETC, file), join(folder, 'etc', file));
+  if (sources !== null) writeFileSync(join(folder, 'etc/sources.list'), sources);
+  else for (const file of listSources()) copyFileSync(join(HOST_ETC, file), join(folder, 'etc', file));
 }
 
 function ownSettings(folder: string, architecture: string): readonly string[] {

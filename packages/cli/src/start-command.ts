@@ -5,7 +5,6 @@ import { type KnownFile, PROMPT } from './busybox-initramfs.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
 import { formatDuration, parseDuration } from './duration.ts';
-import { ESCAPE_HELP } from './escape-keys.ts';
 import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
 import { defaultCacheFolder, GuestCache } from './guest-cache.ts';
 import { fetchGuest } from './guest-fetch.ts';
@@ -54,7 +53,7 @@ export const startCommand: Command = {
     const images = await findImages();
     const memoryBytes = values.memory ?? 512 * MiB;
     if (process.stdin.isTTY && process.stdout.isTTY) {
-      process.stderr.write(`booting; ${ESCAPE_HELP[0]!.replace(/ +/g, ' ').replace(' quit:', ' quits:')}, Ctrl-A h helps\n`);
+      process.stderr.write('booting; Ctrl-A x quits, Ctrl-A h helps\n');
       return runBootSession({ ...images, append: APPEND, memoryBytes, clock: 'host', onReset: 'boot', verbose: false }, processStreams());
     }
     return runScript(images, memoryBytes, values.timeout ?? SCRIPT_TIMEOUT_MS);
@@ -77,7 +76,8 @@ async function runScript(images: StartedImages, memoryBytes: number, timeoutMs: 
   const left = (): { readonly timeoutMs: number } => ({ timeoutMs: Math.max(1, timeoutMs - (performance.now() - begin)) });
   const prompt = images.known === null ? '# ' : PROMPT;
   await using guest: Guest<WasmVcpu> = await bootGuest({
-    ...boardOf({ kernel: images.kernel, initrd: images.initrd, append: APPEND, memoryBytes, clock: 'host', onReset: 'end' }),
+    ...boardOf({ kernel: images.kernel, initrd: images.initrd, append: `${APPEND} panic=-1`, memoryBytes, clock: 'host', onReset: 'end' }),
+    // panic=-1: a guest that crashes resets itself at once, and is not waited for
     onOutput: (bytes) => process.stdout.write(bytes),
     log: (source, level, text) => void (level === 'warn' && process.stderr.write(`vm: ${source}: ${text}\n`)),
   });
