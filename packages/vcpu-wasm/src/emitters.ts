@@ -20,9 +20,10 @@ import { X87_CONTROL } from './emit/x87-control.ts';
 import { X87_ENVIRONMENT } from './emit/x87-environment.ts';
 import { X87_MOVE } from './emit/x87-move.ts';
 import { X87_TOP } from './emit/x87-top.ts';
+import { X87_TRANSCENDENTAL } from './emit/x87-transcendental.ts';
 
 export const EMITTERS: EmitterTable = {
   ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM,
-  ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP,
+  ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP, ...X87_TRANSCENDENTAL,
   ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4,
 };

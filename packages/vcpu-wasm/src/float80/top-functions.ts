@@ -39,16 +39,20 @@ export function setConditions(f: FunctionBuilder, s: Value, conditions: Value): 
   f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~CONDITIONS).or(conditions));
 }
 
+/** ST(0) = f(ST(0)). */
+export function unaryOnTop(library: FunctionLibrary, stack: RegisterStack, compute: UnaryFunction): TopFunction {
+  return library.function([I32], [I32], (f, s) => {
+    f.if(isEmptyRegister(s, top), () => f.returnCall(stack.finish, s, top, ...defaultNan(), i32(IE | SF)));
+    const x = readRegister(f, s, top);
+    f.returnCall(stack.finish, s, top, ...f.call(compute, x.significand, x.top, controlOf(s)));
+  });
+}
+
 export function declareTopFunctions(
   library: FunctionLibrary, stack: RegisterStack, arithmetic: Arithmetic, conversion: Conversion, comparison: Comparison, exact: Remainder,
 ): TopFunctions {
   const underflow = (f: FunctionBuilder, s: Value): void => f.returnCall(stack.finish, s, top, ...defaultNan(), i32(IE | SF));
 
-  const unary = (compute: UnaryFunction): TopFunction => library.function([I32], [I32], (f, s) => {
-    f.if(isEmptyRegister(s, top), () => underflow(f, s));
-    const x = readRegister(f, s, top);
-    f.returnCall(stack.finish, s, top, ...f.call(compute, x.significand, x.top, controlOf(s)));
-  });
   const changeTop = (change: (word: Value) => Value): TopFunction => library.function([I32], [I32], (f, s) => {
     f.if(isEmptyRegister(s, top), () => underflow(f, s));
     const x = readRegister(f, s, top);
@@ -111,7 +115,7 @@ export function declareTopFunctions(
   });
 
   return {
-    squareRoot: unary(arithmetic.squareRoot), roundToInteger: unary(conversion.roundToInteger),
+    squareRoot: unaryOnTop(library, stack, arithmetic.squareRoot), roundToInteger: unaryOnTop(library, stack, conversion.roundToInteger),
     changeSign: changeTop((word) => word.xor(SIGN_BIT)), absolute: changeTop((word) => word.and(SIGN_BIT - 1)),
     test, examine, scale: binary(exact.scale), remainder: remainder(exact.truncated), nearestRemainder: remainder(exact.nearest), extract, copyFrom,
   };

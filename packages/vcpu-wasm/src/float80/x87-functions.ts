@@ -12,10 +12,15 @@ import type { Environment } from './environment.ts';
 import { FunctionLibrary } from './function-builder.ts';
 import { declareRegisterStack } from './register-stack.ts';
 import type { RegisterStack } from './register-stack.ts';
+import { declareLogarithm } from './logarithm.ts';
 import { declareRemainder } from './remainder.ts';
 import { declareRounding } from './rounding.ts';
 import { declareTopFunctions } from './top-functions.ts';
 import type { TopFunctions } from './top-functions.ts';
+import { declareTranscendentalFunctions } from './transcendental-functions.ts';
+import type { TranscendentalFunctions } from './transcendental-functions.ts';
+import { declareTrigonometric } from './trigonometric.ts';
+import { declareWideFloat } from './wide-float.ts';
 import { declareWideInteger } from './wide-integer.ts';
 
 export interface X87Functions {
@@ -25,6 +30,7 @@ export interface X87Functions {
   readonly stack: RegisterStack;
   readonly environment: Environment;
   readonly top: TopFunctions;
+  readonly transcendental: TranscendentalFunctions;
 }
 export interface DeclaredX87 extends X87Functions {
   /** Writes the bodies. */
@@ -42,5 +48,9 @@ export function declareX87(module: ModuleWriter): DeclaredX87 {
   const environment = declareEnvironment(library);
   const remainder = declareRemainder(library, wide, rounding, arithmetic, conversion.fromInteger);
   const top = declareTopFunctions(library, stack, arithmetic, conversion, comparison, remainder);
-  return { arithmetic, conversion, comparison, stack, environment, top, define: (code) => library.define(code) };
+  const wideFloat = declareWideFloat(library, wide);
+  const trigonometric = declareTrigonometric(library, wide, wideFloat, rounding, arithmetic);
+  const logarithm = declareLogarithm(library, wide, wideFloat, rounding, arithmetic);
+  const transcendental = declareTranscendentalFunctions(library, stack, arithmetic, logarithm, trigonometric);
+  return { arithmetic, conversion, comparison, stack, environment, top, transcendental, define: (code) => library.define(code) };
 }
