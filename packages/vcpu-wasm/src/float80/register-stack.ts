@@ -6,7 +6,7 @@
  */
 import { I32, I64 } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
-import type { Arithmetic, BinaryFunction, UnaryFunction } from './arithmetic.ts';
+import type { Arithmetic, BinaryFunction } from './arithmetic.ts';
 import type { Comparison } from './comparison.ts';
 import type { Conversion } from './conversion.ts';
 import { BEFORE, BUSY, C0, C1, C2, C3, defaultNan, ES, float80, IE, isNanOrUnsupported, isSignalling, QUIET_BIT, SF, ZE } from './format.ts';
