@@ -2,7 +2,7 @@
 import {
   CR0_PE, DESCRIPTOR_L, DESCRIPTOR_PRESENT, DESCRIPTOR_S, DESCRIPTOR_DB, SEGMENT_ACCESSED, SEGMENT_CODE, SEGMENT_CONFORMING,
   SEGMENT_WRITABLE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, SYSTEM_INTERRUPT_GATE, SYSTEM_INTERRUPT_GATE_16, SYSTEM_TASK_GATE,
-  SYSTEM_TRAP_GATE, SYSTEM_TRAP_GATE_16, SYSTEM_TSS_16_BUSY, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
+  SYSTEM_TRAP_GATE, SYSTEM_TRAP_GATE_16, SYSTEM_TSS_16_BUSY, VECTOR_DB, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
 } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { FlagsRegister } from './flags-register.ts';
@@ -10,6 +10,8 @@ import type { LinearMemory } from './linear-memory.ts';
 import { dplOf, isNull, typeOf } from './segmentation.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
+import { TASK_CALL } from './task-switch.ts';
+import type { TaskSwitch } from './task-switch.ts';
 
 /** Where an event comes from; software interrupts are checked against the gate's privilege. */
 export const SOURCE_EXCEPTION = 0;
@@ -30,17 +32,23 @@ export class ExceptionDelivery {
   readonly #memory: LinearMemory;
   readonly #segments: Segmentation;
   readonly #flags: FlagsRegister;
+  readonly #tasks: TaskSwitch;
+  /** The flags that are pushed. */
+  #image = 0;
 
-  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister) {
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, tasks: TaskSwitch) {
     this.#state = view;
     this.#memory = memory;
     this.#segments = segments;
     this.#flags = flags;
+    this.#tasks = tasks;
   }
 
   /** Enters the handler of `vector`; RIP in the state is the one to be saved. Faults are thrown before anything changes. */
   deliver(vector: number, errorCode: number, source: Source): void {
     const external = source === SOURCE_SOFTWARE ? 0 : SELECTOR_ERROR_EXTERNAL;
+    // A faulting instruction will not meet its own breakpoint again (SDM vol. 3, section 17.3.1.1).
+    this.#image = this.#flags.read() | (source === SOURCE_EXCEPTION && vector !== VECTOR_DB ? FLAG_RF : 0);
     if ((this.#state.get(state.CR0) & CR0_PE) === 0) this.#deliverReal(vector);
     else if (this.#segments.isLongMode()) this.#deliverLong(vector, errorCode, source, external);
     else this.#deliverProtected(vector, errorCode, source, external);
@@ -99,7 +107,7 @@ export class ExceptionDelivery {
       spHigh = s.high(state.VALUE);
     }
     spLow = (spLow & ~15) >>> 0;
-    const flags = this.#flags.read();
+    const flags = this.#image;
     const ssSelector = s.selector(state.SS);
     const rspLow = s.gpr(RSP);
     const rspHigh = s.gprHigh(RSP);
@@ -153,7 +161,10 @@ export class ExceptionDelivery {
     if ((gateHigh & DESCRIPTOR_S) !== 0 || (!known && type !== SYSTEM_TASK_GATE)) memory.raise(VECTOR_GP, this.#gateError(vector, external));
     if (source === SOURCE_SOFTWARE && dplOf(gateHigh) < cpl) memory.raise(VECTOR_GP, this.#gateError(vector, external));
     if ((gateHigh & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, this.#gateError(vector, external));
-    if (!known) memory.raise(VECTOR_GP, this.#gateError(vector, external)); // task gates: hardware task switches are not implemented yet
+    if (!known) {
+      this.#throughTaskGate(gateLow >>> 16, errorCode);
+      return;
+    }
     const wide = (type & 8) !== 0;
     const bytes = wide ? 4 : 2;
     const selector = gateLow >>> 16;
@@ -168,7 +179,7 @@ export class ExceptionDelivery {
     const newCpl = conforming ? cpl : dplOf(codeHigh);
     if (virtual && newCpl !== 0) memory.raise(VECTOR_GP, error);
 
-    const flags = this.#flags.read();
+    const flags = this.#image;
     const oldSp = s.gpr(RSP);
     const oldSs = s.selector(state.SS);
     const inner = newCpl < cpl;
@@ -230,6 +241,20 @@ export class ExceptionDelivery {
     segments.baseHigh = 0;
     segments.setFromDescriptor(state.CS, (selector & ~3) | newCpl);
     s.set64(state.RIP, wide ? (((gateHigh & 0xffff_0000) | (gateLow & 0xffff)) >>> 0) : gateLow & 0xffff, 0);
+  }
+
+  /** The handler is a task of its own; the error code goes onto its stack. */
+  #throughTaskGate(selector: number, errorCode: number): void {
+    const s = this.#state;
+    this.#flags.write(this.#image);
+    this.#tasks.enter(selector, TASK_CALL, s.get(state.RIP));
+    if (errorCode < 0) return;
+    const bytes = (typeOf(s.attributes(state.TR)) & 8) !== 0 ? 4 : 2;
+    const mask = s.get(state.STACK_MASK);
+    const sp = ((s.gpr(RSP) - bytes) & mask) >>> 0;
+    this.#segments.checkAccess(state.SS, sp, bytes, true);
+    this.#memory.storeValue((s.base(state.SS) + sp) >>> 0, 0, bytes, errorCode, 0, true);
+    s.set(state.GPR + RSP * 8, ((s.gpr(RSP) & ~mask) | sp) >>> 0);
   }
 
   stackPointer = 0;

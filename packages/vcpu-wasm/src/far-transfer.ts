@@ -1,7 +1,7 @@
 /** Far jumps, calls and returns, and IRET (SDM vol. 3, section 5.8; vol. 2, JMP, CALL, RET, IRET). */
 import {
   DESCRIPTOR_DB, DESCRIPTOR_L, DESCRIPTOR_PRESENT, DESCRIPTOR_S, SEGMENT_ACCESSED, SEGMENT_CODE, SEGMENT_CONFORMING, SEGMENT_WRITABLE,
-  SYSTEM_CALL_GATE, SYSTEM_CALL_GATE_16, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
+  SYSTEM_CALL_GATE, SYSTEM_CALL_GATE_16, SYSTEM_TASK_GATE, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
 } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { ExceptionDelivery } from './exception-delivery.ts';
@@ -10,6 +10,8 @@ import type { LinearMemory } from './linear-memory.ts';
 import { dplOf, isNull, typeOf } from './segmentation.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
+import { TASK_CALL, TASK_JUMP, TASK_RETURN } from './task-switch.ts';
+import type { TaskSwitch } from './task-switch.ts';
 
 const RSP = 4;
 const FLAG_IF = 0x200;
@@ -28,13 +30,15 @@ export class FarTransfer {
   readonly #segments: Segmentation;
   readonly #flags: FlagsRegister;
   readonly #delivery: ExceptionDelivery;
+  readonly #tasks: TaskSwitch;
 
-  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, delivery: ExceptionDelivery) {
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, delivery: ExceptionDelivery, tasks: TaskSwitch) {
     this.#state = view;
     this.#memory = memory;
     this.#segments = segments;
     this.#flags = flags;
     this.#delivery = delivery;
+    this.#tasks = tasks;
   }
 
   // ---- A stack that is not committed until the end --------------------------------------------------------------------
@@ -108,7 +112,8 @@ export class FarTransfer {
     if (low > limit) this.#memory.raise(VECTOR_GP, 0);
   }
 
-  jump(selector: number, low: number, high: number): void {
+  /** `nextLow`: the instruction behind the jump, which a task that is left goes on with. */
+  jump(selector: number, low: number, high: number, nextLow: number): void {
     const segments = this.#segments;
     if (!segments.isProtected()) {
       segments.setRealMode(state.CS, selector);
@@ -117,7 +122,11 @@ export class FarTransfer {
     }
     if (isNull(selector)) this.#memory.raise(VECTOR_GP, 0);
     segments.readDescriptor(selector);
-    if ((segments.high & DESCRIPTOR_S) === 0) { this.#throughGate(selector, false); return; }
+    if ((segments.high & DESCRIPTOR_S) === 0) {
+      this.#returnLow = nextLow;
+      this.#throughGate(selector, false);
+      return;
+    }
     if ((segments.high & SEGMENT_CODE) === 0) this.#memory.raise(VECTOR_GP, selector & 0xfffc);
     this.#checkDirect(selector);
     this.#checkLimit(low, segments.high, segments.low);
@@ -161,7 +170,7 @@ export class FarTransfer {
 
   #returnLow = 0;
   #returnHigh = 0;
-  /** Call gates; task gates and task-state segments ask for a hardware task switch, which is not implemented yet. */
+  /** Call gates, task gates and task-state segments. */
   #throughGate(gateSelector: number, isCall: boolean): void {
     const s = this.#state;
     const segments = this.#segments;
@@ -170,6 +179,13 @@ export class FarTransfer {
     const cpl = s.get(state.CPL);
     const long = segments.isLongMode();
     const type = typeOf(segments.high);
+    const isTask = !long && (type === SYSTEM_TASK_GATE || (type & ~0xa) === 1);
+    if (isTask) {
+      if (dplOf(segments.high) < cpl || dplOf(segments.high) < (gateSelector & 3)) memory.raise(VECTOR_GP, error);
+      if ((segments.high & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, error);
+      this.#tasks.enter(type === SYSTEM_TASK_GATE ? segments.low >>> 16 : gateSelector, isCall ? TASK_CALL : TASK_JUMP, this.#returnLow);
+      return;
+    }
     if (type !== SYSTEM_CALL_GATE && (type !== SYSTEM_CALL_GATE_16 || long)) memory.raise(VECTOR_GP, error);
     if (dplOf(segments.high) < cpl || dplOf(segments.high) < (gateSelector & 3)) memory.raise(VECTOR_GP, error);
     if ((segments.high & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, error);
@@ -342,7 +358,7 @@ export class FarTransfer {
     this.#flags.write((old & ~mask) | (flags & mask));
   }
 
-  interruptReturn(size: number): void {
+  interruptReturn(size: number, nextLow: number): void {
     const s = this.#state;
     const segments = this.#segments;
     const memory = this.#memory;
@@ -362,8 +378,10 @@ export class FarTransfer {
       return;
     }
     if ((old & FLAG_NT) !== 0) {
-      // In long mode NT is an error; in protected mode it asks for a task switch, which is not implemented yet.
-      memory.raise(segments.isLongMode() ? VECTOR_GP : VECTOR_TS, 0);
+      // In long mode NT is an error; in protected mode it means the task that the back link names.
+      if (segments.isLongMode()) memory.raise(VECTOR_GP, 0);
+      this.#tasks.enter(memory.load16(s.base(state.TR), 0, true), TASK_RETURN, nextLow);
+      return;
     }
     const ripLow = this.#pop(size);
     const ripHigh = size === 8 ? s.high(state.VALUE) : 0;

@@ -8,4 +8,6 @@ export class GuestFault {
   vector = 0;
   /** -1: the vector pushes none. */
   errorCode = -1;
+  /** RIP in the state is the one to be saved: a task switch has loaded it already. */
+  ripSet = false;
 }

@@ -4,9 +4,9 @@
  * Addresses are pairs of unsigned 32-bit halves, physical addresses are numbers below 2^52.
  */
 import {
-  CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMEP, EFER_LMA, EFER_NXE, PAGE_FAULT_FETCH, PAGE_FAULT_PRESENT, PAGE_FAULT_RESERVED,
+  CR0_AM, CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, PAGE_FAULT_FETCH, PAGE_FAULT_PRESENT, PAGE_FAULT_RESERVED,
   PAGE_FAULT_USER, PAGE_FAULT_WRITE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_HIGH, PTE_LARGE, PTE_NX_HIGH, PTE_PRESENT, PTE_USER,
-  PTE_WRITABLE, VECTOR_GP, VECTOR_PF,
+  PTE_WRITABLE, VECTOR_AC, VECTOR_GP, VECTOR_PF,
 } from '@vm/x86';
 import type { IoBus, InterruptPort, Ram } from '@vm/core/engine';
 import type { Size } from '@vm/core';
@@ -29,6 +29,16 @@ const EMPTY = 0xffff_ffff;
 const GENERATION_SHIFT = 3;
 const LAST_GENERATION = 510;
 const TAG_USER = 4;
+/** Matches no entry: all data accesses take the slow path. */
+const NO_TAG = 0xffe;
+const CHECK_WATCH = 1;
+const CHECK_ALIGNMENT = 2;
+
+/** What data breakpoints need to know of accesses. */
+export interface DataWatch {
+  watchesPage(low: number, high: number): boolean;
+  noteAccess(low: number, high: number, bytes: number, write: boolean): boolean;
+}
 
 export class LinearMemory {
   readonly #state: StateView;
@@ -38,6 +48,8 @@ export class LinearMemory {
   readonly #fault: GuestFault;
   readonly #lowBytes: number;
   readonly #lowOffset: number;
+  /** Watched data, when there is any. */
+  #watch: DataWatch | null = null;
   readonly #wide = new DataView(new ArrayBuffer(16));
   #generation = 0;
   #modeIndex = 0;
@@ -111,10 +123,14 @@ export class LinearMemory {
     this.#largeHigh = 0;
     this.updateTags();
   }
-  /** To be called when the privilege level or the code size changes. */
+  /** To be called when the privilege level, the code size or RFLAGS.AC changes. */
   updateTags(): void {
+    const s = this.#state;
+    // While alignment is checked no translation answers in generated code (SDM vol. 3, section 6.15, #AC).
+    const aligned = s.get(state.CPL) === 3 && (s.get(state.CR0) & CR0_AM) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
+    this.#slow = (this.#slow & ~CHECK_ALIGNMENT) | (aligned ? CHECK_ALIGNMENT : 0);
     const tag = (this.#generation << GENERATION_SHIFT) | (this.#state.get(state.CPL) === 3 ? TAG_USER : 0);
-    this.#state.set64(state.DATA_TAG, tag, 0);
+    this.#state.set64(state.DATA_TAG, aligned ? NO_TAG : tag, 0);
     this.#state.set64(state.FETCH_TAG, tag | this.#modeIndex, 0);
   }
   /** 16, 32 or 64: the default code size, which distinguishes decoded code. */
@@ -300,7 +316,8 @@ export class LinearMemory {
     this.translate(low, high, write ? WRITE : READ, supervisor);
     if (supervisor) return; // the tag in force may be the user's
     const offset = this.offset;
-    if (offset < 0 || this.#isWindow(this.physical)) return;
+    if ((this.#slow & CHECK_ALIGNMENT) !== 0 || offset < 0 || this.#isWindow(this.physical)) return;
+    if (this.#watch !== null && this.#watch.watchesPage(low, high)) return;
     const page = offset - (offset & 4095);
     this.#fill(state.READ_TLB, state.DATA_TAG, low, high, page, 0);
     if (this.#writable && ((this.#state.u8[this.#ram.attributesOffset + ((page - this.#ram.base) >>> 12)] as number) === 0)) {
@@ -315,6 +332,7 @@ export class LinearMemory {
   // ---- Slow paths of generated code: values go through VALUE ---------------------------------------------------------
 
   load(low: number, high: number, bytes: number, supervisor = false): void {
+    if (this.#slow !== 0 && !supervisor) this.#checkData(low, high, bytes, false);
     if ((low & 4095) + bytes > 4096) { this.#loadAcross(low, high, bytes, supervisor); return; }
     this.readMisses++;
     this.#translateData(low, high, false, supervisor);
@@ -322,6 +340,7 @@ export class LinearMemory {
   }
   /** As load, but the page is proved writable. */
   loadForUpdate(low: number, high: number, bytes: number): void {
+    if (this.#slow !== 0) this.#checkData(low, high, bytes, true);
     if ((low & 4095) + bytes > 4096) {
       this.#probeAcross(low, high);
       this.#loadAcross(low, high, bytes, false);
@@ -332,10 +351,27 @@ export class LinearMemory {
     this.#read(bytes, this.#state.at + state.VALUE);
   }
   store(low: number, high: number, bytes: number, supervisor = false): void {
+    if (this.#slow !== 0 && !supervisor) this.#checkData(low, high, bytes, true);
     if ((low & 4095) + bytes > 4096) { this.#storeAcross(low, high, bytes, supervisor); return; }
     this.writeMisses++;
     this.#translateData(low, high, true, supervisor);
     this.#write(bytes, this.#state.at + state.VALUE);
+  }
+
+  /** What the slow paths look at: CHECK_WATCH, CHECK_ALIGNMENT. */
+  #slow = 0;
+  #onWatched: () => void = () => undefined;
+
+  /** Watches data for breakpoints; `hit` is called when an access touches it. */
+  watchData(watch: DataWatch | null, hit: () => void): void {
+    this.#watch = watch;
+    this.#onWatched = hit;
+    this.#slow = (this.#slow & ~CHECK_WATCH) | (watch === null ? 0 : CHECK_WATCH);
+    this.flush();
+  }
+  #checkData(low: number, high: number, bytes: number, write: boolean): void {
+    if ((this.#slow & CHECK_ALIGNMENT) !== 0 && (low & (Math.min(bytes, 8) - 1)) !== 0) this.raise(VECTOR_AC, 0);
+    if (this.#watch !== null && this.#watch.noteAccess(low, high, bytes, write)) this.#onWatched();
   }
 
   /** Translates the page after the one of the address. */

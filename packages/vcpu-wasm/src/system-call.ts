@@ -51,7 +51,8 @@ export const STI_WITHOUT_PRIVILEGE = 40;
 export const CLI_WITHOUT_PRIVILEGE = 41;
 export const VIRTUAL_8086_PUSHF = 42;
 export const VIRTUAL_8086_POPF = 43;
-export const TRAP_FLAG_SET = 44;
+/** TF or AC was set. */
+export const FLAGS_ATTENTION = 44;
 export const ENTER_NESTED = 45;
 export const ARPL = 46;
 export const BOUND = 47;

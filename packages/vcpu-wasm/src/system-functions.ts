@@ -1,6 +1,6 @@
 /** The system functions behind `system-call.ts`: one method for each group, one switch over all. */
 import {
-  CR0_EM, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_TSD, DESCRIPTOR_S, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
+  CR0_EM, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
   VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, descriptorLimit,
 } from '@vm/x86';
 import type { ControlRegisters } from './control-registers.ts';
@@ -23,10 +23,13 @@ import * as uop from './uop.ts';
 /** What the functions need from the processor's loop. */
 export interface LoopControl {
   halt(): void;
-  /** No interrupt before the instruction after the next boundary. */
-  shadow(): void;
-  /** Look for events at the next boundary. */
+  /** No interrupt before the instruction after the next boundary; `traps`: no debug trap either (MOV SS, POP SS). */
+  shadow(traps: boolean): void;
+  /** Look for events and at the flags at the next boundary. */
   attend(): void;
+  /** The instruction enters a handler or the kernel: no single-step trap after it. */
+  entered(): void;
+  debugRegistersChanged(): void;
   /** Vector of a software interrupt; RIP is already behind it. */
   softwareInterrupt(vector: number): void;
   cpuidContext(): CpuidContext;
@@ -117,7 +120,8 @@ export class SystemFunctions {
       case call.LOAD_FAR_POINTER: this.#loadFarPointer(at, value, valueHigh); return GO_ON;
       case call.POP_SEGMENT: this.#popSegment(at); return GO_ON;
       case call.FAR_JUMP:
-        transfer.jump(s.get(state.SCRATCH + 8) & 0xffff, value, valueHigh);
+        this.#setNext(at);
+        transfer.jump(s.get(state.SCRATCH + 8) & 0xffff, value, valueHigh, s.get(state.RIP));
         return this.#leaveIfModeChanged();
       case call.FAR_CALL:
         this.#setNext(at);
@@ -127,7 +131,8 @@ export class SystemFunctions {
         transfer.return(this.#size(at), s.view.getUint16(at + uop.UOP_IMMEDIATE, true));
         return this.#leaveIfModeChanged();
       case call.IRET:
-        transfer.interruptReturn(this.#size(at));
+        this.#setNext(at);
+        transfer.interruptReturn(this.#size(at), s.get(state.RIP));
         this.#loop.attend();
         return this.#leaveIfModeChanged();
       case call.SOFTWARE_INTERRUPT:
@@ -135,9 +140,7 @@ export class SystemFunctions {
         this.#softwareInterrupt(at, s.view.getUint8(at + uop.UOP_IMMEDIATE));
         return this.#leaveIfModeChanged();
       case call.BREAKPOINT: this.#softwareInterrupt(at, 3); return this.#leaveIfModeChanged();
-      case call.DEBUG_TRAP:
-        this.#setNext(at);
-        return memory.raise(VECTOR_DB, -1);
+      case call.DEBUG_TRAP: this.#softwareInterrupt(at, VECTOR_DB); return this.#leaveIfModeChanged();
       case call.OVERFLOW:
         if ((flags.read() & 0x800) === 0) return GO_ON;
         this.#softwareInterrupt(at, 4);
@@ -145,21 +148,22 @@ export class SystemFunctions {
       case call.SYSCALL:
         this.#setNext(at);
         fast.syscall(s.get(state.RIP), s.high(state.RIP));
+        this.#loop.entered();
         return this.#leaveIfModeChanged();
       case call.SYSRET:
         fast.sysret(this.#size(at));
         this.#loop.attend();
         return this.#leaveIfModeChanged();
-      case call.SYSENTER: fast.sysenter(); return this.#leaveIfModeChanged();
+      case call.SYSENTER: fast.sysenter(); this.#loop.entered(); return this.#leaveIfModeChanged();
       case call.SYSEXIT: fast.sysexit(this.#size(at)); return this.#leaveIfModeChanged();
       case call.INVLPG: memory.invalidatePage(value, valueHigh); return GO_ON;
       case call.WBINVD: return GO_ON;
-      case call.INTERRUPT_SHADOW: this.#loop.shadow(); return GO_ON;
+      case call.INTERRUPT_SHADOW: this.#loop.shadow(false); return GO_ON;
       case call.STI_WITHOUT_PRIVILEGE: case call.CLI_WITHOUT_PRIVILEGE: return memory.raise(VECTOR_GP, 0);
       case call.VIRTUAL_8086_PUSHF: case call.VIRTUAL_8086_POPF:
         if ((flags.other() & 0x3000) !== 0x3000) memory.raise(VECTOR_GP, 0);
         return GO_ON;
-      case call.TRAP_FLAG_SET: this.#loop.attend(); return GO_ON;
+      case call.FLAGS_ATTENTION: this.#loop.attend(); return GO_ON;
       case call.ENTER_NESTED: this.#enterNested(at); return GO_ON;
       case call.FXSAVE: case call.FXRSTOR: this.#fxsave(id, at, value, valueHigh); return GO_ON;
       case call.X87_NOT_AVAILABLE: return memory.raise(VECTOR_NM, -1);
@@ -233,7 +237,15 @@ export class SystemFunctions {
     s.setGpr(RAX, time.low, 0);
     s.setGpr(RDX, time.high, 0);
   }
+  /** DR4 and DR5 are DR6 and DR7 while CR4.DE is 0; any access with DR7.GD set is a debug exception. */
   #debugNumber(number: number): number {
+    const s = this.#state;
+    const control = s.get(state.DR + 56);
+    if ((control & DR7_GD) !== 0) {
+      s.set(state.DR + 48, (s.get(state.DR + 48) | DR6_BD) >>> 0);
+      s.set(state.DR + 56, control & ~DR7_GD);
+      this.#parts.memory.raise(VECTOR_DB, -1);
+    }
     if (number === 4 || number === 5) {
       if ((this.#state.get(state.CR4) & CR4_DE) !== 0) this.#parts.memory.raise(VECTOR_UD, -1);
       return number + 2;
@@ -254,6 +266,7 @@ export class SystemFunctions {
     if (number === 6) s.set64(state.DR + 48, ((low & 0xe00f) | 0xffff_0ff0) >>> 0, 0);
     else if (number === 7) s.set64(state.DR + 56, ((low & ~0xd800) | 0x400) >>> 0, 0);
     else s.set64(state.DR + number * 8, low, high);
+    this.#loop.debugRegistersChanged();
   }
   #loadTable(base: number, limit: number, at: number, low: number, high: number): void {
     const s = this.#state;
@@ -297,7 +310,7 @@ export class SystemFunctions {
   }
   #loadSegment(segment: number, selector: number): void {
     this.#parts.segments.load(segment, selector);
-    if (segment === state.SS) this.#loop.shadow();
+    if (segment === state.SS) this.#loop.shadow(true);
   }
   #loadFarPointer(at: number, low: number, high: number): void {
     const s = this.#state;
@@ -327,7 +340,7 @@ export class SystemFunctions {
     const sum = spLow + size;
     if (long) s.setGpr(RSP, sum >>> 0, sum >= TWO_32 ? (spHigh + 1) >>> 0 : spHigh);
     else s.set(state.GPR + RSP * 8, ((spLow & ~mask) | (sum & mask)) >>> 0);
-    if (segment === state.SS) this.#loop.shadow();
+    if (segment === state.SS) this.#loop.shadow(true);
   }
   #farCall(at: number, low: number, high: number): void {
     const s = this.#state;
@@ -338,6 +351,7 @@ export class SystemFunctions {
   #softwareInterrupt(at: number, vector: number): void {
     this.#setNext(at);
     this.#loop.softwareInterrupt(vector);
+    this.#loop.entered();
   }
   /** ENTER with a nesting level (SDM vol. 2, ENTER). */
   #enterNested(at: number): void {

@@ -1,5 +1,5 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR0_ET, DR6_RESET, DR7_RESET, SELECTOR_ERROR_EXTERNAL, VECTOR_DB, VECTOR_DF, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR0_ET, DR6_BS, DR6_RESET, DR7_RESET, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, SELECTOR_ERROR_EXTERNAL, VECTOR_DB, VECTOR_DF, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import type { ExitCode, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
@@ -19,16 +19,15 @@ import { HANDLER_EXIT } from './handler-number.ts';
 import { LinearMemory, PHYSICAL_BITS } from './linear-memory.ts';
 import { ModelRegisters } from './model-registers.ts';
 import type { EntryState, SegmentState } from './entry-state.ts';
+import { DebugRegisters } from './debug-registers.ts';
 import type { EngineImports } from './runtime.ts';
 import { Segmentation } from './segmentation.ts';
 import { StateView } from './state-view.ts';
 import { SystemFunctions } from './system-functions.ts';
+import { TaskSwitch } from './task-switch.ts';
 import { TimeStamp } from './time-stamp.ts';
 import * as uop from './uop.ts';
 
-const FLAG_TF = 0x100;
-const FLAG_IF = 0x200;
-const DR6_BS = 0x4000;
 
 /** The exports of one interpreter module. */
 export interface Interpreter {
@@ -49,6 +48,7 @@ export class WasmVcpu implements Vcpu {
   readonly #control: ControlRegisters;
   readonly #system: SystemFunctions;
   readonly #delivery: ExceptionDelivery;
+  readonly #debug: DebugRegisters;
   readonly #fault = new GuestFault();
   readonly #surroundings: Surroundings;
   readonly #index: number;
@@ -56,6 +56,10 @@ export class WasmVcpu implements Vcpu {
   #issued = 0;
   #halted = false;
   #shadow = false;
+  /** The shadow holds back debug traps too. */
+  #trapShadow = false;
+  /** The last instruction entered a handler or the kernel. */
+  #entered = false;
   #requested = false;
   #shutdown = false;
   /** Events delivered, by vector. */
@@ -72,21 +76,25 @@ export class WasmVcpu implements Vcpu {
     this.memory = new LinearMemory(this.state, ram, mmio, interrupts, this.#fault);
     this.segments = new Segmentation(this.state, this.memory);
     this.code = new CodeFetch(this.state, this.memory, this.segments, place.cache, place.handlers);
+    this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
     this.#interpreters = instantiate(this.#imports());
     this.flags = new FlagsRegister(this.state, this.#interpreters.long);
     this.#control = new ControlRegisters(this.state, this.memory, this.segments, interrupts);
-    this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags);
+    const tasks = new TaskSwitch(this.state, this.memory, this.segments, this.flags, this.#control, this.#fault);
+    this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags, tasks);
     const time = new TimeStamp(this.state, surroundings.now);
     const registers = new ModelRegisters(this.state, this.#control, interrupts, time);
     this.#system = new SystemFunctions({
       state: this.state, memory: this.memory, segments: this.segments, flags: this.flags, control: this.#control, registers, time,
-      transfer: new FarTransfer(this.state, this.memory, this.segments, this.flags, this.#delivery),
+      transfer: new FarTransfer(this.state, this.memory, this.segments, this.flags, this.#delivery, tasks),
       fast: new FastSystemCall(this.state, this.memory, this.segments, this.flags),
       fxsave: new FxsaveImage(this.state, this.memory),
     }, {
       halt: () => { this.#halted = true; },
-      shadow: () => { this.#shadow = true; this.#attend(); },
+      shadow: (traps) => { this.#shadow = true; this.#trapShadow = traps; this.#attend(); },
       attend: () => this.#attend(),
+      entered: () => { this.#entered = true; },
+      debugRegistersChanged: () => this.#debug.update(),
       softwareInterrupt: (vector) => this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE),
       cpuidContext: () => this.#cpuidContext(),
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
@@ -108,8 +116,8 @@ export class WasmVcpu implements Vcpu {
       crossPage: (check) => this.code.crossPage(check),
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
       system: (id, at) => this.#system.run(id, at),
-      portIn: (port, bytes) => { this.#checkPort(port, bytes); return pio.read(port, bytes as 1 | 2 | 4) | 0; },
-      portOut: (port, bytes, value) => { this.#checkPort(port, bytes); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
+      portIn: (port, bytes) => { this.#checkPort(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); return pio.read(port, bytes as 1 | 2 | 4) | 0; },
+      portOut: (port, bytes, value) => { this.#checkPort(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
       unknown: (at) => this.code.raiseUnknown(at),
     };
   }
@@ -136,17 +144,44 @@ export class WasmVcpu implements Vcpu {
       }
       const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
       if (left === 0) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
-      const stepping = (this.flags.other() & FLAG_TF) !== 0;
-      const one = this.#shadow || stepping;
+      const flags = this.flags.other();
+      const resuming = (flags & FLAG_RF) !== 0;
+      if (this.#debug.hasExecution && !resuming && this.#executionBreakpoint()) continue;
+      const stepping = (flags & FLAG_TF) !== 0;
+      const one = this.#shadow || stepping || resuming || this.#debug.hasExecution;
       this.#shadow = false;
+      this.#trapShadow = false;
+      this.#entered = false;
+      if ((flags & FLAG_AC) !== 0) this.memory.updateTags();
       s.set(state.BUDGET, one ? 1 : left);
       s.set(state.BUDGET_HELD, one ? left - 1 : 0);
       if (!this.#enter()) {
         this.#refund();
         return EXIT_FAIL;
       }
-      if (stepping && !this.#faulted) this.#singleStep();
+      if (resuming && !this.#faulted && !this.#entered) this.flags.setOther(this.flags.other() & ~FLAG_RF);
+      this.#debugTraps(stepping);
     }
+  }
+  /** Instruction breakpoints come before the instruction, as a fault (SDM vol. 3, section 17.3.1.1). */
+  #executionBreakpoint(): boolean {
+    const s = this.state;
+    const long = this.segments.is64Bit();
+    const low = long ? s.get(state.RIP) : (s.base(state.CS) + s.get(state.RIP)) >>> 0;
+    const bits = this.#debug.executionHits(low, long ? s.high(state.RIP) : 0);
+    if (bits === 0) return false;
+    this.#debug.report(bits);
+    this.#deliverFault(VECTOR_DB, -1);
+    return true;
+  }
+  /** Data and port breakpoints and single-stepping come after the instruction, as traps. */
+  #debugTraps(stepping: boolean): void {
+    const hits = this.#debug.takeHits();
+    if (this.#faulted) return;
+    const bits = (this.#trapShadow ? 0 : hits) | (stepping && !this.#entered && !this.#trapShadow ? DR6_BS : 0);
+    if (bits === 0) return;
+    this.#debug.report(bits);
+    this.#deliverFault(VECTOR_DB, -1);
   }
   #refund(): void {
     this.#issued -= this.state.get(state.BUDGET) + this.state.get(state.BUDGET_HELD);
@@ -173,8 +208,9 @@ export class WasmVcpu implements Vcpu {
       this.#inside = false;
       if (error !== this.#fault) throw error;
       this.#faulted = true;
-      if (this.code.fetching) this.code.fetching = false;
-      else this.#syncRip();
+      if (!this.code.fetching && !this.#fault.ripSet) this.#syncRip();
+      this.code.fetching = false;
+      this.#fault.ripSet = false;
       this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
       return true;
     }
@@ -230,11 +266,6 @@ export class WasmVcpu implements Vcpu {
     this.interrupts++;
     if (!this.#tryDeliver(vector, -1, SOURCE_EXTERNAL)) this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
   }
-  #singleStep(): void {
-    this.state.set(state.DR + 48, (this.state.get(state.DR + 48) | DR6_BS) >>> 0);
-    this.#deliverFault(VECTOR_DB, -1);
-  }
-
   signal(): void {
     this.state.set(state.EVENT_PENDING, 1);
     if ((this.flags.other() & FLAG_IF) !== 0) this.#attend();
@@ -286,8 +317,12 @@ export class WasmVcpu implements Vcpu {
     this.segments.setSegment(state.CS, 0xf000, 0x9b00, 0xffff_0000, 0, 0xffff);
     s.set64(state.RIP, 0xfff0, 0);
     this.memory.clear();
+    this.#debug.update();
     this.#control.floatingPointAvailability();
   }
+
+  /** After a debug register was written from outside. */
+  debugRegistersChanged(): void { this.#debug.update(); }
 
   /** Puts the processor into a state at the entry of a program; nothing in memory is looked at. */
   loadBootState(entry: EntryState): void {

@@ -112,9 +112,9 @@ const popf: Emit = (e) => {
   code.get(S).get(S).load32(state.FLAGS_OTHER).get(N).const32(-1).xor32().and32().get(A).wrap().get(N).and32().or32();
   if (size !== 2) code.const32(~0x1_0000).and32(); // RF
   code.store32(state.FLAGS_OTHER);
-  code.get(A).const(0x100).and().const(0).ne();
+  code.get(A).const(0x100 | AC).and().const(0).ne();
   code.if();
-  e.system(call.TRAP_FLAG_SET);
+  e.system(call.FLAGS_ATTENTION);
   code.end();
   code.get(A).const(IF).and().const(0).ne();
   code.if();

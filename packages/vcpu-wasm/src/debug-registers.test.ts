@@ -1,0 +1,82 @@
+import { createAssembler, debug, mem, r16, r32, r64, RAX, RBX, RCX, segment } from '@vm/x86';
+import { describe, expect, it } from 'vitest';
+import * as state from './cpu-state.ts';
+import { FlatMachine } from './flat-machine.ts';
+
+const CODE = 0x8000;
+const IDT = 0x5000;
+const HANDLER = 0x9000;
+const DATA = 0x2_0000;
+const LOG = 0x2_1000;
+
+/** A long-mode machine whose #DB handler stores DR6 and the return address, clears DR6 and sets RF when `resume` asks for it. */
+function machineWithHandler(resume: boolean): FlatMachine {
+  const machine = new FlatMachine('long');
+  const a = createAssembler(64).push(r64(RAX)).push(r64(RBX)).mov(r64(RBX), mem(8, { displacement: LOG }));
+  a.op('mov_dr', r64(RAX), debug(6)).mov(mem(8, { base: RBX }), r64(RAX)).mov(r64(RAX), mem(8, { base: 4, displacement: 16 })).mov(mem(8, { base: RBX, displacement: 8 }), r64(RAX));
+  a.add(mem(8, { displacement: LOG }), 16).mov(r64(RAX), 0xffff_0ff0).op('mov_dr', debug(6), r64(RAX));
+  if (resume) a.or(mem(4, { base: 4, displacement: 32 }), 0x1_0000);
+  a.pop(r64(RBX)).pop(r64(RAX)).size(8).iret();
+  machine.put(HANDLER, a.bytes());
+  machine.view.setUint32(IDT + 16, (8 << 16) | HANDLER, true);
+  machine.view.setUint32(IDT + 20, 0x8e00, true);
+  machine.view.setUint32(LOG, LOG + 16, true);
+  return machine;
+}
+function start(machine: FlatMachine, code: Uint8Array, flags = 2): void {
+  machine.put(CODE, code);
+  machine.enter(CODE);
+  const { state: s } = machine.vcpu;
+  s.set64(state.IDTR_BASE, IDT, 0);
+  s.set(state.IDTR_LIMIT, 0xfff);
+  machine.setGpr(4, 0x7000n);
+  machine.flags = flags;
+}
+/** What the handler saw: DR6 without its fixed bits, and where the guest was to go on. */
+function log(machine: FlatMachine): [number, number][] {
+  const seen: [number, number][] = [];
+  for (let at = LOG + 16; at < machine.view.getUint32(LOG, true); at += 16) seen.push([(machine.view.getUint32(at, true) & ~0xffff_0ff0) >>> 0, machine.view.getUint32(at + 8, true) - CODE]);
+  return seen;
+}
+
+describe('debug exceptions', () => {
+  it('single-step traps after each instruction, but not after MOV SS, and not into handlers', () => {
+    const machine = machineWithHandler(false);
+    const a = createAssembler(64).nop();
+    const offsets = [a.offset()];
+    a.mov(r32(RCX), 16);
+    offsets.push(a.offset());
+    a.op('mov_seg', segment(2), r16(RCX));
+    a.nop();
+    offsets.push(a.offset());
+    a.hlt();
+    start(machine, a.bytes(), 0x102);
+    machine.run();
+    expect(log(machine).map(([cause, at]) => [cause, at])).toEqual(offsets.map((offset) => [0x4000, offset]));
+  });
+
+  it('an execution breakpoint comes before the instruction, once with RF', () => {
+    const machine = machineWithHandler(true);
+    const a = createAssembler(64).mov(r32(RAX), 1);
+    const at = a.offset();
+    start(machine, a.add(r32(RAX), 1).hlt().bytes());
+    machine.vcpu.state.set64(state.DR, CODE + at, 0);
+    machine.vcpu.state.set64(state.DR + 56, 0x402, 0);
+    machine.vcpu.debugRegistersChanged();
+    expect(machine.run()).toBe(true);
+    expect(log(machine)).toEqual([[1, at]]);
+    expect(machine.gpr(RAX)).toBe(2n);
+  });
+
+  it('a data breakpoint comes after the store, and reads pass when only writes are watched', () => {
+    const machine = machineWithHandler(false);
+    const a = createAssembler(64).mov(r64(RBX), DATA).mov(r64(RAX), mem(8, { base: RBX })).mov(mem(1, { base: RBX, displacement: 5 }), 7);
+    const after = a.offset();
+    start(machine, a.mov(mem(1, { base: RBX, displacement: 8 }), 7).hlt().bytes());
+    machine.vcpu.state.set64(state.DR + 8, DATA + 4, 0);
+    machine.vcpu.state.set64(state.DR + 56, (0x408 | (0b1101 << 20)) >>> 0, 0);
+    machine.vcpu.debugRegistersChanged();
+    expect(machine.run()).toBe(true);
+    expect(log(machine)).toEqual([[2, after]]);
+  });
+});
