@@ -1,8 +1,9 @@
 /**
- * Real-mode integer instructions against single steps recorded from an 80286 (SingleStepTests 80286, MIT). The data lies beside
- * the project; without it these tests are left out.
+ * Real-mode integer instructions against single steps recorded from an 80286 (SingleStepTests 80286, MIT). VM_RECORDED_STEPS names
+ * the folder of the recordings; without it these tests are left out.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { CS, DS, ES, SS, RIP } from './cpu-state.ts';
 import { createInstruction, decode, DECODE_OK } from '@vm/x86';
@@ -11,8 +12,8 @@ import { FlatMachine } from './flat-machine.ts';
 import { MOO_REGISTERS, readMoo } from './moo-file.ts';
 import type { MooCase } from './moo-file.ts';
 
-const FOLDER = new URL('../../../../shared/data/sst80286/', import.meta.url);
-const present = existsSync(FOLDER);
+const FOLDER = pathToFileURL(`${process.env['VM_RECORDED_STEPS'] ?? ''}/`);
+const present = process.env['VM_RECORDED_STEPS'] !== undefined && existsSync(FOLDER);
 const CASES = process.env['VM_LONG'] === '1' ? Number.POSITIVE_INFINITY : 120; // of each file
 /** General registers by their place in the format. */
 const GPR: readonly (readonly [place: number, register: number])[] = [[0, 0], [1, 3], [2, 1], [3, 2], [8, 4], [9, 5], [10, 6], [11, 7]];
