@@ -15,7 +15,7 @@ const RSI = 6;
 const C1 = 0x200;
 const CONTROL = CASE_FX, STATUS = CASE_FX + 2, TAGS = CASE_FX + 4, REGISTERS = CASE_FX + 32;
 
-/** Results that the manual leaves to the processor in their last bits; tested elsewhere. */
+/** Less than one unit of the last place is all that the manual promises of these (section 8.3.10): two processors may differ by one. */
 const APPROXIMATE: ReadonlySet<string> = new Set(['f2xm1', 'fyl2x', 'fyl2xp1', 'fptan', 'fpatan', 'fsin', 'fcos', 'fsincos']);
 /** Store the pointers, which are different places here and there. */
 const WITH_POINTERS: ReadonlyMap<string, number> = new Map([['fnstenv', 28], ['fnsave', 28], ['fldenv', 28], ['frstor', 28]]);
@@ -62,7 +62,7 @@ function encodings(): Encoding[] {
       }
     }
   }
-  return found.filter(({ name, text }) => !APPROXIMATE.has(name) && (ONLY.test(name) || ONLY.test(text)));
+  return found.filter(({ name, text }) => (ONLY.test(name) || ONLY.test(text)));
 }
 
 const SIGNIFICANDS: readonly (readonly [number, number])[] = [
@@ -206,6 +206,12 @@ const hex = (view: DataView, at: number, bytes: number): string => {
   for (let i = bytes - 1; i >= 0; i--) text += view.getUint8(at + i).toString(16).padStart(2, '0');
   return text;
 };
+/** Equal, or the next number. */
+function areNeighbours(a: DataView, b: DataView, at: number): boolean {
+  const whole = (view: DataView): bigint => (BigInt(view.getUint16(at + 8, true) & 0x7fff) << 63n) + (view.getBigUint64(at, true) & ((1n << 63n) - 1n));
+  const distance = whole(a) - whole(b);
+  return ((a.getUint8(at + 9) ^ b.getUint8(at + 9)) & 0x80) === 0 && distance >= -1n && distance <= 1n;
+}
 /** Names of the parts that differ, with both values; empty when all is equal. */
 function differences(ours: DataView, native: DataView, at: number, encoding: Encoding): string[] {
   const out: string[] = [];
@@ -218,10 +224,10 @@ function differences(ours: DataView, native: DataView, at: number, encoding: Enc
   compare('rax', CASE_GPR, 8);
   if (((ours.getUint32(at + CASE_FLAGS, true) ^ native.getUint32(at + CASE_FLAGS, true)) & ARITHMETIC_FLAGS) !== 0) compare('flags', CASE_FLAGS, 2);
   compare('control', CONTROL, 2);
-  // FCOMI clears C1 as the manual says; the processors that the test has met leave it.
-  if (!encoding.name.includes('comi') || ((ours.getUint16(at + STATUS, true) ^ native.getUint16(at + STATUS, true)) & ~C1) !== 0) compare('status', STATUS, 2);
+  // FCOMI clears C1 as the manual says; the processors that the test has met leave it. Elsewhere it says which way was rounded.
+  if (!(encoding.name.includes('comi') || APPROXIMATE.has(encoding.name)) || ((ours.getUint16(at + STATUS, true) ^ native.getUint16(at + STATUS, true)) & ~C1) !== 0) compare('status', STATUS, 2);
   compare('tags', TAGS, 1);
-  for (let i = 0; i < 8; i++) compare(`st${i}`, REGISTERS + i * 16, 10);
+  for (let i = 0; i < 8; i++) if (!APPROXIMATE.has(encoding.name) || !areNeighbours(ours, native, at + REGISTERS + i * 16)) compare(`st${i}`, REGISTERS + i * 16, 10);
   if (!WITH_POINTERS.has(encoding.name)) compare('memory', CASE_MEMORY, 16);
   else {
     const wide = encoding.bytes[0] === 0x66 ? 2 : 4;

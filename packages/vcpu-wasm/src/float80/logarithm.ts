@@ -3,9 +3,10 @@ import { I32, I64 } from '../wasm/code-writer.ts';
 import type { Arithmetic, BinaryFunction, UnaryFunction } from './arithmetic.ts';
 import { LN_2, SQUARE_ROOT_OF_2, TWO_BY_LN_2 } from './constants.ts';
 import {
-  BIAS, defaultNan, denormalFlag, exponentOf, float80, IE, infinity, INTEGER_BIT, isInfinite, isMaximum, isNanOrUnsupported, isZero, normalised, PRECISION_MASK, signOf,
+  BIAS, defaultNan, denormalFlag, exponentOf, float80, IE, infinity, INTEGER_BIT, isInfinite, isMaximum, isNanOrUnsupported, isZero, normalised, PE, PRECISION_MASK, signOf,
   ZE, zero,
 } from './format.ts';
+import type { Float80 } from './format.ts';
 import type { FunctionBuilder, FunctionLibrary } from './function-builder.ts';
 import type { Rounding } from './rounding.ts';
 import { returnInexact } from './trigonometric.ts';
@@ -13,6 +14,7 @@ import { i32, i64 } from './value.ts';
 import type { Value } from './value.ts';
 import { callWide, fractionOf, parts, series, SERIES_ONE, wideConstant } from './wide-float.ts';
 import type { WideFloat, WideFloatFunctions } from './wide-float.ts';
+import { subtractWide } from './wide-integer.ts';
 import type { WideInteger } from './wide-integer.ts';
 
 export interface Logarithm {
@@ -39,8 +41,8 @@ export function declareLogarithm(library: FunctionLibrary, wide: WideInteger, fl
     f.if(isZero(a), () => f.return(significand, top, i32(0)));
     // Beyond 1 the manual leaves the result open: the operand stays.
     f.if(exponentOf(a).geS(BIAS), () => {
-      f.if(exponentOf(a).gtS(BIAS).or(significand.ne(i64(INTEGER_BIT))), () => f.return(significand, top, i32(0)));
-      f.return(significand, sign.select(i32(0xbffe), BIAS), i32(0));
+      f.if(exponentOf(a).gtS(BIAS).or(significand.ne(i64(INTEGER_BIT))), () => f.return(significand, top, i32(PE)));
+      f.return(significand, sign.select(i32(0xbffe), BIAS), i32(PE));
     });
     const flags = f.let(denormalFlag(a));
     const x = normalised(f, a);
@@ -66,93 +68,108 @@ export function declareLogarithm(library: FunctionLibrary, wide: WideInteger, fl
     f.returnCall(float.multiply, ...parts(scaled), ...parts(sum));
   });
 
-  /** (significand, biased exponent) -> sign, number, exact: log2 of a positive number; exponent 0 stands for the number 0. */
-  const log2 = library.function([I64, I32], [I32, I32, I64, I64, I32], (f, significand, exponent) => {
+  /** (a positive number) -> sign and magnitude of its binary logarithm; exponent 0 stands for the number 0. */
+  const log2 = library.function([I32, I64, I64], [I32, I32, I64, I64], (f, exponent, high, low) => {
     const power = f.let(exponent.sub(BIAS));
-    const small = f.let(significand.gtU(i64(SQUARE_ROOT_OF_2)));
+    const small = f.let(high.gtU(i64(SQUARE_ROOT_OF_2)));
     f.if(small, () => f.set(power, power.add(1)));
     const whole = f.let(power.ltS(0).select(power.negate(), power).extendU());
     const [wholeExponent, wholeHigh, wholeLow] = f.call(float.normalise, i32(BIAS + 127), i64(0n), whole);
-    const difference = f.let(small.select(significand.negate(), significand.sub(i64(INTEGER_BIT))));
-    f.if(difference.isZero(), () => {
-      f.if(whole.isZero(), () => f.return(i32(0), i32(0), i64(0n), i64(0n), i32(1)));
-      f.return(power.topBit(), wholeExponent, wholeHigh, wholeLow, i32(1));
+    // The significand m is taken between the roots of 1/2 and 2: |m - 1|, and m + 1 without its highest bit, in the same units.
+    const above = f.let(small.select(high, high.sub(i64(INTEGER_BIT))));
+    const opposite = subtractWide(f, [i64(0n), i64(0n)], [high, low]);
+    const difference = [f.let(small.select(opposite[0], above)), f.let(small.select(opposite[1], low))] as const;
+    f.if(difference[0].or(difference[1]).isZero(), () => {
+      f.if(whole.isZero(), () => f.return(i32(0), i32(0), i64(0n), i64(0n)));
+      f.return(power.topBit(), wholeExponent, wholeHigh, wholeLow);
     });
-    // m - 1 and m + 1 in units of the significand; their sum has 65 bits, the highest of them set.
-    const [numeratorExponent, numeratorHigh, numeratorLow] = f.call(float.normalise, i32(BIAS), i64(0n), difference);
-    const below = f.let(small.select(significand, significand.sub(i64(INTEGER_BIT))));
-    const denominator: WideFloat = { exponent: i32(BIAS - 63), high: below.shrU(1).or(i64(INTEGER_BIT)), low: below.shl(63) };
+    const [numeratorExponent, numeratorHigh, numeratorLow] = f.call(float.normalise, i32(BIAS), ...difference);
+    const denominator: WideFloat = { exponent: i32(BIAS + 1), high: above.shrU(1).or(i64(INTEGER_BIT)), low: above.shl(63).or(low.shrU(1)) };
     const z = callWide(f, float.divide, { exponent: numeratorExponent, high: numeratorHigh, low: numeratorLow }, denominator);
     const [partExponent, partHigh, partLow] = f.call(logarithmOfRatio, ...parts(z));
-    f.if(whole.isZero(), () => f.return(small, partExponent, partHigh, partLow, i32(0)));
+    f.if(whole.isZero(), () => f.return(small, partExponent, partHigh, partLow));
     const sign = f.let(power.topBit());
     const result: [Value, Value, Value] = [wholeExponent, wholeHigh, wholeLow];
     f.if(sign.eq(small), () => f.callInto(result, float.add, ...result, partExponent, partHigh, partLow), () => f.callInto(result, float.subtract, ...result, partExponent, partHigh, partLow));
-    f.return(sign, ...result, i32(0));
+    f.return(sign, ...result);
   });
 
   const invalid = (f: FunctionBuilder): void => f.return(...defaultNan(), i32(IE));
-  const timesInfinity = (f: FunctionBuilder, y: { sign: Value; zero: Value }, sign: Value, flags: Value): void => {
-    f.if(y.zero, () => invalid(f));
-    f.return(...infinity(y.sign.xor(sign)), flags);
+  const timesInfinity = (f: FunctionBuilder, y: Float80, sign: Value, flags: Value): void => {
+    f.if(isZero(y), () => invalid(f));
+    f.return(...infinity(signOf(y).xor(sign)), flags);
+  };
+  /** y times the binary logarithm of a positive number; y and the logarithm may be anything but NaNs. */
+  const product = (f: FunctionBuilder, y: Float80, x: WideFloat, control: Value, flags: Value): void => {
+    const ySign = signOf(y);
+    const [sign, exponent, high, low] = f.call(log2, ...parts(x));
+    f.if(isMaximum(y), () => {
+      f.if(exponent.isZero(), () => invalid(f));
+      f.return(...infinity(ySign.xor(sign)), flags);
+    });
+    f.if(isZero(y).or(exponent.isZero()), () => f.return(...zero(ySign.xor(sign)), flags));
+    times(f, y, sign, { exponent, high, low }, control, flags);
+  };
+  const times = (f: FunctionBuilder, y: Float80, sign: Value, x: WideFloat, control: Value, flags: Value): void => {
+    const multiplier = normalised(f, y);
+    const result = callWide(f, float.multiply, x, { exponent: multiplier.exponent, high: multiplier.significand, low: i64(0n) });
+    // PE is set also for the few results that are exact, as processors do.
+    const [significand, top, more] = f.call(rounding.pack, multiplier.sign.xor(sign), result.exponent, result.high, result.low, control.or(PRECISION_MASK));
+    const tiny = exponentOf(float80(significand, top)).isZero().shl(4); // UE
+    f.return(significand, top, flags.or(more).or(tiny).or(PE));
   };
 
   const logarithm = library.function([I64, I32, I64, I32, I32], [I64, I32, I32], (f, xSignificand, xTop, ySignificand, yTop, control) => {
     const x = float80(xSignificand, xTop);
     const y = float80(ySignificand, yTop);
     f.if(isNanOrUnsupported(x).or(isNanOrUnsupported(y)), () => f.returnCall(arithmetic.selectNan, xSignificand, xTop, ySignificand, yTop));
-    const factor = { sign: f.let(signOf(y)), zero: f.let(isZero(y)) };
     const flags = f.let(denormalFlag(x).or(denormalFlag(y)));
-    f.if(isZero(x), () => timesInfinity(f, factor, i32(1), isInfinite(y).select(i32(0), ZE)));
+    f.if(isZero(x), () => timesInfinity(f, y, i32(1), isInfinite(y).select(i32(0), ZE)));
     f.if(signOf(x), () => invalid(f));
-    f.if(isInfinite(x), () => timesInfinity(f, factor, i32(0), flags));
+    f.if(isInfinite(x), () => timesInfinity(f, y, i32(0), flags));
     const argument = normalised(f, x);
-    const [sign, exponent, high, low, exact] = f.call(log2, argument.significand, argument.exponent);
-    f.if(isMaximum(y), () => {
-      f.if(exponent.isZero(), () => invalid(f));
-      f.return(...infinity(factor.sign.xor(sign)), flags);
-    });
-    f.if(factor.zero.or(exponent.isZero()), () => f.return(...zero(factor.sign.xor(sign)), flags));
-    const multiplier = normalised(f, y);
-    const product = callWide(f, float.multiply, { exponent, high, low }, { exponent: multiplier.exponent, high: multiplier.significand, low: i64(0n) });
-    f.if(exact, () => {
-      const [significand, top, more] = f.call(rounding.pack, factor.sign.xor(sign), product.exponent, product.high, product.low, control.or(PRECISION_MASK));
-      f.return(significand, top, flags.or(more));
-    });
-    returnInexact(f, rounding, factor.sign.xor(sign), product, control, flags);
+    product(f, y, { exponent: argument.exponent, high: argument.significand, low: i64(0n) }, control, flags);
   });
 
   const logarithmOfSuccessor = library.function([I64, I32, I64, I32, I32], [I64, I32, I32], (f, xSignificand, xTop, ySignificand, yTop, control) => {
     const x = float80(xSignificand, xTop);
     const y = float80(ySignificand, yTop);
     f.if(isNanOrUnsupported(x).or(isNanOrUnsupported(y)), () => f.returnCall(arithmetic.selectNan, xSignificand, xTop, ySignificand, yTop));
-    const factor = { sign: f.let(signOf(y)), zero: f.let(isZero(y)) };
     const flags = f.let(denormalFlag(x).or(denormalFlag(y)));
     const sign = f.let(signOf(x));
     f.if(isInfinite(x), () => {
       f.if(sign, () => invalid(f));
-      timesInfinity(f, factor, i32(0), flags);
+      timesInfinity(f, y, i32(0), flags);
     });
-    f.if(isMaximum(y), () => {
-      f.if(isZero(x), () => invalid(f));
-      f.return(...infinity(factor.sign.xor(sign)), flags);
-    });
-    f.if(factor.zero.or(isZero(x)), () => f.return(...zero(factor.sign.xor(sign)), flags));
-    // Outside its range (above 0.41 in size) the manual leaves the result open: the logarithm of the rounded sum.
-    f.if(exponentOf(x).geS(BIAS - 1), () => {
-      const [sum, sumTop] = f.call(arithmetic.add, xSignificand, xTop, i64(INTEGER_BIT), i32(BIAS), control.or(PRECISION_MASK));
-      f.returnCall(logarithm, sum, sumTop, ySignificand, yTop, control);
+    f.if(isZero(x), () => {
+      f.if(isMaximum(y), () => invalid(f));
+      f.return(...zero(signOf(y).xor(sign)), flags);
     });
     const argument = normalised(f, x);
-    const small: WideFloat = { exponent: argument.exponent, high: argument.significand, low: i64(0n) };
-    const two: WideFloat = { exponent: i32(BIAS + 1), high: i64(INTEGER_BIT), low: i64(0n) };
+    const number: WideFloat = { exponent: argument.exponent, high: argument.significand, low: i64(0n) };
     const sum: [Value, Value, Value] = [f.let32(0), f.let64(0), f.let64(0)];
-    f.if(sign, () => f.callInto(sum, float.subtract, ...parts(two), ...parts(small)), () => f.callInto(sum, float.add, ...parts(two), ...parts(small)));
-    const z = callWide(f, float.divide, small, { exponent: sum[0], high: sum[1], low: sum[2] });
+    f.if(exponentOf(x).geS(BIAS - 1), () => {
+      // Beyond the manual's range of 0.29 and 0.41. No logarithm from -1 down: the operand stays, as on some processors.
+      const one: WideFloat = { exponent: i32(BIAS), high: i64(INTEGER_BIT), low: i64(0n) };
+      f.if(exponentOf(x).geS(BIAS), () => {
+        f.if(sign, () => {
+          f.if(isMaximum(y), () => f.return(...infinity(signOf(y).xor(sign)), flags));
+          f.if(isZero(y), () => f.return(...zero(signOf(y).xor(sign)), flags));
+          f.return(xSignificand, xTop, flags.or(PE));
+        });
+        f.callInto(sum, float.add, ...parts(number), ...parts(one));
+      }, () => {
+        f.if(sign, () => f.callInto(sum, float.subtract, ...parts(one), ...parts(number)), () => f.callInto(sum, float.add, ...parts(one), ...parts(number)));
+      });
+      product(f, y, { exponent: sum[0], high: sum[1], low: sum[2] }, control, flags);
+    });
+    f.if(isMaximum(y), () => f.return(...infinity(signOf(y).xor(sign)), flags));
+    f.if(isZero(y), () => f.return(...zero(signOf(y).xor(sign)), flags));
+    const two: WideFloat = { exponent: i32(BIAS + 1), high: i64(INTEGER_BIT), low: i64(0n) };
+    f.if(sign, () => f.callInto(sum, float.subtract, ...parts(two), ...parts(number)), () => f.callInto(sum, float.add, ...parts(two), ...parts(number)));
+    const z = callWide(f, float.divide, number, { exponent: sum[0], high: sum[1], low: sum[2] });
     const [exponent, high, low] = f.call(logarithmOfRatio, ...parts(z));
-    const multiplier = normalised(f, y);
-    const product = callWide(f, float.multiply, { exponent, high, low }, { exponent: multiplier.exponent, high: multiplier.significand, low: i64(0n) });
-    returnInexact(f, rounding, factor.sign.xor(sign), product, control, flags);
+    times(f, y, sign, { exponent, high, low }, control, flags);
   });
 
   return { exponential, logarithm, logarithmOfSuccessor };

@@ -52,14 +52,12 @@ export function declareTranscendentalFunctions(
     f.return(done);
   });
 
-  /** Leaves the function with C2 set when the angle is too great; C2 is cleared else. */
+  /** Leaves the function with C2 set when the angle is too great. */
   const checkRange = (f: FunctionBuilder, s: Value, x: Float80): void => {
-    const status = s.load32(state.X87_STATUS);
     f.if(exponentOf(x).geU(RANGE_EXPONENT).and(isInfinite(x).isZero()), () => {
-      f.store(s, state.X87_STATUS, status.and(~C1).or(C2));
+      f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C1).or(C2));
       f.return(i32(0));
     });
-    f.store(s, state.X87_STATUS, status.and(~C2));
   };
   const set = (f: FunctionBuilder, target: Numbers, [significand, word]: readonly [Value, Value]): void => f.setAll([target.significand, target.word], [significand, word]);
 
@@ -96,6 +94,7 @@ export function declareTranscendentalFunctions(
         });
       });
     };
+    f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C2));
     f.if(isEmptyRegister(s, top), () => both(...defaultNan(), i32(IE | SF)), () => {
       if (pushed === 'nothing') compute();
       else f.if(isEmptyRegister(s, i32(7)).isZero(), () => both(...defaultNan(), i32(IE | SF | C1)), compute);
