@@ -8,7 +8,7 @@ import { buildAcpiTables } from './acpi-tables.ts';
 
 const MACHINE = {
   processors: 2, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: 0x600, sciPin: 9, offType: 5, resetPort: 0xcf9, resetValue: 6,
-  serial: { base: 0x3f8, pin: 4 },
+  serial: { base: 0x3f8, pin: 4 }, keyboard: { pin: 1, mousePin: 12 },
 };
 
 function setup() {
@@ -58,9 +58,12 @@ itWithOracle(it, 'iasl', 'is read by iasl as meant', (iasl) => {
     expect(dsdt).toMatch(/EisaId \("PNP0501"\)/);
     expect(dsdt).toMatch(/IO \(Decode16,\s*0x03F8,[^]*0x03F8,[^]*0x01,[^]*0x08,/);
     expect(dsdt).toMatch(/IRQNoFlags \(\)\s*\{4\}/);
+    expect(dsdt).toMatch(/Device \(KBD\)[^]*EisaId \("PNP0303"\)[^]*0x0060,[^]*0x0064,[^]*IRQNoFlags \(\)\s*\{1\}/);
+    expect(dsdt).toMatch(/Device \(MOU\)[^]*EisaId \("PNP0F13"\)[^]*IRQNoFlags \(\)\s*\{12\}/);
     const facp = listing('facp', whole(fadt));
     expect(facp).toMatch(/PM1A Event Block Address : 00000600/);
     expect(facp).toMatch(/Value to cause reset : 06/);
+    expect(facp).toMatch(/8042 Present on ports 60\/64 \(V2\) : 1/);
     expect(facp).not.toMatch(/Invalid|Error|error/);
     const apic = listing('apic', whole(u32(xsdt + 44)));
     expect(apic.match(/Processor Local APIC/g)?.length).toBe(2);

@@ -12,6 +12,7 @@ export interface AcpiMachine {
   readonly resetPort: number;
   readonly resetValue: number;
   readonly serial?: { readonly base: number; readonly pin: number }; // absent: no serial port is described
+  readonly keyboard?: { readonly pin: number; readonly mousePin: number }; // absent: no keyboard controller is described
 }
 
 export interface AcpiTables {
@@ -31,6 +32,7 @@ const FADT_PROC_C1 = 1 << 2;
 const FADT_SLEEP_BUTTON_ABSENT = 1 << 5;
 const FADT_RESET_REGISTER = 1 << 10;
 const BOOT_LEGACY_DEVICES = 1 << 0;
+const BOOT_8042 = 1 << 1;
 const BOOT_VGA_ABSENT = 1 << 2;
 
 const MADT_PCAT = 1 << 0; // there is a pair of 8259 to be masked
@@ -62,13 +64,19 @@ export function buildAcpiTables(machine: AcpiMachine, base: number = ACPI_TABLES
 
 function buildDsdt(machine: AcpiMachine): Uint8Array {
   const terms: Aml[] = [name('\\_S5', packageOf(integer(machine.offType), integer(machine.offType), integer(0), integer(0)))];
+  const devices: Aml[] = [];
   if (machine.serial !== undefined) {
     const { base, pin } = machine.serial;
-    terms.push(scope('\\_SB', device('COM1',
-      name('_HID', eisaId('PNP0501')),
-      name('_UID', integer(1)),
-      name('_CRS', resources(ports(base, 8), interrupt(pin))))));
+    devices.push(device('COM1', name('_HID', eisaId('PNP0501')), name('_UID', integer(1)), name('_CRS', resources(ports(base, 8), interrupt(pin)))));
   }
+  if (machine.keyboard !== undefined) {
+    const { pin, mousePin } = machine.keyboard;
+    devices.push(
+      device('KBD', name('_HID', eisaId('PNP0303')), name('_CRS', resources(ports(0x60, 1), ports(0x64, 1), interrupt(pin)))),
+      device('MOU', name('_HID', eisaId('PNP0F13')), name('_CRS', resources(interrupt(mousePin)))),
+    );
+  }
+  if (devices.length > 0) terms.push(scope('\\_SB', ...devices));
   return table('DSDT', 2, Uint8Array.from(terms.flat()));
 }
 
@@ -99,7 +107,7 @@ function buildFadt(machine: AcpiMachine, dsdt: number, facs: number): Uint8Array
   view.setUint16(at(96), 0xffff, true); // no C2
   view.setUint16(at(98), 0xffff, true); // no C3
   body[at(108)] = 0x32; // century byte of the clock
-  view.setUint16(at(109), BOOT_LEGACY_DEVICES | BOOT_VGA_ABSENT, true); // and no keyboard controller
+  view.setUint16(at(109), BOOT_LEGACY_DEVICES | BOOT_VGA_ABSENT | (machine.keyboard === undefined ? 0 : BOOT_8042), true);
   view.setUint32(at(112), FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON_ABSENT | FADT_RESET_REGISTER, true);
   setPort(view, at(116), machine.resetPort, 8);
   body[at(128)] = machine.resetValue;

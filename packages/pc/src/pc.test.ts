@@ -198,11 +198,15 @@ describe('serial port', () => {
   });
 });
 
-it('stops for a reset and boots again', async () => {
+it.each<[string, number, number]>([
+  ['the reset register', 0xcf9, 0x06],
+  ['the keyboard controller', 0x64, 0xfe],
+  ['port 0x92', 0x92, 0x01],
+])('stops for a reset by %s and boots again', async (_what, port, value) => {
   let boots = 0;
   const { pc, reason } = await runPc((ports) => {
     boots++;
-    if (boots === 1) ports.out(0xcf9, 0x06);
+    if (boots === 1) ports.out(port, value);
     else powerOff(ports);
   });
   expect(reason).toBe('reset');

@@ -3,11 +3,13 @@ import { ioApic, pic8259 } from '@vm/apic/device';
 import { createMachine, device, type DeviceSpec, type Engine, type Machine, type MachineOptions, type Vcpu } from '@vm/core';
 import { type AcpiButtons, acpiPm } from '@vm/device-acpi-pm';
 import { debugcon } from '@vm/device-debugcon';
+import { i8042 } from '@vm/device-i8042';
 import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
+import { hostBridge } from './host-bridge.ts';
 import { loadLinux } from './linux-boot.ts';
 
 /** The host side of a serial port. */
@@ -50,6 +52,7 @@ const PM_BASE = 0x600;
 const SCI_PIN = 9;
 const OFF_TYPE = 5;
 const SERIAL = { base: 0x3f8, pin: 4 };
+const KEYBOARD = { pin: 1, mousePin: 12 };
 
 /** Composes a PC with one processor and boots a Linux kernel at every power-up and reset. The machine is off at first. */
 export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions<V>): Promise<Pc<V>> {
@@ -59,8 +62,9 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   let buttons: AcpiButtons | null = null;
   const acpi = buildAcpiTables({
     processors: 1, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
-    resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL,
+    resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
   });
+  const reset = (): void => late.machine?.requestStop('reset');
   const devices: DeviceSpec[] = [
     device('pic', pic8259, { levelLines: 1 << SCI_PIN }),
     device('io-apic', ioApic, { bus }),
@@ -71,9 +75,10 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       pin: SCI_PIN,
       offType: OFF_TYPE,
       powerOff: () => late.machine?.requestStop('power-off'),
-      reset: () => late.machine?.requestStop('reset'),
       connect: (end) => (buttons = end),
     }),
+    device('host-bridge', hostBridge, { reset }),
+    device('i8042', i8042, { reset, keyboardPin: KEYBOARD.pin, mousePin: KEYBOARD.mousePin }),
     device('com1', uart16550, {
       ...SERIAL,
       output: options.serial?.output.bind(options.serial) ?? (() => {}),

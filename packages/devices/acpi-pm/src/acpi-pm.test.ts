@@ -7,7 +7,7 @@ const STATUS = 0x600, ENABLE = 0x602, CONTROL = 0x604, TIMER = 0x608;
 function setup() {
   const events: string[] = [];
   let buttons!: AcpiButtons;
-  const t = bench(acpiPm, { powerOff: () => events.push('off'), reset: () => events.push('reset'), connect: (end) => (buttons = end) });
+  const t = bench(acpiPm, { powerOff: () => events.push('off'), connect: (end) => (buttons = end) });
   return { t, events, press: () => buttons.press() };
 }
 
@@ -40,15 +40,6 @@ it('takes the sleep command one byte at a time', () => {
   const { t, events } = setup();
   t.out(CONTROL + 1, 0x34, 1);
   expect(events).toEqual(['off']);
-});
-
-it('resets when the reset bit rises', () => {
-  const { t, events } = setup();
-  t.out(0xcf9, 0x02);
-  expect(events).toEqual([]);
-  t.out(0xcf9, 0x06);
-  t.out(0xcf9, 0x06);
-  expect(events).toEqual(['reset']);
 });
 
 it('reports the power button and drops the interrupt when a one is written to its bit', () => {

@@ -14,8 +14,6 @@ export interface AcpiPmConfig {
   readonly offType?: number;
   /** The guest turned the machine off. Called in the middle of a guest instruction. */
   readonly powerOff: () => void;
-  /** The guest asked for a hardware reset. Called in the middle of a guest instruction. */
-  readonly reset: () => void;
   /** Hands out the buttons, once, when the device is made. */
   readonly connect?: (buttons: AcpiButtons) => void;
 }
@@ -27,7 +25,6 @@ class AcpiPm implements Device, IoHandler {
   #status = 0;
   #enable = 0;
   #control: number = spec.SCI_ENABLE;
-  #resetControl = 0;
   #halves = 0; // changes of timer bit 23 that the status bit has seen
   readonly #line: Line;
   readonly #clock: Clock;
@@ -40,7 +37,6 @@ class AcpiPm implements Device, IoHandler {
     this.#line = ctx.lines.connect(config.pin ?? 9);
     this.#timer = ctx.clock.timer(() => this.#update());
     ctx.pio.claim('block', spec.BLOCK_BYTES, this).map(config.base ?? 0x600);
-    ctx.pio.claim('reset', 1, { read: () => this.#resetControl, write: (_offset, _size, value) => this.#writeReset(value) }, [1]).map(spec.RESET_PORT);
     config.connect?.({ press: () => this.#press() });
   }
 
@@ -48,7 +44,6 @@ class AcpiPm implements Device, IoHandler {
     this.#status = 0;
     this.#enable = 0;
     this.#control = spec.SCI_ENABLE;
-    this.#resetControl = 0;
     this.#halves = this.#countHalves();
     this.#update();
   }
@@ -84,7 +79,7 @@ class AcpiPm implements Device, IoHandler {
   }
 
   save(): Plain {
-    return { status: this.#status, enable: this.#enable, control: this.#control, resetControl: this.#resetControl, halves: this.#halves };
+    return { status: this.#status, enable: this.#enable, control: this.#control, halves: this.#halves };
   }
 
   load(state: Plain): void {
@@ -94,11 +89,10 @@ class AcpiPm implements Device, IoHandler {
       if (typeof value !== 'number' || !Number.isFinite(value)) throw new TypeError(`acpi-pm: ${name} expected a number`);
       return value;
     };
-    const [status, enable, control, resetControl, halves] = [number('status'), number('enable'), number('control'), number('resetControl'), number('halves')];
+    const [status, enable, control, halves] = [number('status'), number('enable'), number('control'), number('halves')];
     this.#status = status & spec.STATUS_VALID;
     this.#enable = enable & spec.ENABLE_VALID;
     this.#control = (control & spec.CONTROL_KEPT) | spec.SCI_ENABLE;
-    this.#resetControl = resetControl & 0xff;
     this.#halves = halves;
     this.#update();
   }
@@ -123,12 +117,6 @@ class AcpiPm implements Device, IoHandler {
     if (((value >>> spec.SLEEP_TYPE_SHIFT) & 7) === (this.#config.offType ?? 5)) this.#config.powerOff();
   }
 
-  #writeReset(value: number): void {
-    const rises = (value & ~this.#resetControl & spec.RESET_NOW) !== 0;
-    this.#resetControl = value;
-    if (rises) this.#config.reset();
-  }
-
   #update(): void {
     const halves = this.#countHalves();
     if (halves !== this.#halves) this.#status |= spec.TIMER_OVERFLOW;
@@ -139,7 +127,7 @@ class AcpiPm implements Device, IoHandler {
   }
 }
 
-/** ACPI fixed hardware: PM1 event and control, PM timer, and the reset port. */
+/** ACPI fixed hardware: PM1 event and control, and PM timer. */
 export const acpiPm: DeviceModule<AcpiPmConfig, 'pio' | 'lines' | 'clock'> = {
   manifest: { abi: 0, id: 'vm.acpi-pm', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'clock'] },
   create: (ctx, config) => new AcpiPm(ctx, config),

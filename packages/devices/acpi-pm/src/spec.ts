@@ -23,7 +23,3 @@ export const CONTROL_KEPT = 0x1c03;
 /** Power management timer (4.8.3.3). */
 export const PM_TIMER_HZ = 3_579_545;
 export const TIMER_HALF = 0x80_0000; // the status bit is set whenever bit 23 changes
-
-// Reset control register of the chipset.
-export const RESET_PORT = 0xcf9;
-export const RESET_NOW: number = 1 << 2;
