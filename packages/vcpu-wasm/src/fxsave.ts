@@ -7,6 +7,8 @@ import type { StateView } from './state-view.ts';
 const IMAGE_BYTES = 512;
 const MXCSR_OFFSET = 24;
 const ST_OFFSET = 32;
+/** ES and B of the x87 status word. */
+const X87_SUMMARY = 0x8080;
 const XMM_OFFSET = 160;
 /** Bits of MXCSR that exist: flags, DAZ, masks, rounding, FTZ. */
 export const MXCSR_MASK = 0xffff;
@@ -74,7 +76,9 @@ export class FxsaveImage {
     s.set(state.X87_CONTROL, (image.getUint16(0, true) & 0x1f3f) | 0x40);
     const status = image.getUint16(2, true);
     const top = (status >> 11) & 7;
-    s.set(state.X87_STATUS, status & ~0x3800);
+    // ES and B follow from the exceptions that are not masked, whatever the image says.
+    const pending = (status & ~s.get(state.X87_CONTROL) & 0x3f) !== 0 ? X87_SUMMARY : 0;
+    s.set(state.X87_STATUS, (status & ~0x3800 & ~X87_SUMMARY) | pending);
     s.set(state.X87_TOP, top);
     const tags = image.getUint8(4);
     for (let i = 0; i < 8; i++) s.u8[s.at + state.X87_EMPTY + i] = ((tags >> i) & 1) ^ 1;
