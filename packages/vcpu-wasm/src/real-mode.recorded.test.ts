@@ -51,7 +51,7 @@ function excuse({ bytes, exception }: MooCase): string | null {
 }
 
 describe('real mode, against an 80286', () => {
-  const machine = present ? new FlatMachine('real', 18 << 20) : null;
+  const machine = present ? new FlatMachine('real', { ramBytes: 18 << 20 }) : null;
   const files = present ? readdirSync(FOLDER).filter((name) => name.endsWith('.MOO.gz')) : ['all instructions'];
   const revoked = new Set(present ? readFileSync(new URL('revocation_list.txt', FOLDER), 'utf8').split(/\s+/) : []);
 
