@@ -1,6 +1,6 @@
 /** What every x87 instruction does around its own work: availability, pending exceptions, operands in memory, pointers. */
 import type { Emit, Emitter } from '../emitter.ts';
-import { A, D, K, M, N, S, U, V } from '../emitter.ts';
+import { A, D, K, M, N, S, U } from '../emitter.ts';
 import * as state from '../cpu-state.ts';
 import * as call from '../system-call.ts';
 import { ES } from '../float80/format.ts';
@@ -11,7 +11,7 @@ import * as uop from '../uop.ts';
 export const SIGNIFICAND: number = A;
 export const TOP_WORD: number = K;
 export const STATUS: number = M;
-/** i32: the register number that an instruction works on. */
+/** The effective address of the memory operand. */
 const ADDRESS = D;
 
 /** #NM, and #MF for an exception that an earlier instruction left (SDM vol. 1, section 8.6). */
@@ -36,7 +36,7 @@ export function takeAddress(e: Emitter): void {
   e.effectiveAddress();
   e.code.set(ADDRESS);
 }
-/** Pushes the linear address of the operand taken, plus `offset`. */
+/** Pushes the linear address of the operand whose address was taken, after the segment checks for `bytes`. */
 export function linear(e: Emitter, bytes: number, write: boolean): void {
   e.code.get(ADDRESS);
   e.addressOfOffset(bytes, write);
@@ -79,10 +79,8 @@ export function loadNumber(e: Emitter, k: number, integer: boolean): void {
 export function loadTenBytes(e: Emitter): void {
   const { code } = e;
   linear(e, 10, false);
-  code.set(V);
-  // The upper part first, so that SIGNIFICAND is set once nothing can fault; V is overwritten by accesses.
-  code.get(V).set(SIGNIFICAND);
-  code.get(SIGNIFICAND).const(8).add();
+  // SIGNIFICAND holds the address until the upper part is loaded.
+  code.tee(SIGNIFICAND).const(8).add();
   if (!e.long) code.zeroExtend(4);
   e.load(2);
   code.wrap().set(TOP_WORD);
@@ -90,7 +88,7 @@ export function loadTenBytes(e: Emitter): void {
   e.load(8);
   code.set(SIGNIFICAND);
 }
-/** Stores SIGNIFICAND and TOP_WORD as 10 bytes at the address taken. */
+/** Stores SIGNIFICAND and TOP_WORD as 10 bytes at the address taken; two i64 locals are needed on the way. */
 export function storeTenBytes(e: Emitter, lastAddress: number, topAsLong: number): void {
   const { code } = e;
   linear(e, 10, true);
@@ -108,14 +106,6 @@ export function storeTenBytes(e: Emitter, lastAddress: number, topAsLong: number
   e.store(2, topAsLong);
 }
 
-/** Takes an i32: pops when it is not 0. */
-export function popIf(e: Emitter): void {
-  const { code } = e;
-  code.if();
-  code.get(S);
-  callX87(e, e.runtime.x87.stack.pop);
-  code.end();
-}
 /** Takes an i32 and does as the instruction's name asks: `pops` registers leave the stack when it is not 0. */
 export function endWith(e: Emitter, pops: number): void {
   if (pops === 0) { e.code.drop(); return; }

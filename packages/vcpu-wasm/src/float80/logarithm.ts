@@ -90,7 +90,8 @@ export function declareLogarithm(library: FunctionLibrary, wide: WideInteger, fl
     f.if(whole.isZero(), () => f.return(small, partExponent, partHigh, partLow));
     const sign = f.let(power.topBit());
     const result: [Value, Value, Value] = [wholeExponent, wholeHigh, wholeLow];
-    f.if(sign.eq(small), () => f.callInto(result, float.add, ...result, partExponent, partHigh, partLow), () => f.callInto(result, float.subtract, ...result, partExponent, partHigh, partLow));
+    const part = [partExponent, partHigh, partLow] as const;
+    f.if(sign.eq(small), () => f.callInto(result, float.add, ...result, ...part), () => f.callInto(result, float.subtract, ...result, ...part));
     f.return(sign, ...result);
   });
 

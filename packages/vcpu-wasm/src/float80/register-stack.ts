@@ -8,7 +8,6 @@ import { I32, I64 } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import type { Arithmetic, BinaryFunction } from './arithmetic.ts';
 import type { Comparison } from './comparison.ts';
-import type { Conversion } from './conversion.ts';
 import { BEFORE, BUSY, C0, C1, C2, C3, defaultNan, ES, float80, IE, isNanOrUnsupported, isSignalling, QUIET_BIT, SF, ZE } from './format.ts';
 import type { Float80 } from './format.ts';
 import type { BuiltFunction, FunctionBuilder, FunctionLibrary } from './function-builder.ts';
@@ -69,7 +68,7 @@ export function writeRegister(f: FunctionBuilder, s: Value, index: Value, x: Flo
 }
 export const isEmptyRegister: (s: Value, index: Value) => Value = emptyAt;
 
-export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arithmetic, conversion: Conversion, comparison: Comparison): RegisterStack {
+export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arithmetic, comparison: Comparison): RegisterStack {
   const top = i32(0);
 
   const signal = library.function([I32, I32, I32], [I32], (f, s, flags, stopping) => {

@@ -1,6 +1,7 @@
 /** FPREM, FPREM1, FSCALE and FXTRACT: exact operations on exponents and remainders (SDM vol. 2). */
 import { I32, I64 } from '../wasm/code-writer.ts';
 import type { Arithmetic, BinaryFunction } from './arithmetic.ts';
+import type { Conversion } from './conversion.ts';
 import {
   BIAS, C2, defaultNan, denormalFlag, exponentOf, float80, IE, infinity, isInfinite, isMaximum, isNanOrUnsupported, isZero, normalised, PRECISION_MASK,
   signOf, ZE, zero,
@@ -25,7 +26,9 @@ export interface Remainder {
 /** No exponent difference that matters is greater. */
 const GREATEST_SCALE = 0x1_0000;
 
-export function declareRemainder(library: FunctionLibrary, wide: WideInteger, rounding: Rounding, arithmetic: Arithmetic, fromInteger: BuiltFunction<readonly [typeof I64], readonly [typeof I64, typeof I32, typeof I32]>): Remainder {
+export function declareRemainder(
+  library: FunctionLibrary, wide: WideInteger, rounding: Rounding, arithmetic: Arithmetic, fromInteger: Conversion['fromInteger'],
+): Remainder {
   const nanFirst = (f: FunctionBuilder, a: Float80, b: Float80): void => {
     f.if(isNanOrUnsupported(a).or(isNanOrUnsupported(b)), () => f.returnCall(arithmetic.selectNan, a.significand, a.top, b.significand, b.top));
   };

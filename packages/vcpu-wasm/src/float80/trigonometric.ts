@@ -152,12 +152,12 @@ export function declareTrigonometric(library: FunctionLibrary, wide: WideInteger
     f.if(distance.leS(4), () => {
       const a: [Value, Value] = [f.let(least.significand.shrU(61)), f.let(least.significand.shl(3))]; // 8 times the smaller
       const b: [Value, Value] = [...f.call(wide.shiftLeft, i64(0n), most.significand, distance)];
-      // Both get a bit more, so that half of the greater is exact.
+      // Both get a bit more, so that half of the greater is exact. `others` grows to 8 b + i a.
       f.setAll(a, f.call(wide.shiftLeft, a[0], a[1], i32(1)));
       f.setAll(b, f.call(wide.shiftLeft, b[0], b[1], i32(1)));
       const half = f.call(wide.shiftRight, b[0], b[1], i32(1));
       const rest = addWide(f, a, half);
-      const others: [Value, Value] = [...f.call(wide.shiftLeft, b[0], b[1], i32(3))]; // 8 b + i a / 8 ... built up below
+      const others: [Value, Value] = [...f.call(wide.shiftLeft, b[0], b[1], i32(3))];
       const single: [Value, Value] = [...f.call(wide.shiftRight, a[0], a[1], i32(3))];
       f.repeat(() => {
         const more = f.let(lessWide(rest, b).isZero());

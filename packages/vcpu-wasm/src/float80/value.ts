@@ -94,13 +94,13 @@ export class Value {
   }
 
   // As an address.
-  #read(type: ValueType, offset: number, access: (code: CodeWriter) => void): Value {
+  #read(type: ValueType, access: (code: CodeWriter) => void): Value {
     return new Value(type, (code) => { this.push(code); access(code); });
   }
-  load(offset: number): Value { return this.#read(I64, offset, (code) => code.load(offset)); }
-  load32(offset: number): Value { return this.#read(I32, offset, (code) => code.load32(offset)); }
-  load16(offset: number): Value { return this.#read(I32, offset, (code) => code.load16U32(offset)); }
-  load8(offset: number): Value { return this.#read(I32, offset, (code) => code.load8U32(offset)); }
+  load(offset: number): Value { return this.#read(I64, (code) => code.load(offset)); }
+  load32(offset: number): Value { return this.#read(I32, (code) => code.load32(offset)); }
+  load16(offset: number): Value { return this.#read(I32, (code) => code.load16U32(offset)); }
+  load8(offset: number): Value { return this.#read(I32, (code) => code.load8U32(offset)); }
 }
 
 export function constant(type: ValueType, value: number): Value {

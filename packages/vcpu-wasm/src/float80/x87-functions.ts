@@ -44,7 +44,7 @@ export function declareX87(module: ModuleWriter): DeclaredX87 {
   const arithmetic = declareArithmetic(library, wide, rounding);
   const conversion = declareConversion(library, wide, rounding);
   const comparison = declareComparison(library);
-  const stack = declareRegisterStack(library, arithmetic, conversion, comparison);
+  const stack = declareRegisterStack(library, arithmetic, comparison);
   const environment = declareEnvironment(library);
   const remainder = declareRemainder(library, wide, rounding, arithmetic, conversion.fromInteger);
   const top = declareTopFunctions(library, stack, arithmetic, conversion, comparison, remainder);
