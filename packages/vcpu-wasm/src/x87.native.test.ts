@@ -283,7 +283,7 @@ describe('x87 instructions', () => {
         if (count <= 3) failures.push(`${describeCase(view, at, encoding)}\n    ${different.join('\n    ')}`);
       }
     });
-    expect(forms.length).toBeGreaterThan(0);
+    expect(forms.length).toBeGreaterThan(process.env['VM_ONLY'] === undefined ? 400 : 0);
     expect(failures, `${[...failed].map(([name, count]) => `${name} ${count}`).join('\n')}\n${failures.join('\n')}`).toEqual([]);
   });
 });
