@@ -8,7 +8,7 @@ import * as state from './cpu-state.ts';
 import type { CodeCache, CodePage } from './code-page.ts';
 import { HandlerTable } from './handler-table.ts';
 import { HANDLER_CROSS_PAGE, HANDLER_GOTO, HANDLER_STALE, HANDLER_UNKNOWN } from './handler-number.ts';
-import { FETCH } from './linear-memory.ts';
+import { FETCH } from './page-walk.ts';
 import type { LinearMemory } from './linear-memory.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
@@ -87,15 +87,15 @@ export class CodeFetch {
       high = 0;
     }
     this.#memory.fetchMisses++;
-    this.#memory.translate(low, high, FETCH);
-    const { offset } = this.#memory;
+    this.#memory.walk.translate(low, high, FETCH);
+    const { offset } = this.#memory.walk;
     if (offset < 0) this.#memory.raise(VECTOR_GP, 0); // instructions outside RAM
     const mode = long ? 64 : (s.attributes(state.CS) & 0x40_0000) !== 0 ? 32 : 16;
     if (this.#cache.isFull(MOST_INSTRUCTIONS * 2 + 4)) this.#cache.flush();
     const at = offset & 4095;
     const page = this.#cache.page(offset - at, mode);
     const pageLow = (low - at) >>> 0;
-    this.#memory.fillFetch(pageLow, high, page.offset, page.map);
+    this.#memory.tlb.fillFetch(pageLow, high, page.offset, page.map);
     const pageRip = ripLow - at;
     s.set64(state.PAGE_RIP, pageRip >>> 0, pageRip < 0 ? (long ? ripHigh - 1 : 0xffff_ffff) >>> 0 : ripHigh);
     s.set(state.CODE_PAGE, page.map);
@@ -148,9 +148,9 @@ export class CodeFetch {
     if (nextLow === 0 && page.mode === 64) high = (high + 1) >>> 0;
     this.#setRip(check);
     this.fetching = true;
-    this.#memory.translate(nextLow, high, FETCH);
+    this.#memory.walk.translate(nextLow, high, FETCH);
     this.fetching = false;
-    const offset = this.#memory.offset < 0 ? -1 : this.#memory.offset;
+    const offset = this.#memory.walk.offset < 0 ? -1 : this.#memory.walk.offset;
     if (offset === s.view.getInt32(check + uop.UOP_DISPLACEMENT, true)) return check + uop.UOP_BYTES;
     // Another page lies behind now: decode again.
     s.view.setUint16(check + uop.UOP_HANDLER, HANDLER_STALE, true);
@@ -200,8 +200,8 @@ export class CodeFetch {
     const available = 4096 - at;
     const pageLow = (linearLow - (linearLow & 4095)) >>> 0;
     const nextLow = (pageLow + 4096) >>> 0;
-    this.#memory.translate(nextLow, nextLow === 0 && mode === 64 ? (linearHigh + 1) >>> 0 : linearHigh, FETCH);
-    const nextOffset = this.#memory.offset;
+    this.#memory.walk.translate(nextLow, nextLow === 0 && mode === 64 ? (linearHigh + 1) >>> 0 : linearHigh, FETCH);
+    const nextOffset = this.#memory.walk.offset;
     if (nextOffset < 0) this.#memory.raise(VECTOR_GP, 0);
     this.#bytes.set(s.u8.subarray(page.offset + at, page.offset + 4096));
     this.#bytes.set(s.u8.subarray(nextOffset, nextOffset + LONGEST_INSTRUCTION), available);

@@ -5,8 +5,8 @@ import {
 } from '@vm/x86';
 import type { InterruptPort } from '@vm/core/engine';
 import * as state from './cpu-state.ts';
-import { PHYSICAL_BITS } from './linear-memory.ts';
 import type { LinearMemory } from './linear-memory.ts';
+import { PHYSICAL_BITS } from './page-walk.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 
@@ -56,7 +56,7 @@ export class ControlRegisters {
       case 3:
         if (this.#segments.isLongMode() ? high >= 2 ** (PHYSICAL_BITS - 32) : high !== 0) this.#memory.raise(VECTOR_GP, 0);
         s.set64(state.CR3, low, high);
-        this.#memory.flush();
+        this.#memory.tlb.flush();
         break;
       case 4:
         if (high !== 0) this.#memory.raise(VECTOR_GP, 0);
@@ -85,7 +85,7 @@ export class ControlRegisters {
     if (!paging && wasPaging && this.#segments.is64Bit()) this.#memory.raise(VECTOR_GP, 0);
     s.set(state.CR0, next);
     if (paging !== wasPaging && (efer & EFER_LME) !== 0) s.set(state.EFER, paging ? efer | EFER_LMA : efer & ~EFER_LMA);
-    if (((old ^ next) & CR0_TRANSLATION) !== 0) this.#memory.flush();
+    if (((old ^ next) & CR0_TRANSLATION) !== 0) this.#memory.tlb.flush();
     if (((old ^ next) & CR0_PE) !== 0 && (next & CR0_PE) === 0) this.#segments.setCpl(0);
     this.#segments.codeSegmentChanged();
     this.floatingPointAvailability();
@@ -97,7 +97,7 @@ export class ControlRegisters {
     if (this.#segments.isLongMode() && (value & CR4_PAE) === 0) this.#memory.raise(VECTOR_GP, 0);
     const old = s.get(state.CR4);
     s.set(state.CR4, value);
-    if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#memory.flush();
+    if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#memory.tlb.flush();
     this.floatingPointAvailability();
   }
 
@@ -108,7 +108,7 @@ export class ControlRegisters {
     if (high !== 0 || (low & ~EFER_EXISTING) !== 0) return false;
     if (((old ^ low) & EFER_LME) !== 0 && (s.get(state.CR0) & CR0_PG) !== 0) return false;
     s.set(state.EFER, (low & ~EFER_LMA) | (old & EFER_LMA));
-    if (((old ^ low) & EFER_NXE) !== 0) this.#memory.flush();
+    if (((old ^ low) & EFER_NXE) !== 0) this.#memory.tlb.flush();
     return true;
   }
 

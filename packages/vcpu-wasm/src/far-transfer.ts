@@ -365,7 +365,6 @@ export class FarTransfer {
     const old = this.#flags.other();
     this.#begin();
     if (!segments.isProtected()) {
-      if (segments.isVirtual8086() && (old & FLAG_IOPL) !== FLAG_IOPL) memory.raise(VECTOR_GP, 0);
       const rip = this.#pop(size);
       const selector = this.#pop(size) & 0xffff;
       const flags = this.#pop(size);

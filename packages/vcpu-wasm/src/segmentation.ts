@@ -113,11 +113,11 @@ export class Segmentation {
   /** Code size, privilege and translation tags follow CS. */
   codeSegmentChanged(): void {
     const attributes = this.#state.attributes(state.CS);
-    this.#memory.setCodeSize(this.is64Bit() ? 64 : (attributes & DESCRIPTOR_DB) !== 0 ? 32 : 16);
+    this.#memory.tlb.setCodeSize(this.is64Bit() ? 64 : (attributes & DESCRIPTOR_DB) !== 0 ? 32 : 16);
   }
   setCpl(cpl: number): void {
     this.#state.set(state.CPL, cpl);
-    this.#memory.updateTags();
+    this.#memory.tlb.updateTags();
   }
   /** The offsets that generated code may use without asking. */
   #updateLimits(segment: number, attributes: number, limit: number): void {

@@ -1,6 +1,6 @@
 /** The system functions behind `system-call.ts`: one method for each group, one switch over all. */
 import {
-  CR0_EM, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
+  CR0_EM, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
   VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, descriptorLimit,
 } from '@vm/x86';
 import type { ControlRegisters } from './control-registers.ts';
@@ -19,6 +19,7 @@ import type { StateView } from './state-view.ts';
 import * as call from './system-call.ts';
 import type { TimeStamp } from './time-stamp.ts';
 import * as uop from './uop.ts';
+import type { Virtual8086 } from './virtual-8086.ts';
 
 /** What the functions need from the processor's loop. */
 export interface LoopControl {
@@ -47,6 +48,7 @@ export interface ProcessorParts {
   readonly fast: FastSystemCall;
   readonly time: TimeStamp;
   readonly fxsave: FxsaveImage;
+  readonly virtual: Virtual8086;
 }
 
 /** Answers of a system function. */
@@ -73,7 +75,7 @@ export class SystemFunctions {
   run(id: number, at: number): number {
     this.counts[id] = (this.counts[id] as number) + 1;
     const s = this.#state;
-    const { memory, segments, control, transfer, fast, flags } = this.#parts;
+    const { memory, segments, control, transfer, fast, flags, virtual } = this.#parts;
     const value = s.get(state.SCRATCH);
     const valueHigh = s.high(state.SCRATCH);
     switch (id) {
@@ -131,12 +133,19 @@ export class SystemFunctions {
         transfer.return(this.#size(at), s.view.getUint16(at + uop.UOP_IMMEDIATE, true));
         return this.#leaveIfModeChanged();
       case call.IRET:
+        if (segments.isVirtual8086() && (flags.other() & FLAG_IOPL) !== FLAG_IOPL) {
+          virtual.interruptReturn(this.#size(at));
+          return RIP_SET;
+        }
         this.#setNext(at);
         transfer.interruptReturn(this.#size(at), s.get(state.RIP));
         this.#loop.attend();
         return this.#leaveIfModeChanged();
       case call.SOFTWARE_INTERRUPT:
-        if (segments.isVirtual8086() && (flags.other() & 0x3000) !== 0x3000) memory.raise(VECTOR_GP, 0);
+        if (segments.isVirtual8086()) {
+          this.#setNext(at);
+          if (virtual.redirect(s.view.getUint8(at + uop.UOP_IMMEDIATE))) return RIP_SET;
+        }
         this.#softwareInterrupt(at, s.view.getUint8(at + uop.UOP_IMMEDIATE));
         return this.#leaveIfModeChanged();
       case call.BREAKPOINT: this.#softwareInterrupt(at, 3); return this.#leaveIfModeChanged();
@@ -156,13 +165,12 @@ export class SystemFunctions {
         return this.#leaveIfModeChanged();
       case call.SYSENTER: fast.sysenter(); this.#loop.entered(); return this.#leaveIfModeChanged();
       case call.SYSEXIT: fast.sysexit(this.#size(at)); return this.#leaveIfModeChanged();
-      case call.INVLPG: memory.invalidatePage(value, valueHigh); return GO_ON;
+      case call.INVLPG: memory.tlb.invalidatePage(value, valueHigh); return GO_ON;
       case call.WBINVD: return GO_ON;
       case call.INTERRUPT_SHADOW: this.#loop.shadow(false); return GO_ON;
-      case call.STI_WITHOUT_PRIVILEGE: case call.CLI_WITHOUT_PRIVILEGE: return memory.raise(VECTOR_GP, 0);
-      case call.VIRTUAL_8086_PUSHF: case call.VIRTUAL_8086_POPF:
-        if ((flags.other() & 0x3000) !== 0x3000) memory.raise(VECTOR_GP, 0);
-        return GO_ON;
+      case call.STI_WITHOUT_PRIVILEGE: case call.CLI_WITHOUT_PRIVILEGE: virtual.setVirtualInterruptFlag(id === call.STI_WITHOUT_PRIVILEGE); return GO_ON;
+      case call.VIRTUAL_8086_PUSHF: return this.#unless(virtual.pushFlags(this.#size(at)), at);
+      case call.VIRTUAL_8086_POPF: return this.#unless(virtual.popFlags(this.#size(at)), at);
       case call.FLAGS_ATTENTION: this.#loop.attend(); return GO_ON;
       case call.ENTER_NESTED: this.#enterNested(at); return GO_ON;
       case call.FXSAVE: case call.FXRSTOR: this.#fxsave(id, at, value, valueHigh); return GO_ON;
@@ -188,6 +196,12 @@ export class SystemFunctions {
     const s = this.#state;
     const sum = s.get(state.PAGE_RIP) + s.view.getUint16(at + uop.UOP_NEXT, true);
     s.set64(state.RIP, sum >>> 0, this.#parts.segments.is64Bit() ? (s.high(state.PAGE_RIP) + (sum >= TWO_32 ? 1 : 0)) >>> 0 : 0);
+  }
+  /** Go on behind the instruction when it is `done`, else run the rest of its emitter. */
+  #unless(done: boolean, at: number): number {
+    if (!done) return GO_ON;
+    this.#setNext(at);
+    return RIP_SET;
   }
   /** Control registers may have changed how the next instruction is fetched: look it up again. */
   #afterModeChange(at: number): number {

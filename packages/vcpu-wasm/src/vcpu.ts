@@ -16,17 +16,19 @@ import { FlagsRegister } from './flags-register.ts';
 import { FxsaveImage } from './fxsave.ts';
 import { GuestFault } from './guest-fault.ts';
 import { HANDLER_EXIT } from './handler-number.ts';
-import { LinearMemory, PHYSICAL_BITS } from './linear-memory.ts';
+import { LinearMemory } from './linear-memory.ts';
 import { ModelRegisters } from './model-registers.ts';
 import type { EntryState, SegmentState } from './entry-state.ts';
 import { DebugRegisters } from './debug-registers.ts';
 import type { EngineImports } from './runtime.ts';
+import { PHYSICAL_BITS } from './page-walk.ts';
 import { Segmentation } from './segmentation.ts';
 import { StateView } from './state-view.ts';
 import { SystemFunctions } from './system-functions.ts';
 import { TaskSwitch } from './task-switch.ts';
 import { TimeStamp } from './time-stamp.ts';
 import * as uop from './uop.ts';
+import { Virtual8086 } from './virtual-8086.ts';
 
 
 /** The exports of one interpreter module. */
@@ -89,6 +91,7 @@ export class WasmVcpu implements Vcpu {
       transfer: new FarTransfer(this.state, this.memory, this.segments, this.flags, this.#delivery, tasks),
       fast: new FastSystemCall(this.state, this.memory, this.segments, this.flags),
       fxsave: new FxsaveImage(this.state, this.memory),
+      virtual: new Virtual8086(this.state, this.memory, this.segments, this.flags),
     }, {
       halt: () => { this.#halted = true; },
       shadow: (traps) => { this.#shadow = true; this.#trapShadow = traps; this.#attend(); },
@@ -99,7 +102,7 @@ export class WasmVcpu implements Vcpu {
       cpuidContext: () => this.#cpuidContext(),
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
     });
-    place.cache.listeners.push({ becameCode: (page) => this.memory.revokeWrites(page), flushed: () => this.memory.flush() });
+    place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWrites(page), flushed: () => this.memory.tlb.flush() });
     this.reset();
   }
 
@@ -152,7 +155,7 @@ export class WasmVcpu implements Vcpu {
       this.#shadow = false;
       this.#trapShadow = false;
       this.#entered = false;
-      if ((flags & FLAG_AC) !== 0) this.memory.updateTags();
+      if ((flags & FLAG_AC) !== 0) this.memory.tlb.updateTags();
       s.set(state.BUDGET, one ? 1 : left);
       s.set(state.BUDGET_HELD, one ? left - 1 : 0);
       if (!this.#enter()) {
@@ -316,7 +319,7 @@ export class WasmVcpu implements Vcpu {
     this.segments.setSegment(state.TR, 0, 0x8b00, 0, 0, 0xffff);
     this.segments.setSegment(state.CS, 0xf000, 0x9b00, 0xffff_0000, 0, 0xffff);
     s.set64(state.RIP, 0xfff0, 0);
-    this.memory.clear();
+    this.memory.tlb.clear();
     this.#debug.update();
     this.#control.floatingPointAvailability();
   }
@@ -349,7 +352,7 @@ export class WasmVcpu implements Vcpu {
     segment(state.TR, entry.tr);
     segment(state.LDTR, entry.ldtr);
     segment(state.CS, entry.cs);
-    this.memory.clear();
+    this.memory.tlb.clear();
     this.#control.floatingPointAvailability();
   }
 

@@ -1,0 +1,188 @@
+/** Page walks in all paging modes (SDM vol. 3, chapter 4), with accessed and dirty bits. */
+import {
+  CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMEP, EFER_LMA, EFER_NXE, PAGE_FAULT_FETCH, PAGE_FAULT_PRESENT, PAGE_FAULT_RESERVED, PAGE_FAULT_USER,
+  PAGE_FAULT_WRITE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_HIGH, PTE_LARGE, PTE_NX_HIGH, PTE_PRESENT, PTE_USER, PTE_WRITABLE, VECTOR_GP, VECTOR_PF, VECTOR_SS,
+} from '@vm/x86';
+import type { Ram } from '@vm/core/engine';
+import * as state from './cpu-state.ts';
+import type { StateView } from './state-view.ts';
+import type { Tlb } from './tlb.ts';
+import { UOP_SEGMENT } from './uop.ts';
+
+export const READ = 0;
+export const WRITE = 1;
+export const FETCH = 2;
+export type Access = typeof READ | typeof WRITE | typeof FETCH;
+
+/** Physical address width that CPUID reports; frame bits above it are reserved. */
+export const PHYSICAL_BITS = 40;
+const RESERVED_FRAME_HIGH = PTE_FRAME_HIGH & ~((1 << (PHYSICAL_BITS - 32)) - 1);
+const TWO_32 = 0x1_0000_0000;
+const RSP = 4;
+
+export class PageWalk {
+  readonly #state: StateView;
+  readonly #ram: Ram;
+  readonly #tlb: Tlb;
+  readonly #raise: (vector: number, errorCode: number) => never;
+  readonly #lowBytes: number;
+  readonly #lowOffset: number;
+  /** Result of the last translation: guest-physical address, and its offset in the linear memory or -1. */
+  physical = 0;
+  offset = -1;
+  /** Whether the page may be written at this privilege without another walk. */
+  writable = false;
+
+  constructor(view: StateView, ram: Ram, tlb: Tlb, raise: (vector: number, errorCode: number) => never) {
+    this.#state = view;
+    this.#ram = ram;
+    this.#tlb = tlb;
+    this.#raise = raise;
+    const low = ram.ranges[0];
+    this.#lowBytes = low !== undefined && low.gpa === 0 ? low.bytes : 0;
+    this.#lowOffset = low !== undefined ? low.offset : 0;
+  }
+
+  /** Offset of a physical address in the linear memory, -1 outside RAM. */
+  ramOffset(physical: number): number {
+    if (physical < this.#lowBytes) return this.#lowOffset + physical;
+    return this.#ram.offsetOf(physical);
+  }
+  #pageFault(low: number, high: number, errorCode: number): never {
+    this.#state.set64(state.CR2, low, high);
+    return this.#raise(VECTOR_PF, errorCode);
+  }
+
+  /**
+   * Translates one linear address; `physical` and `offset` hold the result. Raises #PF (or #GP, #SS for a non-canonical
+   * address). `supervisor` is for the processor's own accesses to descriptor tables and task-state segments.
+   */
+  translate(low: number, high: number, access: Access, supervisor = false): void {
+    const s = this.#state;
+    const cr0 = s.get(state.CR0);
+    if ((cr0 & CR0_PG) === 0) {
+      this.physical = low;
+      this.writable = true;
+      this.offset = this.ramOffset(low);
+      return;
+    }
+    const user = !supervisor && s.get(state.CPL) === 3;
+    const efer = s.get(state.EFER);
+    let error = user ? PAGE_FAULT_USER : 0;
+    if (access === WRITE) error |= PAGE_FAULT_WRITE;
+    if (access === FETCH && ((efer & EFER_NXE) !== 0 || (s.get(state.CR4) & CR4_SMEP) !== 0)) error |= PAGE_FAULT_FETCH;
+    if ((efer & EFER_LMA) !== 0) {
+      // SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal.
+      const top = high >> 15;
+      if (top !== 0 && top !== -1) this.#raise(this.#isStackAccess(low, high) ? VECTOR_SS : VECTOR_GP, 0);
+      this.#walk64(low, high, access, user, error, cr0, efer, 4, s.number(state.CR3));
+    } else if ((s.get(state.CR4) & CR4_PAE) !== 0) this.#walk64(low, 0, access, user, error, cr0, efer, 3, s.get(state.CR3));
+    else this.#walk32(low, access, user, error, cr0);
+  }
+
+  /** Does the running instruction reach a non-canonical address through the stack? */
+  #isStackAccess(low: number, high: number): boolean {
+    const s = this.#state;
+    if (s.u8[s.get(state.CURRENT_UOP) + UOP_SEGMENT] === state.SS) return true;
+    // An implicit access lies at the stack pointer or just below it.
+    const below = (s.gpr(RSP) - low) | 0;
+    return below >= 0 && below <= 16 && ((s.gprHigh(RSP) - (s.gpr(RSP) < low ? 1 : 0)) >>> 0) === high;
+  }
+
+  #walk64(low: number, high: number, access: Access, user: boolean, error: number, cr0: number, efer: number, levels: number, cr3: number): void {
+    const u32 = this.#state.u32;
+    const write = access === WRITE;
+    const nxReserved = (efer & EFER_NXE) === 0;
+    let table = levels === 4 ? cr3 - (cr3 % 4096) : (cr3 & 0xffff_ffe0) >>> 0;
+    let allUser = PTE_USER;
+    let allWritable = PTE_WRITABLE;
+    let noExecute = false;
+    // Entries visited, for the accessed bits, which are set only when the access is allowed.
+    let at4 = -1, at3 = -1, at2 = -1;
+    for (let level = levels; level >= 1; level--) {
+      const index = level === 4 ? (high >>> 7) & 0x1ff : level === 3 ? ((high << 2) | (low >>> 30)) & (levels === 4 ? 0x1ff : 3) : level === 2 ? (low >>> 21) & 0x1ff : (low >>> 12) & 0x1ff;
+      const at = this.ramOffset(table + index * 8);
+      if (at < 0) this.#pageFault(low, high, error);
+      const entryLow = u32[at >>> 2] as number;
+      const entryHigh = u32[(at >>> 2) + 1] as number;
+      if ((entryLow & PTE_PRESENT) === 0) this.#pageFault(low, high, error);
+      const directory = levels === 3 && level === 3; // a PAE page-directory pointer has no rights
+      const large = (entryLow & PTE_LARGE) !== 0 && (level === 2 || (level === 3 && levels === 4));
+      if (((entryHigh & RESERVED_FRAME_HIGH) !== 0) || (nxReserved && (entryHigh & PTE_NX_HIGH) !== 0)
+        || (level === 4 && (entryLow & PTE_LARGE) !== 0)
+        || (large && (entryLow & (level === 2 ? 0x001f_e000 : 0x3fff_e000)) !== 0)) this.#pageFault(low, high, error | PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED);
+      if (!directory) {
+        allUser &= entryLow;
+        allWritable &= entryLow;
+        noExecute ||= (entryHigh & PTE_NX_HIGH) !== 0;
+      }
+      if (level === 1 || large) {
+        this.#check(low, high, access, user, error, cr0, allUser !== 0, allWritable !== 0, noExecute);
+        const dirty = (entryLow & PTE_DIRTY) !== 0;
+        const wanted = PTE_ACCESSED | (write ? PTE_DIRTY : 0);
+        if ((entryLow & wanted) !== wanted) this.#setBits(at, entryLow | wanted);
+        if (at4 >= 0) this.#setAccessed(at4);
+        if (at3 >= 0) this.#setAccessed(at3);
+        if (at2 >= 0) this.#setAccessed(at2);
+        this.writable = (dirty || write) && (allWritable !== 0 || (!user && (cr0 & CR0_WP) === 0));
+        const frameHigh = (entryHigh & PTE_FRAME_HIGH) * TWO_32;
+        if (large) {
+          const mask = level === 2 ? 0x001f_ffff : 0x3fff_ffff;
+          this.physical = frameHigh + (((entryLow & ~mask) | (low & mask & 0xffff_f000)) >>> 0) + (low & 0xfff);
+          this.#tlb.noteLarge(low, high, mask);
+        } else this.physical = frameHigh + (((entryLow & 0xffff_f000) | (low & 0xfff)) >>> 0);
+        this.offset = this.ramOffset(this.physical);
+        return;
+      }
+      if (level === 4) at4 = at;
+      else if (level === 3) { if (!directory) at3 = at; } else at2 = at;
+      table = (entryHigh & PTE_FRAME_HIGH) * TWO_32 + ((entryLow & 0xffff_f000) >>> 0);
+    }
+  }
+
+  #walk32(low: number, access: Access, user: boolean, error: number, cr0: number): void {
+    const u32 = this.#state.u32;
+    const write = access === WRITE;
+    const directoryAt = this.ramOffset(((this.#state.get(state.CR3) & 0xffff_f000) >>> 0) + (low >>> 22) * 4);
+    if (directoryAt < 0) this.#pageFault(low, 0, error);
+    const directory = u32[directoryAt >>> 2] as number;
+    if ((directory & PTE_PRESENT) === 0) this.#pageFault(low, 0, error);
+    const large = (directory & PTE_LARGE) !== 0 && (this.#state.get(state.CR4) & CR4_PSE) !== 0;
+    let at = directoryAt;
+    let entry = directory;
+    if (!large) {
+      at = this.ramOffset(((directory & 0xffff_f000) >>> 0) + ((low >>> 12) & 0x3ff) * 4);
+      if (at < 0) this.#pageFault(low, 0, error);
+      entry = u32[at >>> 2] as number;
+      if ((entry & PTE_PRESENT) === 0) this.#pageFault(low, 0, error);
+    } else if ((directory & 0x0020_0000) !== 0) this.#pageFault(low, 0, error | PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED);
+    const writable = (directory & entry & PTE_WRITABLE) !== 0;
+    this.#check(low, 0, access, user, error, cr0, (directory & entry & PTE_USER) !== 0, writable, false);
+    const wanted = PTE_ACCESSED | (write ? PTE_DIRTY : 0);
+    if ((entry & wanted) !== wanted) this.#setBits(at, entry | wanted);
+    if (!large) this.#setAccessed(directoryAt);
+    this.writable = ((entry & PTE_DIRTY) !== 0 || write) && (writable || (!user && (cr0 & CR0_WP) === 0));
+    if (large) {
+      // PSE-36: bits 13 to 20 of the entry are physical bits 32 to 39.
+      this.physical = ((directory >>> 13) & 0xff) * TWO_32 + (((directory & 0xffc0_0000) | (low & 0x003f_ffff)) >>> 0);
+      this.#tlb.noteLarge(low, 0, 0x003f_ffff);
+    } else this.physical = ((entry & 0xffff_f000) | (low & 0xfff)) >>> 0;
+    this.offset = this.ramOffset(this.physical);
+  }
+
+  /** Rights of a present translation; SDM vol. 3, section 4.6. */
+  #check(low: number, high: number, access: Access, user: boolean, error: number, cr0: number, userPage: boolean, writable: boolean, noExecute: boolean): void {
+    if (user ? !userPage || (access === WRITE && !writable) : access === WRITE && !writable && (cr0 & CR0_WP) !== 0) this.#pageFault(low, high, error | PAGE_FAULT_PRESENT);
+    if (access === FETCH && (noExecute || (!user && userPage && (this.#state.get(state.CR4) & CR4_SMEP) !== 0))) this.#pageFault(low, high, error | PAGE_FAULT_PRESENT);
+  }
+  /** Accessed and dirty bits are stores too: the page may hold code, or be watched. */
+  #setBits(at: number, entry: number): void {
+    this.#state.u32[at >>> 2] = entry;
+    const attributes = this.#ram.attributesOffset + ((at - this.#ram.base) >>> 12);
+    if (this.#state.u8[attributes] !== 0) this.#ram.written(at, 4);
+  }
+  #setAccessed(at: number): void {
+    const entry = this.#state.u32[at >>> 2] as number;
+    if ((entry & PTE_ACCESSED) === 0) this.#setBits(at, entry | PTE_ACCESSED);
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * The three translation look-aside buffers that generated code reads, from the side that fills and empties them.
+ *
+ * An entry answers when its compare word equals page | tag; the tag names a generation, the privilege and, for fetches,
+ * the code size. Dropping everything is a new generation; the arrays are overwritten only when those run out.
+ */
+import { CR0_AM, FLAG_AC } from '@vm/x86';
+import * as state from './cpu-state.ts';
+import type { StateView } from './state-view.ts';
+
+const TWO_32 = 0x1_0000_0000;
+const EMPTY = 0xffff_ffff;
+/** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches. */
+const GENERATION_SHIFT = 3;
+const LAST_GENERATION = 510;
+const TAG_USER = 4;
+/** Matches no entry: all data accesses take the slow path. */
+const NO_TAG = 0xffe;
+
+export class Tlb {
+  readonly #state: StateView;
+  #generation = 0;
+  #modeIndex = 0;
+  #largeLow = Number.POSITIVE_INFINITY;
+  #largeHigh = 0;
+  /** Data accesses are to be checked for alignment now. */
+  checksAlignment = false;
+  flushes = 0;
+
+  constructor(view: StateView) {
+    this.#state = view;
+  }
+
+  /** Drops every cached translation. */
+  flush(): void {
+    this.flushes++;
+    if (this.#generation === LAST_GENERATION) {
+      this.clear();
+      return;
+    }
+    this.#generation++;
+    this.#largeLow = Number.POSITIVE_INFINITY;
+    this.#largeHigh = 0;
+    this.updateTags();
+  }
+  /** Overwrites the arrays as well. */
+  clear(): void {
+    const from = (this.#state.at + state.READ_TLB) >>> 2;
+    this.#state.u32.fill(EMPTY, from, from + ((3 * state.TLB_ENTRIES * state.TLB_STRIDE) >>> 2));
+    this.#generation = 0;
+    this.#largeLow = Number.POSITIVE_INFINITY;
+    this.#largeHigh = 0;
+    this.updateTags();
+  }
+  /** To be called when the privilege level, the code size, CR0.AM or RFLAGS.AC changes. */
+  updateTags(): void {
+    const s = this.#state;
+    const user = s.get(state.CPL) === 3;
+    // While alignment is checked no translation answers in generated code (SDM vol. 3, section 6.15, #AC).
+    this.checksAlignment = user && (s.get(state.CR0) & CR0_AM) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
+    const tag = (this.#generation << GENERATION_SHIFT) | (user ? TAG_USER : 0);
+    s.set64(state.DATA_TAG, this.checksAlignment ? NO_TAG : tag, 0);
+    s.set64(state.FETCH_TAG, tag | this.#modeIndex, 0);
+  }
+  /** 16, 32 or 64: the default code size, which distinguishes decoded code. */
+  setCodeSize(bits: number): void {
+    this.#modeIndex = bits === 64 ? 2 : bits === 32 ? 1 : 0;
+    this.updateTags();
+  }
+
+  invalidatePage(low: number, high: number): void {
+    const address = high * TWO_32 + low;
+    if (address >= this.#largeLow && address <= this.#largeHigh) {
+      this.flush();
+      return;
+    }
+    const at = this.#entry(low);
+    for (const tlb of [state.READ_TLB, state.WRITE_TLB, state.FETCH_TLB]) {
+      const index = (at + tlb) >>> 2;
+      if (this.#state.u32[index + 1] === high && (((this.#state.u32[index] as number) ^ low) & 0xffff_f000) === 0) {
+        this.#state.u32[index] = EMPTY;
+        this.#state.u32[index + 1] = EMPTY;
+      }
+    }
+  }
+  /** Takes away the right to write to a page without asking; called when it becomes code. */
+  revokeWrites(pageOffset: number): void {
+    const u32 = this.#state.u32;
+    let index = (this.#state.at + state.WRITE_TLB) >>> 2;
+    for (let i = 0; i < state.TLB_ENTRIES; i++, index += 4) {
+      if (((((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0) === pageOffset && u32[index] !== EMPTY) {
+        u32[index] = EMPTY;
+        u32[index + 1] = EMPTY;
+      }
+    }
+  }
+  #entry(low: number): number { return this.#state.at + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE)); }
+  #fill(tlb: number, tagField: number, low: number, high: number, pageOffset: number, extra: number): void {
+    const u32 = this.#state.u32;
+    const index = (this.#entry(low) + tlb) >>> 2;
+    const page = low & 0xffff_f000;
+    u32[index] = page | this.#state.get(tagField);
+    u32[index + 1] = high;
+    u32[index + 2] = pageOffset - page;
+    u32[index + 3] = extra;
+  }
+  /** Each makes one array answer for the page that holds the address and lies at `pageOffset` of the linear memory. */
+  fillRead(low: number, high: number, pageOffset: number): void { this.#fill(state.READ_TLB, state.DATA_TAG, low, high, pageOffset, 0); }
+  fillWrite(low: number, high: number, pageOffset: number): void { this.#fill(state.WRITE_TLB, state.DATA_TAG, low, high, pageOffset, 0); }
+  fillFetch(low: number, high: number, pageOffset: number, codePage: number): void {
+    this.#fill(state.FETCH_TLB, state.FETCH_TAG, low, high, pageOffset, codePage);
+  }
+  /** Pieces of a large page are not tracked one by one: INVLPG in the range that large pages came from flushes all. */
+  noteLarge(low: number, high: number, mask: number): void {
+    const first = high * TWO_32 + ((low & ~mask) >>> 0);
+    if (first < this.#largeLow) this.#largeLow = first;
+    if (first + mask > this.#largeHigh) this.#largeHigh = first + mask;
+  }
+}
