@@ -166,7 +166,7 @@ function invalidForReason(mode: CodeMode, bytes: Uint8Array, theirs: Line, name:
       ourName(instruction) === 'fwait' || (name === 'xchg' && ourName(instruction) === 'nop') || (name === 'pause' && ourName(instruction) === 'xchg');
   }
   if (name === 'mov') return /\b(cr|dr|db|tr)\d|[?]|\bcs,|mov\s+cs/.test(text); // registers that do not exist, a load of CS
-  if (['syscall', 'sysret', 'swapgs'].includes(name)) return mode !== 64; // outside long mode on AMD only
+  if (name === 'swapgs') return mode !== 64; // objdump knows it everywhere
   // objdump ignores prefixes that the manual forbids (`NP`).
   return /\b(66|f2|f3)\b/.test(theirs.bytes) && ROWS.some((row) => row.name === name && row.prefix !== '');
 }

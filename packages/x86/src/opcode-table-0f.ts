@@ -25,9 +25,9 @@ np 0f 01 d1 xsetbv
 0f 01 f9 rdtscp
 0f 02 lar Gv,Rv/Mw
 0f 03 lsl Gv,Rv/Mw
-0f 05 syscall o64
+0f 05 syscall
 0f 06 clts
-0f 07 sysret o64
+0f 07 sysret
 0f 08 invd
 0f 09 wbinvd
 0f 0b ud2
