@@ -1,6 +1,6 @@
 /**
- * Real-mode integer instructions against single steps recorded from an 80286 (SingleStepTests 80286, MIT). VM_RECORDED_STEPS names
- * the folder of the recordings; without it these tests are left out.
+ * Real-mode integer instructions against single steps recorded from an 80286 (SingleStepTests 80286, MIT). The recordings
+ * lie beside the project, or where VM_RECORDED_STEPS says; without them these tests are left out.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -12,8 +12,9 @@ import { FlatMachine } from './flat-machine.ts';
 import { MOO_REGISTERS, readMoo } from './moo-file.ts';
 import type { MooCase } from './moo-file.ts';
 
-const FOLDER = pathToFileURL(`${process.env['VM_RECORDED_STEPS'] ?? ''}/`);
-const present = process.env['VM_RECORDED_STEPS'] !== undefined && existsSync(FOLDER);
+const named = process.env['VM_RECORDED_STEPS'];
+const FOLDER = named === undefined ? new URL('../../../../shared/data/sst80286/', import.meta.url) : pathToFileURL(`${named}/`);
+const present = existsSync(FOLDER);
 const CASES = process.env['VM_LONG'] === '1' ? Number.POSITIVE_INFINITY : 120; // of each file
 /** General registers by their place in the format. */
 const GPR: readonly (readonly [place: number, register: number])[] = [[0, 0], [1, 3], [2, 1], [3, 2], [8, 4], [9, 5], [10, 6], [11, 7]];
