@@ -1,8 +1,8 @@
 import { type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
 import type { BootableVcpu } from './boot-state.ts';
-import { parseBzImage } from './bzimage.ts';
 import { ConsoleInput, type TypingMode } from './console-input.ts';
 import { ConsoleOutput, type WaitOptions } from './console-output.ts';
+import { checkKernel } from './kernel-boot.ts';
 import { createPc, type Pc, type PcOptions } from './pc.ts';
 
 export interface GuestOptions<V extends Vcpu & BootableVcpu> extends Omit<PcOptions<V>, 'serial'> {
@@ -108,7 +108,7 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
 /** Composes a PC, turns it on and follows it through its resets. Throws what `createPc` and `Machine.powerUp` throw. */
 export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOptions<V>): Promise<Guest<V>> {
   const { onOutput, typing, onReset, ...board } = options;
-  parseBzImage(board.kernel); // refuse it before anything is made
+  checkKernel(board.kernel, board.entry); // refuse it before anything is made
   const output = new ConsoleOutput(onOutput ?? (() => {}));
   const late: { pc: Pc<V> | null } = { pc: null };
   const input = new ConsoleInput({ receive: (bytes) => late.pc?.receive(bytes) ?? 0, isListening: () => late.pc?.isListening() ?? false }, typing ?? 'when-listening');

@@ -62,8 +62,7 @@ function notKernel(why: string): VmError {
 
 /** The likely causes deserve a name. */
 function describe(image: Uint8Array, otherwise: string): string {
-  if (image[0] === 0x7f && image[1] === 0x45 && image[2] === 0x4c && image[3] === 0x46) return 'expected a bzImage, got an ELF file (vmlinux)';
-  if (image[0] === 0x1f && image[1] === 0x8b) return 'expected a bzImage, got gzip data';
+  if (image[0] === 0x1f && image[1] === 0x8b) return 'expected a bzImage or an ELF file, got gzip data';
   return otherwise;
 }
 

@@ -7,6 +7,7 @@ export const MiB: number = 1 << 20;
 export const GDT = 0x500;
 export const BOOT_STACK = 0x7000; // grows down
 export const ZERO_PAGE = 0x7000;
+export const PVH_START_INFO = 0x8000;
 export const PAGE_TABLES = 0x9000; // six pages: one PML4, one PDPT, four page directories
 export const COMMAND_LINE = 0x2_0000;
 export const COMMAND_LINE_MOST = 0x1_0000;

@@ -10,7 +10,7 @@ import { type SerialInput, uart16550 } from '@vm/device-uart16550';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
 import { hostBridge } from './host-bridge.ts';
-import { loadLinux } from './linux-boot.ts';
+import { type KernelEntry, loadKernel } from './kernel-boot.ts';
 
 /** The host side of a serial port. */
 export interface PcSerial {
@@ -23,7 +23,8 @@ export interface PcSerial {
 export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly engine: Engine<V>;
   readonly ramBytes: number;
-  readonly kernel: Uint8Array; // a bzImage
+  readonly kernel: Uint8Array; // a bzImage, or an ELF file such as a vmlinux
+  readonly entry?: KernelEntry; // default: auto
   readonly initrd?: Uint8Array;
   readonly commandLine?: string;
   readonly serial?: PcSerial; // absent: what the guest sends is dropped
@@ -88,7 +89,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
     ...(options.devices ?? []),
   ];
-  const { engine, ramBytes, kernel, initrd, commandLine, clock, blocks, log, signal, host, createMemory } = options;
+  const { engine, ramBytes, kernel, entry = 'auto', initrd, commandLine, clock, blocks, log, signal, host, createMemory } = options;
   const machine = await createMachine<V>({
     engine,
     ramBytes,
@@ -96,8 +97,8 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     interrupts: (services) => createApicFabric(services, { processors: 1, bus }),
     load: ({ memory, ram, vcpu }) => {
       memory.copyIn(acpi.base, acpi.bytes);
-      const boot = { kernel, rsdp: acpi.rsdp, ...(initrd === undefined ? {} : { initrd }), ...(commandLine === undefined ? {} : { commandLine }) };
-      vcpu.loadBootState(loadLinux(memory, ram.ranges, boot));
+      const boot = { kernel, entry, rsdp: acpi.rsdp, ...(initrd === undefined ? {} : { initrd }), ...(commandLine === undefined ? {} : { commandLine }) };
+      vcpu.loadBootState(loadKernel(memory, ram.ranges, boot));
     },
     ...(clock === undefined ? {} : { clock }),
     ...(blocks === undefined ? {} : { blocks }),

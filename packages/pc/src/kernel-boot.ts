@@ -1,0 +1,43 @@
+import { type GuestMemory, type Ram, VmError } from '@vm/core';
+import type { BootState } from './boot-state.ts';
+import { parseBzImage } from './bzimage.ts';
+import { isElf, parseElf } from './elf.ts';
+import { chooseElfEntry, loadElf } from './elf-boot.ts';
+import { loadLinux } from './linux-boot.ts';
+
+/**
+ * How a kernel is entered: `auto` takes the 64-bit entry of a bzImage that has one, and the PVH entry of an ELF file that has
+ * one; 32 and 64 are those of the Linux boot protocol.
+ */
+export type KernelEntry = 'auto' | 32 | 64 | 'pvh';
+
+export interface KernelBoot {
+  readonly kernel: Uint8Array; // a bzImage or an ELF file
+  readonly initrd?: Uint8Array;
+  readonly commandLine?: string;
+  readonly rsdp?: number; // address of the ACPI root pointer
+  readonly entry?: KernelEntry; // default: auto
+}
+
+/** Throws VmError E_IMAGE when `kernel` cannot be booted by `entry` in any machine. */
+export function checkKernel(kernel: Uint8Array, entry: KernelEntry = 'auto'): void {
+  if (isElf(kernel)) {
+    chooseElfEntry(parseElf(kernel), entry === 'auto' ? undefined : entry);
+    return;
+  }
+  const { hasEntry64 } = parseBzImage(kernel);
+  if (entry === 64 && !hasEntry64) throw new VmError('E_IMAGE', 'kernel: it has no 64-bit entry');
+  if (entry === 'pvh') throw noPvh();
+}
+
+/** Loads a kernel of any kind, and describes the processor at its entry. Throws VmError E_IMAGE or E_MEMORY. */
+export function loadKernel(memory: GuestMemory, ranges: Ram['ranges'], boot: KernelBoot): BootState {
+  const { entry = 'auto', ...rest } = boot;
+  if (isElf(boot.kernel)) return loadElf(memory, ranges, entry === 'auto' ? rest : { ...rest, entry });
+  if (entry === 'pvh') throw noPvh();
+  return loadLinux(memory, ranges, entry === 'auto' ? rest : { ...rest, entry });
+}
+
+function noPvh(): VmError {
+  return new VmError('E_IMAGE', 'kernel: a bzImage has no PVH entry; the vmlinux inside it may have one');
+}
