@@ -11,8 +11,11 @@ import { UsageError } from './usage-error.ts';
 const MiB = 2 ** 20;
 const DEFAULT_PROMPT = '# ';
 
+const ENTRIES = { auto: 'auto', 32: 32, 64: 64, pvh: 'pvh' } as const;
+
 const OPTIONS = {
-  kernel: text('FILE', 'the Linux kernel, a bzImage such as /boot/vmlinuz-*'),
+  kernel: text('FILE', 'the Linux kernel, a bzImage such as /boot/vmlinuz-*, or an ELF file'),
+  entry: choice(['auto', '32', '64', 'pvh'], 'how the kernel is entered: auto (default), by the 32- or 64-bit Linux entry, or by PVH'),
   initrd: text('FILE', 'the initial RAM file system'),
   append: text('TEXT', 'the command line of the kernel; default: console=ttyS0'),
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
@@ -60,6 +63,7 @@ export const bootCommand: Command = {
       {
         kernel: readNamedFile('--kernel', values.kernel),
         ...(values.initrd === undefined ? {} : { initrd: readNamedFile('--initrd', values.initrd) }),
+        entry: ENTRIES[values.entry ?? 'auto'],
         append: values.append ?? 'console=ttyS0',
         memoryBytes: values.memory ?? 512 * MiB,
         ...(values.timeout === undefined ? {} : { timeoutMs: values.timeout }),

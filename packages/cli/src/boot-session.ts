@@ -1,5 +1,5 @@
 import type { StopReason } from '@vm/core';
-import { bootGuest, type Guest, type GuestOptions } from '@vm/pc';
+import { bootGuest, type Guest, type GuestOptions, type KernelEntry } from '@vm/pc';
 import { describeProcessor, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 import { ESCAPE_HELP, type EscapeCommand, EscapeKeys } from './escape-keys.ts';
 import { EXIT_BROKEN, EXIT_CRASH, EXIT_FINE, EXIT_SIGNAL, EXIT_TIMEOUT } from './exit-code.ts';
@@ -11,6 +11,7 @@ import { TextWatch } from './text-watch.ts';
 /** Everything about one run of `vm boot`. */
 export interface BootSession {
   readonly kernel: Uint8Array;
+  readonly entry?: KernelEntry;
   readonly initrd?: Uint8Array;
   readonly append?: string;
   readonly memoryBytes: number;
@@ -90,12 +91,13 @@ export async function runBootSession(session: BootSession, streams: TerminalStre
 }
 
 /** The machine that a session boots. */
-export function boardOf(session: Pick<BootSession, 'kernel' | 'initrd' | 'append' | 'memoryBytes' | 'clock' | 'onReset'>): GuestOptions<WasmVcpu> {
+export function boardOf(session: Pick<BootSession, 'kernel' | 'entry' | 'initrd' | 'append' | 'memoryBytes' | 'clock' | 'onReset'>): GuestOptions<WasmVcpu> {
   const virtual = session.clock === 'virtual';
   return {
     engine: wasmEngine(),
     ramBytes: session.memoryBytes,
     kernel: session.kernel,
+    ...(session.entry === undefined ? {} : { entry: session.entry }),
     ...(session.initrd === undefined ? {} : { initrd: session.initrd }),
     ...(session.append === undefined ? {} : { commandLine: session.append }),
     clock: virtual ? { kind: 'virtual', nanosPerInstruction: VIRTUAL_NANOS_PER_INSTRUCTION } : { kind: 'host' },
