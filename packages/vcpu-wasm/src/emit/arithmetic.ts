@@ -1,6 +1,6 @@
 /** Addition, subtraction, comparison and logic (SDM vol. 1, sections 7.3.2 and 7.3.3). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, C, R, S } from '../emitter.ts';
+import { A, B, C, R, S } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 
 /** Loads the operands of a two-operand instruction into A (the destination) and B. */

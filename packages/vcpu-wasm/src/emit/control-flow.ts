@@ -1,6 +1,6 @@
 /** Jumps, calls, returns and loops within a code segment (SDM vol. 1, section 7.3.8). */
 import type { Emit, EmitterTable } from '../emitter.ts';
-import { A, B, U } from '../emitter.ts';
+import { A, B, U } from '../locals.ts';
 import * as uop from '../uop.ts';
 
 const RCX = 1;

@@ -5,7 +5,7 @@
  * every MMX instruction but EMMS marks all registers used and makes register 0 the top of the stack (SDM vol. 1, section 9.5).
  */
 import type { Emitter } from '../emitter.ts';
-import { S } from '../emitter.ts';
+import { S } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
 import * as call from '../system-call.ts';

@@ -1,6 +1,6 @@
 /** Data movement, conditional moves, exchanges, bit tests and bit scans (SDM vol. 1, sections 7.3.1 and 7.3.6). */
 import type { Emit, EmitterTable } from '../emitter.ts';
-import { A, B, C, D, N, R, T } from '../emitter.ts';
+import { A, B, C, D, N, R, T } from '../locals.ts';
 import { I64 } from '../wasm/code-writer.ts';
 
 const mov: Emit = (e) => {

@@ -1,6 +1,6 @@
 /** Multiplication, division and decimal adjustment (SDM vol. 1, sections 7.3.2 and 7.3.4). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, C, D, N, R, S, T, V, VA } from '../emitter.ts';
+import { A, B, C, D, N, R, S, T, V, VA } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 
 const RAX = 0;

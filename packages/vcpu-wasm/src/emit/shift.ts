@@ -1,6 +1,6 @@
 /** Shifts and rotates (SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, C, D, R, T } from '../emitter.ts';
+import { A, B, C, D, R, T } from '../locals.ts';
 
 const bitsOf = (e: Emitter): number => e.size * 8;
 

@@ -1,6 +1,6 @@
 /** Floating-point arithmetic of SSE, SSE2 and SSE3 (SDM vol. 1, sections 10.4.1.2, 11.4.1.2 and 12.3.4). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, R, S, X, Y, Z } from '../emitter.ts';
+import { A, B, R, S, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, pushConstant, SINGLE } from '../float/float-format.ts';
 import type { FormatFunctions } from '../float/float-runtime.ts';

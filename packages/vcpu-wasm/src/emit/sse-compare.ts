@@ -1,6 +1,6 @@
 /** Floating-point comparisons of SSE and SSE2 (SDM vol. 1, sections 10.4.1.4 and 11.4.1.3; vol. 2, CMPPD). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, K, N, R, S, U, X, Y, Z } from '../emitter.ts';
+import { A, K, N, R, S, U, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, SINGLE } from '../float/float-format.ts';
 import { V128 } from '../wasm/code-writer.ts';

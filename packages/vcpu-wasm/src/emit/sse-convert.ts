@@ -1,6 +1,6 @@
 /** Conversions between integers and floating point, and between the two formats (SDM vol. 1, sections 10.4.4 and 11.4.1.6). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, R, S, X, Z } from '../emitter.ts';
+import { A, R, S, X, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, MXCSR_PLAIN, MXCSR_PLAIN_MASK, SINGLE } from '../float/float-format.ts';
 import type { FormatFunctions } from '../float/float-runtime.ts';

@@ -1,6 +1,6 @@
 /** Packed integer arithmetic, comparison, logic and packing of MMX, SSE2 and SSSE3 (SDM vol. 1, sections 9.4, 11.4.3 and 12.6). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { X, Y, Z } from '../emitter.ts';
+import { X, Y, Z } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import { isMmx, readPacked, requirePacked, writePacked } from './mmx-operand.ts';
 

@@ -1,6 +1,6 @@
 /** Moves of SSE, SSE2, SSE3 and MMX (SDM vol. 1, sections 9.4.1, 10.4.1.1, 11.4.1.1 and 11.4.2). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, N, P, R, S, T, U, X, Y, Z } from '../emitter.ts';
+import { A, B, N, P, R, S, T, U, X, Y, Z } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';

@@ -1,6 +1,6 @@
 /** Interleaving, shuffling and shifting of packed data (SDM vol. 1, sections 9.4.4, 9.4.6, 11.4.1.4 and 11.4.2). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { C, N, U, X, Y, Z } from '../emitter.ts';
+import { C, N, U, X, Y, Z } from '../locals.ts';
 import { V128 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';

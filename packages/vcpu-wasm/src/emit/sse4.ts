@@ -1,6 +1,6 @@
 /** SSE4.1 and the parts of SSE4.2 that need no string comparison: blending, widening, rounding, single elements, tests, CRC (SDM vol. 1, sections 12.8 to 12.11). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, K, N, P, R, S, T, U, W, X, Y, Z } from '../emitter.ts';
+import { A, B, K, N, P, R, S, T, U, W, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, MXCSR_IE, MXCSR_PE, MXCSR_ROUNDING_SHIFT, pushLanes, SINGLE } from '../float/float-format.ts';
 import { FLOAT_FLAGS } from '../float/float-value.ts';

@@ -1,6 +1,6 @@
 /** The stack and the flags register (SDM vol. 1, chapters 6 and 7.3.13). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, C, N, R, S, T, U } from '../emitter.ts';
+import { A, B, C, N, R, S, T, U } from '../locals.ts';
 import { I32 } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';

@@ -1,6 +1,6 @@
 /** String instructions with and without REP (SDM vol. 1, section 7.3.9). One call runs one element, or one page's worth. */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, C, D, H, M, N, P, R, S, T, U, V, VA } from '../emitter.ts';
+import { A, B, C, D, H, M, N, P, R, S, T, U, V, VA } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
 

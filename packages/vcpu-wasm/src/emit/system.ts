@@ -1,6 +1,6 @@
 /** Privileged and system instructions: operands are gathered here, the rest is done in TypeScript. */
 import type { Emit, EmitterTable } from '../emitter.ts';
-import { A, B, D, R, S, T, U } from '../emitter.ts';
+import { A, B, D, R, S, T, U } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
 import * as call from '../system-call.ts';

@@ -1,6 +1,6 @@
 /** x87 arithmetic of two operands and comparisons (SDM vol. 1, sections 8.3.5 and 8.3.6). */
 import type { Emit, Emitter, EmitterTable, InstructionEmitter } from '../emitter.ts';
-import { N, S } from '../emitter.ts';
+import { N, S } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import { C1 } from '../float80/format.ts';
 import { OPERATIONS } from '../float80/register-stack.ts';

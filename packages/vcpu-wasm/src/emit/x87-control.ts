@@ -1,6 +1,6 @@
 /** x87 control: initialisation, control and status words, environments and images of the whole state (SDM vol. 1, sections 8.1.3 to 8.1.10; vol. 2). */
 import type { Emit, EmitterTable } from '../emitter.ts';
-import { A, N, R, S } from '../emitter.ts';
+import { A, N, R, S } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import * as call from '../system-call.ts';
 import { apart, beginWaiting, callX87, checkPending, notePlace } from './x87-instruction.ts';

@@ -1,6 +1,6 @@
 /** FLDENV, FNSTENV, FRSTOR and FNSAVE: the environment, and with it the registers, in 14 to 108 bytes of memory (SDM vol. 1, section 8.1.10). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { B, C, M, S } from '../emitter.ts';
+import { B, C, M, S } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import { apart, beginWaiting, callX87, linear, takeAddress } from './x87-instruction.ts';
 

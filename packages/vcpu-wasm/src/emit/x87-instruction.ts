@@ -1,6 +1,6 @@
 /** What every x87 instruction does around its own work: availability, pending exceptions, operands in memory, pointers. */
 import type { Emit, Emitter } from '../emitter.ts';
-import { A, D, K, M, N, S, U } from '../emitter.ts';
+import { A, D, K, M, N, S, U } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import * as call from '../system-call.ts';
 import { ES } from '../float80/format.ts';

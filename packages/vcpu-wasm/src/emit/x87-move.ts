@@ -1,6 +1,6 @@
 /** x87 loads, stores, exchanges and constants (SDM vol. 1, sections 8.3.2 and 8.3.4). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { B, C, R, S } from '../emitter.ts';
+import { B, C, R, S } from '../locals.ts';
 import { BEFORE, IE, OE, SF, UE } from '../float80/format.ts';
 import * as state from '../cpu-state.ts';
 import {

@@ -1,6 +1,6 @@
 /** x87 instructions of one number, constants, conditional moves and the stack pointer (SDM vol. 1, sections 8.3.3 to 8.3.7 and 8.3.11). */
 import type { Emit, Emitter, EmitterTable, InstructionEmitter } from '../emitter.ts';
-import { N, S } from '../emitter.ts';
+import { N, S } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import { C1 } from '../float80/format.ts';
 import type { TopFunctions } from '../float80/top-functions.ts';

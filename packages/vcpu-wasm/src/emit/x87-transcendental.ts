@@ -1,6 +1,6 @@
 /** x87 transcendental instructions (SDM vol. 1, sections 8.3.7 and 8.3.9). */
 import type { Emit, EmitterTable } from '../emitter.ts';
-import { S } from '../emitter.ts';
+import { S } from '../locals.ts';
 import type { TranscendentalFunctions } from '../float80/transcendental-functions.ts';
 import { apart, beginWaiting, callX87, notePlace } from './x87-instruction.ts';
 
