@@ -1,2 +1,3 @@
 export { type Bench, bench } from './device-bench.ts';
+export { type FlatMode, type FlatRegion, type FlatRegisters, type FlatRequest, type FlatResult, type FlatState, runFlat, type VectorLanes, type X87Register } from '@vm/vcpu-wasm/flat';
 export { createVirtualClock, type VirtualClock } from './virtual-clock.ts';

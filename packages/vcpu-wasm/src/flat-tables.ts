@@ -37,17 +37,22 @@ export const PAGE_USER: number = PAGE_SUPERVISOR | USER_PAGE;
 export const PAGE_USER_READ_ONLY: number = PAGE_USER & ~WRITABLE;
 const TABLE = PRESENT | WRITABLE | USER_PAGE | ACCESSED;
 
-/** Page tables of four levels, or of the three of PAE. `allocate` answers the physical address of a page of zeros. */
+/**
+ * Page tables of four levels, or of the three of PAE. `allocate` answers the physical address of a page of zeros, `offsetOf` the
+ * place of a physical address in `view`.
+ */
 export class FlatPageTables {
   readonly #levels: number;
   readonly #root: number;
   readonly #allocate: () => number;
-  readonly #view: (physical: number) => DataView;
+  readonly #view: DataView;
+  readonly #offsetOf: (physical: number) => number;
 
-  constructor(long: boolean, allocate: () => number, viewOf: (physical: number) => DataView) {
+  constructor(long: boolean, view: DataView, offsetOf: (physical: number) => number, allocate: () => number) {
     this.#levels = long ? 4 : 3;
+    this.#view = view;
+    this.#offsetOf = offsetOf;
     this.#allocate = allocate;
-    this.#view = viewOf;
     this.#root = allocate();
   }
 
@@ -56,31 +61,30 @@ export class FlatPageTables {
 
   /** Maps one page; `high` and `low` are the halves of its address. */
   map(low: number, high: number, physical: number, flags: number): void {
-    this.#setEntry(this.#table(low, high, 1), indexOf(low, high, 1), physical, flags);
+    this.#setEntry(this.#table(low, high, 1) + indexOf(low, high, 1) * 8, physical, flags);
   }
   /** Maps the first 512 GiB to themselves (four levels only). */
   mapIdentity(): void {
     const table = this.#table(0, 0, 3);
-    for (let i = 0; i < 512; i++) this.#setEntry(table, i, i * 2 ** 30, PAGE_USER | LARGE);
+    for (let i = 0; i < 512; i++) this.#setEntry(table + i * 8, i * 2 ** 30, PAGE_USER | LARGE);
   }
 
+  /** Where the table of `level` for an address lies in the view. */
   #table(low: number, high: number, level: number): number {
-    let table = this.#root;
+    let table = this.#offsetOf(this.#root);
     for (let at = this.#levels; at > level; at--) {
-      const index = indexOf(low, high, at);
-      const view = this.#view(table);
-      if ((view.getUint32(index * 8, true) & PRESENT) === 0) {
+      const entry = table + indexOf(low, high, at) * 8;
+      if ((this.#view.getUint32(entry, true) & PRESENT) === 0) {
         // The four entries of PAE's first level have no access rights.
-        this.#setEntry(table, index, this.#allocate(), this.#levels === 3 && at === 3 ? PRESENT : TABLE);
+        this.#setEntry(entry, this.#allocate(), this.#levels === 3 && at === 3 ? PRESENT : TABLE);
       }
-      table = (view.getUint32(index * 8, true) & 0xffff_f000) >>> 0;
+      table = this.#offsetOf((this.#view.getUint32(entry, true) & 0xffff_f000) >>> 0);
     }
     return table;
   }
-  #setEntry(table: number, index: number, physical: number, flags: number): void {
-    const view = this.#view(table);
-    view.setUint32(index * 8, ((physical % 2 ** 32) | flags) >>> 0, true);
-    view.setUint32(index * 8 + 4, Math.floor(physical / 2 ** 32), true);
+  #setEntry(entry: number, physical: number, flags: number): void {
+    this.#view.setUint32(entry, ((physical % 2 ** 32) | flags) >>> 0, true);
+    this.#view.setUint32(entry + 4, Math.floor(physical / 2 ** 32), true);
   }
 }
 
