@@ -9,15 +9,15 @@ const SIGNATURE = 0x0002_0ff2; // family 15, model 47
 const BRAND = '@vm software processor';
 
 // Leaf 1 edx.
-const FPU = 1 << 0, VME = 1 << 1, DE = 1 << 2, PSE = 1 << 3, TSC = 1 << 4, MSR = 1 << 5, PAE = 1 << 6, CX8 = 1 << 8, APIC = 1 << 9, SEP = 1 << 11, PGE = 1 << 13;
-const CMOV = 1 << 15, PAT = 1 << 16, PSE36 = 1 << 17, CLFSH = 1 << 19, MMX = 1 << 23, FXSR = 1 << 24, SSE = 1 << 25, SSE2 = 1 << 26;
+const FPU = 1 << 0, VME = 1 << 1, DE = 1 << 2, PSE = 1 << 3, TSC = 1 << 4, MSR = 1 << 5, PAE = 1 << 6, MCE = 1 << 7, CX8 = 1 << 8, APIC = 1 << 9, SEP = 1 << 11, PGE = 1 << 13;
+const MCA = 1 << 14, CMOV = 1 << 15, PAT = 1 << 16, PSE36 = 1 << 17, CLFSH = 1 << 19, MMX = 1 << 23, FXSR = 1 << 24, SSE = 1 << 25, SSE2 = 1 << 26;
 // Leaf 1 ecx.
 const CX16 = 1 << 13, TSC_DEADLINE = 1 << 24, HYPERVISOR = 0x8000_0000;
 // Leaf 0x80000001 edx and ecx.
 const SYSCALL = 1 << 11, NX = 1 << 20, PAGE_1_GIB = 1 << 26, RDTSCP = 1 << 27, LONG_MODE = 1 << 29;
 const LAHF = 1 << 0, CR8_LEGACY = 1 << 4;
 
-const FEATURES = FPU | VME | DE | PSE | TSC | MSR | PAE | CX8 | APIC | SEP | PGE | CMOV | PAT | PSE36 | CLFSH | MMX | FXSR | SSE | SSE2;
+const FEATURES = FPU | VME | DE | PSE | TSC | MSR | PAE | MCE | CX8 | APIC | SEP | PGE | MCA | CMOV | PAT | PSE36 | CLFSH | MMX | FXSR | SSE | SSE2;
 /** Leaf 1 bits that AMD repeats in leaf 0x80000001. */
 const REPEATED = FEATURES & ~(SEP | CLFSH | SSE | SSE2 | (1 << 27));
 

@@ -1,7 +1,7 @@
 /** Model-specific registers (SDM vol. 4; AMD APM vol. 2, appendix A): those that work, and those that boots read. */
 import {
   MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_APIC_BASE, MSR_BIOS_SIGNATURE, MSR_CSTAR, MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
-  MSR_LSTAR, MSR_PAT, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
+  MSR_LSTAR, MSR_MCG_CAP, MSR_MCG_STATUS, MSR_PAT, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
 } from '@vm/x86';
 import type { InterruptPort } from '@vm/core/engine';
 import type { ControlRegisters } from './control-registers.ts';
@@ -18,7 +18,7 @@ const PLAIN_FIELDS: ReadonlyMap<number, number> = new Map([
   [MSR_STAR, state.MSR_STAR], [MSR_SYSCALL_MASK, state.MSR_FMASK], [MSR_SYSENTER_CS, state.MSR_SYSENTER_CS], [MSR_TSC_AUX, state.MSR_TSC_AUX],
 ]);
 /** Read as 0, writes ignored: registers that kernels touch without looking whether they exist. */
-const IGNORED: ReadonlySet<number> = new Set([MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_BIOS_SIGNATURE]);
+const IGNORED: ReadonlySet<number> = new Set([MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_BIOS_SIGNATURE, MSR_MCG_STATUS]);
 /** The memory types that PAT may hold. */
 const PAT_TYPES = 0b1111_0011; // UC WC - - WT WP WB UC-
 
@@ -44,6 +44,7 @@ export class ModelRegisters {
     switch (index) {
       case MSR_EFER: return this.#answer(this.#state.get(state.EFER), 0);
       case MSR_PAT: return this.#answer(this.#state.get(state.MSR_PAT), this.#state.high(state.MSR_PAT));
+      case MSR_MCG_CAP: return this.#answer(0, 0); // no banks: no machine check is ever reported (SDM vol. 3, 16.3.1.1)
       case MSR_TSC:
         this.#time.read();
         return this.#answer(this.#time.low, this.#time.high);
