@@ -15,6 +15,8 @@ const CR4_EXISTING = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | 
 const EFER_EXISTING = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 /** Bits whose change makes cached translations wrong. */
 const CR0_TRANSLATION = (CR0_PG | CR0_WP | CR0_PE) >>> 0;
+/** Bits of CR0 that reload the PAE pointers (SDM vol. 3, section 4.4.1). */
+const CR0_TRANSLATION_OR_CACHE = (CR0_PG | CR0_CD | CR0_NW) >>> 0;
 const CR4_TRANSLATION = CR4_PSE | CR4_PAE | CR4_PGE;
 
 export class ControlRegisters {
@@ -55,6 +57,7 @@ export class ControlRegisters {
       case 2: s.set64(state.CR2, low, high); break;
       case 3:
         if (this.#segments.isLongMode() ? high >= 2 ** (PHYSICAL_BITS - 32) : high !== 0) this.#memory.raise(VECTOR_GP, 0);
+        this.#loadDirectoryPointers(s.get(state.CR0), s.get(state.CR4), s.get(state.EFER), low);
         s.set64(state.CR3, low, high);
         this.#memory.tlb.flush();
         break;
@@ -70,6 +73,12 @@ export class ControlRegisters {
     }
   }
 
+  /** PAE paging outside long mode works from pointers that are loaded now; #GP when they are malformed. */
+  #loadDirectoryPointers(cr0: number, cr4: number, efer: number, cr3: number): void {
+    if ((cr0 & CR0_PG) === 0 || (cr4 & CR4_PAE) === 0 || (efer & EFER_LME) !== 0) return;
+    if (!this.#memory.walk.loadDirectoryPointers(cr3)) this.#memory.raise(VECTOR_GP, 0);
+  }
+
   writeCr0(value: number): void {
     const s = this.#state;
     const old = s.get(state.CR0);
@@ -83,6 +92,7 @@ export class ControlRegisters {
       if ((s.get(state.CR4) & CR4_PAE) === 0 || (s.attributes(state.CS) & DESCRIPTOR_L) !== 0) this.#memory.raise(VECTOR_GP, 0);
     }
     if (!paging && wasPaging && this.#segments.is64Bit()) this.#memory.raise(VECTOR_GP, 0);
+    if (((old ^ next) & CR0_TRANSLATION_OR_CACHE) !== 0) this.#loadDirectoryPointers(next, s.get(state.CR4), efer, s.get(state.CR3));
     s.set(state.CR0, next);
     if (paging !== wasPaging && (efer & EFER_LME) !== 0) s.set(state.EFER, paging ? efer | EFER_LMA : efer & ~EFER_LMA);
     if (((old ^ next) & CR0_TRANSLATION) !== 0) this.#memory.tlb.flush();
@@ -96,6 +106,7 @@ export class ControlRegisters {
     if ((value & ~CR4_EXISTING) !== 0) this.#memory.raise(VECTOR_GP, 0);
     if (this.#segments.isLongMode() && (value & CR4_PAE) === 0) this.#memory.raise(VECTOR_GP, 0);
     const old = s.get(state.CR4);
+    if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#loadDirectoryPointers(s.get(state.CR0), value, s.get(state.EFER), s.get(state.CR3));
     s.set(state.CR4, value);
     if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#memory.tlb.flush();
     this.floatingPointAvailability();

@@ -111,6 +111,9 @@ export const MSR_PAT = 0x5e8;
 /** Added to the time-stamp source. */
 export const TSC_OFFSET = 0x5f0;
 
+/** The four page-directory pointers of PAE paging, as MOV to CR3 loaded them; 8 bytes each. */
+export const PDPTE = 0x7c0;
+
 /** Micro-operations that belong to no page: the exit and the ones that a handler runs out of line. */
 export const STATIC_UOPS = 0x1000;
 

@@ -17,6 +17,8 @@ export type Access = typeof READ | typeof WRITE | typeof FETCH;
 /** Physical address width that CPUID reports; frame bits above it are reserved. */
 export const PHYSICAL_BITS = 40;
 const RESERVED_FRAME_HIGH = PTE_FRAME_HIGH & ~((1 << (PHYSICAL_BITS - 32)) - 1);
+/** Bits 1, 2 and 5 to 8 of a page-directory pointer. */
+const DIRECTORY_POINTER_RESERVED = 0x1e6;
 const TWO_32 = 0x1_0000_0000;
 const RSP = 4;
 
@@ -76,7 +78,7 @@ export class PageWalk {
       const top = high >> 15;
       if (top !== 0 && top !== -1) this.#raise(this.#isStackAccess(low, high) ? VECTOR_SS : VECTOR_GP, 0);
       this.#walk64(low, high, access, user, error, cr0, efer, 4, s.number(state.CR3));
-    } else if ((s.get(state.CR4) & CR4_PAE) !== 0) this.#walk64(low, 0, access, user, error, cr0, efer, 3, s.get(state.CR3));
+    } else if ((s.get(state.CR4) & CR4_PAE) !== 0) this.#walk64(low, 0, access, user, error, cr0, efer, 3, 0);
     else this.#walk32(low, access, user, error, cr0);
   }
 
@@ -93,7 +95,7 @@ export class PageWalk {
     const u32 = this.#state.u32;
     const write = access === WRITE;
     const nxReserved = (efer & EFER_NXE) === 0;
-    let table = levels === 4 ? cr3 - (cr3 % 4096) : (cr3 & 0xffff_ffe0) >>> 0;
+    let table = cr3 - (cr3 % 4096);
     let allUser = PTE_USER;
     let allWritable = PTE_WRITABLE;
     let noExecute = false;
@@ -101,12 +103,12 @@ export class PageWalk {
     let at4 = -1, at3 = -1, at2 = -1;
     for (let level = levels; level >= 1; level--) {
       const index = level === 4 ? (high >>> 7) & 0x1ff : level === 3 ? ((high << 2) | (low >>> 30)) & (levels === 4 ? 0x1ff : 3) : level === 2 ? (low >>> 21) & 0x1ff : (low >>> 12) & 0x1ff;
-      const at = this.ramOffset(table + index * 8);
+      const directory = levels === 3 && level === 3; // PAE: one of the four registers, without rights
+      const at = directory ? this.#state.at + state.PDPTE + index * 8 : this.ramOffset(table + index * 8);
       if (at < 0) this.#pageFault(low, high, error);
       const entryLow = u32[at >>> 2] as number;
       const entryHigh = u32[(at >>> 2) + 1] as number;
       if ((entryLow & PTE_PRESENT) === 0) this.#pageFault(low, high, error);
-      const directory = levels === 3 && level === 3; // a PAE page-directory pointer has no rights
       const large = (entryLow & PTE_LARGE) !== 0 && (level === 2 || (level === 3 && levels === 4));
       if (((entryHigh & RESERVED_FRAME_HIGH) !== 0) || (nxReserved && (entryHigh & PTE_NX_HIGH) !== 0)
         || (level === 4 && (entryLow & PTE_LARGE) !== 0)
@@ -168,6 +170,25 @@ export class PageWalk {
       this.#tlb.noteLarge(low, 0, 0x003f_ffff);
     } else this.physical = ((entry & 0xffff_f000) | (low & 0xfff)) >>> 0;
     this.offset = this.ramOffset(this.physical);
+  }
+
+  /**
+   * Loads the page-directory pointers of PAE paging from the table at `root` (SDM vol. 3, section 4.4.1). False when one is
+   * present with reserved bits set; nothing is changed then.
+   */
+  loadDirectoryPointers(root: number): boolean {
+    const { u32 } = this.#state;
+    const to = (this.#state.at + state.PDPTE) >>> 2;
+    const entries: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const at = this.ramOffset(((root & 0xffff_ffe0) >>> 0) + i * 8);
+      const low = at < 0 ? 0 : u32[at >>> 2] as number;
+      const high = at < 0 ? 0 : u32[(at >>> 2) + 1] as number;
+      if ((low & PTE_PRESENT) !== 0 && ((low & DIRECTORY_POINTER_RESERVED) !== 0 || high >>> (PHYSICAL_BITS - 32) !== 0)) return false;
+      entries.push(low, high);
+    }
+    entries.forEach((word, i) => { u32[to + i] = word; });
+    return true;
   }
 
   /** Rights of a present translation; SDM vol. 3, section 4.6. */
