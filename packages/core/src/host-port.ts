@@ -8,6 +8,8 @@ export interface HostPort {
   soon(callback: () => void): void;
   later(delay: Nanos, callback: () => void): unknown;
   cancel(handle: unknown): void;
+  /** Blocks this thread for less than a millisecond. Absent: this thread may not block, and polls instead. */
+  rest?(delay: Nanos): void;
 }
 
 interface Globals {
@@ -21,12 +23,26 @@ interface Globals {
 /** The event loop of this very thread: Node.js, or a page or worker of a browser. */
 export function createHostPort(): HostPort {
   const host = globalThis as unknown as Globals;
+  const rest = createRest();
   return {
     now: () => host.performance.now() * 1e6,
     soon: host.setImmediate ?? createSoon(host),
-    later: (delay, callback) => host.setTimeout(callback, delay / 1e6),
+    later: (delay, callback) => host.setTimeout(callback, Math.ceil(delay / 1e6)), // a little late, and not early to ask again
     cancel: (handle) => host.clearTimeout(handle),
+    ...(rest === null ? {} : { rest }),
   };
+}
+
+/** Pages may not block, and those that are not isolated have no shared memory to wait at. */
+function createRest(): ((delay: Nanos) => void) | null {
+  try {
+    const cell = new Int32Array(new SharedArrayBuffer(4));
+    const rest = (delay: Nanos): void => void Atomics.wait(cell, 0, 0, delay / 1e6);
+    rest(0);
+    return rest;
+  } catch {
+    return null;
+  }
 }
 
 /** Browsers delay nested timeouts by 4 ms, but not messages. */

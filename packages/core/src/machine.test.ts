@@ -70,6 +70,38 @@ describe('a machine under the virtual clock', () => {
   });
 });
 
+describe('a machine that waits in real time', () => {
+  it.each([
+    [400_000, { rests: 1, sleeps: 0 }], // shorter than the host's timers can be
+    [4_000_000, { rests: 0, sleeps: 1 }],
+  ])('%i ns: blocks its thread for a short time, sets a timer for a long one, and polls for none', async (nanos, expected) => {
+    let [now, rests, sleeps, fired] = [0, 0, 0, 0];
+    const engine = new ScriptedEngine(() => EXIT_HALT);
+    const vm = await machineOf(engine, [device('timer', alarm, { times: [nanos], fired: () => fired++ })], {
+      clock: { kind: 'host' },
+      host: {
+        now: () => now,
+        soon: setImmediate,
+        later: (delay, callback) => {
+          if (delay > 1e9) return null; // the watch over slow hooks
+          sleeps++;
+          now += delay;
+          return setImmediate(callback);
+        },
+        cancel: () => undefined,
+        rest: (delay) => {
+          rests++;
+          now += delay;
+        },
+      },
+    });
+    await vm.powerUp();
+    for (let i = 0; i < 50 && fired === 0; i++) await turns(1);
+    expect({ fired, rests, sleeps, slices: vm.counters.read()['loop.slices'] }).toMatchObject({ fired: 1, ...expected, slices: 2 });
+    await vm[Symbol.asyncDispose]();
+  });
+});
+
 describe('stopping a machine', () => {
   it('says why the processor gave up', async () => {
     const shutdown = await machineOf(new ScriptedEngine((cpu) => (cpu.retired < 100 ? cpu.work() : EXIT_SHUTDOWN)), []);
@@ -91,6 +123,20 @@ describe('stopping a machine', () => {
     expect(engine.cpu.retired).toBe(78);
     await vm[Symbol.asyncDispose]();
     expect(vm.phase).toBe('off');
+  });
+
+  it('lets the host act at the very instruction where it yields, and goes on by itself', async () => {
+    const acted: number[] = [];
+    const engine = new ScriptedEngine((cpu) => {
+      if (cpu.retired % 1000 === 77) cpu.surroundings.pio.write(0x20, 1, 1);
+      return cpu.work();
+    });
+    const vm: Machine = await machineOf(engine, [device('power', powerSwitch, { off: () => {
+      vm.yield();
+      queueMicrotask(() => acted.push(engine.cpu.retired));
+    } })]);
+    await runUntil(vm, () => acted.length === 3);
+    expect(acted.slice(0, 3)).toEqual([78, 1078, 2078]);
   });
 
   it('stops when its signal is aborted', async () => {

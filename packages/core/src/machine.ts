@@ -145,6 +145,11 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#loop.stop(reason);
   }
 
+  /** Serves the host's events after the present instruction, and goes on: what they send the guest comes at this very moment of it. */
+  yield(): void {
+    this.#loop.yield();
+  }
+
   /** Resolves when the machine stops by itself; at once when it has since it last began to run. */
   stopped(): Promise<StopReason> {
     if (this.#stopReason !== null) return Promise.resolve(this.#stopReason);

@@ -8,7 +8,7 @@ import type { HostPort } from './host-port.ts';
 export type StopReason = 'aborted' | 'failed' | 'faulted' | 'power-off' | 'reset' | 'shutdown';
 
 const SLICE_NANOS = 1e6; // between two looks at the host's events
-const SHORTEST_SLEEP_NANOS = 1e6; // the host's timers cannot do less; shorter waits go round the event loop
+const SHORTEST_SLEEP_NANOS = 1e6; // the host's timers cannot do less; for shorter waits the thread rests
 const LONGEST_SLEEP_NANOS = 60e9;
 const FIRST_RATE = 0.02; // instructions a nanosecond, until measured
 const MOST_RATE = 4; // a coarse clock of the host must not make slices endless
@@ -28,6 +28,7 @@ export class RunLoop {
   #asleep = false;
   #alarm: unknown = null; // host timer that ends the sleep
   #stopping = false;
+  #yielding = false;
   #reason: StopReason | null = null;
   readonly #parked: (() => void)[] = [];
   readonly #host: HostPort;
@@ -83,6 +84,12 @@ export class RunLoop {
     this.#leave();
   }
 
+  /** Ends the present slice after the present instruction: whoever waits for the host's events is served before the next one. */
+  yield(): void {
+    this.#yielding = true;
+    if (this.#inRun) this.#vcpu!.stopAfter(0);
+  }
+
   /** Something may have become pending. */
   signal(): void {
     this.#vcpu?.signal();
@@ -97,6 +104,7 @@ export class RunLoop {
     this.#scheduled = false;
     if (!this.#started) return;
     this.#asleep = false;
+    this.#yielding = false;
     this.#inSlice = true;
     this.#slices++;
     const vcpu = this.#vcpu!;
@@ -106,8 +114,8 @@ export class RunLoop {
     try {
       do {
         this.clock.fireDue();
-        if (!this.#stopping) wait = this.#run(vcpu);
-      } while (wait === 0 && !this.#stopping && this.#host.now() - begin < SLICE_NANOS);
+        if (!this.#stopping && !this.#yielding) wait = this.#run(vcpu);
+      } while (wait === 0 && !this.#stopping && !this.#yielding && this.#host.now() - begin < SLICE_NANOS);
     } catch (error) {
       this.#log('warn', `the machine cannot go on: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
       this.stop('failed');
@@ -116,8 +124,11 @@ export class RunLoop {
     this.#inSlice = false;
     this.#measure(vcpu.retired - retired, this.#host.now() - begin);
     if (this.#stopping) this.#finish();
-    else if (wait < SHORTEST_SLEEP_NANOS) this.#schedule();
-    else this.#sleep(wait);
+    else if (wait >= SHORTEST_SLEEP_NANOS && !this.#yielding) this.#sleep(wait);
+    else {
+      if (wait > 0 && !this.#yielding) this.#host.rest?.(wait);
+      this.#schedule();
+    }
   }
 
   /** Returns how long there is nothing to do. HOT. */
