@@ -1,5 +1,6 @@
 /** The emitter of every instruction that the engine has, by the name of its row in the instruction tables. */
 import type { EmitterTable } from './emitter.ts';
+import { AES } from './emit/aes.ts';
 import { ARITHMETIC } from './emit/arithmetic.ts';
 import { CONTROL_FLOW } from './emit/control-flow.ts';
 import { MOVE } from './emit/move.ts';
@@ -11,7 +12,9 @@ import { SSE_CONVERT } from './emit/sse-convert.ts';
 import { SSE_INTEGER } from './emit/sse-integer.ts';
 import { SSE_MOVE } from './emit/sse-move.ts';
 import { SSE_SHUFFLE } from './emit/sse-shuffle.ts';
+import { SSE_STRING } from './emit/sse-string.ts';
 import { SSE4 } from './emit/sse4.ts';
+import { SSE4_PRODUCT } from './emit/sse4-product.ts';
 import { STACK } from './emit/stack.ts';
 import { STRING } from './emit/string.ts';
 import { SYSTEM } from './emit/system.ts';
@@ -25,5 +28,5 @@ import { X87_TRANSCENDENTAL } from './emit/x87-transcendental.ts';
 export const EMITTERS: EmitterTable = {
   ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM,
   ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP, ...X87_TRANSCENDENTAL,
-  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4,
+  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4, ...SSE4_PRODUCT, ...SSE_STRING, ...AES,
 };

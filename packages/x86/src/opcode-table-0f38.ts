@@ -89,9 +89,11 @@ np 0f 3a 0f palignr Pq,Qq,Ib
 66 0f 3a 63 pcmpistri Vdq,Wdq,Ib
 f2 0f 38 f0 crc32 Gy,Eb
 f2 0f 38 f1 crc32 Gy,Ev
-# MOVBE, INVPCID, AES, PCLMULQDQ
+# MOVBE, ADX, INVPCID, AES, PCLMULQDQ
 nfx 0f 38 f0 mem movbe Gv,Mv
 nfx 0f 38 f1 mem movbe Mv,Gv
+66 0f 38 f6 adcx Gy,Ey
+f3 0f 38 f6 adox Gy,Ey
 66 0f 38 82 mem invpcid Gn,Mdq
 66 0f 38 db aesimc Vdq,Wdq
 66 0f 38 dc aesenc Vdq,Wdq

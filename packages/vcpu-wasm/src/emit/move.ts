@@ -1,5 +1,5 @@
 /** Data movement, conditional moves, exchanges, bit tests and bit scans (SDM vol. 1, sections 7.3.1 and 7.3.6). */
-import type { Emit, EmitterTable } from '../emitter.ts';
+import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import { A, B, C, D, N, R, T } from '../locals.ts';
 import { I64 } from '../wasm/code-writer.ts';
 
@@ -193,6 +193,51 @@ const bitScan = (forward: boolean): Emit => (e) => {
   code.end();
   e.flagsLogic(A);
 };
+/** MOVBE: a move to or from memory with the bytes in the other order. */
+const moveSwapped: Emit = (e) => {
+  const { code, size } = e;
+  e.read(1);
+  code.set(A);
+  const mask = (low: number, by: number): void => {
+    code.get(A).const(by).shrU().const64(low, low).and().get(A).const64(low, low).and().const(by).shl().or().set(A);
+  };
+  mask(0x00ff_00ff, 8);
+  if (size > 2) mask(0x0000_ffff, 16);
+  if (size === 8) code.get(A).const(32).rotl().set(A);
+  e.write(0, A);
+};
+/** ADCX: an addition that takes CF and gives CF, and touches no other flag. */
+const addCarry: Emit = (e) => {
+  e.read(1);
+  e.code.set(B);
+  e.read(0);
+  e.code.set(A);
+  e.carry();
+  e.code.get(A).add().get(B).add().set(R);
+  if (e.size === 4) e.code.get(R).zeroExtend(4).set(R);
+  e.write(0, R);
+  pushCarryOut(e);
+  e.setCarry();
+};
+/** ADOX: the same with OF. */
+const addOverflow: Emit = (e) => {
+  const { code } = e;
+  e.read(1);
+  code.set(B);
+  e.read(0);
+  code.set(A);
+  e.arithmeticFlags();
+  code.tee(N).const32(11).shrU32().const32(1).and32().extendU().get(A).add().get(B).add().set(R);
+  if (e.size === 4) code.get(R).zeroExtend(4).set(R);
+  e.write(0, R);
+  pushCarryOut(e);
+  code.const32(11).shl32().get(N).const32(~0x800).and32().or32();
+  e.setArithmeticFlags();
+};
+/** Pushes the carry out of R = A + B + carry as i32. */
+function pushCarryOut(e: Emitter): void {
+  e.code.get(A).get(B).and().get(A).get(B).or().get(R).not().and().or().const(e.size * 8 - 1).shrU().const(1).and().wrap();
+}
 const popcnt: Emit = (e) => {
   const { code } = e;
   e.read(1);
@@ -251,6 +296,9 @@ export const MOVE: EmitterTable = {
   cmpxchg: { emit: cmpxchg },
   cmpxchg8b: { emit: cmpxchgPair, apart: true },
   bswap: { emit: bswap },
+  movbe: { emit: moveSwapped, apart: true },
+  adcx: { emit: addCarry, apart: true },
+  adox: { emit: addOverflow, apart: true },
   cmovcc: { emit: cmov },
   setcc: { emit: setcc },
   cbw: { emit: cbw },
