@@ -69,3 +69,22 @@ describe('decoded code', () => {
     expect(machine.gpr(RDX)).toBe(15n);
   });
 });
+
+describe('the code cache', () => {
+  it('drops everything when it is full, and the program notices nothing', () => {
+    const machine = new FlatMachine('long', { code: { codePages: 4, codeBytes: 0x1_0000 } });
+    // Thirty pages, each of which adds its number and jumps to the next; every tenth jump crosses a page end.
+    const pages = 30;
+    for (let page = 0; page < pages; page++) {
+      const at = PAGE + page * 0x2000 + (page % 10 === 9 ? 4096 - 3 : 0);
+      const next = PAGE + (page + 1) * 0x2000 + ((page + 1) % 10 === 9 ? 4096 - 3 : 0);
+      const code = createAssembler(64, { origin: at }).add(r32(RAX), page);
+      machine.put(at, page === pages - 1 ? code.dec(r32(RCX)).mov(r64(RBX), PAGE).jcc(4, 'end').jmp(r64(RBX)).label('end').hlt().bytes() : code.mov(r64(RBX), next).jmp(r64(RBX)).bytes());
+    }
+    machine.enter(PAGE);
+    machine.setGpr(RCX, 50n);
+    expect(machine.run()).toBe(true);
+    expect(machine.gpr(RAX)).toBe(BigInt((50 * pages * (pages - 1)) / 2));
+    expect(machine.vcpu.code.flushes).toBeGreaterThan(50);
+  });
+});

@@ -44,6 +44,8 @@ export class CodeFetch {
   /** Instructions without an emitter that were met, by name. */
   readonly unknown: Map<string, number> = new Map<string, number>();
   decoded = 0;
+  /** How often all decoded code was dropped for want of room. */
+  get flushes(): number { return this.#cache.generation; }
   /** Set while a fault would be one of fetching: RIP in the state is right then. */
   fetching = false;
 

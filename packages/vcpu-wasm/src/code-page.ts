@@ -12,6 +12,7 @@ import { HANDLER_STALE } from './handler-number.ts';
 export const PAGE_LINEAR_SHIFT = 2;
 export const DECODE_MAP = 0;
 const MAP_BYTES = 4096 << PAGE_LINEAR_SHIFT;
+const PAGES_OF_AN_INSTRUCTION = 2;
 
 export class CodePage {
   /** Offset of the page in the linear memory. */
@@ -80,12 +81,12 @@ export class CodeCache {
   get pageCount(): number { return this.#pages.size; }
   get arenaUsed(): number { return this.#nextUop; }
 
-  /** The page at `offset` (of the linear memory), made when it is new. May flush everything to find room. */
+  /** The page at `offset` (of the linear memory), made when it is new; `isFull` has said that there is room. */
   page(offset: number, mode: number): CodePage {
     const key = offset + (MODE_INDEX[mode] as number);
     const known = this.#pages.get(key);
     if (known !== undefined) return known;
-    if (this.#nextMap === this.#region.mapCount) this.flush();
+    if (this.#nextMap === this.#region.mapCount) throw new RangeError('no room for another code page');
     const made = new CodePage(offset, mode, this.#region.maps + this.#nextMap++ * MAP_BYTES);
     this.#pages.set(key, made);
     this.#byMap.set(made.map, made);
@@ -97,8 +98,10 @@ export class CodeCache {
     return page;
   }
 
-  /** True when `count` uops more do not fit without a flush. */
-  isFull(count: number): boolean { return this.#nextUop + count * UOP_BYTES > this.#region.arenaBytes; }
+  /** True when `uops` more, or two pages more, do not fit without a flush. */
+  isFull(uops: number): boolean {
+    return this.#nextUop + uops * UOP_BYTES > this.#region.arenaBytes || this.#nextMap + PAGES_OF_AN_INSTRUCTION > this.#region.mapCount;
+  }
   /** Address of a new uop. */
   allocate(): number {
     const at = this.#region.arena + this.#nextUop;

@@ -16,30 +16,42 @@ import type { Interpreter, Interpreters } from './vcpu.ts';
 /** The first page stays unused, so that address 0 is nothing. */
 const FIRST_BLOCK = 0x1_0000;
 const MAP_BYTES = 4096 * 4;
-const MAP_COUNT = 4096;
-const ARENA_BYTES = 64 << 20;
+const CODE_PAGES = 4096;
+const CODE_BYTES = 64 << 20;
+const LEAST_PAGES = 4;
+const LEAST_BYTES = 0x1_0000;
 
 export interface WasmEngineOptions {
   /** A stored interpreter; default: written now. */
   readonly image?: InterpreterImage;
+  /** Pages of guest code that are kept decoded, each in one mode; default 4096. When they run out, all are dropped. */
+  readonly codePages?: number;
+  /** Bytes for decoded instructions, 32 each; default 64 MiB. */
+  readonly codeBytes?: number;
 }
 
 export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   let image: InterpreterImage | null = options.image ?? null;
   let cache: CodeCache | null = null;
   let processors = 1;
+  const codePages = atLeast('codePages', options.codePages ?? CODE_PAGES, LEAST_PAGES);
+  const codeBytes = atLeast('codeBytes', options.codeBytes ?? CODE_BYTES, LEAST_BYTES);
+  const region = (): CodeCacheRegion => {
+    const maps = FIRST_BLOCK + processors * VCPU_BLOCK_BYTES;
+    return { maps, mapCount: codePages, arena: maps + codePages * MAP_BYTES, arenaBytes: codeBytes };
+  };
   return {
     abi: 0,
     id: 'vm.wasm',
     features: [],
     reserveBytes: (count) => {
       processors = count;
-      return regionOf(count).arena + ARENA_BYTES;
+      return region().arena + codeBytes;
     },
     createVcpu: (index, surroundings) => {
       image ??= interpreterImage();
       if (cache === null) {
-        cache = new CodeCache(surroundings.ram.memory.buffer, regionOf(processors));
+        cache = new CodeCache(surroundings.ram.memory.buffer, region());
         watchStores(cache, surroundings);
       }
       const handlers = { long: new HandlerTable(image.long.keys, true), legacy: new HandlerTable(image.legacy.keys, false) };
@@ -54,9 +66,9 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   };
 }
 
-function regionOf(processors: number): CodeCacheRegion {
-  const maps = FIRST_BLOCK + processors * VCPU_BLOCK_BYTES;
-  return { maps, mapCount: MAP_COUNT, arena: maps + MAP_COUNT * MAP_BYTES, arenaBytes: ARENA_BYTES };
+function atLeast(name: string, value: number, least: number): number {
+  if (!Number.isInteger(value) || value < least) throw new RangeError(`${name}: expected an integer of at least ${least}, got ${value}`);
+  return value;
 }
 
 /** Stores to pages with decoded code come here, from processors and devices alike. */

@@ -22,6 +22,10 @@ export interface FlatMachineOptions {
   readonly extraPages?: number;
   /** Descriptor table at 0x1000 and, in long mode, page tables from 0x2000 that map 1 GiB; default true. */
   readonly tables?: boolean;
+  /** Default: none ever comes. */
+  readonly interrupts?: InterruptPort;
+  /** Room for decoded code. */
+  readonly code?: { readonly codePages: number; readonly codeBytes: number };
   /** Answers reads of addresses without RAM. */
   readonly read?: (address: number, bytes: number) => number;
 }
@@ -41,13 +45,13 @@ export class FlatMachine {
   entry: EntryState;
 
   constructor(mode: FlatMode, options: FlatMachineOptions = {}) {
-    const engine = wasmEngine({ image: (written ??= interpreterImage()) });
+    const engine = wasmEngine({ ...options.code, image: (written ??= interpreterImage()) });
     this.memory = new FlatMemory(engine.reserveBytes(1), options.ramBytes ?? 4 << 20, options.extraPages ?? 0);
     this.ram = this.memory.ram;
     this.bytes = this.memory.bytes;
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
     const bus = busOf(options.read ?? allOnes);
-    this.vcpu = engine.createVcpu(0, { ram: this.ram, pio: busOf(allOnes), mmio: bus, interrupts: NO_INTERRUPTS, now: () => 0, log: () => undefined });
+    this.vcpu = engine.createVcpu(0, { ram: this.ram, pio: busOf(allOnes), mmio: bus, interrupts: options.interrupts ?? NO_INTERRUPTS, now: () => 0, log: () => undefined });
     this.entry = entryOf(mode);
     if (options.tables ?? true) this.#writeTables(mode === 'long');
   }

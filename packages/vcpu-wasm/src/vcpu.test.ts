@@ -1,0 +1,118 @@
+import { createAssembler, r32, r64, RAX, RCX, RSP } from '@vm/x86';
+import type { InterruptPort } from '@vm/core/engine';
+import { EXIT_BUDGET, EXIT_HALT, EXIT_SHUTDOWN } from '@vm/core/exit';
+import { describe, expect, it } from 'vitest';
+import * as state from './cpu-state.ts';
+import { FlatMachine } from './flat-machine.ts';
+
+const CODE = 0x8000;
+const HANDLER = 0x9000;
+const IDT = 0x5000;
+const VECTOR = 0x40;
+const IF = 0x200;
+
+/** An interrupt port whose one interrupt is raised by hand. */
+class OneInterrupt implements InterruptPort {
+  pending = false;
+  readonly low = 0;
+  readonly high = 0;
+  priority = 0;
+  isPending(): boolean { return this.pending; }
+  acknowledge(): number { this.pending = false; return VECTOR; }
+  window(): number { return -1; }
+  readRegister(): number { return 0; }
+  writeRegister(): void { /* has none */ }
+  readModelRegister(): boolean { return false; }
+  writeModelRegister(): boolean { return false; }
+}
+
+function start(code: Uint8Array, flags: number): { machine: FlatMachine; port: OneInterrupt; raise(): void } {
+  const port = new OneInterrupt();
+  const machine = new FlatMachine('long', { interrupts: port });
+  machine.put(HANDLER, createAssembler(64).op('mov', r64(15), r64(RCX)).add(r32(14), 1).size(8).iret().bytes());
+  machine.view.setUint32(IDT + VECTOR * 16, (8 << 16) | HANDLER, true);
+  machine.view.setUint32(IDT + VECTOR * 16 + 4, 0x8e00, true);
+  machine.put(CODE, code);
+  machine.enter(CODE);
+  machine.vcpu.state.set64(state.IDTR_BASE, IDT, 0);
+  machine.vcpu.state.set(state.IDTR_LIMIT, 0xfff);
+  machine.setGpr(RSP, 0x7000n);
+  machine.flags = flags;
+  return { machine, port, raise: () => { port.pending = true; machine.vcpu.signal(); } };
+}
+
+const counting = (): Uint8Array => createAssembler(64).xor(r32(RCX), r32(RCX)).label('next').inc(r64(RCX)).jmp('next').bytes();
+
+describe('the processor', () => {
+  it('runs exactly as many instructions as it was given', () => {
+    const { machine } = start(counting(), 2);
+    for (const [budget, counter] of [[1, 0n], [1, 1n], [1, 1n], [1, 2n], [1000, 502n], [7, 505n]] as const) {
+      const before = machine.vcpu.retired;
+      expect(machine.vcpu.run(budget)).toBe(EXIT_BUDGET);
+      expect(machine.vcpu.retired - before).toBe(budget);
+      expect(machine.gpr(RCX)).toBe(counter);
+    }
+  });
+
+  it('takes an interrupt before the next instruction, wherever it is raised', () => {
+    for (const budget of [1, 2, 3, 10, 11, 1000, 1001]) {
+      const { machine, raise } = start(counting(), 2 | IF);
+      machine.vcpu.run(budget);
+      raise();
+      machine.vcpu.run(1); // the first instruction of the handler
+      expect(machine.gpr(15)).toBe(machine.gpr(RCX));
+      machine.vcpu.run(2);
+      expect(machine.gpr(14)).toBe(1n);
+      expect(machine.gpr(RCX)).toBe(BigInt(Math.floor(budget / 2)));
+    }
+  });
+
+  it('holds an interrupt while they are disabled, and takes it after the instruction behind STI', () => {
+    const code = createAssembler(64).xor(r32(RCX), r32(RCX)).inc(r64(RCX)).op('sti').inc(r64(RCX)).inc(r64(RCX)).hlt().bytes();
+    const { machine, raise } = start(code, 2);
+    machine.vcpu.run(1);
+    raise();
+    expect(machine.vcpu.run(1000)).toBe(EXIT_HALT);
+    expect(machine.gpr(14)).toBe(1n);
+    expect(machine.gpr(15)).toBe(2n);
+    expect(machine.gpr(RCX)).toBe(3n);
+  });
+
+  it('waits in HLT and goes on behind it', () => {
+    const { machine, raise } = start(createAssembler(64).hlt().mov(r32(RAX), 7).hlt().bytes(), 2 | IF);
+    expect(machine.vcpu.run(1000)).toBe(EXIT_HALT);
+    const { retired } = machine.vcpu;
+    expect(machine.vcpu.run(1000)).toBe(EXIT_HALT);
+    expect(machine.vcpu.retired).toBe(retired);
+    raise();
+    expect(machine.vcpu.run(1000)).toBe(EXIT_HALT);
+    expect(machine.gpr(RAX)).toBe(7n);
+  });
+
+  it('leaves earlier when asked to', () => {
+    const { machine } = start(counting(), 2);
+    machine.vcpu.run(10);
+    const { retired } = machine.vcpu;
+    machine.vcpu.stopAfter(5); // between runs there is nothing to shorten
+    expect(machine.vcpu.run(20)).toBe(EXIT_BUDGET);
+    expect(machine.vcpu.retired - retired).toBe(20);
+  });
+
+  it('shuts down at a fault without handlers', () => {
+    const { machine } = start(createAssembler(64).ud2().bytes(), 2);
+    machine.vcpu.state.set(state.IDTR_LIMIT, 0);
+    expect(machine.vcpu.run(10)).toBe(EXIT_SHUTDOWN);
+    expect(machine.vcpu.exceptions[6]).toBe(1);
+  });
+
+  it('finishes a long REP in pieces that interrupts come between', () => {
+    const code = createAssembler(64).mov(r32(RCX), 0x4_0000).mov(r32(7), 0x10_0000).mov(r32(RAX), 0x5a).rep().size(1).stos().hlt().bytes();
+    const { machine, raise } = start(code, 2 | IF);
+    machine.vcpu.run(10);
+    raise();
+    expect(machine.vcpu.run(10_000)).toBe(EXIT_HALT);
+    expect(machine.gpr(14)).toBe(1n);
+    expect(machine.gpr(15)).toBeGreaterThan(0n);
+    expect(machine.bytes.subarray(0x10_0000, 0x14_0000).every((byte) => byte === 0x5a)).toBe(true);
+  });
+});
