@@ -80,7 +80,7 @@ export class LinearMemory {
 
   load(low: number, high: number, bytes: number, supervisor = false): void {
     if (this.#isChecked() && !supervisor) this.#checkData(low, high, bytes, false);
-    if ((low & 4095) + bytes > 4096) { this.#loadAcross(low, high, bytes, supervisor); return; }
+    if ((low & 4095) + bytes > 4096) { this.#across(low, high, bytes, READ, supervisor); return; }
     this.readMisses++;
     this.#translateData(low, high, false, supervisor);
     this.#read(bytes, this.#state.at + state.VALUE);
@@ -90,7 +90,7 @@ export class LinearMemory {
     if (this.#isChecked()) this.#checkData(low, high, bytes, true);
     if ((low & 4095) + bytes > 4096) {
       this.#probeAcross(low, high);
-      this.#loadAcross(low, high, bytes, false);
+      this.#across(low, high, bytes, READ, false);
       return;
     }
     this.writeMisses++;
@@ -99,7 +99,7 @@ export class LinearMemory {
   }
   store(low: number, high: number, bytes: number, supervisor = false): void {
     if (this.#isChecked() && !supervisor) this.#checkData(low, high, bytes, true);
-    if ((low & 4095) + bytes > 4096) { this.#storeAcross(low, high, bytes, supervisor); return; }
+    if ((low & 4095) + bytes > 4096) { this.#across(low, high, bytes, WRITE, supervisor); return; }
     this.writeMisses++;
     this.#translateData(low, high, true, supervisor);
     this.#write(bytes, this.#state.at + state.VALUE);
@@ -129,37 +129,27 @@ export class LinearMemory {
     this.walk.translate(low, high, WRITE);
     this.#translateNext(low, high, WRITE, false);
   }
-  #loadAcross(low: number, high: number, bytes: number, supervisor: boolean): void {
-    // Both pages are translated before a device sees anything.
+  /** An access to two pages, byte by byte between VALUE and memory. Both are translated before a device sees anything. */
+  #across(low: number, high: number, bytes: number, access: Access, supervisor: boolean): void {
+    const { walk } = this;
     const first = 4096 - (low & 4095);
-    this.walk.translate(low, high, READ, supervisor);
-    const firstPhysical = this.walk.physical;
-    const firstOffset = this.walk.offset;
-    this.#translateNext(low, high, READ, supervisor);
-    const nextPhysical = this.walk.physical;
-    const nextOffset = this.walk.offset;
+    walk.translate(low, high, access, supervisor);
+    const firstPhysical = walk.physical;
+    const firstOffset = walk.offset;
+    this.#translateNext(low, high, access, supervisor);
+    const nextPhysical = walk.physical;
+    const nextOffset = walk.offset;
     const value = this.#state.at + state.VALUE;
     for (let i = 0; i < bytes; i++) {
-      this.walk.physical = i < first ? firstPhysical + i : nextPhysical + i - first;
-      this.walk.offset = i < first ? (firstOffset < 0 ? -1 : firstOffset + i) : nextOffset < 0 ? -1 : nextOffset + i - first;
-      this.#state.u8[value + i] = this.#readByte();
+      const inFirst = i < first;
+      const offset = inFirst ? firstOffset : nextOffset;
+      const at = inFirst ? i : i - first;
+      walk.physical = (inFirst ? firstPhysical : nextPhysical) + at;
+      walk.offset = offset < 0 ? -1 : offset + at;
+      if (access === WRITE) this.#write(1, value + i);
+      else this.#state.u8[value + i] = this.#readByte();
     }
-    if (bytes < 8) for (let i = bytes; i < 8; i++) this.#state.u8[value + i] = 0;
-  }
-  #storeAcross(low: number, high: number, bytes: number, supervisor: boolean): void {
-    const first = 4096 - (low & 4095);
-    this.walk.translate(low, high, WRITE, supervisor);
-    const firstPhysical = this.walk.physical;
-    const firstOffset = this.walk.offset;
-    this.#translateNext(low, high, WRITE, supervisor);
-    const nextPhysical = this.walk.physical;
-    const nextOffset = this.walk.offset;
-    const value = this.#state.at + state.VALUE;
-    for (let i = 0; i < bytes; i++) {
-      this.walk.physical = i < first ? firstPhysical + i : nextPhysical + i - first;
-      this.walk.offset = i < first ? (firstOffset < 0 ? -1 : firstOffset + i) : nextOffset < 0 ? -1 : nextOffset + i - first;
-      this.#write(1, value + i);
-    }
+    if (access === READ) for (let i = bytes; i < 8; i++) this.#state.u8[value + i] = 0;
   }
 
   #readByte(): number {

@@ -94,6 +94,15 @@ function longDivision(e: Emitter): void {
   code.end();
 }
 
+/** Pushes AX, DX:AX or EDX:EAX. */
+function dividend(e: Emitter): void {
+  const { code, size } = e;
+  e.readGpr(RAX, size === 1 ? 2 : size);
+  if (size === 1) return;
+  e.readGpr(RDX, size);
+  code.const(size * 8).shl().or();
+}
+
 const div: Emit = (e) => {
   const { code, size } = e;
   e.read(0);
@@ -112,8 +121,7 @@ const div: Emit = (e) => {
     longDivision(e);
     code.end();
   } else {
-    e.readGpr(RAX, size === 1 ? 2 : size);
-    if (size !== 1) { e.readGpr(RDX, size); code.const(size * 8).shl().or(); }
+    dividend(e);
     code.set(A);
     code.get(A).get(B).divU().tee(R).const(size * 8).shrU().const(0).ne();
     e.raiseIf(DIVIDE_ERROR);
@@ -176,8 +184,7 @@ const idiv: Emit = (e) => {
     code.const(0).get(D).sub().set(D);
     code.end();
   } else {
-    e.readGpr(RAX, size === 1 ? 2 : size);
-    if (size !== 1) { e.readGpr(RDX, size); code.const(size * 8).shl().or(); }
+    dividend(e);
     code.signExtend(size === 1 ? 2 : size === 2 ? 4 : 8).set(A);
     // The one quotient that would trap in WebAssembly is out of range here too.
     code.get(A).const64(0, -0x8000_0000).eq().get(B).const(-1).eq().and32();
