@@ -104,10 +104,12 @@ it('enters in protected mode when the kernel has no 64-bit entry', () => {
 });
 
 describe('placement', () => {
-  it('goes low when the preferred address has no room', () => {
+  it('puts a kernel where it wants to be, aligned, because it moves there anyway', () => {
     const image = parseBzImage(makeImage({ initBytes: 8 * MiB }));
     expect(placeLinux(image, 64 * MiB, 0)).toEqual({ kernelAt: 16 * MiB, initrdAt: 0 });
-    expect(placeLinux(image, 16 * MiB, 0)).toEqual({ kernelAt: 2 * MiB, initrdAt: 0 });
+    expect(placeLinux({ ...image, preferredAddress: 15 * MiB }, 64 * MiB, 0).kernelAt).toBe(16 * MiB);
+    expect(placeLinux({ ...image, preferredAddress: 0 }, 64 * MiB, 0).kernelAt).toBe(2 * MiB);
+    expect(() => placeLinux(image, 16 * MiB, 0)).toThrow(/needs RAM up to 24 MiB/);
   });
 
   it('puts a kernel that cannot move at 1 MiB', () => {
@@ -123,8 +125,8 @@ describe('placement', () => {
 
   it('refuses RAM that does not hold kernel and initrd', () => {
     const kernel = makeImage({ initBytes: 8 * MiB });
-    expect(() => load(8 * MiB, { kernel })).toThrow(expect.objectContaining({ code: 'E_MEMORY' }));
-    expect(() => load(16 * MiB, { kernel, initrd: new Uint8Array(7 * MiB) })).toThrow(/too little RAM: the kernel ends at 10 MiB and the initrd has 7 MiB/);
+    expect(() => load(23 * MiB, { kernel })).toThrow(expect.objectContaining({ code: 'E_MEMORY' }));
+    expect(() => load(30 * MiB, { kernel, initrd: new Uint8Array(7 * MiB) })).toThrow(/too little RAM: the kernel ends at 24 MiB and the initrd has 7 MiB/);
   });
 });
 

@@ -38,15 +38,14 @@ export function loadLinux(memory: GuestMemory, ranges: Ram['ranges'], boot: Linu
   return prepareEntry(memory, { bits, rip: kernelAt + (bits === 64 ? ENTRY_64 : 0), rsi: ZERO_PAGE });
 }
 
-/** The kernel where it wants to be, or low; the initrd as high as the kernel can reach. */
+/**
+ * The kernel where it wants to be, because one that is loaded below moves itself there (boot.rst, pref_address); the initrd as
+ * high as the kernel can reach.
+ */
 export function placeLinux(image: BzImage, lowRamBytes: number, initrdBytes: number): LinuxPlacement {
-  let kernelAt = HIGH_START;
-  if (image.relocatable) {
-    const lowest = Math.ceil(HIGH_START / image.alignment) * image.alignment;
-    const wanted = image.preferredAddress;
-    kernelAt = wanted >= HIGH_START && wanted % image.alignment === 0 && wanted + image.initBytes <= lowRamBytes ? wanted : lowest;
-  }
-  const kernelEnd = Math.max(kernelAt, image.relocatable ? 0 : image.preferredAddress) + image.initBytes;
+  const { preferredAddress, alignment } = image;
+  const kernelAt = image.relocatable ? Math.ceil(Math.max(HIGH_START, preferredAddress) / alignment) * alignment : HIGH_START;
+  const kernelEnd = Math.max(kernelAt, preferredAddress) + image.initBytes;
   if (kernelEnd > lowRamBytes) throw tooLittleRam(`the kernel needs RAM up to ${inMiB(kernelEnd)}`, lowRamBytes);
   return { kernelAt, initrdAt: placeInitrd(initrdBytes, kernelEnd, lowRamBytes, image.initrdLast) };
 }
