@@ -6,6 +6,7 @@ export interface Counter {
 /** All counters of a machine by dotted name. Reading is rare, so it may be slow. */
 export class Counters {
   readonly #entries = new Map<string, () => number>();
+  readonly #families: [prefix: string, read: () => Iterable<readonly [name: string, count: number]>][] = [];
 
   create(name: string): Counter {
     const counter: Counter = { value: 0 };
@@ -19,7 +20,13 @@ export class Counters {
     this.#entries.set(name, read);
   }
 
+  /** Numbers whose names are known only when they are read. */
+  family(prefix: string, read: () => Iterable<readonly [name: string, count: number]>): void {
+    this.#families.push([prefix, read]);
+  }
+
   read(): Readonly<Record<string, number>> {
-    return Object.fromEntries(Array.from(this.#entries, ([name, read]) => [name, read()]));
+    const single = Array.from(this.#entries, ([name, read]) => [name, read()] as const);
+    return Object.fromEntries([...single, ...this.#families.flatMap(([prefix, read]) => Array.from(read(), ([name, count]) => [`${prefix}.${name}`, count] as const))]);
   }
 }

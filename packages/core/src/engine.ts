@@ -90,6 +90,8 @@ export interface Vcpu {
   stopAfter(instructions: number): void;
   /** To the state after a hardware reset. */
   reset(): void;
+  /** What the engine counts, by name. */
+  counts?(): Iterable<readonly [name: string, count: number]>;
   // save() and load() of the processor's state come with snapshots.
 }
 

@@ -8,8 +8,6 @@ const ALL_SIZES: readonly Size[] = [1, 2, 4];
 
 /** One address space: devices claim regions of it, processors access it. */
 export class Bus implements IoBus {
-  #reads = 0;
-  #writes = 0;
   #open = 0;
   readonly #map: AddressMap;
   readonly #table: SlotTable;
@@ -21,11 +19,11 @@ export class Bus implements IoBus {
   }
 
   get reads(): number {
-    return this.#reads;
+    return this.#regions.reduce((sum, { slot }) => sum + this.#table.reads(slot), 0);
   }
 
   get writes(): number {
-    return this.#writes;
+    return this.#regions.reduce((sum, { slot }) => sum + this.#table.writes(slot), 0);
   }
 
   /** Accesses that nobody answered. */
@@ -33,11 +31,18 @@ export class Bus implements IoBus {
     return this.#open;
   }
 
+  /** Accesses by region. */
+  *counts(): Generator<readonly [name: string, count: number]> {
+    for (const { owner, name, slot } of this.#regions) {
+      yield [`${owner}.${name}.reads`, this.#table.reads(slot)];
+      yield [`${owner}.${name}.writes`, this.#table.writes(slot)];
+    }
+  }
+
   /** HOT. */
   read(address: number, size: Size): number {
     const slot = this.#map.find(address);
     if (slot === 0 || !this.#table.takes(slot, address, size)) return this.#readInParts(slot, address, size);
-    this.#reads++;
     return this.#table.read(slot, address, size);
   }
 
@@ -45,15 +50,13 @@ export class Bus implements IoBus {
   write(address: number, size: Size, value: number): void {
     const slot = this.#map.find(address);
     if (slot === 0 || !this.#table.takes(slot, address, size)) return this.#writeInParts(slot, address, size, value);
-    this.#writes++;
     this.#table.write(slot, address, size, value);
   }
 
   readWide(address: number, bytes: number, into: DataView): void {
     const slot = this.#map.find(address);
     if (slot !== 0 && this.#table.readWide(slot, address, bytes, into)) {
-      this.#reads++;
-      return;
+        return;
     }
     for (let i = 0; i < bytes; i += 4) into.setUint32(i, this.read(address + i, 4), true);
   }
@@ -61,8 +64,7 @@ export class Bus implements IoBus {
   writeWide(address: number, bytes: number, from: DataView): void {
     const slot = this.#map.find(address);
     if (slot !== 0 && this.#table.writeWide(slot, address, bytes, from)) {
-      this.#writes++;
-      return;
+        return;
     }
     for (let i = 0; i < bytes; i += 4) this.write(address + i, 4, from.getUint32(i, true));
   }
@@ -102,8 +104,7 @@ export class Bus implements IoBus {
         const inside = (address - table.base(slot)) % least;
         const start = address - inside;
         if (inside + size > least || start + least > table.end(slot)) return allOnes(size);
-        this.#reads++;
-        return ((table.read(slot, start, least) >>> (8 * inside)) & allOnes(size)) >>> 0;
+            return ((table.read(slot, start, least) >>> (8 * inside)) & allOnes(size)) >>> 0;
       }
     }
     if (size === 1) return 0xff;
@@ -130,7 +131,7 @@ class Region implements IoRegion {
   readonly owner: string;
   readonly name: string;
   readonly bytes: number;
-  readonly #slot: number;
+  readonly slot: number;
   readonly #table: SlotTable;
   readonly #map: AddressMap;
 
@@ -138,7 +139,7 @@ class Region implements IoRegion {
     this.owner = owner;
     this.name = name;
     this.bytes = bytes;
-    this.#slot = slot;
+    this.slot = slot;
     this.#table = table;
     this.#map = map;
   }
@@ -149,19 +150,19 @@ class Region implements IoRegion {
 
   map(base: number): void {
     if (this.#released) throw new VmError('E_PHASE', `${this.owner}.${this.name}: the device is torn down`, { device: this.owner });
-    this.#map.place(this.#slot, base, this.bytes);
-    this.#table.setRange(this.#slot, base, this.bytes);
+    this.#map.place(this.slot, base, this.bytes);
+    this.#table.setRange(this.slot, base, this.bytes);
     this.#base = base;
   }
 
   unmap(): void {
-    if (this.#base >= 0) this.#map.remove(this.#slot);
+    if (this.#base >= 0) this.#map.remove(this.slot);
     this.#base = -1;
   }
 
   release(): void {
     this.unmap();
-    this.#table.remove(this.#slot);
+    this.#table.remove(this.slot);
     this.#released = true;
   }
 }

@@ -221,12 +221,15 @@ export class Machine<V extends Vcpu = Vcpu> {
     counters.gauge('cpu.instructions', () => this.vcpu.retired);
     counters.gauge('cpu.halts', () => this.#loop.halts);
     counters.gauge('loop.slices', () => this.#loop.slices);
+    counters.gauge('loop.busyNanos', () => this.#loop.busy);
     counters.gauge('clock.nanos', () => this.clock.now());
     counters.gauge('clock.fires', () => this.#loop.clock.fires);
     for (const [space, bus] of [['pio', this.#pio], ['mmio', this.#mmio]] as const) {
       counters.gauge(`${space}.reads`, () => bus.reads);
       counters.gauge(`${space}.writes`, () => bus.writes);
       counters.gauge(`${space}.open`, () => bus.open);
+      counters.family('device', () => bus.counts());
     }
+    counters.family('cpu', () => this.vcpu.counts?.() ?? []);
   }
 }

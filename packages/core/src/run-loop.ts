@@ -19,6 +19,7 @@ export class RunLoop {
   readonly clock: MachineClock;
   #vcpu: Vcpu | null = null;
   #slices = 0;
+  #busy = 0;
   #halts = 0;
   #rate = FIRST_RATE;
   #started = false;
@@ -51,6 +52,11 @@ export class RunLoop {
 
   get slices(): number {
     return this.#slices;
+  }
+
+  /** Real time spent in slices, in nanoseconds. */
+  get busy(): Nanos {
+    return this.#busy;
   }
 
   get halts(): number {
@@ -174,6 +180,7 @@ export class RunLoop {
   }
 
   #measure(instructions: number, nanos: Nanos): void {
+    this.#busy += nanos;
     if (instructions >= LEAST_BUDGET && nanos > 0) this.#rate += 0.25 * (Math.min(instructions / nanos, MOST_RATE) - this.#rate);
   }
 

@@ -20,6 +20,8 @@ export class SlotTable {
   #bases: Float64Array = new Float64Array(FIRST_CAPACITY);
   #ends: Float64Array = new Float64Array(FIRST_CAPACITY);
   #sizes: Uint8Array = new Uint8Array(FIRST_CAPACITY);
+  #reads: Float64Array = new Float64Array(FIRST_CAPACITY);
+  #writes: Float64Array = new Float64Array(FIRST_CAPACITY);
   #h1: IoHandler = OPEN;
   #h2: IoHandler = OPEN;
   #h3: IoHandler = OPEN;
@@ -80,6 +82,14 @@ export class SlotTable {
     return this.#sizes[slot]!;
   }
 
+  reads(slot: number): number {
+    return this.#reads[slot]!;
+  }
+
+  writes(slot: number): number {
+    return this.#writes[slot]!;
+  }
+
   /** The handler takes this access as it is. HOT. */
   takes(slot: number, address: number, size: Size): boolean {
     return (this.#sizes[slot]! & size) !== 0 && address + size <= this.#ends[slot]!;
@@ -88,6 +98,7 @@ export class SlotTable {
   /** HOT. */
   read(slot: number, address: number, size: Size): number {
     const offset = address - this.#bases[slot]!;
+    this.#reads[slot]!++;
     try {
       switch (slot) {
         case 1: return this.#h1.read(offset, size) >>> 0;
@@ -113,6 +124,7 @@ export class SlotTable {
   /** HOT. */
   write(slot: number, address: number, size: Size, value: number): void {
     const offset = address - this.#bases[slot]!;
+    this.#writes[slot]!++;
     try {
       switch (slot) {
         case 1: return this.#h1.write(offset, size, value);
@@ -138,6 +150,7 @@ export class SlotTable {
   readWide(slot: number, address: number, bytes: number, into: DataView): boolean {
     const handler = this.#handlers[slot]!;
     if (handler.readWide === undefined || address + bytes > this.#ends[slot]!) return false;
+    this.#reads[slot]!++;
     try {
       handler.readWide(address - this.#bases[slot]!, bytes, into);
     } catch (error) {
@@ -149,6 +162,7 @@ export class SlotTable {
   writeWide(slot: number, address: number, bytes: number, from: DataView): boolean {
     const handler = this.#handlers[slot]!;
     if (handler.writeWide === undefined || address + bytes > this.#ends[slot]!) return false;
+    this.#writes[slot]!++;
     try {
       handler.writeWide(address - this.#bases[slot]!, bytes, from);
     } catch (error) {
@@ -167,16 +181,13 @@ export class SlotTable {
   }
 
   #grow(): void {
+    const grown = <Table extends Float64Array | Uint8Array>(fresh: Table, old: Table): Table => (fresh.set(old), fresh);
     const capacity = this.#sizes.length * 2;
-    const bases = new Float64Array(capacity);
-    const ends = new Float64Array(capacity);
-    const sizes = new Uint8Array(capacity);
-    bases.set(this.#bases);
-    ends.set(this.#ends);
-    sizes.set(this.#sizes);
-    this.#bases = bases;
-    this.#ends = ends;
-    this.#sizes = sizes;
+    this.#bases = grown(new Float64Array(capacity), this.#bases);
+    this.#ends = grown(new Float64Array(capacity), this.#ends);
+    this.#sizes = grown(new Uint8Array(capacity), this.#sizes);
+    this.#reads = grown(new Float64Array(capacity), this.#reads);
+    this.#writes = grown(new Float64Array(capacity), this.#writes);
   }
 
   #place(slot: number, handler: IoHandler): void {
