@@ -105,6 +105,24 @@ describe('the processor', () => {
     expect(machine.vcpu.exceptions[6]).toBe(1);
   });
 
+  it('comes back although interrupts and breakpoints never end', () => {
+    const { machine, port, raise } = start(counting(), 2 | IF);
+    // A trap gate leaves IF set, and this interrupt is pending again at once.
+    machine.view.setUint32(IDT + VECTOR * 16 + 4, 0x8f00, true);
+    port.acknowledge = () => VECTOR;
+    raise();
+    expect(machine.vcpu.run(1000)).toBe(EXIT_BUDGET);
+    expect(machine.vcpu.interrupts).toBeLessThanOrEqual(1000);
+    // A breakpoint on the handler of breakpoints.
+    machine.view.setUint32(IDT + 16, (8 << 16) | HANDLER, true);
+    machine.view.setUint32(IDT + 20, 0x8e00, true);
+    port.pending = false;
+    machine.vcpu.state.set64(state.DR, HANDLER, 0);
+    machine.vcpu.state.set64(state.DR + 56, 0x402, 0);
+    machine.vcpu.debugRegistersChanged();
+    expect(machine.vcpu.run(1000)).not.toBe(EXIT_HALT);
+  });
+
   it('finishes a long REP in pieces that interrupts come between', () => {
     const code = createAssembler(64).mov(r32(RCX), 0x4_0000).mov(r32(7), 0x10_0000).mov(r32(RAX), 0x5a).rep().size(1).stos().hlt().bytes();
     const { machine, raise } = start(code, 2 | IF);

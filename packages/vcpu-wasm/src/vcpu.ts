@@ -7,6 +7,7 @@ import { CodeFetch } from './code-fetch.ts';
 import type { HandlerTables } from './code-fetch.ts';
 import { ControlRegisters } from './control-registers.ts';
 import type { CpuidContext } from './cpuid.ts';
+import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import { ExceptionDelivery, SOURCE_EXCEPTION, SOURCE_EXTERNAL, SOURCE_SOFTWARE } from './exception-delivery.ts';
 import type { Source } from './exception-delivery.ts';
@@ -39,7 +40,7 @@ export interface Interpreter {
 }
 export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
 
-export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables }
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly model: CpuModel }
 
 export class WasmVcpu implements Vcpu {
   readonly state: StateView;
@@ -54,6 +55,7 @@ export class WasmVcpu implements Vcpu {
   readonly #fault = new GuestFault();
   readonly #surroundings: Surroundings;
   readonly #index: number;
+  readonly #model: CpuModel;
   readonly #interpreters: Interpreters;
   #issued = 0;
   #halted = false;
@@ -74,6 +76,7 @@ export class WasmVcpu implements Vcpu {
     const { ram, interrupts, mmio } = surroundings;
     this.#surroundings = surroundings;
     this.#index = place.index;
+    this.#model = place.model;
     this.state = new StateView(ram.memory.buffer, place.at);
     this.memory = new LinearMemory(this.state, ram, mmio, interrupts, this.#fault);
     this.segments = new Segmentation(this.state, this.memory);
@@ -81,11 +84,11 @@ export class WasmVcpu implements Vcpu {
     this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
     this.#interpreters = instantiate(this.#imports());
     this.flags = new FlagsRegister(this.state, this.#interpreters.long);
-    this.#control = new ControlRegisters(this.state, this.memory, this.segments, interrupts);
+    this.#control = new ControlRegisters(this.state, this.memory, this.segments, interrupts, place.model);
     const tasks = new TaskSwitch(this.state, this.memory, this.segments, this.flags, this.#control, this.#fault);
     this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags, tasks);
     const time = new TimeStamp(this.state, surroundings.now);
-    const registers = new ModelRegisters(this.state, this.#control, interrupts, time);
+    const registers = new ModelRegisters(this.state, this.#control, interrupts, time, place.model);
     this.#system = new SystemFunctions({
       state: this.state, memory: this.memory, segments: this.segments, flags: this.flags, control: this.#control, registers, time,
       transfer: new FarTransfer(this.state, this.memory, this.segments, this.flags, this.#delivery, tasks),
@@ -139,8 +142,10 @@ export class WasmVcpu implements Vcpu {
     this.#issued += instructions;
     s.set(state.BUDGET, instructions);
     s.set(state.BUDGET_HELD, 0);
+    // One interrupt at most between two instructions: a guest cannot make deliveries without end.
+    let taken = false;
     for (;;) {
-      if (s.get(state.EVENT_PENDING) !== 0 && !this.#shadow) this.#takeInterrupt();
+      if (s.get(state.EVENT_PENDING) !== 0 && !this.#shadow && !taken) taken = this.#takeInterrupt();
       if (this.#halted || this.#shutdown) {
         this.#refund();
         return this.#shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
@@ -149,9 +154,15 @@ export class WasmVcpu implements Vcpu {
       if (left === 0) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
       const flags = this.flags.other();
       const resuming = (flags & FLAG_RF) !== 0;
-      if (this.#debug.hasExecution && !resuming && this.#executionBreakpoint()) continue;
+      if (this.#debug.hasExecution && !resuming && this.#executionBreakpoint()) {
+        // It counts as an instruction, for the same reason.
+        s.set(state.BUDGET, left - 1);
+        s.set(state.BUDGET_HELD, 0);
+        continue;
+      }
       const stepping = (flags & FLAG_TF) !== 0;
-      const one = this.#shadow || stepping || resuming || this.#debug.hasExecution;
+      const again = taken && (flags & FLAG_IF) !== 0 && s.get(state.EVENT_PENDING) !== 0;
+      const one = this.#shadow || stepping || resuming || again || this.#debug.hasExecution;
       this.#shadow = false;
       this.#trapShadow = false;
       this.#entered = false;
@@ -164,6 +175,7 @@ export class WasmVcpu implements Vcpu {
       }
       if (resuming && !this.#faulted && !this.#entered) this.flags.setOther(this.flags.other() & ~FLAG_RF);
       this.#debugTraps(stepping);
+      taken = false;
     }
   }
   /** Instruction breakpoints come before the instruction, as a fault (SDM vol. 3, section 17.3.1.1). */
@@ -256,19 +268,23 @@ export class WasmVcpu implements Vcpu {
       return false;
     }
   }
-  #takeInterrupt(): void {
+
+  /** True when one was delivered. */
+  #takeInterrupt(): boolean {
     const { interrupts } = this.#surroundings;
     if (!interrupts.isPending()) {
       this.state.set(state.EVENT_PENDING, 0);
-      return;
+      return false;
     }
-    if ((this.flags.other() & FLAG_IF) === 0) return;
+    if ((this.flags.other() & FLAG_IF) === 0) return false;
     const vector = interrupts.acknowledge();
-    if (vector < 0) return;
+    if (vector < 0) return false;
     this.#halted = false;
     this.interrupts++;
     if (!this.#tryDeliver(vector, -1, SOURCE_EXTERNAL)) this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
+    return true;
   }
+
   signal(): void {
     this.state.set(state.EVENT_PENDING, 1);
     if ((this.flags.other() & FLAG_IF) !== 0) this.#attend();
@@ -313,7 +329,7 @@ export class WasmVcpu implements Vcpu {
     s.set(state.DR + 56, DR7_RESET);
     s.set(state.GDTR_LIMIT, 0xffff);
     s.set(state.IDTR_LIMIT, 0xffff);
-    s.setGpr(2, 0x0002_0ff2, 0);
+    s.setGpr(2, this.#model.signature, 0);
     for (const segment of [state.ES, state.SS, state.DS, state.FS, state.GS]) this.segments.setSegment(segment, 0, 0x9300, 0, 0, 0xffff);
     this.segments.setSegment(state.LDTR, 0, 0x8200, 0, 0, 0xffff);
     this.segments.setSegment(state.TR, 0, 0x8b00, 0, 0, 0xffff);
@@ -380,7 +396,7 @@ export class WasmVcpu implements Vcpu {
   }
   #cpuidContext(): CpuidContext {
     const known = this.#surroundings.interrupts.readModelRegister(0x1b);
-    return { apicId: this.#index, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS };
+    return { model: this.#model, apicId: this.#index, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS };
   }
   #unknownRegister(index: number, write: boolean): void {
     const name = `${write ? 'WRMSR' : 'RDMSR'} ${index.toString(16)}`;
