@@ -110,6 +110,7 @@ describe('the processor', () => {
     // A trap gate leaves IF set, and this interrupt is pending again at once.
     machine.view.setUint32(IDT + VECTOR * 16 + 4, 0x8f00, true);
     port.acknowledge = () => VECTOR;
+    machine.setGpr(RSP, 0x30_0000n);
     raise();
     expect(machine.vcpu.run(1000)).toBe(EXIT_BUDGET);
     expect(machine.vcpu.interrupts).toBeLessThanOrEqual(1000);
