@@ -1,3 +1,4 @@
+import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL } from '@vm/vcpu-wasm';
 import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
@@ -18,6 +19,7 @@ const OPTIONS = {
   entry: choice(['auto', '32', '64', 'pvh'], 'how the kernel is entered: auto (default), by the 32- or 64-bit Linux entry, or by PVH'),
   initrd: text('FILE', 'the initial RAM file system'),
   append: text('TEXT', 'the command line of the kernel; default: console=ttyS0'),
+  'cpu-model': choice(CPU_MODEL_NAMES, `the processor that the guest sees; default: ${DEFAULT_CPU_MODEL}`),
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
   timeout: value('TIME', 'give up after this time, for example 60s or 5m', parseDuration),
   'exit-on': text('TEXT', 'end as soon as the guest has written this'),
@@ -65,6 +67,7 @@ export const bootCommand: Command = {
         ...(values.initrd === undefined ? {} : { initrd: readNamedFile('--initrd', values.initrd) }),
         entry: ENTRIES[values.entry ?? 'auto'],
         append: values.append ?? 'console=ttyS0',
+        ...(values['cpu-model'] === undefined ? {} : { cpuModel: values['cpu-model'] }),
         memoryBytes: values.memory ?? 512 * MiB,
         ...(values.timeout === undefined ? {} : { timeoutMs: values.timeout }),
         ...(values['exit-on'] === undefined ? {} : { exitOn: values['exit-on'] }),

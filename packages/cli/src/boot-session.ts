@@ -1,6 +1,6 @@
 import type { StopReason } from '@vm/core';
 import { bootGuest, type Guest, type GuestOptions, type KernelEntry } from '@vm/pc';
-import { describeProcessor, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
+import { describeProcessor, wasmEngine, type CpuModelName, type WasmVcpu } from '@vm/vcpu-wasm';
 import { ESCAPE_HELP, type EscapeCommand, EscapeKeys } from './escape-keys.ts';
 import { EXIT_BROKEN, EXIT_CRASH, EXIT_FINE, EXIT_SIGNAL, EXIT_TIMEOUT } from './exit-code.ts';
 import { formatDuration } from './duration.ts';
@@ -14,6 +14,8 @@ export interface BootSession {
   readonly entry?: KernelEntry;
   readonly initrd?: Uint8Array;
   readonly append?: string;
+  /** The processor that the guest sees; default the engine's. */
+  readonly cpuModel?: CpuModelName;
   readonly memoryBytes: number;
   readonly timeoutMs?: number;
   readonly exitOn?: string;
@@ -91,10 +93,10 @@ export async function runBootSession(session: BootSession, streams: TerminalStre
 }
 
 /** The machine that a session boots. */
-export function boardOf(session: Pick<BootSession, 'kernel' | 'entry' | 'initrd' | 'append' | 'memoryBytes' | 'clock' | 'onReset'>): GuestOptions<WasmVcpu> {
+export function boardOf(session: Pick<BootSession, 'kernel' | 'entry' | 'initrd' | 'append' | 'memoryBytes' | 'clock' | 'onReset' | 'cpuModel'>): GuestOptions<WasmVcpu> {
   const virtual = session.clock === 'virtual';
   return {
-    engine: wasmEngine(),
+    engine: wasmEngine(session.cpuModel === undefined ? {} : { cpuModel: session.cpuModel }),
     ramBytes: session.memoryBytes,
     kernel: session.kernel,
     ...(session.entry === undefined ? {} : { entry: session.entry }),

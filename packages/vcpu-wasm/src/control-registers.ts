@@ -1,9 +1,10 @@
 /** Control registers and EFER (SDM vol. 3, section 2.5), with the side effects of changing them. */
 import {
-  CR0_CD, CR0_EM, CR0_ET, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR0_AM, CR0_MP, CR4_DE, CR4_MCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE,
-  CR4_PCE, CR4_PGE, CR4_PSE, CR4_PVI, CR4_TSD, CR4_VME, DESCRIPTOR_L, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, VECTOR_GP, VECTOR_UD,
+  CR0_CD, CR0_EM, CR0_ET, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR0_AM, CR0_MP, CR4_OSFXSR, CR4_PAE,
+  CR4_PGE, CR4_PSE, DESCRIPTOR_L, EFER_LMA, EFER_LME, EFER_NXE, VECTOR_GP, VECTOR_UD,
 } from '@vm/x86';
 import type { InterruptPort } from '@vm/core/engine';
+import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import type { LinearMemory } from './linear-memory.ts';
 import { PHYSICAL_BITS } from './page-walk.ts';
@@ -11,8 +12,6 @@ import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 
 const CR0_EXISTING = (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG) >>> 0;
-const CR4_EXISTING = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-const EFER_EXISTING = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 /** Bits whose change makes cached translations wrong. */
 const CR0_TRANSLATION = (CR0_PG | CR0_WP | CR0_PE) >>> 0;
 /** Bits of CR0 that reload the PAE pointers (SDM vol. 3, section 4.4.1). */
@@ -24,12 +23,14 @@ export class ControlRegisters {
   readonly #memory: LinearMemory;
   readonly #segments: Segmentation;
   readonly #interrupts: InterruptPort;
+  readonly #model: CpuModel;
 
-  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, interrupts: InterruptPort) {
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, interrupts: InterruptPort, model: CpuModel) {
     this.#state = view;
     this.#memory = memory;
     this.#segments = segments;
     this.#interrupts = interrupts;
+    this.#model = model;
   }
 
   /** Value in `low`; the high half is in `high`. */
@@ -103,7 +104,7 @@ export class ControlRegisters {
 
   writeCr4(value: number): void {
     const s = this.#state;
-    if ((value & ~CR4_EXISTING) !== 0) this.#memory.raise(VECTOR_GP, 0);
+    if ((value & ~this.#model.cr4) !== 0) this.#memory.raise(VECTOR_GP, 0);
     if (this.#segments.isLongMode() && (value & CR4_PAE) === 0) this.#memory.raise(VECTOR_GP, 0);
     const old = s.get(state.CR4);
     if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#loadDirectoryPointers(s.get(state.CR0), value, s.get(state.EFER), s.get(state.CR3));
@@ -116,7 +117,7 @@ export class ControlRegisters {
   writeEfer(low: number, high: number): boolean {
     const s = this.#state;
     const old = s.get(state.EFER);
-    if (high !== 0 || (low & ~EFER_EXISTING) !== 0) return false;
+    if (high !== 0 || (low & ~this.#model.efer) !== 0) return false;
     if (((old ^ low) & EFER_LME) !== 0 && (s.get(state.CR0) & CR0_PG) !== 0) return false;
     s.set(state.EFER, (low & ~EFER_LMA) | (old & EFER_LMA));
     if (((old ^ low) & EFER_NXE) !== 0) this.#memory.tlb.flush();

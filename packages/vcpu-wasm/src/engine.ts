@@ -1,10 +1,13 @@
 // oxlint-disable-next-line typescript/triple-slash-reference -- it has to reach whoever compiles these sources
 /// <reference path="./ambient.d.ts" />
 /** The software engine: lays out the reserve and makes processors. */
+import type { CpuFeature } from '@vm/x86';
 import type { Engine, Surroundings } from '@vm/core/engine';
 import { PAGE_CODE } from '@vm/core/exit';
 import { CodeCache } from './code-page.ts';
 import type { CodeCacheRegion } from './code-page.ts';
+import { cpuModel } from './cpu-model.ts';
+import type { CpuModelName } from './cpu-model.ts';
 import { VCPU_BLOCK_BYTES } from './cpu-state.ts';
 import { HandlerTable } from './handler-table.ts';
 import { interpreterImage } from '#interpreter';
@@ -22,6 +25,10 @@ const LEAST_PAGES = 4;
 const LEAST_BYTES = 0x1_0000;
 
 export interface WasmEngineOptions {
+  /** The processor that guests see; default the best that is complete. */
+  readonly cpuModel?: CpuModelName;
+  /** Features beside those of the model. */
+  readonly cpuFeatures?: readonly CpuFeature[];
   /** A stored interpreter; default: written now. */
   readonly image?: InterpreterImage;
   /** Pages of guest code that are kept decoded, each in one mode; default 4096. When they run out, all are dropped. */
@@ -34,6 +41,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   let image: InterpreterImage | null = options.image ?? null;
   let cache: CodeCache | null = null;
   let processors = 1;
+  const model = cpuModel(options.cpuModel, options.cpuFeatures);
   const codePages = atLeast('codePages', options.codePages ?? CODE_PAGES, LEAST_PAGES);
   const codeBytes = atLeast('codeBytes', options.codeBytes ?? CODE_BYTES, LEAST_BYTES);
   const region = (): CodeCacheRegion => {
@@ -54,8 +62,8 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
         cache = new CodeCache(surroundings.ram.memory.buffer, region());
         watchStores(cache, surroundings);
       }
-      const handlers = { long: new HandlerTable(image.long.keys, true), legacy: new HandlerTable(image.legacy.keys, false) };
-      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers };
+      const handlers = { long: new HandlerTable(image.long.keys, true, model), legacy: new HandlerTable(image.legacy.keys, false, model) };
+      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model };
       const { long, legacy } = image;
       return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
         long: instantiate(long.module, surroundings, imports),

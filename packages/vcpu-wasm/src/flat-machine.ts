@@ -6,6 +6,7 @@ import type { IoBus, InterruptPort, Ram } from '@vm/core/engine';
 import { EXIT_HALT } from '@vm/core/exit';
 import * as state from './cpu-state.ts';
 import { wasmEngine } from './engine.ts';
+import type { WasmEngineOptions } from './engine.ts';
 import type { EntryState } from './entry-state.ts';
 import { FlatMemory } from './flat-memory.ts';
 import { CODE_32, CODE_64, DATA, GDT_LIMIT, SELECTOR_CODE, SELECTOR_DATA, writeDescriptors } from './flat-tables.ts';
@@ -16,6 +17,8 @@ import type { WasmVcpu } from './vcpu.ts';
 export type FlatMode = 'real' | 'protected' | 'long';
 
 export interface FlatMachineOptions {
+  /** The processor. */
+  readonly processor?: Pick<WasmEngineOptions, 'cpuModel' | 'cpuFeatures'>;
   /** RAM from address 0; default 4 MiB. */
   readonly ramBytes?: number;
   /** How many single pages of RAM there may be elsewhere; default none. */
@@ -45,7 +48,7 @@ export class FlatMachine {
   entry: EntryState;
 
   constructor(mode: FlatMode, options: FlatMachineOptions = {}) {
-    const engine = wasmEngine({ ...options.code, image: (written ??= interpreterImage()) });
+    const engine = wasmEngine({ ...options.code, ...options.processor, image: (written ??= interpreterImage()) });
     this.memory = new FlatMemory(engine.reserveBytes(1), options.ramBytes ?? 4 << 20, options.extraPages ?? 0);
     this.ram = this.memory.ram;
     this.bytes = this.memory.bytes;

@@ -1,11 +1,16 @@
 /** Which form of which instruction is which case of the interpreter. */
 import { OPERAND_RELATIVE } from '@vm/x86';
 import type { Instruction } from '@vm/x86';
+import { rowsOf } from './cpu-model.ts';
+import type { CpuModel } from './cpu-model.ts';
 import { formOf } from './form.ts';
 import { FIRST_INSTRUCTION_HANDLER, HANDLER_UNKNOWN } from './handler-number.ts';
 
 /** Ends the key of a direct branch whose target lies in the same page. */
 export const NEAR = ';near';
+
+/** What an encoding is to processors that do not know the instruction that took it over: the F3 prefix means nothing there. */
+const BEFORE: Readonly<Record<string, string>> = { tzcnt: 'bsf', lzcnt: 'bsr' };
 
 /** Everything that formOf looks at as one number; the row settles the operand kinds but for register or memory. */
 export function packForm(i: Instruction, near: boolean): number {
@@ -17,9 +22,13 @@ export function packForm(i: Instruction, near: boolean): number {
 export class HandlerTable {
   readonly #byKey: ReadonlyMap<string, number>;
   readonly #long: boolean;
+  readonly #model: CpuModel;
+  readonly #rows: Uint8Array;
   readonly #known = new Map<number, number>();
 
-  constructor(keys: readonly string[], long: boolean) {
+  constructor(keys: readonly string[], long: boolean, model: CpuModel) {
+    this.#model = model;
+    this.#rows = rowsOf(model);
     this.#byKey = new Map(keys.map((key, i) => [key, FIRST_INSTRUCTION_HANDLER + i]));
     this.#long = long;
   }
@@ -29,10 +38,23 @@ export class HandlerTable {
     const packed = packForm(instruction, near);
     const known = this.#known.get(packed);
     if (known !== undefined) return known;
-    const form = formOf(instruction, this.#long);
-    const found = this.#byKey.get(near ? form.key + NEAR : form.key) ?? HANDLER_UNKNOWN;
+    const found = this.#byKey.get(this.#keyOf(instruction, near)) ?? HANDLER_UNKNOWN;
     this.#known.set(packed, found);
     return found;
+  }
+  /** The key of the case, which is no key when the model does not have the instruction. */
+  #keyOf(instruction: Instruction, near: boolean): string {
+    const { key, name } = formOf(instruction, this.#long);
+    if (this.#has(instruction, name)) return near ? key + NEAR : key;
+    const before = BEFORE[name];
+    return before === undefined ? '' : before + key.slice(name.length);
+  }
+  #has(instruction: Instruction, name: string): boolean {
+    const { features } = this.#model;
+    if (this.#rows[instruction.row] !== 1) return false;
+    if (name === 'cmpxchg8b') return instruction.operandSize !== 8 || features.has('cx16');
+    if (name === 'lahf' || name === 'sahf') return !this.#long || features.has('lahf');
+    return true;
   }
   static isDirectBranch(instruction: Instruction): boolean {
     return instruction.operandCount > 0 && instruction.operandKind[0] === OPERAND_RELATIVE;

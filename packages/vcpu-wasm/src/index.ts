@@ -1,3 +1,5 @@
+export { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL } from './cpu-model.ts';
+export type { CpuModelName } from './cpu-model.ts';
 export { wasmEngine } from './engine.ts';
 export type { WasmEngineOptions } from './engine.ts';
 export type { EntryState, SegmentState } from './entry-state.ts';

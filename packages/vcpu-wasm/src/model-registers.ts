@@ -2,9 +2,12 @@
 import {
   MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_APIC_BASE, MSR_BIOS_SIGNATURE, MSR_CSTAR, MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
   MSR_LSTAR, MSR_MCG_CAP, MSR_MCG_STATUS, MSR_PAT, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
+  MSR_TSC_DEADLINE,
 } from '@vm/x86';
+import type { CpuFeature } from '@vm/x86';
 import type { InterruptPort } from '@vm/core/engine';
 import type { ControlRegisters } from './control-registers.ts';
+import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import type { StateView } from './state-view.ts';
 import type { TimeStamp } from './time-stamp.ts';
@@ -19,6 +22,13 @@ const PLAIN_FIELDS: ReadonlyMap<number, number> = new Map([
 ]);
 /** Read as 0, writes ignored: registers that kernels touch without looking whether they exist. */
 const IGNORED: ReadonlySet<number> = new Set([MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_BIOS_SIGNATURE, MSR_MCG_STATUS]);
+/** Registers that came with a feature. */
+const FEATURES: ReadonlyMap<number, CpuFeature> = new Map<number, CpuFeature>([
+  [MSR_LSTAR, 'long-mode'], [MSR_CSTAR, 'long-mode'], [MSR_FS_BASE, 'long-mode'], [MSR_GS_BASE, 'long-mode'], [MSR_KERNEL_GS_BASE, 'long-mode'],
+  [MSR_STAR, 'syscall'], [MSR_SYSCALL_MASK, 'syscall'], [MSR_EFER, 'syscall'], [MSR_AMD_HWCR, 'long-mode'], [MSR_AMD_SYSCFG, 'long-mode'],
+  [MSR_SYSENTER_CS, 'sep'], [MSR_SYSENTER_ESP, 'sep'], [MSR_SYSENTER_EIP, 'sep'], [MSR_TSC_AUX, 'rdtscp'], [MSR_PAT, 'pat'], [MSR_TSC, 'tsc'],
+  [MSR_MCG_CAP, 'mca'], [MSR_MCG_STATUS, 'mca'], [MSR_APIC_BASE, 'apic'], [MSR_TSC_DEADLINE, 'tsc-deadline'],
+]);
 /** The memory types that PAT may hold. */
 const PAT_TYPES = 0b1111_0011; // UC WC - - WT WP WB UC-
 
@@ -27,18 +37,21 @@ export class ModelRegisters {
   readonly #control: ControlRegisters;
   readonly #interrupts: InterruptPort;
   readonly #time: TimeStamp;
+  readonly #model: CpuModel;
   low = 0;
   high = 0;
 
-  constructor(view: StateView, control: ControlRegisters, interrupts: InterruptPort, time: TimeStamp) {
+  constructor(view: StateView, control: ControlRegisters, interrupts: InterruptPort, time: TimeStamp, model: CpuModel) {
     this.#state = view;
     this.#control = control;
     this.#interrupts = interrupts;
     this.#time = time;
+    this.#model = model;
   }
 
   /** True when the register exists; its value is in `low` and `high`. */
   read(index: number): boolean {
+    if (!this.#exists(index)) return false;
     const field = ADDRESS_FIELDS.get(index) ?? PLAIN_FIELDS.get(index);
     if (field !== undefined) return this.#answer(this.#state.get(field), this.#state.high(field));
     switch (index) {
@@ -56,6 +69,7 @@ export class ModelRegisters {
   }
   /** False: no such register, or a value that it does not take. */
   write(index: number, low: number, high: number): boolean {
+    if (!this.#exists(index)) return false;
     const s = this.#state;
     const address = ADDRESS_FIELDS.get(index);
     if (address !== undefined) {
@@ -83,6 +97,10 @@ export class ModelRegisters {
     }
     if (IGNORED.has(index)) return true;
     return this.#isController(index) && this.#interrupts.writeModelRegister(index, low, high);
+  }
+  #exists(index: number): boolean {
+    const feature = FEATURES.get(index);
+    return feature === undefined || this.#model.features.has(feature);
   }
   /** The APIC base, the deadline timer and the x2APIC registers belong to the interrupt controller. */
   #isController(index: number): boolean { return index === MSR_APIC_BASE || index === 0x6e0 || (index >= 0x800 && index <= 0x8ff); }

@@ -52,6 +52,9 @@ export {
 } from './operand.ts';
 export type { Row, RowMod, RowPrefix } from './opcode-row.ts';
 export { ROWS } from './rows.ts';
+export { CPU_FEATURES } from './cpu-feature.ts';
+export type { CpuFeature, CpuidPlace, CpuidRegister } from './cpu-feature.ts';
+export { ROW_FEATURES } from './row-feature.ts';
 export { formatInstruction, formatName, formatOperand } from './disassembly.ts';
 export { createAssembler } from './assembler.ts';
 export type { Assembler, AssemblerOptions } from './assembler.ts';
