@@ -24,6 +24,17 @@ describe('decoded code', () => {
     expect(machine.gpr(RAX)).toBe(8n);
   });
 
+  it('runs instructions that span two pages anywhere in a large RAM', () => {
+    const machine = new FlatMachine('protected', { ramBytes: 2 ** 31 + 2 ** 20 });
+    const code = createAssembler(32).mov(r32(RAX), 0x1234_5678).hlt().bytes();
+    for (const page of [PAGE, 0x7fff_0000, 0x8000_0000]) {
+      machine.put(page + 4096 - 3, code);
+      machine.enter(page + 4096 - 3);
+      expect(machine.run()).toBe(true);
+      expect(machine.gpr(RAX)).toBe(0x1234_5678n);
+    }
+  });
+
   it('notices a change in the second page of an instruction that spans two', () => {
     const machine = new FlatMachine('long');
     const start = PAGE + 4096 - 3;

@@ -153,7 +153,7 @@ export class CodeFetch {
     this.#memory.walk.translate(nextLow, high, FETCH);
     this.fetching = false;
     const offset = this.#memory.walk.offset < 0 ? -1 : this.#memory.walk.offset;
-    if (offset === s.view.getInt32(check + uop.UOP_DISPLACEMENT, true)) return check + uop.UOP_BYTES;
+    if (offset === s.view.getUint32(check + uop.UOP_DISPLACEMENT, true)) return check + uop.UOP_BYTES;
     // Another page lies behind now: decode again.
     s.view.setUint16(check + uop.UOP_HANDLER, HANDLER_STALE, true);
     this.#cache.enter(page, next, 0);
@@ -209,7 +209,7 @@ export class CodeFetch {
     this.#bytes.set(s.u8.subarray(nextOffset, nextOffset + LONGEST_INSTRUCTION), available);
     const result = decode(mode as 16 | 32 | 64, this.#bytes, 0, LONGEST_INSTRUCTION, this.#instruction);
     const check = this.#blank(HANDLER_CROSS_PAGE, at, 0);
-    s.view.setInt32(check + uop.UOP_DISPLACEMENT, nextOffset, true);
+    s.view.setUint32(check + uop.UOP_DISPLACEMENT, nextOffset, true);
     s.view.setUint16(check + uop.UOP_IMMEDIATE_2, at, true);
     const made = this.#emit(page, at, mode, result);
     this.#cache.enter(page, at, check);
