@@ -1,7 +1,7 @@
 /** Control registers and EFER (SDM vol. 3, section 2.5), with the side effects of changing them. */
 import {
-  CR0_CD, CR0_EM, CR0_ET, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR0_AM, CR0_MP, CR4_OSFXSR, CR4_PAE,
-  CR4_PGE, CR4_PSE, DESCRIPTOR_L, EFER_LMA, EFER_LME, EFER_NXE, VECTOR_GP, VECTOR_UD,
+  CR0_CD, CR0_EM, CR0_ET, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR0_AM, CR0_MP, CR3_NO_FLUSH_HIGH, CR3_PCID_MASK, CR4_OSFXSR, CR4_PAE,
+  CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, DESCRIPTOR_L, EFER_LMA, EFER_LME, EFER_NXE, VECTOR_GP, VECTOR_UD,
 } from '@vm/x86';
 import type { InterruptPort } from '@vm/core/engine';
 import type { CpuModel } from './cpu-model.ts';
@@ -16,7 +16,9 @@ const CR0_EXISTING = (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_
 const CR0_TRANSLATION = (CR0_PG | CR0_WP | CR0_PE) >>> 0;
 /** Bits of CR0 that reload the PAE pointers (SDM vol. 3, section 4.4.1). */
 const CR0_TRANSLATION_OR_CACHE = (CR0_PG | CR0_CD | CR0_NW) >>> 0;
-const CR4_TRANSLATION = CR4_PSE | CR4_PAE | CR4_PGE;
+const CR4_TRANSLATION = CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP;
+/** Of these, the ones that reload the PAE pointers. */
+const CR4_POINTERS = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP;
 
 export class ControlRegisters {
   readonly #state: StateView;
@@ -57,7 +59,9 @@ export class ControlRegisters {
         break;
       case 2: s.set64(state.CR2, low, high); break;
       case 3:
-        if (this.#segments.isLongMode() ? high >= 2 ** (PHYSICAL_BITS - 32) : high !== 0) this.#memory.raise(VECTOR_GP, 0);
+        // The request to keep translations is granted by dropping all of them: more than asked may go.
+        if ((s.get(state.CR4) & CR4_PCIDE) !== 0) high &= ~CR3_NO_FLUSH_HIGH;
+        if (this.#segments.isLongMode() ? high >>> 0 >= 2 ** (PHYSICAL_BITS - 32) : high !== 0) this.#memory.raise(VECTOR_GP, 0);
         this.#loadDirectoryPointers(s.get(state.CR0), s.get(state.CR4), s.get(state.EFER), low);
         s.set64(state.CR3, low, high);
         this.#memory.tlb.flush();
@@ -92,6 +96,7 @@ export class ControlRegisters {
       // Entering long mode needs PAE and a code segment without L (SDM vol. 3, section 9.8.5).
       if ((s.get(state.CR4) & CR4_PAE) === 0 || (s.attributes(state.CS) & DESCRIPTOR_L) !== 0) this.#memory.raise(VECTOR_GP, 0);
     }
+    if (!paging && wasPaging && (s.get(state.CR4) & CR4_PCIDE) !== 0) this.#memory.raise(VECTOR_GP, 0);
     if (!paging && wasPaging && this.#segments.is64Bit()) this.#memory.raise(VECTOR_GP, 0);
     if (((old ^ next) & CR0_TRANSLATION_OR_CACHE) !== 0) this.#loadDirectoryPointers(next, s.get(state.CR4), efer, s.get(state.CR3));
     s.set(state.CR0, next);
@@ -107,7 +112,9 @@ export class ControlRegisters {
     if ((value & ~this.#model.cr4) !== 0) this.#memory.raise(VECTOR_GP, 0);
     if (this.#segments.isLongMode() && (value & CR4_PAE) === 0) this.#memory.raise(VECTOR_GP, 0);
     const old = s.get(state.CR4);
-    if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#loadDirectoryPointers(s.get(state.CR0), value, s.get(state.EFER), s.get(state.CR3));
+    // Process-context identifiers begin in long mode with number 0 (SDM vol. 3, section 4.10.1).
+    if ((value & ~old & CR4_PCIDE) !== 0 && (!this.#segments.isLongMode() || (s.get(state.CR3) & CR3_PCID_MASK) !== 0)) this.#memory.raise(VECTOR_GP, 0);
+    if (((old ^ value) & CR4_POINTERS) !== 0) this.#loadDirectoryPointers(s.get(state.CR0), value, s.get(state.EFER), s.get(state.CR3));
     s.set(state.CR4, value);
     if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#memory.tlb.flush();
     this.floatingPointAvailability();

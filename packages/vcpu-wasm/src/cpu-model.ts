@@ -31,7 +31,9 @@ const X86_64_V1: readonly CpuFeature[] = [
 ];
 const X86_64_V2: readonly CpuFeature[] = [...X86_64_V1, 'sse3', 'ssse3', 'cx16', 'sse4.1', 'sse4.2', 'popcnt', 'lahf'];
 /** What belongs to no level comes with the second. */
-const BESIDE_V2: readonly CpuFeature[] = ['aes', 'pclmulqdq'];
+const BESIDE_V2: readonly CpuFeature[] = [
+  'aes', 'pclmulqdq', 'adx', 'rdrand', 'rdseed', 'rdpid', 'fsgsbase', 'clflushopt', 'clwb', 'smep', 'smap', 'umip', 'pcid', 'invpcid',
+];
 
 /** The control bits that a feature brings. */
 const CR4_BITS: Readonly<Partial<Record<CpuFeature, number>>> = {
@@ -54,7 +56,7 @@ const MODELS: readonly CpuModel[] = [
 ];
 
 /** All that the engine can do. */
-const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V2, ...BESIDE_V2, 'movbe', 'lzcnt', 'adx']);
+export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V2, ...BESIDE_V2, 'movbe', 'lzcnt']);
 
 export const CPU_MODEL_NAMES: readonly CpuModelName[] = MODELS.map(({ name }) => name);
 export const DEFAULT_CPU_MODEL: CpuModelName = 'x86-64-v2';

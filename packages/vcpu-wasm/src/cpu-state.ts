@@ -114,6 +114,9 @@ export const TSC_OFFSET = 0x5f0;
 /** The four page-directory pointers of PAE paging, as MOV to CR3 loaded them; 8 bytes each. */
 export const PDPTE = 0x7c0;
 
+/** State of the random-number generator behind RDRAND and RDSEED. */
+export const RANDOM = 0x7e0;
+
 /** Micro-operations that belong to no page: the exit and the ones that a handler runs out of line. */
 export const STATIC_UOPS = 0x1000;
 

@@ -5,6 +5,8 @@ import { ARITHMETIC } from './emit/arithmetic.ts';
 import { CONTROL_FLOW } from './emit/control-flow.ts';
 import { MOVE } from './emit/move.ts';
 import { MULTIPLY } from './emit/multiply.ts';
+import { PROTECTION } from './emit/protection.ts';
+import { RANDOM_NUMBER } from './emit/random-number.ts';
 import { SHIFT } from './emit/shift.ts';
 import { SSE_ARITHMETIC } from './emit/sse-arithmetic.ts';
 import { SSE_COMPARE } from './emit/sse-compare.ts';
@@ -26,7 +28,7 @@ import { X87_TOP } from './emit/x87-top.ts';
 import { X87_TRANSCENDENTAL } from './emit/x87-transcendental.ts';
 
 export const EMITTERS: EmitterTable = {
-  ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM,
+  ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM, ...PROTECTION, ...RANDOM_NUMBER,
   ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP, ...X87_TRANSCENDENTAL,
   ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4, ...SSE4_PRODUCT, ...SSE_STRING, ...AES,
 };

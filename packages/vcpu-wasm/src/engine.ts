@@ -29,6 +29,10 @@ export interface WasmEngineOptions {
   readonly cpuModel?: CpuModelName;
   /** Features beside those of the model. */
   readonly cpuFeatures?: readonly CpuFeature[];
+  /** Where RDRAND and RDSEED begin, 32 bits; the same seed gives the same numbers. Default 0. */
+  readonly randomSeed?: number;
+  /** Told of an instruction in protected mode at privilege level 0 that the processor does not have, before the guest gets its #UD. */
+  readonly unknownInKernel?: (text: string) => void;
   /** A stored interpreter; default: written now. */
   readonly image?: InterpreterImage;
   /** Pages of guest code that are kept decoded, each in one mode; default 4096. When they run out, all are dropped. */
@@ -63,7 +67,8 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
         watchStores(cache, surroundings);
       }
       const handlers = { long: new HandlerTable(image.long.keys, true, model), legacy: new HandlerTable(image.legacy.keys, false, model) };
-      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model };
+      const unknown = options.unknownInKernel === undefined ? {} : { unknownInKernel: options.unknownInKernel };
+      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, ...unknown };
       const { long, legacy } = image;
       return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
         long: instantiate(long.module, surroundings, imports),

@@ -1,4 +1,5 @@
 /** RFLAGS as a whole, put together from the lazy arithmetic flags and the rest. */
+import { FLAG_AC } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { StateView } from './state-view.ts';
 
@@ -12,10 +13,13 @@ export interface ArithmeticFlags { getFlags(s: number): number; setFlags(s: numb
 export class FlagsRegister {
   readonly #state: StateView;
   readonly #arithmetic: ArithmeticFlags;
+  readonly #onAccessChange: () => void;
 
-  constructor(view: StateView, arithmetic: ArithmeticFlags) {
+  /** `onAccessChange` is called when AC has changed, which decides about accesses to memory. */
+  constructor(view: StateView, arithmetic: ArithmeticFlags, onAccessChange: () => void) {
     this.#state = view;
     this.#arithmetic = arithmetic;
+    this.#onAccessChange = onAccessChange;
   }
   read(): number { return this.#arithmetic.getFlags(this.#state.at) | this.other() | 2; }
   write(flags: number): void {
@@ -24,7 +28,11 @@ export class FlagsRegister {
   }
   /** Everything but the arithmetic flags. */
   other(): number { return this.#state.get(state.FLAGS_OTHER); }
-  setOther(flags: number): void { this.#state.set(state.FLAGS_OTHER, flags >>> 0); }
+  setOther(flags: number): void {
+    const changed = this.other() ^ flags;
+    this.#state.set(state.FLAGS_OTHER, flags >>> 0);
+    if ((changed & FLAG_AC) !== 0) this.#onAccessChange();
+  }
   setZero(on: boolean): void {
     const flags = this.#arithmetic.getFlags(this.#state.at);
     this.#arithmetic.setFlags(this.#state.at, on ? flags | 0x40 : flags & ~0x40);

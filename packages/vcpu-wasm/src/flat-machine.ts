@@ -4,6 +4,8 @@
  */
 import type { IoBus, InterruptPort, Ram } from '@vm/core/engine';
 import { EXIT_HALT } from '@vm/core/exit';
+import type { CpuFeature } from '@vm/x86';
+import { AVAILABLE } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import { wasmEngine } from './engine.ts';
 import type { WasmEngineOptions } from './engine.ts';
@@ -18,7 +20,7 @@ export type FlatMode = 'real' | 'protected' | 'long';
 
 export interface FlatMachineOptions {
   /** The processor. */
-  readonly processor?: Pick<WasmEngineOptions, 'cpuModel' | 'cpuFeatures'>;
+  readonly processor?: Pick<WasmEngineOptions, 'cpuModel' | 'cpuFeatures' | 'randomSeed'>;
   /** RAM from address 0; default 4 MiB. */
   readonly ramBytes?: number;
   /** How many single pages of RAM there may be elsewhere; default none. */
@@ -29,6 +31,8 @@ export interface FlatMachineOptions {
   readonly interrupts?: InterruptPort;
   /** Room for decoded code. */
   readonly code?: { readonly codePages: number; readonly codeBytes: number };
+  /** Features of the processor beside those of the default model; default all that there are. */
+  readonly features?: readonly CpuFeature[];
   /** Answers reads of addresses without RAM. */
   readonly read?: (address: number, bytes: number) => number;
 }

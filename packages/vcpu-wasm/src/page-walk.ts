@@ -1,6 +1,6 @@
 /** Page walks in all paging modes (SDM vol. 3, chapter 4), with accessed and dirty bits. */
 import {
-  CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMEP, EFER_LMA, EFER_NXE, PAGE_FAULT_FETCH, PAGE_FAULT_PRESENT, PAGE_FAULT_RESERVED, PAGE_FAULT_USER,
+  CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC, PAGE_FAULT_FETCH, PAGE_FAULT_PRESENT, PAGE_FAULT_RESERVED, PAGE_FAULT_USER,
   PAGE_FAULT_WRITE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_HIGH, PTE_LARGE, PTE_NX_HIGH, PTE_PRESENT, PTE_USER, PTE_WRITABLE, VECTOR_GP, VECTOR_PF, VECTOR_SS,
 } from '@vm/x86';
 import type { Ram } from '@vm/core/engine';
@@ -34,6 +34,8 @@ export class PageWalk {
   offset = -1;
   /** Whether the page may be written at this privilege without another walk. */
   writable = false;
+  /** The access is the processor's own, to a table or a stack that a gate names. */
+  #implicit = false;
 
   constructor(view: StateView, ram: Ram, tlb: Tlb, raise: (vector: number, errorCode: number) => never) {
     this.#state = view;
@@ -68,6 +70,7 @@ export class PageWalk {
       this.offset = this.ramOffset(low);
       return;
     }
+    this.#implicit = supervisor;
     const user = !supervisor && s.get(state.CPL) === 3;
     const efer = s.get(state.EFER);
     let error = user ? PAGE_FAULT_USER : 0;
@@ -194,7 +197,12 @@ export class PageWalk {
   /** Rights of a present translation; SDM vol. 3, section 4.6. */
   #check(low: number, high: number, access: Access, user: boolean, error: number, cr0: number, userPage: boolean, writable: boolean, noExecute: boolean): void {
     if (user ? !userPage || (access === WRITE && !writable) : access === WRITE && !writable && (cr0 & CR0_WP) !== 0) this.#pageFault(low, high, error | PAGE_FAULT_PRESENT);
+    if (access !== FETCH && !user && userPage && this.#isShut()) this.#pageFault(low, high, error | PAGE_FAULT_PRESENT);
     if (access === FETCH && (noExecute || (!user && userPage && (this.#state.get(state.CR4) & CR4_SMEP) !== 0))) this.#pageFault(low, high, error | PAGE_FAULT_PRESENT);
+  }
+  /** SMAP: the supervisor reaches user pages only while AC says so, and never implicitly (SDM vol. 3, section 4.6.1). */
+  #isShut(): boolean {
+    return (this.#state.get(state.CR4) & CR4_SMAP) !== 0 && (this.#implicit || (this.#state.get(state.FLAGS_OTHER) & FLAG_AC) === 0);
   }
   /** Accessed and dirty bits are stores too: the page may hold code, or be watched. */
   #setBits(at: number, entry: number): void {

@@ -255,7 +255,7 @@ describe('MMX and SSE instructions', () => {
     const after = before.slice();
     const afterView = new DataView(after.buffer);
     for (const mode of ['long', 'protected'] as const) {
-      const machine = new FlatMachine(mode, { processor: { cpuFeatures: ['movbe', 'adx'] } });
+      const machine = new FlatMachine(mode, { processor: { cpuFeatures: ['movbe'] } });
       forms.forEach((encoding, f) => {
         // Without REX the code is the same outside 64-bit mode.
         if (mode !== 'long' && encoding.rex) return;

@@ -73,3 +73,5 @@ export const X87_PENDING_EXCEPTION = 59;
 /** #XM or #UD: an unmasked SSE exception. */
 export const SSE_EXCEPTION = 60;
 export const FWAIT = 61;
+/** SCRATCH: type, SCRATCH + 16: descriptor. */
+export const INVPCID = 62;

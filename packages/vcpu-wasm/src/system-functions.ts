@@ -1,6 +1,6 @@
 /** The system functions behind `system-call.ts`: one method for each group, one switch over all. */
 import {
-  CR0_EM, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
+  CR0_EM, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_PCIDE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
   VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, descriptorLimit,
 } from '@vm/x86';
 import type { ControlRegisters } from './control-registers.ts';
@@ -166,12 +166,16 @@ export class SystemFunctions {
       case call.SYSENTER: fast.sysenter(); this.#loop.entered(); return this.#leaveIfModeChanged();
       case call.SYSEXIT: fast.sysexit(this.#size(at)); return this.#leaveIfModeChanged();
       case call.INVLPG: memory.tlb.invalidatePage(value, valueHigh); return GO_ON;
+      case call.INVPCID: this.#invalidateContext(value, valueHigh); return GO_ON;
       case call.WBINVD: return GO_ON;
       case call.INTERRUPT_SHADOW: this.#loop.shadow(false); return GO_ON;
       case call.STI_WITHOUT_PRIVILEGE: case call.CLI_WITHOUT_PRIVILEGE: virtual.setVirtualInterruptFlag(id === call.STI_WITHOUT_PRIVILEGE); return GO_ON;
       case call.VIRTUAL_8086_PUSHF: return this.#unless(virtual.pushFlags(this.#size(at)), at);
       case call.VIRTUAL_8086_POPF: return this.#unless(virtual.popFlags(this.#size(at)), at);
-      case call.FLAGS_ATTENTION: this.#loop.attend(); return GO_ON;
+      case call.FLAGS_ATTENTION:
+        memory.tlb.updateTags();
+        this.#loop.attend();
+        return GO_ON;
       case call.ENTER_NESTED: this.#enterNested(at); return GO_ON;
       case call.FXSAVE: case call.FXRSTOR: this.#fxsave(id, at, value, valueHigh); return GO_ON;
       case call.X87_NOT_AVAILABLE: return memory.raise(VECTOR_NM, -1);
@@ -294,6 +298,18 @@ export class SystemFunctions {
     if (!long && this.#size(at) === 2) baseLow &= 0xff_ffff;
     s.set64(base, baseLow, baseHigh);
     s.set(limit, newLimit);
+  }
+  /** INVPCID (SDM vol. 2): whatever is asked to go, everything goes. */
+  #invalidateContext(type: number, typeHigh: number): void {
+    const s = this.#state;
+    const { memory } = this.#parts;
+    const ONE_ADDRESS = 0, ONE_CONTEXT = 1, LAST_TYPE = 3;
+    const context = s.get(state.SCRATCH + 16);
+    const top = s.high(state.SCRATCH + 24) >> 15;
+    if (typeHigh !== 0 || type > LAST_TYPE || context > 0xfff || s.high(state.SCRATCH + 16) !== 0
+      || (type === ONE_ADDRESS && top !== 0 && top !== -1)
+      || (type <= ONE_CONTEXT && context !== 0 && (s.get(state.CR4) & CR4_PCIDE) === 0)) memory.raise(VECTOR_GP, 0);
+    memory.tlb.flush();
   }
   #verify(selector: number, write: boolean): void {
     const { segments, flags } = this.#parts;

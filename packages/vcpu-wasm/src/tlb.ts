@@ -4,16 +4,17 @@
  * An entry answers when its compare word equals page | tag; the tag names a generation, the privilege and, for fetches,
  * the code size. Dropping everything is a new generation; the arrays are overwritten only when those run out.
  */
-import { CR0_AM, FLAG_AC } from '@vm/x86';
+import { CR0_AM, CR4_SMAP, FLAG_AC } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { StateView } from './state-view.ts';
 
 const TWO_32 = 0x1_0000_0000;
 const EMPTY = 0xffff_ffff;
-/** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches. */
+/** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches; bit 0 of data, user pages are open to the supervisor although SMAP is on. */
 const GENERATION_SHIFT = 3;
 const LAST_GENERATION = 510;
 const TAG_USER = 4;
+export const TAG_OPEN = 1;
 /** Matches no entry: all data accesses take the slow path. */
 const NO_TAG = 0xffe;
 
@@ -52,14 +53,15 @@ export class Tlb {
     this.#largeHigh = 0;
     this.updateTags();
   }
-  /** To be called when the privilege level, the code size, CR0.AM or RFLAGS.AC changes. */
+  /** To be called when the privilege level, the code size, CR0.AM, CR4.SMAP or RFLAGS.AC changes. */
   updateTags(): void {
     const s = this.#state;
     const user = s.get(state.CPL) === 3;
     // While alignment is checked no translation answers in generated code (SDM vol. 3, section 6.15, #AC).
     this.checksAlignment = user && (s.get(state.CR0) & CR0_AM) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
     const tag = (this.#generation << GENERATION_SHIFT) | (user ? TAG_USER : 0);
-    s.set64(state.DATA_TAG, this.checksAlignment ? NO_TAG : tag, 0);
+    const open = !user && (s.get(state.CR4) & CR4_SMAP) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
+    s.set64(state.DATA_TAG, this.checksAlignment ? NO_TAG : open ? tag | TAG_OPEN : tag, 0);
     s.set64(state.FETCH_TAG, tag | this.#modeIndex, 0);
   }
   /** 16, 32 or 64: the default code size, which distinguishes decoded code. */

@@ -9,6 +9,7 @@ import { ControlRegisters } from './control-registers.ts';
 import type { CpuidContext } from './cpuid.ts';
 import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
+import { EVENT_EXCEPTION, EVENT_IN, EVENT_INTERRUPT, EVENT_READ, EventLog, LoggedBus } from './event-log.ts';
 import { ExceptionDelivery, SOURCE_EXCEPTION, SOURCE_EXTERNAL, SOURCE_SOFTWARE } from './exception-delivery.ts';
 import type { Source } from './exception-delivery.ts';
 import { FarTransfer } from './far-transfer.ts';
@@ -40,7 +41,7 @@ export interface Interpreter {
 }
 export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
 
-export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly model: CpuModel }
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly model: CpuModel; readonly randomSeed: number }
 
 export class WasmVcpu implements Vcpu {
   readonly state: StateView;
@@ -66,6 +67,10 @@ export class WasmVcpu implements Vcpu {
   #entered = false;
   #requested = false;
   #shutdown = false;
+  /** The last of what passed between this processor and the machine. */
+  readonly events: EventLog = new EventLog();
+  readonly #pio: LoggedBus;
+  readonly #onUnknown: ((text: string) => void) | null;
   /** Events delivered, by vector. */
   readonly exceptions: Uint32Array = new Uint32Array(32);
   interrupts = 0;
@@ -73,7 +78,10 @@ export class WasmVcpu implements Vcpu {
   #reported = 0;
 
   constructor(place: VcpuPlace, surroundings: Surroundings, instantiate: (imports: EngineImports) => Interpreters) {
-    const { ram, interrupts, mmio } = surroundings;
+    const { ram, interrupts } = surroundings;
+    const mmio = new LoggedBus(surroundings.mmio, this.events, EVENT_READ, () => this.retired);
+    this.#pio = new LoggedBus(surroundings.pio, this.events, EVENT_IN, () => this.retired);
+    this.#onUnknown = place.unknownInKernel ?? null;
     this.#surroundings = surroundings;
     this.#index = place.index;
     this.#model = place.model;
@@ -83,7 +91,7 @@ export class WasmVcpu implements Vcpu {
     this.code = new CodeFetch(this.state, this.memory, this.segments, place.cache, place.handlers);
     this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
     this.#interpreters = instantiate(this.#imports());
-    this.flags = new FlagsRegister(this.state, this.#interpreters.long);
+    this.flags = new FlagsRegister(this.state, this.#interpreters.long, () => this.memory.tlb.updateTags());
     this.#control = new ControlRegisters(this.state, this.memory, this.segments, interrupts, place.model);
     const tasks = new TaskSwitch(this.state, this.memory, this.segments, this.flags, this.#control, this.#fault);
     this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags, tasks);
@@ -106,11 +114,13 @@ export class WasmVcpu implements Vcpu {
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
     });
     place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWrites(page), flushed: () => this.memory.tlb.flush() });
+    // Processors of one machine draw different numbers.
+    this.state.set64(state.RANDOM, place.randomSeed >>> 0, place.index);
     this.reset();
   }
 
   #imports(): EngineImports {
-    const { pio } = this.#surroundings;
+    const pio = this.#pio;
     return {
       slowLoad: (low, high, bytes) => this.memory.load(low >>> 0, high >>> 0, bytes),
       slowLoadForUpdate: (low, high, bytes) => this.memory.loadForUpdate(low >>> 0, high >>> 0, bytes),
@@ -124,7 +134,7 @@ export class WasmVcpu implements Vcpu {
       system: (id, at) => this.#system.run(id, at),
       portIn: (port, bytes) => { this.#checkPort(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); return pio.read(port, bytes as 1 | 2 | 4) | 0; },
       portOut: (port, bytes, value) => { this.#checkPort(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
-      unknown: (at) => this.code.raiseUnknown(at),
+      unknown: (at) => { this.#noteUnknown(at); this.code.raiseUnknown(at); },
     };
   }
 
@@ -245,6 +255,7 @@ export class WasmVcpu implements Vcpu {
     let code = errorCode;
     for (;;) {
       this.exceptions[current] = (this.exceptions[current] as number) + 1;
+      this.events.add(EVENT_EXCEPTION, this.retired, this.state.get(state.RIP), this.state.high(state.RIP), current, code);
       if (this.#tryDeliver(current, ((VECTORS_WITH_ERROR_CODE >> current) & 1) !== 0 ? Math.max(0, code) : -1, SOURCE_EXCEPTION)) return;
       const next = this.#fault.vector;
       if (current === VECTOR_DF) {
@@ -281,6 +292,7 @@ export class WasmVcpu implements Vcpu {
     if (vector < 0) return false;
     this.#halted = false;
     this.interrupts++;
+    this.events.add(EVENT_INTERRUPT, this.retired, 0, 0, vector, -1);
     if (!this.#tryDeliver(vector, -1, SOURCE_EXTERNAL)) this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
     return true;
   }
@@ -315,9 +327,11 @@ export class WasmVcpu implements Vcpu {
     this.#shutdown = false;
     this.#shadow = false;
     const keep = [s.get(state.BUDGET), s.get(state.BUDGET_HELD)] as const;
+    const random = [s.get(state.RANDOM), s.high(state.RANDOM)] as const;
     s.u32.fill(0, s.at >>> 2, (s.at + state.STATIC_UOPS) >>> 2);
     s.set(state.BUDGET, keep[0]);
     s.set(state.BUDGET_HELD, keep[1]);
+    s.set64(state.RANDOM, random[0], random[1]);
     s.view.setUint16(s.at + state.STATIC_UOPS + uop.UOP_HANDLER, HANDLER_EXIT, true);
     s.set(state.CURRENT_UOP, s.at + state.STATIC_UOPS);
     this.flags.write(2);
@@ -404,6 +418,27 @@ export class WasmVcpu implements Vcpu {
     this.#unknownRegisters.set(name, count);
     if (count === 1 && this.#reported++ < 64) this.#surroundings.log('debug', `processor ${this.#index}: ${name}: no such register, #GP`);
   }
+  /** UD0, UD1 and UD2 are there to be invalid. */
+  #noteUnknown(at: number): void {
+    if (this.#onUnknown === null || this.state.get(state.CPL) !== 0 || (this.state.get(state.CR0) & 1) === 0) return;
+    const name = this.code.unknownName(at);
+    if (/^ud[012]$/.test(name)) return;
+    this.#syncRip();
+    this.#onUnknown(`${name} at ${this.ripText()}`);
+  }
   /** Accesses to registers that do not exist, and instructions without an emitter. */
   get missing(): ReadonlyMap<string, number> { return new Map([...this.#unknownRegisters, ...this.code.unknown]); }
+
+  /** What this processor counts, by name. */
+  *counts(): Generator<readonly [name: string, count: number]> {
+    const { memory, code } = this;
+    yield ['interrupts', this.interrupts];
+    for (const [vector, count] of this.exceptions.entries()) if (count > 0) yield [`exceptions.${vector}`, count];
+    yield ['tlb.readMisses', memory.readMisses];
+    yield ['tlb.writeMisses', memory.writeMisses];
+    yield ['tlb.fetchMisses', memory.fetchMisses];
+    yield ['tlb.flushes', memory.tlb.flushes];
+    yield ['deviceAccesses', memory.deviceAccesses];
+    yield* code.counts();
+  }
 }

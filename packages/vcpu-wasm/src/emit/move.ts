@@ -193,6 +193,12 @@ const bitScan = (forward: boolean): Emit => (e) => {
   code.end();
   e.flagsLogic(A);
 };
+/** CLFLUSH and its kind: there is no cache, but the access is checked as a load (SDM vol. 2, CLFLUSH). */
+const touch: Emit = (e) => {
+  e.address(1, false);
+  e.load(1);
+  e.code.drop();
+};
 /** MOVBE: a move to or from memory with the bytes in the other order. */
 const moveSwapped: Emit = (e) => {
   const { code, size } = e;
@@ -290,7 +296,9 @@ export const MOVE: EmitterTable = {
   lfence: { emit: nothing },
   mfence: { emit: nothing },
   sfence: { emit: nothing },
-  clflush: { emit: nothing },
+  clflush: { emit: touch, apart: true },
+  clflushopt: { emit: touch, apart: true },
+  clwb: { emit: touch, apart: true },
   xchg: { emit: xchg },
   xadd: { emit: xadd },
   cmpxchg: { emit: cmpxchg },

@@ -1,6 +1,6 @@
 /** The stack and the flags register (SDM vol. 1, chapters 6 and 7.3.13). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, C, N, R, S, T, U } from '../locals.ts';
+import { A, B, C, M, N, R, S, T, U } from '../locals.ts';
 import { I32 } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
@@ -109,10 +109,12 @@ const popf: Emit = (e) => {
   code.end();
   if (size !== 2) code.const32(AC).or32();
   code.set(N);
+  code.get(S).load32(state.FLAGS_OTHER).set(M);
   code.get(S).get(S).load32(state.FLAGS_OTHER).get(N).const32(-1).xor32().and32().get(A).wrap().get(N).and32().or32();
   if (size !== 2) code.const32(~0x1_0000).and32(); // RF
   code.store32(state.FLAGS_OTHER);
-  code.get(A).const(0x100 | AC).and().const(0).ne();
+  // TF, and AC when it is or was set.
+  code.get(A).wrap().get(M).const32(AC).and32().or32().const32(0x100 | AC).and32();
   code.if();
   e.system(call.FLAGS_ATTENTION);
   code.end();

@@ -1,11 +1,12 @@
 /** Privileged and system instructions: operands are gathered here, the rest is done in TypeScript. */
-import type { Emit, EmitterTable } from '../emitter.ts';
+import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import { A, B, D, R, S, T, U } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
 import * as call from '../system-call.ts';
 
-const INVALID_OPCODE = 6;
+const INVALID_OPCODE = 6, GENERAL_PROTECTION = 13;
+const CR4_UMIP = 1 << 11;
 
 const system = (id: number): Emit => (e) => e.system(id);
 const privileged = (id: number): Emit => (e) => {
@@ -47,6 +48,7 @@ const withFarPointer = (id: number): Emit => (e) => {
 const storeTable = (base: number, limit: number): Emit => (e) => {
   const { code } = e;
   const bytes = e.long ? 8 : 4;
+  requireTelling(e);
   e.address(bytes + 2, true);
   code.set(D);
   code.get(S).load16U(limit).set(A).get(S).load(base).set(B);
@@ -60,6 +62,7 @@ const storeTable = (base: number, limit: number): Emit => (e) => {
 };
 const storeSelector = (segment: number): Emit => (e) => {
   requireProtected(e);
+  requireTelling(e);
   e.code.get(S).load16U(state.SEGMENT + segment * state.SEGMENT_STRIDE).set(R);
   e.write(0, R);
 };
@@ -74,7 +77,16 @@ const protectedOnly = (emit: Emit): Emit => (e) => {
   requireProtected(e);
   emit(e);
 };
+/** UMIP keeps what SGDT and its kind tell to the supervisor (SDM vol. 3, section 2.5). */
+function requireTelling(e: Emitter): void {
+  e.code.get(S).load32(state.CPL);
+  e.code.if();
+  e.code.get(S).load32(state.CR4).const32(CR4_UMIP).and32();
+  e.raiseIf(GENERAL_PROTECTION, 0);
+  e.code.end();
+}
 const smsw: Emit = (e) => {
+  requireTelling(e);
   e.code.get(S).load(state.CR0).set(R);
   e.write(0, R);
 };
