@@ -6,7 +6,14 @@ const EXTENDED = 0x8000_0001;
 /** State-component leaf, subleaf 1. */
 const XSTATE = 0xd;
 
-export const CPU_FEATURES = {
+export type CpuFeature =
+  | 'fpu' | 'vme' | 'de' | 'pse' | 'tsc' | 'msr' | 'pae' | 'mce' | 'cx8' | 'apic' | 'sep' | 'mtrr' | 'pge' | 'mca' | 'cmov' | 'pat' | 'pse36'
+  | 'clfsh' | 'mmx' | 'fxsr' | 'sse' | 'sse2' | 'sse3' | 'pclmulqdq' | 'monitor' | 'ssse3' | 'fma' | 'cx16' | 'pcid' | 'sse4.1' | 'sse4.2'
+  | 'x2apic' | 'movbe' | 'popcnt' | 'tsc-deadline' | 'aes' | 'xsave' | 'avx' | 'f16c' | 'rdrand' | 'hypervisor' | 'fsgsbase' | 'bmi1' | 'avx2'
+  | 'smep' | 'bmi2' | 'erms' | 'invpcid' | 'rdseed' | 'adx' | 'smap' | 'clflushopt' | 'clwb' | 'umip' | 'rdpid' | 'lahf' | 'cr8-legacy'
+  | 'lzcnt' | 'syscall' | 'nx' | 'page-1-gib' | 'rdtscp' | 'long-mode' | 'xsaveopt';
+
+export const CPU_FEATURES: Readonly<Record<CpuFeature, CpuidPlace>> = {
   fpu: [1, 'edx', 0], vme: [1, 'edx', 1], de: [1, 'edx', 2], pse: [1, 'edx', 3], tsc: [1, 'edx', 4], msr: [1, 'edx', 5], pae: [1, 'edx', 6], mce: [1, 'edx', 7],
   cx8: [1, 'edx', 8], apic: [1, 'edx', 9], sep: [1, 'edx', 11], mtrr: [1, 'edx', 12], pge: [1, 'edx', 13], mca: [1, 'edx', 14], cmov: [1, 'edx', 15],
   pat: [1, 'edx', 16], pse36: [1, 'edx', 17], clfsh: [1, 'edx', 19], mmx: [1, 'edx', 23], fxsr: [1, 'edx', 24], sse: [1, 'edx', 25], sse2: [1, 'edx', 26],
@@ -19,6 +26,4 @@ export const CPU_FEATURES = {
   lahf: [EXTENDED, 'ecx', 0], 'cr8-legacy': [EXTENDED, 'ecx', 4], lzcnt: [EXTENDED, 'ecx', 5],
   syscall: [EXTENDED, 'edx', 11], nx: [EXTENDED, 'edx', 20], 'page-1-gib': [EXTENDED, 'edx', 26], rdtscp: [EXTENDED, 'edx', 27], 'long-mode': [EXTENDED, 'edx', 29],
   xsaveopt: [XSTATE, 'eax', 0],
-} as const satisfies Readonly<Record<string, CpuidPlace>>;
-
-export type CpuFeature = keyof typeof CPU_FEATURES;
+};
