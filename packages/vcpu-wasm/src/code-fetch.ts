@@ -49,6 +49,13 @@ export class CodeFetch {
   /** Set while a fault would be one of fetching: RIP in the state is right then. */
   fetching = false;
 
+  *counts(): Generator<readonly [name: string, count: number]> {
+    yield ['code.decoded', this.decoded];
+    yield ['code.pages', this.#cache.pageCount];
+    yield ['code.flushes', this.#cache.generation];
+    yield ['code.invalidations', this.#cache.invalidations];
+  }
+
   constructor(view: StateView, memory: LinearMemory, segments: Segmentation, cache: CodeCache, handlers: HandlerTables) {
     this.#state = view;
     this.#memory = memory;
@@ -60,10 +67,15 @@ export class CodeFetch {
     this.#escapes = Int16Array.from(ROWS, (row) => (row.map === 0 && (row.opcode & 0xf8) === 0xd8 ? (row.opcode & 7) << 8 : -1));
   }
 
+  /** Name of the instruction that `raiseUnknown` is for. */
+  unknownName(at: number): string {
+    return ROWS[this.#state.view.getUint16(at + uop.UOP_IMMEDIATE_2, true)]?.name ?? 'an invalid encoding';
+  }
+
   /** Raises what an instruction without an emitter, or without a meaning, raises. */
   raiseUnknown(at: number): never {
     const { view } = this.#state;
-    const name = ROWS[view.getUint16(at + uop.UOP_IMMEDIATE_2, true)]?.name ?? 'an invalid encoding';
+    const name = this.unknownName(at);
     this.unknown.set(name, (this.unknown.get(name) ?? 0) + 1);
     const vector = view.getInt32(at + uop.UOP_IMMEDIATE, true);
     return this.#memory.raise(vector, vector === VECTOR_GP ? 0 : -1);

@@ -4,5 +4,8 @@ export { wasmEngine } from './engine.ts';
 export type { WasmEngineOptions } from './engine.ts';
 export type { EntryState, SegmentState } from './entry-state.ts';
 export type { InterpreterHalf, InterpreterImage } from './interpreter-image.ts';
+export type { EventKind, ProcessorEvent } from './event-log.ts';
+export { inspectProcessor, readLinear } from './inspection.ts';
+export type { InspectedProcessor } from './inspection.ts';
 export { describeProcessor } from './processor-text.ts';
 export type { WasmVcpu } from './vcpu.ts';
