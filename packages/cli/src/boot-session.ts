@@ -1,111 +1,228 @@
-import type { StopReason } from '@vm/core';
-import { bootGuest, type Guest, type GuestOptions, type KernelEntry } from '@vm/pc';
-import { describeProcessor, wasmEngine, type CpuModelName, type WasmVcpu } from '@vm/vcpu-wasm';
+import { bootGuest, type Guest, type GuestMoment } from '@vm/pc';
+import type { WasmVcpu } from '@vm/vcpu-wasm';
+import { type BoardSettings, boardOf } from './boot-board.ts';
+import { type BootMoment, BootPhases } from './boot-phases.ts';
+import { describeCrash } from './crash-report.ts';
+import { formatDuration } from './duration.ts';
 import { ESCAPE_HELP, type EscapeCommand, EscapeKeys } from './escape-keys.ts';
 import { EXIT_BROKEN, EXIT_CRASH, EXIT_FINE, EXIT_SIGNAL, EXIT_TIMEOUT } from './exit-code.ts';
-import { formatDuration } from './duration.ts';
-import { collectStatistics, formatStatistics } from './statistics.ts';
+import { basisOf, type InputLog, InputRecorder } from './input-log.ts';
+import { endOf, type SessionEnd } from './session-end.ts';
+import { listenToSignals } from './session-signals.ts';
+import { collectStatistics, formatStatistics, type Statistics } from './statistics.ts';
+import type { SymbolTable } from './symbol-table.ts';
 import { Terminal, type TerminalStreams } from './terminal.ts';
-import { TextWatch } from './text-watch.ts';
 
 /** Everything about one run of `vm boot`. */
-export interface BootSession {
-  readonly kernel: Uint8Array;
-  readonly entry?: KernelEntry;
-  readonly initrd?: Uint8Array;
-  readonly append?: string;
-  /** The processor that the guest sees; default the engine's. */
-  readonly cpuModel?: CpuModelName;
-  readonly memoryBytes: number;
+export interface BootSession extends BoardSettings {
   readonly timeoutMs?: number;
   readonly exitOn?: string;
   readonly statistics?: 'text' | 'json';
-  readonly clock: 'host' | 'virtual';
   readonly script?: { readonly lines: readonly string[]; readonly prompt: string };
-  readonly onReset: 'boot' | 'end';
   readonly verbose: boolean;
+  /** The guest gets an exception for an instruction in kernel mode that the processor does not have; otherwise that is the end. */
+  readonly keepGoing?: boolean;
+  readonly record?: string; // path
+  readonly replay?: InputLog;
+  readonly symbols?: SymbolTable;
 }
 
-/** How it ended: the exit code, and what to say about it. */
-interface End {
-  readonly code: number;
-  readonly text: string | null;
-  readonly crash?: boolean;
-}
+/** What shells of root end their prompts with. */
+export const DEFAULT_PROMPT = '# ';
 
-const VIRTUAL_NANOS_PER_INSTRUCTION = 10;
-const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
 const MOST_UNTAKEN = 1 << 16; // typed bytes, before the typist waits
 const PANIC = '---[ end Kernel panic - not syncing';
-const SIGNALS: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 };
+const SLOW_INPUT_MS = 2000;
+const PHASES: Readonly<Record<GuestMoment, string>> = { output: 'to the first output', listening: 'to the open console', reset: 'to the reset' };
 
 /** Boots a guest with its serial console on the terminal and stays until one of the two has enough. Returns the exit code. */
 export async function runBootSession(session: BootSession, streams: TerminalStreams): Promise<number> {
   const terminal = new Terminal(streams);
-  const begin = performance.now();
-  let finish: (end: End) => void = () => {};
-  const finished = new Promise<End>((resolve) => (finish = resolve));
-  const exitOn = session.exitOn === undefined ? null : new TextWatch(session.exitOn);
-  const panic = new TextWatch(PANIC);
-  let hold = (): void => {};
-  const guest = await bootGuest({
-    ...boardOf(session),
-    typing: terminal.interactive ? 'at-once' : 'when-listening',
-    log: (source, level, text) => {
-      if (level === 'warn' || session.verbose) terminal.tell(`vm: ${source}: ${text}`);
-    },
-    onOutput: (bytes) => {
-      if (!terminal.write(bytes)) hold();
-      if (exitOn?.feed(bytes) === true) finish({ code: EXIT_FINE, text: null });
-      if (panic.feed(bytes)) finish({ code: EXIT_CRASH, text: 'the guest has panicked', crash: true });
-    },
-  });
-  hold = holdGuest(guest, terminal);
-  const listening = listenToSignals(guest, terminal, finish);
-  const timer = session.timeoutMs === undefined ? null : setTimeout(() => finish({ code: EXIT_TIMEOUT, text: `still running after ${formatDuration(session.timeoutMs!)}` }), session.timeoutMs);
+  const typed = await readInputFirst(session, terminal);
+  return new SessionRun(session, terminal).run(typed);
+}
+
+/**
+ * Under the virtual clock the moment at which input comes must not depend on the host, so input that is no terminal is read to
+ * its end first. Null: it is typed as it comes, or not wanted.
+ */
+async function readInputFirst(session: BootSession, terminal: Terminal): Promise<Uint8Array | null> {
+  if (session.clock !== 'virtual' || terminal.interactive || !wantsInput(session) || session.record !== undefined) return null;
+  const slow = setTimeout(() => terminal.tell('vm: --clock virtual reads the input to its end before it starts; it is still open (</dev/null means none)'), SLOW_INPUT_MS);
   try {
-    void guest.ended().then((reason) => finish(endOf(reason)));
-    const keys = new EscapeKeys({ type: (bytes) => guest.type(bytes), command: (command) => obey(command, guest, terminal, begin, finish) });
-    terminal.open(
-      (bytes) => {
-        if (terminal.interactive) keys.feed(bytes);
-        else guest.type(bytes);
-        if (guest.untaken > MOST_UNTAKEN) void terminal.holdInput(guest.taken());
-      },
-      () => finish({ code: EXIT_BROKEN, text: null }),
-    );
-    if (session.script !== undefined) void typeScript(guest, session.script);
-    const end = await finished;
-    await guest.machine.pause();
-    if (end.text !== null) terminal.tell(`vm: ${end.text}`);
-    if (end.crash === true) terminal.tell(describeProcessor(guest.machine.vcpu));
-    if (session.statistics !== undefined) {
-      const statistics = collectStatistics(guest.machine, performance.now() - begin);
-      terminal.tell(session.statistics === 'json' ? JSON.stringify(statistics) : formatStatistics(statistics));
-    }
-    return end.code;
+    return await terminal.readAll();
   } finally {
-    if (timer !== null) clearTimeout(timer);
-    listening.stop();
-    await terminal.close();
-    await guest[Symbol.asyncDispose]();
+    clearTimeout(slow);
   }
 }
 
-/** The machine that a session boots. */
-export function boardOf(session: Pick<BootSession, 'kernel' | 'entry' | 'initrd' | 'append' | 'memoryBytes' | 'clock' | 'onReset' | 'cpuModel'>): GuestOptions<WasmVcpu> {
-  const virtual = session.clock === 'virtual';
-  return {
-    engine: wasmEngine(session.cpuModel === undefined ? {} : { cpuModel: session.cpuModel }),
-    ramBytes: session.memoryBytes,
-    kernel: session.kernel,
-    ...(session.entry === undefined ? {} : { entry: session.entry }),
-    ...(session.initrd === undefined ? {} : { initrd: session.initrd }),
-    ...(session.append === undefined ? {} : { commandLine: session.append }),
-    clock: virtual ? { kind: 'virtual', nanosPerInstruction: VIRTUAL_NANOS_PER_INSTRUCTION } : { kind: 'host' },
-    startMs: virtual ? VIRTUAL_START_MS : Date.now(),
-    onReset: session.onReset,
-  };
+/** A script or a record takes the place of input that is no terminal. */
+function wantsInput(session: BootSession): boolean {
+  return session.script === undefined && session.replay === undefined;
+}
+
+/** One run, from power-up to the last line. */
+class SessionRun {
+  readonly #session: BootSession;
+  readonly #terminal: Terminal;
+  readonly #begin = performance.now();
+  readonly #phases = new BootPhases({ atMs: this.#begin, instructions: 0, nanos: 0 });
+  readonly #finished: Promise<SessionEnd>;
+  #finish: (end: SessionEnd) => void = () => {};
+  #guest: Guest<WasmVcpu> | null = null; // there before its first instruction
+  #poweredUpMs = 0;
+  #prompted = false;
+  #recorder: InputRecorder | null = null;
+  #release: (() => void) | null = null; // of a guest that waits for the reader of its output
+
+  constructor(session: BootSession, terminal: Terminal) {
+    this.#session = session;
+    this.#terminal = terminal;
+    this.#finished = new Promise((resolve) => (this.#finish = resolve));
+  }
+
+  async run(typed: Uint8Array | null): Promise<number> {
+    const guest = await this.#boot();
+    const { timeoutMs, script } = this.#session;
+    this.#guest = guest;
+    this.#poweredUpMs = performance.now();
+    this.#phases.end('to the first instruction', this.#moment());
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    let stopListening = (): void => {};
+    try {
+      this.#startRecords(guest);
+      stopListening = this.#listen(guest);
+      if (timeoutMs !== undefined) timer = setTimeout(() => this.#finish({ code: EXIT_TIMEOUT, text: `still running after ${formatDuration(timeoutMs)}` }), timeoutMs);
+      void guest.ended().then((reason) => this.#finish(endOf(reason)));
+      this.#openTerminal(guest);
+      if (typed !== null) guest.type(typed);
+      if (script !== undefined) void typeScript(guest, script);
+      return await this.#conclude(guest, await this.#finished);
+    } finally {
+      if (timer !== null) clearTimeout(timer);
+      stopListening();
+      await this.#terminal.close();
+      await guest[Symbol.asyncDispose]();
+    }
+  }
+
+  #boot(): Promise<Guest<WasmVcpu>> {
+    const { exitOn, script, replay, verbose, keepGoing } = this.#session;
+    const unknownInKernel = (text: string): void => this.#stop({ code: EXIT_CRASH, text: `unknown instruction in kernel mode: ${text}`, crash: true });
+    return bootGuest({
+      ...boardOf(this.#session, keepGoing === true ? {} : { unknownInKernel }),
+      typing: this.#basis().typing,
+      log: (source, level, text) => {
+        if (level === 'warn' || verbose) this.#terminal.tell(`vm: ${source}: ${text}`);
+      },
+      onOutput: (bytes) => {
+        if (!this.#terminal.write(bytes)) this.#waitForReader();
+      },
+      onMoment: (moment) => this.#phases.end(PHASES[moment], this.#moment()),
+      watch: [
+        { text: PANIC, seen: () => this.#stop({ code: EXIT_CRASH, text: 'the guest has panicked', crash: true }) },
+        exitOn === undefined ? { text: script?.prompt ?? DEFAULT_PROMPT, seen: () => this.#notePrompt() } : { text: exitOn, seen: () => this.#stop({ code: EXIT_FINE, text: null }) },
+      ],
+      onInput: (stamped) => this.#recorder?.add(stamped),
+      ...(replay === undefined ? {} : { replay: replay.inputs }),
+    });
+  }
+
+  #basis(): InputLog['basis'] {
+    return this.#session.replay?.basis ?? basisOf(this.#session, this.#terminal.interactive ? 'at-once' : 'when-listening');
+  }
+
+  /** Ends the session with the guest exactly where it is. */
+  #stop(end: SessionEnd): void {
+    this.#guest?.hold();
+    this.#finish(end);
+  }
+
+  #notePrompt(): void {
+    if (!this.#prompted) this.#phases.end('to the prompt', this.#moment());
+    this.#prompted = true;
+  }
+
+  #moment(): BootMoment {
+    const machine = this.#guest?.machine;
+    return { atMs: performance.now(), instructions: machine?.vcpu.retired ?? 0, nanos: machine?.clock.now() ?? 0 };
+  }
+
+  #startRecords(guest: Guest<WasmVcpu>): void {
+    const { record, replay } = this.#session;
+    if (record !== undefined) this.#recorder = new InputRecorder(record, this.#basis());
+    const end = replay?.end;
+    if (end === undefined || end === null) return;
+    guest.machine.clock.timer(() => this.#stop({ code: EXIT_FINE, text: 'the record ends here' })).arm(end.nanos);
+  }
+
+  #openTerminal(guest: Guest<WasmVcpu>): void {
+    const terminal = this.#terminal;
+    const keys = new EscapeKeys({ type: (bytes) => guest.type(bytes), command: (command) => this.#obey(command, guest) });
+    const reads = terminal.interactive || (wantsInput(this.#session) && (this.#session.clock === 'host' || this.#session.record !== undefined));
+    const onInput = (bytes: Uint8Array): void => {
+      if (terminal.interactive) keys.feed(bytes);
+      else guest.type(bytes);
+      if (guest.untaken > MOST_UNTAKEN) void terminal.holdInput(guest.taken());
+    };
+    terminal.open(reads ? onInput : null, () => this.#finish({ code: EXIT_BROKEN, text: null }));
+  }
+
+  /** Machine time stands still while the reader of the output is behind. */
+  #waitForReader(): void {
+    const release = (this.#release ??= this.#guest?.hold() ?? null);
+    if (release === null) return;
+    void this.#terminal.drained().then(() => {
+      this.#release = null;
+      release();
+    });
+  }
+
+  #listen(guest: Guest<WasmVcpu>): () => void {
+    return listenToSignals({
+      pressPowerButton: () => {
+        if (this.#session.replay !== undefined) return false;
+        this.#terminal.tell('vm: SIGTERM presses the power button; a second one ends the machine at once');
+        guest.pressPowerButton();
+        return true;
+      },
+      end: (signal, number) => this.#finish({ code: EXIT_SIGNAL + number, text: `ended by ${signal}` }),
+    });
+  }
+
+  #obey(command: EscapeCommand, guest: Guest<WasmVcpu>): void {
+    switch (command) {
+      case 'quit': return this.#finish({ code: EXIT_FINE, text: null });
+      case 'help': return this.#terminal.tell(ESCAPE_HELP.join('\n'));
+      case 'statistics': return this.#terminal.tell(formatStatistics(this.#statistics(guest)));
+      case 'power-button': return guest.pressPowerButton();
+      case 'reset': return guest.pressResetButton();
+    }
+  }
+
+  #statistics(guest: Guest<WasmVcpu>): Statistics {
+    const now = this.#moment();
+    return collectStatistics(guest.machine, now.atMs - this.#poweredUpMs, this.#phases.list(now));
+  }
+
+  async #conclude(guest: Guest<WasmVcpu>, end: SessionEnd): Promise<number> {
+    const { machine } = guest;
+    guest.hold();
+    await machine.pause();
+    if (this.#session.exitOn !== undefined && end.code === EXIT_FINE && end.text === null) this.#phases.end('to the text of --exit-on', this.#moment());
+    const [nanos, instructions] = [machine.clock.now(), machine.vcpu.retired];
+    this.#recorder?.end(nanos, instructions);
+    if (end.text !== null) this.#terminal.tell(`vm: ${end.text}`);
+    if (end.crash === true) this.#terminal.tell(describeCrash(machine, this.#session.symbols ?? null));
+    if (this.#session.statistics !== undefined) {
+      const statistics = this.#statistics(guest);
+      this.#terminal.tell(this.#session.statistics === 'json' ? JSON.stringify(statistics) : formatStatistics(statistics));
+    }
+    const recorded = this.#session.replay?.end ?? null;
+    if (recorded === null || recorded.instructions === instructions) return end.code;
+    this.#terminal.tell(`vm: this was another run than the recorded one: it ended at instruction ${instructions}, the other at ${recorded.instructions}`);
+    return EXIT_BROKEN;
+  }
 }
 
 /** Types a script: each line when the prompt has come. The guest may end before its last line; then nobody reads the rest. */
@@ -117,58 +234,5 @@ async function typeScript(guest: Guest<WasmVcpu>, script: NonNullable<BootSessio
     }
   } catch {
     // the end of the guest is told by whoever waits for it
-  }
-}
-
-/** Machine time stands still while the reader of the output is behind. */
-function holdGuest(guest: Guest<WasmVcpu>, terminal: Terminal): () => void {
-  let held = false;
-  let ended = false;
-  void guest.ended().then(() => (ended = true));
-  const wait = async (): Promise<void> => {
-    await guest.machine.pause();
-    await terminal.drained();
-    held = false;
-    if (!ended && guest.machine.phase === 'running') await guest.machine.resume();
-  };
-  return () => {
-    if (held || ended) return;
-    held = true;
-    void wait();
-  };
-}
-
-function listenToSignals(guest: Guest<WasmVcpu>, terminal: Terminal, finish: (end: End) => void): { stop(): void } {
-  let pressed = false;
-  const listen = (signal: NodeJS.Signals): void => {
-    if (signal === 'SIGTERM' && !pressed) {
-      pressed = true;
-      terminal.tell('vm: SIGTERM presses the power button; a second one ends the machine at once');
-      guest.pressPowerButton();
-    } else finish({ code: EXIT_SIGNAL + SIGNALS[signal]!, text: `ended by ${signal}` });
-  };
-  const names = Object.keys(SIGNALS) as NodeJS.Signals[];
-  for (const name of names) process.on(name, listen);
-  return { stop: () => names.forEach((name) => process.off(name, listen)) };
-}
-
-function obey(command: EscapeCommand, guest: Guest<WasmVcpu>, terminal: Terminal, begin: number, finish: (end: End) => void): void {
-  switch (command) {
-    case 'quit': return finish({ code: EXIT_FINE, text: null });
-    case 'help': return terminal.tell(ESCAPE_HELP.join('\n'));
-    case 'statistics': return terminal.tell(formatStatistics(collectStatistics(guest.machine, performance.now() - begin)));
-    case 'power-button': return guest.pressPowerButton();
-    case 'reset': return guest.machine.requestStop('reset');
-  }
-}
-
-function endOf(reason: StopReason): End {
-  switch (reason) {
-    case 'power-off': return { code: EXIT_FINE, text: null };
-    case 'reset': return { code: EXIT_FINE, text: 'the guest has reset the machine' };
-    case 'shutdown': return { code: EXIT_CRASH, text: 'the processor has shut down: an exception while it delivered a double fault', crash: true };
-    case 'aborted': return { code: EXIT_BROKEN, text: 'aborted' };
-    case 'faulted':
-    case 'failed': return { code: EXIT_BROKEN, text: 'the machine has failed', crash: true };
   }
 }

@@ -5,8 +5,11 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   ENOTDIR: 'there is no such file',
   EISDIR: 'it is a directory',
-  EACCES: 'it may not be read',
-  EPERM: 'it may not be read',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space is left on the device',
+  EDQUOT: 'the disk quota is used up',
   ERR_FS_FILE_TOO_LARGE: 'it is too large',
 };
 
@@ -15,7 +18,12 @@ export function readNamedFile(option: string, path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new UsageError(`${option} ${path}: ${REASONS[code ?? ''] ?? message}`, { cause: error });
+    throw new UsageError(`${option} ${path}: ${explainFileError(error)}`, { cause: error });
   }
+}
+
+/** Why something could not be done to a file, in words. */
+export function explainFileError(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return REASONS[code ?? ''] ?? message;
 }

@@ -1,6 +1,7 @@
 import { type Guest, bootGuest } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
-import { boardOf, runBootSession } from './boot-session.ts';
+import { boardOf } from './boot-board.ts';
+import { runBootSession } from './boot-session.ts';
 import { type KnownFile, PROMPT } from './busybox-initramfs.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';

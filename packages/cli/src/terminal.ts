@@ -32,8 +32,15 @@ export class Terminal {
     return this.#streams.input.isTTY === true && this.#streams.input.setRawMode !== undefined;
   }
 
-  /** `onInput` gets what is typed, `onBroken` hears that nobody reads the output any more. */
-  open(onInput: (bytes: Uint8Array) => void, onBroken: () => void): void {
+  /** All of the input, at its end. */
+  async readAll(): Promise<Uint8Array> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of this.#streams.input) chunks.push(chunk as Buffer);
+    return Uint8Array.from(Buffer.concat(chunks));
+  }
+
+  /** `onInput` gets what is typed; null: the input is left alone. `onBroken` hears that nobody reads the output any more. */
+  open(onInput: ((bytes: Uint8Array) => void) | null, onBroken: () => void): void {
     const { input, output, errors } = this.#streams;
     this.#onInput = onInput;
     output.on('error', () => {
@@ -47,7 +54,7 @@ export class Terminal {
       input.setRawMode!(true);
       this.#raw = true;
     }
-    input.on('data', this.#onData);
+    if (onInput !== null) input.on('data', this.#onData);
   }
 
   /** Keeps the user waiting, for as long as `until` takes. */

@@ -2,8 +2,9 @@ import { type Engine, type Vcpu, VmError } from '@vm/core';
 import type { IoBus } from '@vm/core/engine';
 import { EXIT_BUDGET } from '@vm/core/exit';
 import { afterEach, expect, it } from 'vitest';
-import { bootGuest, type Guest, type GuestOptions } from './boot-guest.ts';
+import { bootGuest, type GuestOptions } from './boot-guest.ts';
 import type { BootState } from './boot-state.ts';
+import type { Guest } from './guest.ts';
 
 type EchoVcpu = Vcpu & { loadBootState(state: BootState): void };
 

@@ -1,9 +1,15 @@
-import { type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
+import type { Nanos, Vcpu } from '@vm/core';
 import type { BootableVcpu } from './boot-state.ts';
 import { ConsoleInput, type TypingMode } from './console-input.ts';
-import { ConsoleOutput, type WaitOptions } from './console-output.ts';
+import { ConsoleOutput, type TextWatcher } from './console-output.ts';
+import { Guest } from './guest.ts';
+import { InputGate, type StampedInput } from './input-gate.ts';
 import { checkKernel } from './kernel-boot.ts';
+import { MachineHold } from './machine-hold.ts';
 import { createPc, type Pc, type PcOptions } from './pc.ts';
+
+/** `output`: the first byte since power-up or reset. `listening`: the port is opened for the first time since then. */
+export type GuestMoment = 'output' | 'listening' | 'reset';
 
 export interface GuestOptions<V extends Vcpu & BootableVcpu> extends Omit<PcOptions<V>, 'serial'> {
   /** Every byte the guest sends, in chunks. */
@@ -11,126 +17,104 @@ export interface GuestOptions<V extends Vcpu & BootableVcpu> extends Omit<PcOpti
   readonly typing?: TypingMode; // default: when-listening
   /** What a reset by the guest does; default: boot. */
   readonly onReset?: 'boot' | 'end';
+  /** Texts to act at when the guest has sent their last byte. */
+  readonly watch?: readonly TextWatcher[];
+  /** Called in the middle of the instruction. */
+  readonly onMoment?: (moment: GuestMoment) => void;
+  /** Every input with the moment at which it reaches the guest. */
+  readonly onInput?: (stamped: StampedInput) => void;
+  /** Inputs as `onInput` told them in an earlier run with the same images under the virtual clock; others are ignored. */
+  readonly replay?: readonly StampedInput[];
 }
 
-/** A PC that runs, with somebody at its serial console. */
-export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
-  readonly #pc: Pc<V>;
-  readonly #input: ConsoleInput;
-  readonly #output: ConsoleOutput;
-  readonly #ended: Promise<StopReason>;
-  #resolveEnded: (reason: StopReason) => void = () => {};
-  #reason: StopReason | null = null;
-  #resetting: Promise<void> = Promise.resolve();
-
-  /** Use `bootGuest`. */
-  constructor(pc: Pc<V>, input: ConsoleInput, output: ConsoleOutput) {
-    this.#pc = pc;
-    this.#input = input;
-    this.#output = output;
-    this.#ended = new Promise((resolve) => (this.#resolveEnded = resolve));
-  }
-
-  get machine(): Machine<V> {
-    return this.#pc.machine;
-  }
-
-  /** What the guest has sent, as text: the last million characters. */
-  get output(): string {
-    return this.#output.text;
-  }
-
-  /** Typed bytes that the guest has not taken yet. */
-  get untaken(): number {
-    return this.#input.waiting;
-  }
-
-  /** Resolves when the guest has taken all that was typed. */
-  taken(): Promise<void> {
-    return this.#input.drained();
-  }
-
-  type(keys: string | Uint8Array): void {
-    this.#input.send(typeof keys === 'string' ? new TextEncoder().encode(keys) : keys);
-  }
-
-  /**
-   * Waits until the guest has sent `pattern`, and returns what came since the last wait up to there. Rejects with VmError
-   * E_GUEST at the time-out and when the guest ends.
-   */
-  waitFor(pattern: string | RegExp, options?: WaitOptions): Promise<string> {
-    return this.#output.waitFor(pattern, options);
-  }
-
-  /** Why the guest came to its end: `power-off` when it turned itself off. */
-  ended(): Promise<StopReason> {
-    return this.#ended;
-  }
-
-  /** Resolves when the guest has turned itself off, rejects with VmError E_GUEST when it ends in another way or too late. */
-  async poweredOff(options: WaitOptions = {}): Promise<void> {
-    const { timeoutMs } = options;
-    let timer: ReturnType<typeof setTimeout> | null = null;
-    const late = new Promise<never>((_resolve, reject) => {
-      if (timeoutMs !== undefined) timer = setTimeout(() => reject(new VmError('E_GUEST', `the guest is still on after ${timeoutMs} ms`)), timeoutMs);
-    });
-    const reason = await Promise.race([this.#ended, late]).finally(() => timer !== null && clearTimeout(timer));
-    if (reason !== 'power-off') throw new VmError('E_GUEST', `the guest did not turn itself off: ${reason}`);
-  }
-
-  /** Asks the guest to shut down. */
-  pressPowerButton(): void {
-    this.#pc.pressPowerButton();
-  }
-
-  /** Presses the reset button: the guest boots anew. */
-  reset(): Promise<void> {
-    this.#resetting = this.machine.reset();
-    return this.#resetting;
-  }
-
-  /** Stops and takes everything down; without effect on a guest that has ended already, but for its resources. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.end('aborted');
-    await this.#resetting.catch(() => {}); // two moves at a time are one too many
-    await this.machine[Symbol.asyncDispose]();
-  }
-
-  /** Not for composers: `bootGuest` reports the end here. */
-  end(reason: StopReason): void {
-    if (this.#reason !== null) return;
-    this.#reason = reason;
-    this.#output.end(`the guest has ended: ${reason}`);
-    this.#resolveEnded(reason);
-  }
-}
+const QUIET_NANOS: Nanos = 1e6; // of machine time without output: the guest has paused
 
 /** Composes a PC, turns it on and follows it through its resets. Throws what `createPc` and `Machine.powerUp` throw. */
 export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOptions<V>): Promise<Guest<V>> {
-  const { onOutput, typing, onReset, ...board } = options;
+  const { onOutput, typing = 'when-listening', onReset = 'boot', watch = [], onMoment, onInput, replay = null, ...board } = options;
   checkKernel(board.kernel, board.entry); // refuse it before anything is made
-  const output = new ConsoleOutput(onOutput ?? (() => {}));
-  const late: { pc: Pc<V> | null } = { pc: null };
-  const input = new ConsoleInput({ receive: (bytes) => late.pc?.receive(bytes) ?? 0, isListening: () => late.pc?.isListening() ?? false }, typing ?? 'when-listening');
-  const pc = await createPc<V>({ ...board, serial: { output: (byte) => output.put(byte), ready: () => input.pump() } });
+  const late: { pc: Pc<V> | null; quiet: () => void } = { pc: null, quiet: () => {} };
+  const moments = new Moments(onMoment ?? (() => {}));
+  const output = new ConsoleOutput({ found: () => late.pc?.machine.yield(), expectQuiet: () => late.quiet() }, watch);
+  if (onOutput !== undefined) output.listen(onOutput);
+  const input = new ConsoleInput({ receive: (bytes) => late.pc?.receive(bytes) ?? 0, isListening: () => late.pc?.isListening() ?? false }, typing);
+  const pc = await createPc<V>({
+    ...board,
+    serial: {
+      output: (byte) => {
+        moments.note('output');
+        output.put(byte);
+      },
+      ready: () => {
+        if (late.pc?.isListening() === true) moments.note('listening');
+        input.pump();
+      },
+    },
+  });
+  const { machine } = pc;
+  const quiet = machine.clock.timer(() => output.quiet());
   late.pc = pc;
+  late.quiet = () => quiet.arm(machine.clock.now() + QUIET_NANOS);
+  const gate = new InputGate(
+    {
+      clock: machine.clock,
+      retired: () => machine.vcpu.retired,
+      deliver: (one) => {
+        switch (one.kind) {
+          case 'type': return input.send(one.bytes);
+          case 'power-button': return pc.pressPowerButton();
+          case 'reset-button': return machine.requestStop('reset');
+        }
+      },
+      ...(onInput === undefined ? {} : { delivered: onInput }),
+      strayed: (stamped, retired) => {
+        options.log?.('replay', 'warn', `this is another run: the input of instruction ${stamped.instructions} would come at instruction ${retired}`);
+        machine.requestStop('failed');
+      },
+    },
+    replay,
+  );
+  for (const { input: one } of replay ?? []) if (one.kind === 'type') input.announce(one.bytes.length);
   try {
-    await pc.machine.powerUp();
+    await machine.powerUp();
   } catch (error) {
-    await pc.machine[Symbol.asyncDispose]();
+    await machine[Symbol.asyncDispose]();
     throw error;
   }
-  const guest = new Guest(pc, input, output);
-  void follow(guest, onReset ?? 'boot', options.log ?? (() => {}));
+  const hold = new MachineHold(machine);
+  const guest = new Guest({ machine, hold, gate, input, output });
+  void follow(guest, hold, moments, onReset, options.log ?? (() => {}));
   return guest;
 }
 
-async function follow<V extends Vcpu & BootableVcpu>(guest: Guest<V>, onReset: 'boot' | 'end', log: NonNullable<PcOptions<V>['log']>): Promise<void> {
+/** Tells of each moment once, until the next reset. */
+class Moments {
+  readonly #told = new Set<GuestMoment>();
+  readonly #tell: (moment: GuestMoment) => void;
+
+  constructor(tell: (moment: GuestMoment) => void) {
+    this.#tell = tell;
+  }
+
+  note(moment: GuestMoment): void {
+    if (this.#told.has(moment)) return;
+    this.#told.add(moment);
+    this.#tell(moment);
+  }
+
+  reset(): void {
+    this.#told.clear();
+    this.#tell('reset');
+  }
+}
+
+async function follow<V extends Vcpu & BootableVcpu>(guest: Guest<V>, hold: MachineHold, moments: Moments, onReset: 'boot' | 'end', log: NonNullable<PcOptions<V>['log']>): Promise<void> {
   for (;;) {
     const reason = await guest.machine.stopped();
     if (reason !== 'reset' || onReset === 'end') return guest.end(reason);
+    moments.reset();
     try {
-      await guest.reset();
+      await hold.reset();
     } catch (error) {
       log('machine', 'warn', `the reset failed: ${error instanceof Error ? error.message : String(error)}`);
       return guest.end('failed');

@@ -25,15 +25,19 @@ export class ConsoleInput {
     this.#mode = mode;
   }
 
-  /** Bytes that the guest has not taken yet. */
+  /** Bytes announced that the guest has not taken yet. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** So many bytes are on their way and will be sent. */
+  announce(bytes: number): void {
+    this.#waiting += bytes;
   }
 
   send(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#queue.push(bytes);
-    this.#waiting += bytes.length;
     this.pump();
   }
 
@@ -52,12 +56,12 @@ export class ConsoleInput {
       }
     }
     this.#sending = false;
-    if (this.#queue.length === 0) for (const resolve of this.#drained.splice(0)) resolve();
+    if (this.#waiting === 0) for (const resolve of this.#drained.splice(0)) resolve();
   }
 
   /** Resolves when the guest has taken everything. */
   drained(): Promise<void> {
-    if (this.#queue.length === 0) return Promise.resolve();
+    if (this.#waiting === 0) return Promise.resolve();
     return new Promise((resolve) => this.#drained.push(resolve));
   }
 }

@@ -1,0 +1,33 @@
+import type { GuestOptions, KernelEntry } from '@vm/pc';
+import { type CpuModelName, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
+
+/** The machine of a session, as its options say it. */
+export interface BoardSettings {
+  readonly kernel: Uint8Array;
+  readonly entry?: KernelEntry;
+  readonly initrd?: Uint8Array;
+  readonly append?: string;
+  /** The processor that the guest sees; default the engine's. */
+  readonly cpuModel?: CpuModelName;
+  readonly memoryBytes: number;
+  readonly clock: 'host' | 'virtual';
+  readonly onReset: 'boot' | 'end';
+}
+
+const VIRTUAL_NANOS_PER_INSTRUCTION = 10;
+const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
+
+export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {}): GuestOptions<WasmVcpu> {
+  const virtual = settings.clock === 'virtual';
+  return {
+    engine: wasmEngine({ ...engine, ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }) }),
+    ramBytes: settings.memoryBytes,
+    kernel: settings.kernel,
+    ...(settings.entry === undefined ? {} : { entry: settings.entry }),
+    ...(settings.initrd === undefined ? {} : { initrd: settings.initrd }),
+    ...(settings.append === undefined ? {} : { commandLine: settings.append }),
+    clock: virtual ? { kind: 'virtual', nanosPerInstruction: VIRTUAL_NANOS_PER_INSTRUCTION } : { kind: 'host' },
+    startMs: virtual ? VIRTUAL_START_MS : Date.now(),
+    onReset: settings.onReset,
+  };
+}

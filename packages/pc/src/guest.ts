@@ -1,0 +1,130 @@
+import { type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
+import type { BootableVcpu } from './boot-state.ts';
+import type { ConsoleInput } from './console-input.ts';
+import type { ConsoleOutput, WaitOptions } from './console-output.ts';
+import type { InputGate } from './input-gate.ts';
+import type { MachineHold } from './machine-hold.ts';
+import { readSerial, type SerialEnd, writeSerial } from './serial-streams.ts';
+
+/** What a guest is made of; `bootGuest` puts it together. */
+export interface GuestParts<V extends Vcpu & BootableVcpu> {
+  readonly machine: Machine<V>;
+  readonly hold: MachineHold;
+  readonly gate: InputGate;
+  readonly input: ConsoleInput;
+  readonly output: ConsoleOutput;
+}
+
+/** A PC that runs, with somebody at its serial console. */
+export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
+  readonly machine: Machine<V>;
+  readonly #parts: GuestParts<V>;
+  readonly #serial: SerialEnd;
+  readonly #ended: Promise<StopReason>;
+  #resolveEnded: (reason: StopReason) => void = () => {};
+  #reason: StopReason | null = null;
+
+  /** Use `bootGuest`. */
+  constructor(parts: GuestParts<V>) {
+    this.machine = parts.machine;
+    this.#parts = parts;
+    this.#ended = new Promise((resolve) => (this.#resolveEnded = resolve));
+    this.#serial = {
+      listen: (heard) => parts.output.listen(heard),
+      hold: () => this.hold(),
+      type: (bytes) => this.type(bytes),
+      taken: () => this.taken(),
+      ended: () => this.#ended,
+    };
+  }
+
+  /** What the guest has sent, as text: the last million characters. */
+  get output(): string {
+    return this.#parts.output.text;
+  }
+
+  /** What the guest sends from now on, to its end. While the reader is behind, machine time stands still. */
+  readable(): ReadableStream<Uint8Array> {
+    return readSerial(this.#serial);
+  }
+
+  /** What is written is typed; a chunk is written when the guest has taken it. */
+  writable(): WritableStream<Uint8Array> {
+    return writeSerial(this.#serial);
+  }
+
+  /** Typed bytes that the guest has not taken yet. */
+  get untaken(): number {
+    return this.#parts.input.waiting;
+  }
+
+  /** Resolves when the guest has taken all that was typed. */
+  taken(): Promise<void> {
+    return this.#parts.input.drained();
+  }
+
+  /** Without effect on a guest that replays its inputs. */
+  type(keys: string | Uint8Array): void {
+    const { gate, input } = this.#parts;
+    const bytes = typeof keys === 'string' ? new TextEncoder().encode(keys) : keys;
+    if (gate.replaying) return;
+    input.announce(bytes.length);
+    gate.send({ kind: 'type', bytes });
+  }
+
+  /**
+   * Waits until the guest has sent `pattern`, and returns what came since the last wait up to there. The guest goes on when the
+   * caller has had its turn: what it types at once comes at the same moment in every run under the virtual clock. Rejects with
+   * VmError E_GUEST at the time-out and when the guest ends.
+   */
+  waitFor(pattern: string | RegExp, options?: WaitOptions): Promise<string> {
+    return this.#parts.output.waitFor(pattern, options);
+  }
+
+  /** Machine time stands still from the present instruction on, until the function that it returns is called. */
+  hold(): () => void {
+    return this.#parts.hold.take();
+  }
+
+  /** Why the guest came to its end: `power-off` when it turned itself off. */
+  ended(): Promise<StopReason> {
+    return this.#ended;
+  }
+
+  /** Resolves when the guest has turned itself off, rejects with VmError E_GUEST when it ends in another way or too late. */
+  async poweredOff(options: WaitOptions = {}): Promise<void> {
+    const { timeoutMs } = options;
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    const late = new Promise<never>((_resolve, reject) => {
+      if (timeoutMs !== undefined) timer = setTimeout(() => reject(new VmError('E_GUEST', `the guest is still on after ${timeoutMs} ms`)), timeoutMs);
+    });
+    const reason = await Promise.race([this.#ended, late]).finally(() => timer !== null && clearTimeout(timer));
+    if (reason !== 'power-off') throw new VmError('E_GUEST', `the guest did not turn itself off: ${reason}`);
+  }
+
+  /** Asks the guest to shut down. */
+  pressPowerButton(): void {
+    this.#parts.gate.send({ kind: 'power-button' });
+  }
+
+  /** The guest boots anew, or ends with `onReset: 'end'`. */
+  pressResetButton(): void {
+    this.#parts.gate.send({ kind: 'reset-button' });
+  }
+
+  /** Stops and takes everything down; without effect on a guest that has ended already, but for its resources. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.end('aborted');
+    await this.#parts.hold.end(); // two moves at a time are one too many
+    await this.machine[Symbol.asyncDispose]();
+  }
+
+  /** Not for composers: `bootGuest` reports the end here. */
+  end(reason: StopReason): void {
+    if (this.#reason !== null) return;
+    this.#reason = reason;
+    void this.#parts.hold.end();
+    this.#parts.output.end(`the guest has ended: ${reason}`);
+    this.#resolveEnded(reason);
+  }
+}
