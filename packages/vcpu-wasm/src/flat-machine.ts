@@ -4,8 +4,6 @@
  */
 import type { IoBus, InterruptPort, Ram } from '@vm/core/engine';
 import { EXIT_HALT } from '@vm/core/exit';
-import type { CpuFeature } from '@vm/x86';
-import { AVAILABLE } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import { wasmEngine } from './engine.ts';
 import type { WasmEngineOptions } from './engine.ts';
@@ -31,8 +29,6 @@ export interface FlatMachineOptions {
   readonly interrupts?: InterruptPort;
   /** Room for decoded code. */
   readonly code?: { readonly codePages: number; readonly codeBytes: number };
-  /** Features of the processor beside those of the default model; default all that there are. */
-  readonly features?: readonly CpuFeature[];
   /** Answers reads of addresses without RAM. */
   readonly read?: (address: number, bytes: number) => number;
 }

@@ -73,7 +73,9 @@ export class FlatMemory {
       const at = address + from;
       const count = Math.min(bytes.length - from, PAGE - (at % PAGE));
       const offset = this.#offset(at);
-      for (let i = 0; i < count; i++) this.#all[offset - this.ram.base + i] = bytes[from + i] as number;
+      const place = offset - this.ram.base;
+      if (bytes instanceof Uint8Array) this.#all.set(from === 0 && count === bytes.length ? bytes : bytes.subarray(from, from + count), place);
+      else for (let i = 0; i < count; i++) this.#all[place + i] = bytes[from + i] as number;
       this.#written(offset, count);
       from += count;
     }

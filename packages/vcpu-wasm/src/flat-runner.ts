@@ -1,14 +1,16 @@
 /** Runs a piece of code on a processor with nothing around it, and answers with all of its state: thousands of times a second. */
-import { CR0_AM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, createInstruction, decode, DECODE_OK, MAX_INSTRUCTION_BYTES, ROWS, VECTOR_GP } from '@vm/x86';
+import { CR0_AM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, createInstruction, decode, DECODE_OK, EFER_LMA, EFER_LME, EFER_NXE, MAX_INSTRUCTION_BYTES, ROWS, VECTOR_GP } from '@vm/x86';
 import { EXIT_BUDGET, EXIT_HALT } from '@vm/core/exit';
+import { AVAILABLE } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import type { SegmentState } from './entry-state.ts';
 import { FlatMachine } from './flat-machine.ts';
 import type { FlatMode } from './flat-machine.ts';
+import type { WasmVcpu } from './vcpu.ts';
 import { readState, SEGMENT_REGISTERS, writeState } from './flat-state.ts';
 import type { FlatRegisters, FlatState } from './flat-state.ts';
 import {
-  CODE_32, CODE_64, DATA, FlatPageTables, GDT_LIMIT, PAGE_SUPERVISOR, PAGE_USER, PAGE_USER_READ_ONLY, SELECTOR_CODE, SELECTOR_DATA, SELECTOR_USER_CODE_32,
+  CODE_32, CODE_64, DATA, FlatPageTables, GDT_LIMIT, PAGE_NO_EXECUTE, PAGE_SUPERVISOR, PAGE_USER, PAGE_USER_READ_ONLY, SELECTOR_CODE, SELECTOR_DATA, SELECTOR_USER_CODE_32,
   SELECTOR_USER_CODE_64, SELECTOR_USER_DATA, USER, writeDescriptors,
 } from './flat-tables.ts';
 
@@ -18,6 +20,8 @@ export interface FlatRegion {
   readonly bytes: ArrayLike<number> | number;
   /** With `mapped: 'given'`: stores raise #PF. */
   readonly readOnly?: boolean;
+  /** With `mapped: 'given'`: fetches of instructions raise #PF. */
+  readonly noExecute?: boolean;
 }
 
 export interface FlatRequest {
@@ -41,7 +45,7 @@ export interface FlatRequest {
   readonly budget?: number;
 }
 
-export interface FlatResult extends FlatState {
+export interface FlatOutcome {
   /**
    * `halt`: at HLT, RIP behind it. `address`: at `stopAt`. `exception`: RIP and everything else as the handler would find them.
    * `budget`: it was used up. `shutdown`: a triple fault with the code's own descriptor table.
@@ -53,6 +57,9 @@ export interface FlatResult extends FlatState {
    */
   readonly exception: number | null;
   readonly instructions: number;
+}
+
+export interface FlatResult extends FlatState, FlatOutcome {
   /** Memory after the run; good until the next run. What is not mapped reads as all-ones. */
   read(at: bigint | number, bytes: number): Uint8Array;
 }
@@ -92,7 +99,7 @@ export class FlatRunner {
     this.#mode = mode;
     const shift = mode === 'long' ? 4 : 3;
     this.#machine = new FlatMachine(mode, {
-      ramBytes: LOW_BYTES, extraPages: EXTRA_PAGES, tables: false,
+      processor: { cpuFeatures: [...AVAILABLE] }, ramBytes: LOW_BYTES, extraPages: EXTRA_PAGES, tables: false,
       read: (address, bytes) => {
         if (address >= INTERRUPT_TABLE && address < HIDDEN_END) {
           if (this.#vector < 0) this.#vector = (address - INTERRUPT_TABLE) >> shift;
@@ -104,17 +111,29 @@ export class FlatRunner {
   }
 
   run(request: FlatRequest): FlatResult {
-    const { memory, vcpu } = this.#machine;
-    const s = vcpu.state;
-    const stopAt = request.stopAt === undefined ? null : addressOf(request.stopAt);
-    memory.forget();
+    this.load(request);
+    const outcome = this.execute(request);
+    return { ...readState(this.vcpu), ...outcome, read: (at, bytes) => this.read(at, bytes) };
+  }
+
+  /** The first half of `run`: puts memory and registers in place. */
+  load(request: FlatRequest): void {
+    this.#machine.memory.forget();
     this.#frames.clear();
     this.#prepareTables(request);
     this.#place({ at: request.at, bytes: request.code }, PAGE_USER);
-    for (const region of request.memory ?? []) this.#place(region, region.readOnly === true ? PAGE_USER_READ_ONLY : PAGE_USER);
-    const covered = stopAt === null ? null : this.#exchange(stopAt, HLT);
-
+    for (const region of request.memory ?? []) {
+      this.#place(region, (region.readOnly === true ? PAGE_USER_READ_ONLY : PAGE_USER) | (region.noExecute === true ? PAGE_NO_EXECUTE : 0));
+    }
     this.#enter(request);
+  }
+
+  /** The second half: runs, and leaves the state in the processor. */
+  execute(request: FlatRequest): FlatOutcome {
+    const { vcpu } = this;
+    const s = vcpu.state;
+    const stopAt = request.stopAt === undefined ? null : addressOf(request.stopAt);
+    const covered = stopAt === null ? null : this.#exchange(stopAt, HLT);
     this.#vector = -1;
     vcpu.exceptions.fill(0);
     const before = vcpu.retired;
@@ -122,9 +141,9 @@ export class FlatRunner {
     const instructions = vcpu.retired - before;
 
     let vector = this.#mode === 'real' ? vcpu.exceptions.findIndex((count) => count > 0) : this.#vector;
-    let stop: FlatResult['stop'] = exit === EXIT_HALT ? 'halt' : exit === EXIT_BUDGET ? 'budget' : vector >= 0 ? 'exception' : 'shutdown';
+    let stop: FlatOutcome['stop'] = exit === EXIT_HALT ? 'halt' : exit === EXIT_BUDGET ? 'budget' : vector >= 0 ? 'exception' : 'shutdown';
     let rip = s.view.getBigUint64(s.at + state.RIP, true);
-    if (stop === 'exception' && vector === VECTOR_GP && s.get(state.CPL) === 3 && this.#read(rip, 1)[0] === HLT) {
+    if (stop === 'exception' && vector === VECTOR_GP && s.get(state.CPL) === 3 && this.read(rip, 1)[0] === HLT) {
       stop = 'halt';
       vector = -1;
       rip = addressOf(rip + 1n);
@@ -138,8 +157,12 @@ export class FlatRunner {
       this.#exchange(stopAt, covered);
     }
     s.view.setBigUint64(s.at + state.RIP, rip, true);
-    return { ...readState(vcpu), stop, exception: vector < 0 ? null : vector, instructions, read: (at, bytes) => this.#read(addressOf(at), bytes) };
+    return { stop, exception: vector < 0 ? null : vector, instructions };
   }
+
+  get vcpu(): WasmVcpu { return this.#machine.vcpu; }
+  /** A copy of memory; what is not there reads as all-ones. */
+  read(at: bigint | number, bytes: number): Uint8Array { return this.#read(addressOf(at), bytes); }
 
   /** Length of the instruction at `rip` when that is what raised `vector`: handlers find RIP behind it. */
   #softwareInterruptBytes(rip: bigint, vector: number): number {
@@ -195,11 +218,12 @@ export class FlatRunner {
     const frame = this.#frames.get(linear & ~0xfffn);
     return frame === undefined ? NOWHERE : frame + Number(linear & 0xfffn);
   }
-  #write(at: bigint, bytes: ArrayLike<number>): void {
+  #write(at: bigint, given: ArrayLike<number>): void {
+    const bytes = given instanceof Uint8Array ? given : Uint8Array.from(given);
     for (let from = 0; from < bytes.length; ) {
       const linear = at + BigInt(from);
       const part = Math.min(bytes.length - from, PAGE - Number(linear & 0xfffn));
-      this.#machine.memory.put(this.#physical(linear), Array.prototype.slice.call(bytes, from, from + part));
+      this.#machine.memory.put(this.#physical(linear), bytes.subarray(from, from + part));
       from += part;
     }
   }
@@ -243,10 +267,13 @@ export class FlatRunner {
       ...machine.entry,
       cs: descriptorOf(user ? (long ? SELECTOR_USER_CODE_64 : SELECTOR_USER_CODE_32) : SELECTOR_CODE, long),
       data: descriptorOf(user ? SELECTOR_USER_DATA : SELECTOR_DATA, long),
+      tr: { ...machine.entry.tr, limit: 0 }, // no I/O permission bitmap
       gdt: { base: HIDDEN, limit: GDT_LIMIT }, idt: { base: INTERRUPT_TABLE, limit: long ? 0xfff : 0x7ff },
       cr0: (CR0_PLAIN | (user ? CR0_AM : 0) | (tables === null ? 0 : CR0_PG) | (this.#given ? CR0_WP : 0)) >>> 0, cr3: tables?.root ?? 0, cr4: CR4_OSFXSR | CR4_OSXMMEXCPT | (tables === null ? 0 : CR4_PAE),
+      efer: (long ? EFER_LME | EFER_LMA : 0) | (this.#given ? EFER_NXE : 0),
     };
     machine.enter(0);
+    if (tables !== null && !long) vcpu.memory.walk.loadDirectoryPointers(tables.root);
     SEGMENT_REGISTERS.forEach((name, segment) => {
       const selector = registers[name];
       if (selector === undefined) return;

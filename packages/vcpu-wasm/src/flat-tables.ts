@@ -35,6 +35,8 @@ const LARGE = 0x80;
 export const PAGE_SUPERVISOR: number = PRESENT | WRITABLE | ACCESSED | DIRTY;
 export const PAGE_USER: number = PAGE_SUPERVISOR | USER_PAGE;
 export const PAGE_USER_READ_ONLY: number = PAGE_USER & ~WRITABLE;
+/** Stands for bit 63 of an entry. */
+export const PAGE_NO_EXECUTE = 0x1000;
 const TABLE = PRESENT | WRITABLE | USER_PAGE | ACCESSED;
 
 /**
@@ -83,8 +85,8 @@ export class FlatPageTables {
     return table;
   }
   #setEntry(entry: number, physical: number, flags: number): void {
-    this.#view.setUint32(entry, ((physical % 2 ** 32) | flags) >>> 0, true);
-    this.#view.setUint32(entry + 4, Math.floor(physical / 2 ** 32), true);
+    this.#view.setUint32(entry, ((physical % 2 ** 32) | (flags & 0xfff)) >>> 0, true);
+    this.#view.setUint32(entry + 4, (Math.floor(physical / 2 ** 32) | ((flags & PAGE_NO_EXECUTE) === 0 ? 0 : 0x8000_0000)) >>> 0, true);
   }
 }
 
