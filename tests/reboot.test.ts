@@ -1,0 +1,3 @@
+import { itReboots } from './kernel-reboot.ts';
+
+itReboots({ how: 'as ACPI says', parameter: '' });
