@@ -68,6 +68,13 @@ describe('processor models', () => {
     expect(run('x86-64-v2', 'protected', lzcnt, ['lzcnt']).gpr(RAX)).toBe(27n);
   });
 
+  it('take no VEX prefix in real mode', () => {
+    const andn = [0xc4, 0xe2, 0x60, 0xf2, 0xc1];
+    expect(run('x86-64-v2', 'protected', andn, ['bmi1']).vcpu.exceptions[UD]).toBe(0);
+    expect(run('x86-64-v2', 'real', andn, ['bmi1']).vcpu.exceptions[UD]).toBeGreaterThan(0);
+    expect(undefinedOn('x86-64-v2', 'protected', andn)).toBe(true);
+  });
+
   it('refuse bits of control registers that belong to other models', () => {
     const setCr4 = (bit: number): number[] => [0x0f, 0x20, 0xe0, 0x0f, 0xba, 0xe8, bit, 0x0f, 0x22, 0xe0]; // bts eax, bit
     const general = (name: CpuModelName, bit: number): number => run(name, 'protected', setCr4(bit)).vcpu.exceptions[13] as number;

@@ -56,7 +56,7 @@ const MODELS: readonly CpuModel[] = [
 ];
 
 /** All that the engine can do. */
-export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V2, ...BESIDE_V2, 'movbe', 'lzcnt']);
+export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V2, ...BESIDE_V2, 'movbe', 'lzcnt', 'bmi1', 'bmi2']);
 
 export const CPU_MODEL_NAMES: readonly CpuModelName[] = MODELS.map(({ name }) => name);
 export const DEFAULT_CPU_MODEL: CpuModelName = 'x86-64-v2';

@@ -80,7 +80,7 @@ function snapshot(machine: FlatMachine): string {
 
 describe('the emitter contract', () => {
   it.each([['long', 64], ['protected', 32]] as const)('a fault leaves everything as it was, in %s mode', (mode, bits) => {
-    const machine = new FlatMachine(mode, { processor: { cpuFeatures: ['movbe', 'lzcnt'] } });
+    const machine = new FlatMachine(mode, { processor: { cpuFeatures: ['movbe', 'lzcnt', 'bmi1', 'bmi2'] } });
     const { state: s } = machine.vcpu;
     const setPage = mapArea(machine, mode);
     const frames = machine.bytes.subarray(FRAMES, FRAMES + PAGES * 4096);

@@ -2,6 +2,7 @@
 import type { EmitterTable } from './emitter.ts';
 import { AES } from './emit/aes.ts';
 import { ARITHMETIC } from './emit/arithmetic.ts';
+import { BIT_MANIPULATION } from './emit/bit-manipulation.ts';
 import { CONTROL_FLOW } from './emit/control-flow.ts';
 import { MOVE } from './emit/move.ts';
 import { MULTIPLY } from './emit/multiply.ts';
@@ -30,5 +31,5 @@ import { X87_TRANSCENDENTAL } from './emit/x87-transcendental.ts';
 export const EMITTERS: EmitterTable = {
   ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM, ...PROTECTION, ...RANDOM_NUMBER,
   ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP, ...X87_TRANSCENDENTAL,
-  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4, ...SSE4_PRODUCT, ...SSE_STRING, ...AES,
+  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4, ...SSE4_PRODUCT, ...SSE_STRING, ...AES, ...BIT_MANIPULATION,
 };

@@ -46,6 +46,17 @@ export function enumerateHandlers(long: boolean): Handler[] {
       }
     }
   }
+  for (const address of [[], [0x67]]) {
+    for (let map = 1; map <= 3; map++) {
+      for (const wide of long ? [0, 0x80] : [0]) {
+        for (let pp = 0; pp < 4; pp++) {
+          // VEX with no register in vvvv; outside 64-bit code R and X have to be ones.
+          const prefix = [...address, 0xc4, 0xe0 | map, wide | 0x78 | pp];
+          for (let opcode = 0; opcode < 256; opcode++) for (const modrm of EACH_REG) if (!tryEncoding(prefix, [opcode], modrm)) break;
+        }
+      }
+    }
+  }
   const isApart = (handler: Handler): number => (handler.emitter.apart === true ? 1 : 0);
   return [...found.values()].sort((a, b) => isApart(a) - isApart(b) || (a.form.key < b.form.key ? -1 : 1));
 }

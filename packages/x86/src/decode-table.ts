@@ -5,8 +5,9 @@
  * a group is a second table indexed by the ModRM byte.
  */
 import type { Row } from './opcode-row.ts';
+import { VEX_MAPS } from './opcode-row.ts';
 import type { OperandSpec } from './operand.ts';
-import { METHOD_IMMEDIATE, METHOD_ONE, METHOD_RELATIVE, METHOD_SIGNED_IMMEDIATE, OPERAND_SPECS, SIZE_NAMES } from './operand.ts';
+import { METHOD_IMMEDIATE, METHOD_ONE, METHOD_RELATIVE, METHOD_SIGNED_IMMEDIATE, METHOD_VVVV, OPERAND_SPECS, SIZE_NAMES } from './operand.ts';
 import { ROWS } from './rows.ts';
 
 export const ENTRY_INVALID = -1;
@@ -31,12 +32,17 @@ export const ROW_TAKES_REP: number = 1 << 10;
 /** The condition is in the low nibble of the opcode. */
 export const ROW_CONDITION: number = 1 << 11;
 
+/** VEX.L has to be 0. */
+export const ROW_SHORT: number = 1 << 12;
+/** An operand stands in VEX.vvvv, which is all ones elsewhere. */
+export const ROW_VVVV: number = 1 << 13;
+
 const PREFIX_SLOTS: Readonly<Record<string, readonly number[]>> = { '': [0, 1, 2, 3], np: [0], nfx: [0, 1], 66: [1], f3: [2], f2: [3] };
 
 /** Index of the first table. Prefix slot: 0 none, 1 66, 2 F3, 3 F2. */
 export const entryIndex = (map: number, long: number, slot: number, opcode: number): number => (((((map << 1) | long) << 2) | slot) << 8) | opcode;
 
-const ENTRY_COUNT = 4 * 2 * 4 * 256;
+const ENTRY_COUNT = 2 * VEX_MAPS * 2 * 4 * 256;
 const built = buildEntries();
 
 export const ENTRIES: Int16Array = built.entries;
@@ -132,7 +138,8 @@ function rowFlags(row: Row): number {
     (row.forced64 ? ROW_FORCED_64 : 0) | (size === 'b' ? ROW_BYTE : 0) | (size === 'z' ? ROW_AT_MOST_4 : 0) |
     (size === 'y' || size === 'yy' ? ROW_AT_LEAST_4 : 0) | (size === 'n' ? ROW_NATIVE : 0) | (row.ignoresMod ? ROW_IGNORES_MOD : 0) |
     (row.prefix === '66' ? ROW_TAKES_66 : 0) | (row.prefix === 'f3' || row.prefix === 'f2' ? ROW_TAKES_REP : 0) |
-    (row.opcodeCount === 16 ? ROW_CONDITION : 0);
+    (row.opcodeCount === 16 ? ROW_CONDITION : 0) | (row.short ? ROW_SHORT : 0) |
+    (row.operands.some((operand) => operand.method === METHOD_VVVV) ? ROW_VVVV : 0);
 }
 
 /** The operand whose size is the size of the operation: the first that is neither an immediate nor a port number. */

@@ -119,7 +119,7 @@ describe('decode', () => {
   });
 
   it('refuses registers that do not exist, loads of CS, and what the mode does not have', () => {
-    for (const hex of ['0f 20 c8', '44 0f 21 c0', '8e c8', '8e f0', '06', '60', '9a 00 00 00 00 00 00', 'c4 00', 'c5 00', 'd6', '8d c0']) {
+    for (const hex of ['0f 20 c8', '44 0f 21 c0', '8e c8', '8e f0', '06', '60', '9a 00 00 00 00 00 00', 'c4 00', 'c5 f8 0b', 'd6', '8d c0']) {
       expect(resultOf(64, hex), hex).toBe(DECODE_INVALID);
     }
     expect(resultOf(32, '0f 05')).toBe(DECODE_OK); // as AMD's processors have it

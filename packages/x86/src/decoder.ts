@@ -2,15 +2,16 @@
 import {
   ENTRIES, ENTRY_INVALID, GROUPS, ROW_AT_LEAST_4, ROW_AT_MOST_4, ROW_BYTE, ROW_CONDITION, ROW_CONDITIONS, ROW_DEFAULT_64, ROW_FLAGS,
   ROW_FORCED_64, ROW_IGNORES_MOD, ROW_LOCK, ROW_MODRM, ROW_NATIVE, ROW_NOP, ROW_OPERAND_COUNT, ROW_OPERANDS, ROW_PAUSE, ROW_TAKES_66,
-  ROW_TAKES_REP, ROW_XCHG_ACCUMULATOR, SPEC_MEMORY_SIZE, SPEC_METHOD, SPEC_NUMBER, SPEC_SIZE,
+  ROW_SHORT, ROW_TAKES_REP, ROW_VVVV, ROW_XCHG_ACCUMULATOR, SPEC_MEMORY_SIZE, SPEC_METHOD, SPEC_NUMBER, SPEC_SIZE,
 } from './decode-table.ts';
+import { VEX_MAPS } from './opcode-row.ts';
 import type { Instruction } from './instruction.ts';
 import { BASE_NEXT_INSTRUCTION } from './instruction.ts';
 import {
   METHOD_CONTROL, METHOD_DEBUG, METHOD_FAR, METHOD_FIXED_REGISTER, METHOD_FIXED_SEGMENT, METHOD_FIXED_ST, METHOD_FIXED_XMM,
   METHOD_IMMEDIATE, METHOD_MEMORY_OFFSET, METHOD_MMX_REG, METHOD_MMX_RM, METHOD_ONE, METHOD_OPCODE, METHOD_REG, METHOD_RELATIVE,
   METHOD_RM, METHOD_SEGMENT, METHOD_SIGNED_IMMEDIATE, METHOD_ST, METHOD_STRING_DESTINATION, METHOD_STRING_SOURCE, METHOD_XMM_REG,
-  METHOD_XMM_RM, OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX,
+  METHOD_VVVV, METHOD_XMM_RM, OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX,
   OPERAND_REGISTER, OPERAND_REGISTER_HIGH_BYTE, OPERAND_RELATIVE, OPERAND_SEGMENT, OPERAND_ST, OPERAND_STRING_DESTINATION,
   OPERAND_STRING_SOURCE, OPERAND_XMM, SIZE_BYTES,
 } from './operand.ts';
@@ -120,7 +121,29 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
       opcode = bytes[p++]!;
     }
   }
-  const slot = rep === 0 ? operandPrefix : rep === 0xf3 ? 2 : 3;
+  let slot = rep === 0 ? operandPrefix : rep === 0xf3 ? 2 : 3;
+  let vexRegister = 0;
+  let vexLength = 0;
+  if (map === 0 && (opcode & 0xfe) === 0xc4 && (long !== 0 || bytes[p]! >= 0xc0)) {
+    // A VEX prefix (SDM vol. 2, section 2.3.5): escape bytes, mandatory prefix and REX in one. Others may not stand before it.
+    if ((slot | lock | rex) !== 0) return stopped(p - at, limit, DECODE_INVALID, out);
+    let last = bytes[p++]!;
+    let bits = (~last >> 5) & 4;
+    map = VEX_MAPS + 1;
+    if (opcode === 0xc4) {
+      bits = (~last >> 5) & 7;
+      map = VEX_MAPS + (last & 31);
+      if ((last & 31) === 0 || (last & 31) > 3) return stopped(p - at, limit, DECODE_INVALID, out);
+      last = bytes[p++]!;
+      bits |= (last >> 4) & 8;
+    }
+    // Outside 64-bit code there are eight registers and no wide operands.
+    rex = long !== 0 ? 0x40 | bits : 0;
+    vexRegister = (~last >> 3) & (long !== 0 ? 15 : 7);
+    vexLength = (last >> 2) & 1;
+    slot = last & 3;
+    opcode = bytes[p++]!;
+  }
   let row = ENTRIES[(((((map << 1) | long) << 2) | slot) << 8) | opcode]!;
   if (row === ENTRY_INVALID) return stopped(p - at, limit, DECODE_INVALID, out);
   let modrm = bytes[p]!;
@@ -186,7 +209,7 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
   out.immediateLow = 0;
   out.immediateHigh = 0;
   out.immediate2 = 0;
-  let valid = true;
+  let valid = map < VEX_MAPS || ((vexLength === 0 || (flags & ROW_SHORT) === 0) && (vexRegister === 0 || (flags & ROW_VVVV) !== 0));
   let immediates = 0;
   const count = ROW_OPERAND_COUNT[row]!;
   const kinds = out.operandKind;
@@ -210,6 +233,9 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
         break;
       case METHOD_REG:
         number = reg;
+        break;
+      case METHOD_VVVV:
+        number = vexRegister;
         break;
       case METHOD_OPCODE:
         number = (opcode & 7) | ((rex & 1) << 3);

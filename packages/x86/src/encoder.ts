@@ -2,13 +2,14 @@
 import type { MemoryOperand, Operand, RegisterOperand } from './assembler-operand.ts';
 import { ROW_AT_LEAST_4, ROW_AT_MOST_4, ROW_BYTE, ROW_FLAGS, ROW_NATIVE } from './decode-table.ts';
 import type { CodeMode } from './decoder.ts';
+import { VEX_MAPS } from './opcode-row.ts';
 import type { Row } from './opcode-row.ts';
 import type { OperandSpec } from './operand.ts';
 import {
   METHOD_CONTROL, METHOD_DEBUG, METHOD_FAR, METHOD_FIXED_REGISTER, METHOD_FIXED_SEGMENT, METHOD_FIXED_ST, METHOD_FIXED_XMM,
   METHOD_IMMEDIATE, METHOD_MEMORY_OFFSET, METHOD_MMX_REG, METHOD_MMX_RM, METHOD_ONE, METHOD_OPCODE, METHOD_REG, METHOD_RELATIVE,
   METHOD_RM, METHOD_SEGMENT, METHOD_SIGNED_IMMEDIATE, METHOD_ST, METHOD_STRING_DESTINATION, METHOD_STRING_SOURCE, METHOD_XMM_REG,
-  METHOD_XMM_RM, SIZE_BYTES,
+  METHOD_VVVV, METHOD_XMM_RM, SIZE_BYTES,
 } from './operand.ts';
 
 /** A place in the bytes that a label decides. */
@@ -50,6 +51,8 @@ interface Fields {
   refusesRex: boolean;
   /** Bits W, R, X, B. */
   rex: number;
+  /** The register in VEX.vvvv. */
+  vvvv: number;
 }
 
 /** The shortest encoding of the row for these operands, or null when it does not take them. */
@@ -72,6 +75,7 @@ export const isString = (row: Row): boolean =>
 
 /** Operand sizes that prefixes can give the row, the cheapest first. */
 function operandSizes(row: Row, mode: CodeMode, isMandatory66: boolean): readonly number[] {
+  if (row.map > VEX_MAPS) return mode === 64 ? [4, 8] : [4];
   if (mode !== 64) return isMandatory66 ? [mode / 8] : mode === 16 ? [2, 4] : [4, 2];
   if (row.forced64) return [8];
   if (row.default64) return [8, 2];
@@ -87,7 +91,7 @@ function effectiveSize(flags: number, size: number, mode: CodeMode): number {
 
 function encodeSized(row: Row, mode: CodeMode, operands: readonly Operand[], prefixes: Prefixes, size: number): Encoding | null {
   const fields: Fields = {
-    reg: Math.max(row.extension, 0), rm: 0, opcode: row.opcode, memory: null, immediates: [], needsRex: false, refusesRex: false, rex: 0,
+    reg: Math.max(row.extension, 0), rm: 0, opcode: row.opcode, memory: null, immediates: [], needsRex: false, refusesRex: false, rex: 0, vvvv: 0,
   };
   if (row.opcodeCount === 16) fields.opcode += prefixes.condition;
   let next = 0;
@@ -163,7 +167,7 @@ function takesMemory(spec: OperandSpec, operand: MemoryOperand, memoryBytes: num
 }
 
 const REGISTER_KINDS: Readonly<Record<RegisterOperand['kind'], readonly number[]>> = {
-  gpr: [METHOD_RM, METHOD_REG, METHOD_OPCODE, METHOD_FIXED_REGISTER],
+  gpr: [METHOD_RM, METHOD_REG, METHOD_VVVV, METHOD_OPCODE, METHOD_FIXED_REGISTER],
   'high-byte': [METHOD_RM, METHOD_REG, METHOD_OPCODE],
   segment: [METHOD_SEGMENT, METHOD_FIXED_SEGMENT],
   control: [METHOD_CONTROL],
@@ -193,6 +197,9 @@ function takesRegister(spec: OperandSpec, operand: RegisterOperand, mode: CodeMo
       fields.rm = number & 7;
       fields.rex |= number >> 3;
       return true;
+    case METHOD_VVVV:
+      fields.vvvv = number;
+      return true;
     case METHOD_OPCODE:
       fields.opcode += number & 7;
       fields.rex |= number >> 3;
@@ -215,17 +222,20 @@ function assemble(row: Row, mode: CodeMode, prefixes: Prefixes, size: number, fi
   if (memory?.segment !== undefined) bytes.push([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65][memory.segment]!);
   if (addressBytes !== nativeAddress) bytes.push(0x67);
   const defaultSize = mode === 16 ? 2 : 4;
-  if (row.prefix === '66' || (size !== 8 && !(row.forced64 && mode === 64) && size !== defaultSize)) bytes.push(0x66);
-  if (row.prefix === 'f2' || row.prefix === 'f3') bytes.push(Number.parseInt(row.prefix, 16));
+  const vex = row.map > VEX_MAPS;
+  if (!vex && (row.prefix === '66' || (size !== 8 && !(row.forced64 && mode === 64) && size !== defaultSize))) bytes.push(0x66);
+  if (vex && mode !== 64 && fields.vvvv > 7) return null;
+  if (!vex && (row.prefix === 'f2' || row.prefix === 'f3')) bytes.push(Number.parseInt(row.prefix, 16));
   const address = memory === null || isOffset(row) ? null : encodeAddress(memory, mode, addressBytes, fields.reg);
   if (memory !== null && !isOffset(row) && address === null) return null;
   const rex = fields.rex | (address?.rex ?? 0);
   if (rex !== 0 || fields.needsRex) {
     if (mode !== 64 || fields.refusesRex) return null;
-    bytes.push(0x40 | rex);
+    if (!vex) bytes.push(0x40 | rex);
   }
-  if (row.map > 0) bytes.push(0x0f);
-  if (row.map > 1) bytes.push(row.map === 2 ? 0x38 : 0x3a);
+  if (vex) bytes.push(0xc4, ((~rex & 7) << 5) | (row.map - VEX_MAPS), ((rex & 8) << 4) | ((~fields.vvvv & 15) << 3) | VEX_PREFIXES.indexOf(row.prefix));
+  else if (row.map > 0) bytes.push(0x0f);
+  if (!vex && row.map > 1) bytes.push(row.map === 2 ? 0x38 : 0x3a);
   bytes.push(fields.opcode);
   if (row.usesModrm) {
     if (row.fixedModrm >= 0) bytes.push(row.fixedModrm);
@@ -246,6 +256,9 @@ function assemble(row: Row, mode: CodeMode, prefixes: Prefixes, size: number, fi
   }
   return bytes.length > 15 ? null : { bytes, patches };
 }
+
+/** What VEX.pp stands for. */
+const VEX_PREFIXES: readonly string[] = ['np', '66', 'f3', 'f2'];
 
 const isOffset = (row: Row): boolean => row.operands.some((spec) => spec.method === METHOD_MEMORY_OFFSET);
 

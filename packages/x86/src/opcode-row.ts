@@ -1,9 +1,10 @@
 /**
  * The grammar of an opcode table row:
  *
- *     [np|nfx|66|f3|f2] opcode bytes [modrm byte] [/n] [mod3|mem]  name  [operands]  [flags]
+ *     [vex] [np|nfx|66|f3|f2] opcode bytes [modrm byte] [/n] [mod3|mem]  name  [operands]  [flags]
  *
- * `np` asks for no 66, F3 or F2 prefix, `nfx` for no F3 or F2 (66 gives the operand size); a row without a prefix column takes them all. `50+r` covers eight opcodes with a register
+ * `np` asks for no 66, F3 or F2 prefix, `nfx` for no F3 or F2 (66 gives the operand size); a row without a prefix column takes them all. `vex`
+ * rows have a VEX prefix that stands for the escape bytes and the prefix; `l0` asks for VEX.L = 0. `50+r` covers eight opcodes with a register
  * in the low bits, `70+cc` sixteen with a condition. A name is the mnemonic of the manual; `_seg`, `_cr`, `_dr` are added where
  * one mnemonic stands for operations of different kinds.
  */
@@ -21,7 +22,7 @@ export interface Row {
   readonly operands: readonly OperandSpec[];
   /** The columns left of the name. */
   readonly encoding: string;
-  /** 0 one byte, 1 `0f`, 2 `0f 38`, 3 `0f 3a`. */
+  /** 0 one byte, 1 `0f`, 2 `0f 38`, 3 `0f 3a`; behind a VEX prefix 4 more. */
   readonly map: number;
   /** First opcode of the row. */
   readonly opcode: number;
@@ -46,12 +47,17 @@ export interface Row {
   readonly legacy: boolean;
   /** The row exists in 64-bit code. */
   readonly long: boolean;
+  /** VEX.L has to be 0. */
+  readonly short: boolean;
   /** ModRM.mod is ignored and taken as 3 (moves to and from control and debug registers). */
   readonly ignoresMod: boolean;
 }
 
+/** Where the maps behind a VEX prefix begin. */
+export const VEX_MAPS = 4;
+
 const PREFIXES: readonly string[] = ['np', 'nfx', '66', 'f3', 'f2'];
-const FLAGS: readonly string[] = ['lock', 'd64', 'f64', 'i64', 'o64', 'reg'];
+const FLAGS: readonly string[] = ['lock', 'd64', 'f64', 'i64', 'o64', 'reg', 'l0'];
 const isFlag = (token: string): boolean => FLAGS.includes(token) || token.startsWith('cc=');
 
 /** Reads the rows of one table; ids count from `firstId`. Empty lines and lines beginning with `#` are left out. */
@@ -64,7 +70,9 @@ function parseRow(line: string, id: number): Row {
   const tokens = line.split(/\s+/);
   let at = 0;
   let prefix: RowPrefix = '';
-  if (PREFIXES.includes(tokens[0]!)) prefix = tokens[at++] as RowPrefix;
+  const vex = tokens[0] === 'vex';
+  if (vex) at++;
+  if (PREFIXES.includes(tokens[at]!)) prefix = tokens[at++] as RowPrefix;
   const bytes: string[] = [];
   while (/^[0-9a-f]{2}(\+r|\+cc)?$/.test(tokens[at] ?? '')) bytes.push(tokens[at++]!);
   const map = bytes[0] !== '0f' ? 0 : bytes[1] === '38' ? 2 : bytes[1] === '3a' ? 3 : 1;
@@ -88,7 +96,7 @@ function parseRow(line: string, id: number): Row {
   const fixedModrm = bytes.length > opcodeAt + 1 ? Number.parseInt(bytes[opcodeAt + 1]!, 16) : -1;
   const condition = flags.find((flag) => flag.startsWith('cc='));
   return {
-    id, name, operands, encoding, map, prefix, extension, fixedModrm, mod,
+    id, name, operands, encoding, map: vex ? map + VEX_MAPS : map, prefix, extension, fixedModrm, mod,
     opcode: Number.parseInt(opcodeText.slice(0, 2), 16),
     opcodeCount: opcodeText.endsWith('+cc') ? 16 : opcodeText.endsWith('+r') ? 8 : 1,
     usesModrm: extension >= 0 || fixedModrm >= 0 || mod !== 'any' || operands.some((operand) => operand.usesModrm),
@@ -98,6 +106,7 @@ function parseRow(line: string, id: number): Row {
     forced64: flags.includes('f64'),
     legacy: !flags.includes('o64'),
     long: !flags.includes('i64'),
+    short: flags.includes('l0'),
     ignoresMod: flags.includes('reg'),
   };
 }

@@ -1,5 +1,6 @@
 /** Which feature a processor needs for each row of the opcode tables, derived from the row's name, prefix and operands. */
 import type { CpuFeature } from './cpu-feature.ts';
+import { VEX_MAPS } from './opcode-row.ts';
 import type { Row } from './opcode-row.ts';
 import { ROWS } from './rows.ts';
 
@@ -54,6 +55,7 @@ function featureOf(row: Row): CpuFeature | null {
   const named = BY_NAME.get(row.name);
   if (named !== undefined) return named;
   const operands = row.operands.map((operand) => operand.text[0]);
+  if (row.map > VEX_MAPS) throw new Error(`opcode table: no feature for ${row.name}`);
   const vector = operands.some((letter) => letter === 'V' || letter === 'W' || letter === 'U');
   const mmx = operands.some((letter) => letter === 'P' || letter === 'Q' || letter === 'N');
   if (row.map >= 2) return vector || mmx ? (row.map === 2 ? row.opcode < 0x10 || (row.opcode >= 0x1c && row.opcode <= 0x1e) : row.opcode === 0x0f) ? 'ssse3' : 'sse4.1' : null;

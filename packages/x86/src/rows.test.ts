@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ENTRIES, ENTRY_INVALID, GROUPS } from './decode-table.ts';
 import { decode, DECODE_OK } from './decoder.ts';
 import { createInstruction } from './instruction.ts';
-import { parseRows } from './opcode-row.ts';
+import { parseRows, VEX_MAPS } from './opcode-row.ts';
 import { ROWS } from './rows.ts';
 
 describe('the opcode tables', () => {
@@ -30,9 +30,12 @@ describe('the opcode tables', () => {
     for (const row of ROWS) {
       const bytes = new Uint8Array(15);
       let at = 0;
-      if (/^[6f]/.test(row.prefix)) bytes[at++] = Number.parseInt(row.prefix, 16);
-      if (row.map > 0) bytes[at++] = 0x0f;
-      if (row.map > 1) bytes[at++] = row.map === 2 ? 0x38 : 0x3a;
+      if (row.map > VEX_MAPS) {
+        bytes.set([0xc4, 0xe0 | (row.map - VEX_MAPS), 0x78 | ['np', '66', 'f3', 'f2'].indexOf(row.prefix)]);
+        at = 3;
+      } else if (/^[6f]/.test(row.prefix)) bytes[at++] = Number.parseInt(row.prefix, 16);
+      if (row.map > 0 && row.map < VEX_MAPS) bytes[at++] = 0x0f;
+      if (row.map > 1 && row.map < VEX_MAPS) bytes[at++] = row.map === 2 ? 0x38 : 0x3a;
       bytes[at++] = row.opcode;
       bytes[at] = row.fixedModrm >= 0 ? row.fixedModrm : (row.mod === 'register' || row.ignoresMod ? 0xc0 : 0) | (Math.max(row.extension, 0) << 3);
       const result = decode(row.long ? 64 : 32, bytes, 0, 15, instruction);

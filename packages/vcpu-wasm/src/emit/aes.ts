@@ -13,7 +13,7 @@ const SUBSTITUTION: readonly number[] = (() => {
   // Powers of the generator x + 1 find every inverse.
   const power: number[] = [1];
   for (let i = 1; i < 255; i++) power.push((power[i - 1] as number) ^ timesX(power[i - 1] as number));
-  const box = new Array<number>(256).fill(0x63);
+  const box = Array.from({ length: 256 }, () => 0x63);
   for (let i = 0; i < 255; i++) {
     const inverse = power[(255 - i) % 255] as number;
     const rotated = (by: number): number => ((inverse << by) | (inverse >> (8 - by))) & 0xff;
@@ -22,7 +22,7 @@ const SUBSTITUTION: readonly number[] = (() => {
   return box;
 })();
 const INVERSE_SUBSTITUTION: readonly number[] = (() => {
-  const box = new Array<number>(256).fill(0);
+  const box = Array.from({ length: 256 }, () => 0);
   SUBSTITUTION.forEach((to, from) => { box[to] = from; });
   return box;
 })();

@@ -8,7 +8,7 @@ const RDX = 2;
 const DIVIDE_ERROR = 0;
 
 /** Pushes the upper 64 bits of the unsigned product of locals a and b; uses VA, V and T. */
-function highProduct(e: Emitter, a: number, b: number): void {
+export function pushHighProduct(e: Emitter, a: number, b: number): void {
   const { code } = e;
   const low = (x: number): void => { code.get(x).zeroExtend(4); };
   const high = (x: number): void => { code.get(x).const(32).shrU(); };
@@ -20,7 +20,7 @@ function highProduct(e: Emitter, a: number, b: number): void {
 }
 /** The same for signed factors. */
 function highSignedProduct(e: Emitter, a: number, b: number): void {
-  highProduct(e, a, b);
+  pushHighProduct(e, a, b);
   e.code.get(a).const(63).shrS().get(b).and().sub();
   e.code.get(b).const(63).shrS().get(a).and().sub();
 }
@@ -41,7 +41,7 @@ const multiplyAccumulator = (signed: boolean): Emit => (e) => {
   code.get(A).get(B).mul().set(R);
   if (size === 8) {
     if (signed) highSignedProduct(e, A, B);
-    else highProduct(e, A, B);
+    else pushHighProduct(e, A, B);
     code.set(D);
   } else {
     code.get(R).const(size * 8).shrS().set(D);

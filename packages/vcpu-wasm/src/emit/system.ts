@@ -67,7 +67,7 @@ const storeSelector = (segment: number): Emit => (e) => {
   e.write(0, R);
 };
 /** #UD in real and virtual-8086 mode. */
-function requireProtected(e: Parameters<Emit>[0]): void {
+export function requireProtected(e: Parameters<Emit>[0]): void {
   if (e.long) return;
   e.code.get(S).load32(state.CR0).const32(1).and32().eqz32();
   e.code.get(S).load32(state.FLAGS_OTHER).const32(0x2_0000).and32().or32();
@@ -128,19 +128,19 @@ const swapgs: Emit = (e) => {
 const arpl: Emit = (e) => {
   const { code } = e;
   requireProtected(e);
-  e.readForUpdate(0);
+  // The destination is written only when it changes.
+  e.read(0);
   code.set(A);
   e.read(1);
   code.set(B);
   code.get(A).const(3).and().get(B).const(3).and().ltU();
   code.if();
   code.get(A).const(-4).and().get(B).const(3).and().or().set(R);
-  e.update(0, R);
+  e.write(0, R);
   e.arithmeticFlags();
   code.const32(0x40).or32();
   e.setArithmeticFlags();
   code.else();
-  e.update(0, A);
   e.arithmeticFlags();
   code.const32(~0x40).and32();
   e.setArithmeticFlags();
