@@ -6,6 +6,7 @@ import {
 import type { Instruction } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { CodeCache, CodePage } from './code-page.ts';
+import { isAbsolute } from './form.ts';
 import { HandlerTable } from './handler-table.ts';
 import { HANDLER_CROSS_PAGE, HANDLER_GOTO, HANDLER_STALE, HANDLER_UNKNOWN } from './handler-number.ts';
 import { FETCH } from './page-walk.ts';
@@ -302,7 +303,7 @@ export class CodeFetch {
     view.setUint8(made + uop.UOP_SCALE, i.scale);
     view.setInt32(made + uop.UOP_DISPLACEMENT, displacement, true);
     view.setUint16(made + uop.UOP_SEGMENT_BASE, long ? (i.segment >= state.FS ? state.SEGMENT_BASE + i.segment * 8 : state.ZERO) : state.SEGMENT_BASE + i.segment * 8, true);
-    if (i.displacementHigh !== i.displacementLow >> 31) {
+    if (isAbsolute(i)) {
       // A 64-bit absolute offset takes the place of the immediate, which such instructions do not have.
       view.setInt32(made + uop.UOP_IMMEDIATE, i.displacementLow, true);
       view.setInt32(made + uop.UOP_IMMEDIATE + 4, i.displacementHigh, true);

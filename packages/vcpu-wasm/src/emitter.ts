@@ -121,6 +121,12 @@ export class Emitter {
     this.raise(vector, errorCode);
     this.code.end();
   }
+  /** #GP(0) for a branch target that is no address (SDM vol. 2, CALL, JMP, RET): before anything changes. */
+  requireCanonical(rip: number): void {
+    if (!this.long || this.size !== 8) return;
+    this.code.get(rip).const(16).shl().const(16).shrS().get(rip).ne();
+    this.raiseIf(13, 0);
+  }
   requireSupervisor(): void {
     this.code.get(S).load32(state.CPL);
     this.raiseIf(13, 0);

@@ -51,6 +51,11 @@ function letterOf(kind: number): OperandLetter {
   }
 }
 
+/** The memory operand is an offset that 32 bits and a sign do not hold. With 32-bit addresses there is none such. */
+export function isAbsolute(i: Instruction): boolean {
+  return i.isMemory !== 0 && i.base < 0 && i.addressSize === 8 && i.displacementHigh !== i.displacementLow >> 31;
+}
+
 /** The form of a decoded instruction. Not for hot paths: it builds strings. */
 export function formOf(instruction: Instruction, long: boolean): Form {
   const row = ROWS[instruction.row];
@@ -68,7 +73,7 @@ export function formOf(instruction: Instruction, long: boolean): Form {
   // MMX and SSE instructions take their sizes from their operands alone.
   const size = operands.some((operand) => operand.letter === 'X' || operand.letter === 'Q') ? 4 : instruction.operandSize;
   const addressBytes = memory ? instruction.addressSize : long ? 8 : 4;
-  const absolute = long && instruction.isMemory !== 0 && instruction.base < 0 && instruction.displacementHigh !== instruction.displacementLow >> 31;
+  const absolute = long && isAbsolute(instruction);
   const rep = STRING_OPERATIONS.has(name) ? instruction.rep : 0;
   const condition = CONDITIONAL.has(name) ? instruction.condition : -1;
   let key = `${name}.${size}`;

@@ -3,7 +3,7 @@ import { OPERAND_RELATIVE } from '@vm/x86';
 import type { Instruction } from '@vm/x86';
 import { rowsOf } from './cpu-model.ts';
 import type { CpuModel } from './cpu-model.ts';
-import { formOf } from './form.ts';
+import { formOf, isAbsolute } from './form.ts';
 import { FIRST_INSTRUCTION_HANDLER, HANDLER_UNKNOWN } from './handler-number.ts';
 
 /** Ends the key of a direct branch whose target lies in the same page. */
@@ -12,10 +12,13 @@ export const NEAR = ';near';
 /** What an encoding is to processors that do not know the instruction that took it over: the F3 prefix means nothing there. */
 const BEFORE: Readonly<Record<string, string>> = { tzcnt: 'bsf', lzcnt: 'bsr' };
 
-/** Everything that formOf looks at as one number; the row settles the operand kinds but for register or memory. */
+/**
+ * Everything that formOf looks at as one number; the row settles the operand kinds but for register or memory, and the operand
+ * size settles their sizes but for the source of CRC32.
+ */
 export function packForm(i: Instruction, near: boolean): number {
-  const absolute = i.isMemory !== 0 && i.base < 0 && i.displacementHigh !== i.displacementLow >> 31 ? 1 : 0;
-  return ((((((i.row * 16 + i.operandSize) * 16 + i.addressSize) * 2 + i.isMemory) * 4 + (i.rep & 3)) * 32 + (i.condition & 31)) * 2 + absolute) * 2 + (near ? 1 : 0);
+  const flags = (isAbsolute(i) ? 4 : 0) | (i.operandBytes[1] === 2 ? 2 : 0) | (near ? 1 : 0);
+  return (((((i.row * 16 + i.operandSize) * 16 + i.addressSize) * 2 + i.isMemory) * 4 + (i.rep & 3)) * 32 + (i.condition & 31)) * 8 + flags;
 }
 
 /** From instruction to case number. */

@@ -17,12 +17,14 @@ const jmp: Emit = (e) => {
   if (isDirect(e)) { e.branch(); return; }
   e.read(0);
   e.code.set(A);
+  e.requireCanonical(A);
   e.jump(A);
 };
 const call: Emit = (e) => {
   if (!isDirect(e)) {
     e.read(0);
     e.code.set(B);
+    e.requireCanonical(B);
   }
   e.nextRip();
   e.code.set(A);
@@ -34,6 +36,7 @@ const ret: Emit = (e) => {
   const { code } = e;
   e.peek(e.size);
   code.set(A);
+  e.requireCanonical(A);
   e.stackOffset(e.size);
   if (e.form.operands.length > 0) code.get(U).load16U(uop.UOP_IMMEDIATE).add();
   e.setStackOffset();

@@ -51,9 +51,17 @@ const cmpxchg: Emit = (e) => {
   code.set(T);
   e.readGpr(0, size);
   code.tee(A).get(B).eq().set(N);
-  // The destination is written in both cases, as the manual says.
-  code.get(T).get(B).get(N).select().set(R);
-  e.update(0, R);
+  if (e.isMemory(0)) {
+    // Memory is written in both cases, as the manual says.
+    code.get(T).get(B).get(N).select().set(R);
+    e.update(0, R);
+  } else {
+    // A register is not: the upper half of a 32-bit one stays.
+    code.get(N);
+    code.if();
+    e.write(0, T);
+    code.end();
+  }
   code.get(N).eqz32();
   code.if();
   e.writeGpr(0, size, B);

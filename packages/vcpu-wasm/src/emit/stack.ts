@@ -134,12 +134,17 @@ const enter: Emit = (e) => {
   e.system(call.ENTER_NESTED);
   code.else();
   e.stackOffset(-size);
-  code.set(B);
-  code.get(B);
+  code.tee(B).get(U).load16U(uop.UOP_IMMEDIATE).sub();
+  if (!e.long) code.get(S).load(state.STACK_MASK).and();
+  // Nothing is pushed at the new end of the stack, but it has to be writable (SDM vol. 2, ENTER).
+  code.tee(C);
+  e.segmentAddress(state.SS, size, true);
+  e.loadForUpdate(size);
+  code.drop().get(B);
   e.segmentAddress(state.SS, size, true);
   e.store(size, T);
   e.writeGpr(RBP, e.long ? 8 : size, B);
-  code.get(B).get(U).load16U(uop.UOP_IMMEDIATE).sub();
+  code.get(C);
   e.setStackOffset();
   code.end();
 };

@@ -1,0 +1,67 @@
+import { createInstruction, decode } from '@vm/x86';
+import { itWithOracle } from '@vm/testkit/oracle';
+import { describe, expect, it } from 'vitest';
+import { listEncodings } from './native/encoding-list.ts';
+import type { Encoding } from './native/encoding-list.ts';
+import { EngineProcessor } from './native/engine-program.ts';
+import { NativeProcessor } from './native/native-program.ts';
+import { RECORD_BYTES, RECORD_CODE, RECORD_GPR, RECORD_VECTOR } from './native/program-record.ts';
+import { Random } from './native/random.ts';
+import { differences, formatProgram, formatRegisters } from './native/record-difference.ts';
+import { writeSingleInstruction } from './native/single-instruction.ts';
+import { hasUndefinedResult, mayHaveStored, undefinedFlags } from './native/undefined-results.ts';
+
+const SEED = Number(process.env['VM_SEED'] ?? 1);
+const CASES = Number(process.env['VM_CASES'] ?? 4);
+const ONLY = new RegExp(process.env['VM_ONLY'] ?? '');
+const RCX = 1;
+const ATTEMPTS = 10;
+/** Records that go to the host's processor at once. */
+const BATCH = 8192;
+
+const instruction = createInstruction();
+
+/** What differs between the two states after the case at `at`, but for what the manuals leave open. */
+function compareCase(encoding: Encoding, before: DataView, ours: DataView, native: DataView, at: number): string[] {
+  const { name } = encoding.row;
+  decode(encoding.bits, new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, 16), 0, 15, instruction);
+  const cl = before.getUint8(at + RECORD_GPR + RCX * 8);
+  if (hasUndefinedResult(name, instruction, cl)) return [];
+  return differences(ours, native, at, { flags: undefinedFlags(name, instruction, cl), status: 0, memory: mayHaveStored(name, native.getUint32(at + RECORD_VECTOR, true)) });
+}
+
+describe('integer instructions', () => {
+  const here = process.arch === 'x64' && process.platform === 'linux';
+  itWithOracle(here ? it : { ...it, skip: it.skip } as typeof it, 'gcc', `do what the host's processor does, ${CASES} cases an encoding (seed ${SEED})`, (gcc) => {
+    using native = new NativeProcessor(gcc);
+    const { lowPages } = native.run(new Uint8Array(0));
+    const engine = new EngineProcessor(lowPages);
+    const encodings = ([64, 32] as const).flatMap(listEncodings).filter(({ kind, key, form }) => kind === 'integer' && ONLY.test(key) && (lowPages || form.addressBytes !== 2));
+    const random = new Random(SEED);
+    const cases = encodings.flatMap((encoding) => Array.from({ length: CASES }, () => encoding));
+    const failures: string[] = [];
+    const failed = new Map<string, number>();
+    for (let from = 0; from < cases.length; from += BATCH) {
+      const batch = cases.slice(from, from + BATCH);
+      const bytes = new Uint8Array(batch.length * RECORD_BYTES);
+      const before = new DataView(bytes.buffer);
+      batch.forEach((encoding, i) => {
+        let attempts = 0;
+        while (!writeSingleInstruction(encoding, before, i * RECORD_BYTES, random)) if (++attempts === ATTEMPTS) throw new Error(`${encoding.key}: nothing valid comes of it`);
+      });
+      const after = new DataView(native.run(bytes).records.buffer);
+      const ours = new DataView(bytes.slice().buffer);
+      batch.forEach((encoding, i) => {
+        const at = i * RECORD_BYTES;
+        engine.run(before, at, ours);
+        const different = compareCase(encoding, before, ours, after, at);
+        if (different.length === 0) return;
+        const count = (failed.get(encoding.key) ?? 0) + 1;
+        failed.set(encoding.key, count);
+        if (count === 1 && failures.length < 20) failures.push(`${encoding.key}\n  ${formatProgram(before, at).join('; ')}\n  ${formatRegisters(before, at)}\n    ${different.join('\n    ')}`);
+      });
+    }
+    expect(encodings.length).toBeGreaterThan(process.env['VM_ONLY'] === undefined ? 2000 : 0);
+    expect(failures, `${[...failed].map(([key, count]) => `${key}: ${count}`).join('\n')}\n${failures.join('\n')}`).toEqual([]);
+  });
+});

@@ -1,0 +1,106 @@
+/** One encoding of every instruction form that a program without privileges can be compared by, found by decoding. */
+import { createInstruction, decode, DECODE_OK, OPERAND_MMX, OPERAND_ST, OPERAND_XMM, ROW_FEATURES, ROWS } from '@vm/x86';
+import type { Instruction, Row } from '@vm/x86';
+import { AVAILABLE } from '../cpu-model.ts';
+import { EMITTERS } from '../emitters.ts';
+import { formOf } from '../form.ts';
+import type { Form } from '../form.ts';
+
+export type EncodingKind = 'integer' | 'x87' | 'vector';
+
+export interface Encoding {
+  readonly bits: 32 | 64;
+  /** 67, 66, F2 or F3, in this order. */
+  readonly prefixes: readonly number[];
+  readonly rexW: boolean;
+  /** Escape bytes and opcode. */
+  readonly opcode: readonly number[];
+  /** A ModRM byte of the form, or -1. */
+  readonly modrm: number;
+  readonly row: Row;
+  readonly form: Form;
+  readonly kind: EncodingKind;
+  /** What counts as covered: the form, and which encoding of it. */
+  readonly key: string;
+}
+
+/**
+ * What is left out: what shows the host (CPUID, time, tables, segments that the harness itself needs), asks the kernel, or leaves
+ * the code segment. These are tested elsewhere.
+ */
+const LEFT_OUT: ReadonlySet<string> = new Set([
+  'cpuid', 'rdtsc', 'rdtscp', 'rdpmc', 'rdrand', 'rdseed', 'rdpid', 'xgetbv', 'xsetbv', 'xsave', 'xrstor', 'xsaveopt', 'monitor', 'mwait',
+  'sgdt', 'sidt', 'sldt', 'str', 'smsw', 'lar', 'lsl', 'verr', 'verw', 'rdfsbase', 'rdgsbase', 'wrfsbase', 'wrgsbase',
+  'syscall', 'sysret', 'sysenter', 'sysexit', 'int', 'int1', 'vmcall', 'vmmcall', 'rsm',
+  'mov_seg', 'pop_seg', 'les', 'lds', 'lss', 'lfs', 'lgs', 'callf', 'jmpf', 'retf', 'iret',
+  'fxsave', 'fxrstor', 'fldenv', 'fnstenv', 'fnsave', 'frstor',
+]);
+
+const STRINGS: ReadonlySet<string> = new Set(['movs', 'cmps', 'stos', 'lods', 'scas', 'ins', 'outs']);
+
+const regs = (from: number): number[] => Array.from({ length: 8 }, (_, reg) => from | (reg << 3));
+const MODRMS: readonly number[] = [...regs(0x06), ...Array.from({ length: 64 }, (_, low) => 0xc0 | low)];
+
+/** All encodings for one width of code. */
+export function listEncodings(bits: 32 | 64): Encoding[] {
+  const found = new Map<string, Encoding>();
+  const instruction = createInstruction();
+  const bytes = new Uint8Array(16);
+  for (const prefixes of prefixCombinations()) {
+    for (const rexW of bits === 64 ? [false, true] : [false]) {
+      for (const map of [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]) {
+        for (let opcode = 0; opcode < 256; opcode++) {
+          for (const modrm of MODRMS) {
+            const head = [...prefixes, ...(rexW ? [0x48] : []), ...map, opcode];
+            bytes.fill(0);
+            bytes.set([...head, modrm]);
+            if (decode(bits, bytes, 0, 15, instruction) !== DECODE_OK || instruction.length < head.length) break;
+            const row = ROWS[instruction.row] as Row;
+            if (row.map !== map.length || opcode < row.opcode || opcode >= row.opcode + row.opcodeCount) break; // a prefix or an escape
+            if (isImplementationSpecific(instruction, row.name)) continue;
+            // A REP prefix that means nothing is enough once.
+            if (instruction.rep !== 0 && prefixes.length > 1 && !STRINGS.has(row.name)) continue;
+            const feature = ROW_FEATURES[row.id] ?? null;
+            if (EMITTERS[row.name] !== undefined && !LEFT_OUT.has(row.name) && (feature === null || AVAILABLE.has(feature))) {
+              const form = formOf(instruction, bits === 64);
+              const key = `${bits} ${row.encoding}: ${form.key}${form.rep === 0 && instruction.rep !== 0 ? ' rep' : ''}`;
+              if (!found.has(key)) found.set(key, { bits, prefixes, rexW, opcode: [...map, opcode], modrm: instruction.modrm, row, form, kind: kindOf(instruction, row), key });
+            }
+            if (instruction.modrm < 0) break;
+          }
+        }
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/** Encodings that Intel's and AMD's processors take differently. */
+function isImplementationSpecific(instruction: Instruction, name: string): boolean {
+  switch (name) {
+    // A REP prefix is reserved here (SDM vol. 2, REP); LOOPNE with REPE is LOOPE to AMD's processors.
+    case 'loopne': return instruction.rep !== 0;
+    // 0F 0D with a register: a NOP to Intel's, #UD to AMD's (SDM vol. 2, appendix A, note to table A-3; APM vol. 3, PREFETCHW).
+    case 'nop': return instruction.modrm >= 0xc0 && (ROWS[instruction.row] as Row).opcode === 0x0d;
+    // The memory operand has 16 bits (SDM vol. 2, MOVSXD) or 32 (what AMD's processors read).
+    case 'movsxd': return instruction.operandSize === 2 && instruction.isMemory !== 0;
+    default: return false;
+  }
+}
+
+function prefixCombinations(): number[][] {
+  const all: number[][] = [];
+  for (const rep of [[], [0xf3], [0xf2]]) for (const size of [[], [0x66]]) for (const address of [[], [0x67]]) all.push([...address, ...size, ...rep]);
+  return all;
+}
+
+function kindOf(instruction: Instruction, row: Row): EncodingKind {
+  if (row.map === 0 && (row.opcode & 0xf8) === 0xd8) return 'x87';
+  if (row.name === 'emms' || row.name === 'ldmxcsr' || row.name === 'stmxcsr') return 'vector';
+  for (let k = 0; k < instruction.operandCount; k++) {
+    const kind = instruction.operandKind[k];
+    if (kind === OPERAND_XMM || kind === OPERAND_MMX) return 'vector';
+    if (kind === OPERAND_ST) return 'x87';
+  }
+  return 'integer';
+}

@@ -1,0 +1,90 @@
+/** Runs the records of the native harness in the engine. */
+import * as state from '../cpu-state.ts';
+import { FlatRunner } from '../flat-runner.ts';
+import {
+  CODE_AT, CODE_PAGE, DATA_BYTES, DATA_PAGES, FX_CONTROL, FX_MXCSR, FX_ST, FX_STATUS, FX_TAGS, FX_XMM, HASH_SEED, hashWords, LOW_PAGES, MEMORY_AT, READ_ONLY_PAGE, RECORD_BITS,
+  RECORD_CODE, RECORD_CR2, RECORD_FLAGS, RECORD_GPR, RECORD_HASH, RECORD_LENGTH, RECORD_MEMORY, RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_VECTOR, VECTOR_BUDGET,
+} from './program-record.ts';
+
+const HLT = 0xf4;
+const BUDGET = 200_000;
+const NO_NUMBERS = { ds: 0x2b, es: 0x2b, fs: 0, gs: 0 } as const;
+
+export class EngineProcessor {
+  readonly #lowPages: boolean;
+  readonly #runners = { 32: new FlatRunner('protected'), 64: new FlatRunner('long') } as const;
+  readonly #code = new Uint8Array(4096);
+  readonly #data = new Uint8Array(DATA_BYTES);
+  /** Instructions retired. */
+  instructions = 0;
+
+  constructor(lowPages: boolean) { this.#lowPages = lowPages; }
+
+  /** Runs the record at `at` of `before`; the state after it goes to the same place of `after`. */
+  run(before: DataView, at: number, after: DataView): void {
+    const bits = before.getUint32(at + RECORD_BITS, true) === 32 ? 32 : 64;
+    const runner = this.#runners[bits];
+    const { vcpu } = runner;
+    const cpu = vcpu.state;
+    const code = this.#code.fill(HLT);
+    const length = before.getUint32(at + RECORD_LENGTH, true);
+    code.set(new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, length), CODE_AT - CODE_PAGE);
+    const data = this.#data;
+    data.set(new Uint8Array(before.buffer, before.byteOffset + at + RECORD_MEMORY, RECORD_MEMORY_BYTES), MEMORY_AT - DATA_PAGES);
+    const regions = [{ at: DATA_PAGES, bytes: data, noExecute: true }, { at: READ_ONLY_PAGE, bytes: 4096, readOnly: true, noExecute: true }];
+    if (this.#lowPages) regions.push({ at: LOW_PAGES, bytes: data, noExecute: true });
+    const request = {
+      code, at: CODE_PAGE, mode: bits === 64 ? 'long' : 'protected', ring: 3, mapped: 'given', memory: regions, budget: BUDGET, registers: NO_NUMBERS,
+    } as const;
+    runner.load(request);
+    for (let r = 0; r < 16; r++) cpu.set64(state.GPR + r * 8, before.getUint32(at + RECORD_GPR + r * 8, true), bits === 64 ? before.getUint32(at + RECORD_GPR + r * 8 + 4, true) : 0);
+    cpu.set64(state.RIP, before.getUint32(at + RECORD_RIP, true), 0);
+    vcpu.flags.write(before.getUint32(at + RECORD_FLAGS, true));
+    const top = (before.getUint16(at + FX_STATUS, true) >> 11) & 7;
+    cpu.set(state.X87_CONTROL, before.getUint16(at + FX_CONTROL, true));
+    cpu.set(state.X87_STATUS, before.getUint16(at + FX_STATUS, true) & ~0x3800);
+    cpu.set(state.X87_TOP, top);
+    for (let i = 0; i < 8; i++) {
+      cpu.u8[cpu.at + state.X87_EMPTY + i] = ((before.getUint8(at + FX_TAGS) >> i) & 1) ^ 1;
+      for (let b = 0; b < 10; b++) cpu.u8[cpu.at + state.X87 + ((top + i) & 7) * 16 + b] = before.getUint8(at + FX_ST + i * 16 + b);
+    }
+    for (let b = 0; b < 256; b += 4) cpu.set(state.XMM + b, before.getUint32(at + FX_XMM + b, true));
+    cpu.set(state.MXCSR, before.getUint32(at + FX_MXCSR, true));
+
+    const { stop, exception, instructions } = runner.execute(request);
+    this.instructions += instructions;
+
+    // The host's HLT is a fault: RIP stays at it.
+    if (stop === 'halt') cpu.set64(state.RIP, (cpu.get(state.RIP) - 1) >>> 0, cpu.high(state.RIP));
+    after.setUint32(at + RECORD_VECTOR, stop === 'halt' ? 13 : stop === 'exception' && exception !== null ? exception : VECTOR_BUDGET, true);
+    const wide = (to: number, from: number): void => {
+      after.setUint32(at + to, cpu.get(from), true);
+      after.setUint32(at + to + 4, cpu.high(from), true);
+    };
+    for (let r = 0; r < 16; r++) wide(RECORD_GPR + r * 8, state.GPR + r * 8);
+    wide(RECORD_RIP, state.RIP);
+    wide(RECORD_CR2, state.CR2);
+    after.setUint32(at + RECORD_FLAGS, vcpu.flags.read(), true);
+    after.setUint32(at + RECORD_FLAGS + 4, 0, true);
+    const newTop = cpu.get(state.X87_TOP) & 7;
+    after.setUint16(at + FX_CONTROL, cpu.get(state.X87_CONTROL), true);
+    after.setUint16(at + FX_STATUS, (cpu.get(state.X87_STATUS) & ~0x3800) | (newTop << 11), true);
+    let tags = 0;
+    for (let i = 0; i < 8; i++) {
+      if (cpu.u8[cpu.at + state.X87_EMPTY + i] === 0) tags |= 1 << i;
+      for (let b = 0; b < 10; b++) after.setUint8(at + FX_ST + i * 16 + b, cpu.u8[cpu.at + state.X87 + ((newTop + i) & 7) * 16 + b] as number);
+    }
+    after.setUint8(at + FX_TAGS, tags);
+    for (let b = 0; b < 256; b += 4) after.setUint32(at + FX_XMM + b, cpu.get(state.XMM + b), true);
+    after.setUint32(at + FX_MXCSR, cpu.get(state.MXCSR), true);
+    new Uint8Array(after.buffer, after.byteOffset + at + RECORD_MEMORY, RECORD_MEMORY_BYTES).set(runner.read(MEMORY_AT, RECORD_MEMORY_BYTES));
+    let hash = this.#hash(runner, DATA_PAGES, HASH_SEED);
+    if (this.#lowPages) hash = this.#hash(runner, LOW_PAGES, hash);
+    after.setUint32(at + RECORD_HASH, hash, true);
+    after.setUint32(at + RECORD_HASH + 4, 0, true);
+  }
+  #hash(runner: FlatRunner, at: number, seed: number): number {
+    const bytes = runner.read(at, DATA_BYTES);
+    return hashWords(new Uint32Array(bytes.buffer), 0, DATA_BYTES / 4, seed);
+  }
+}

@@ -1,0 +1,74 @@
+/** What differs between two states after the same program. */
+import { createInstruction, decode, DECODE_OK, formatInstruction, VECTOR_PF } from '@vm/x86';
+import {
+  CODE_AT, FX_CONTROL, FX_MXCSR, FX_ST, FX_STATUS, FX_TAGS, FX_XMM, hexOf, RECORD_BITS, RECORD_CODE, RECORD_CR2, RECORD_FLAGS, RECORD_GPR, RECORD_HASH, RECORD_LENGTH, RECORD_MEMORY,
+  RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_VECTOR,
+} from './program-record.ts';
+
+const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+/** Arithmetic, DF, TF, NT, AC, ID. RF is set in what a handler of the host finds, and the rest is the host's own. */
+const COMPARED_FLAGS = 0x8d5 | 0x400 | 0x100 | 0x4000 | 0x4_0000 | 0x20_0000;
+
+export interface Tolerance {
+  /** Flags that may differ. */
+  readonly flags: number;
+  /** Bits of the x87 status word that may differ. */
+  readonly status: number;
+  /** Memory may differ. */
+  readonly memory: boolean;
+}
+export const EXACT: Tolerance = { flags: 0, status: 0, memory: false };
+
+/** Names of the parts that differ, with both values; empty when all is equal. */
+export function differences(ours: DataView, native: DataView, at: number, tolerance: Tolerance): string[] {
+  const out: string[] = [];
+  const compare = (part: string, offset: number, bytes: number): void => {
+    for (let i = 0; i < bytes; i += bytes % 4 === 0 ? 4 : 1) {
+      const same = bytes % 4 === 0 ? ours.getUint32(at + offset + i, true) === native.getUint32(at + offset + i, true) : ours.getUint8(at + offset + i) === native.getUint8(at + offset + i);
+      if (same) continue;
+      out.push(`${part}: ours ${hexOf(ours, at + offset, bytes)}, native ${hexOf(native, at + offset, bytes)}`);
+      return;
+    }
+  };
+  const long = native.getUint32(at + RECORD_BITS, true) === 64;
+  compare('vector', RECORD_VECTOR, 4);
+  for (let r = 0; r < (long ? 16 : 8); r++) compare(NAMES[r] as string, RECORD_GPR + r * 8, long ? 8 : 4);
+  compare('rip', RECORD_RIP, 8);
+  const flags = (ours.getUint32(at + RECORD_FLAGS, true) ^ native.getUint32(at + RECORD_FLAGS, true)) & COMPARED_FLAGS & ~tolerance.flags;
+  if (flags !== 0) out.push(`flags: ours ${hexOf(ours, at + RECORD_FLAGS, 4)}, native ${hexOf(native, at + RECORD_FLAGS, 4)}, differing in ${flags.toString(16)}`);
+  if (native.getUint32(at + RECORD_VECTOR, true) === VECTOR_PF) compare('cr2', RECORD_CR2, 8);
+  compare('control', FX_CONTROL, 2);
+  if (((ours.getUint16(at + FX_STATUS, true) ^ native.getUint16(at + FX_STATUS, true)) & ~tolerance.status) !== 0) compare('status', FX_STATUS, 2);
+  compare('tags', FX_TAGS, 1);
+  compare('mxcsr', FX_MXCSR, 4);
+  for (let i = 0; i < 8; i++) compare(`st${i}`, FX_ST + i * 16, 10);
+  for (let i = 0; i < (long ? 16 : 8); i++) compare(`xmm${i}`, FX_XMM + i * 16, 16);
+  if (tolerance.memory) return out;
+  for (let i = 0; i < RECORD_MEMORY_BYTES; i += 16) compare(`memory + ${i.toString(16)}`, RECORD_MEMORY + i, 16);
+  if (out.length === 0) compare('memory elsewhere', RECORD_HASH, 8);
+  return out;
+}
+
+/** The instructions of a program, one a line. */
+export function formatProgram(view: DataView, at: number): string[] {
+  const length = view.getUint32(at + RECORD_LENGTH, true);
+  const code = new Uint8Array(view.buffer, view.byteOffset + at + RECORD_CODE, length);
+  const instruction = createInstruction();
+  const lines: string[] = [];
+  for (let from = 0; from < length; from += instruction.length) {
+    const result = decode(view.getUint32(at + RECORD_BITS, true) as 32 | 64, code, from, length - from, instruction);
+    if (result !== DECODE_OK) {
+      lines.push(`${(CODE_AT + from).toString(16)}: ${Buffer.from(code.subarray(from)).toString('hex')}`);
+      break;
+    }
+    lines.push(`${(CODE_AT + from).toString(16)}: ${Buffer.from(code.subarray(from, from + instruction.length)).toString('hex').padEnd(22)} ${formatInstruction(instruction)}`);
+  }
+  return lines;
+}
+
+/** The registers before a program that have something to do with integers, in short. */
+export function formatRegisters(view: DataView, at: number): string {
+  const long = view.getUint32(at + RECORD_BITS, true) === 64;
+  const registers = NAMES.slice(0, long ? 16 : 8).map((name, r) => `${name}=${view.getBigUint64(at + RECORD_GPR + r * 8, true).toString(16)}`);
+  return `${registers.join(' ')} flags=${hexOf(view, at + RECORD_FLAGS, 4)} fcw=${hexOf(view, at + FX_CONTROL, 2)} fsw=${hexOf(view, at + FX_STATUS, 2)} mxcsr=${hexOf(view, at + FX_MXCSR, 4)}`;
+}

@@ -1,0 +1,52 @@
+/**
+ * What the manuals leave to the processor. Flags: SDM vol. 1, appendix A ("EFLAGS cross-reference") and the section "Flags
+ * affected" of each instruction in vol. 2. Where a processor's choice is compared all the same, it is because Intel's and AMD's
+ * processors agree.
+ */
+import { OPERAND_REGISTER, VECTOR_PF, VECTOR_SS } from '@vm/x86';
+import type { Instruction } from '@vm/x86';
+
+export const CF = 0x001, PF = 0x004, AF = 0x010, ZF = 0x040, SF = 0x080, OF = 0x800;
+const ALL = CF | PF | AF | ZF | SF | OF;
+
+const FLAGS: Readonly<Record<string, number>> = {
+  and: AF, or: AF, xor: AF, test: AF,
+  mul: SF | ZF | AF | PF, imul: SF | ZF | AF | PF, div: ALL, idiv: ALL,
+  aam: OF | AF | CF, aad: OF | AF | CF, aaa: OF | SF | ZF | PF, aas: OF | SF | ZF | PF, daa: OF, das: OF,
+  bt: OF | SF | AF | PF, bts: OF | SF | AF | PF, btr: OF | SF | AF | PF, btc: OF | SF | AF | PF,
+  bsf: CF | OF | SF | AF | PF, bsr: CF | OF | SF | AF | PF, lzcnt: OF | SF | AF | PF, tzcnt: OF | SF | AF | PF,
+};
+const ROTATES: ReadonlySet<string> = new Set(['rol', 'ror', 'rcl', 'rcr']);
+const SHIFTS: ReadonlySet<string> = new Set(['shl', 'shr', 'sar']);
+const DOUBLE_SHIFTS: ReadonlySet<string> = new Set(['shld', 'shrd']);
+
+/** Flags that `instruction` leaves undefined; `cl` is the count in CL before it, or -1 when that is not known. */
+export function undefinedFlags(name: string, instruction: Instruction, cl: number): number {
+  const rotate = ROTATES.has(name);
+  const double = DOUBLE_SHIFTS.has(name);
+  if (!rotate && !double && !SHIFTS.has(name)) return FLAGS[name] ?? 0;
+  const size = instruction.operandSize * 8;
+  const given = hasImmediateCount(instruction) ? instruction.immediateLow & 0xff : cl;
+  if (given < 0) return double ? ALL : rotate ? OF : OF | AF | CF;
+  const count = given & (size === 64 ? 63 : 31);
+  if (count === 0) return 0;
+  if (rotate) return count === 1 ? 0 : OF;
+  if (double) return count > size ? ALL : AF | (count === 1 ? 0 : OF);
+  return AF | (count === 1 ? 0 : OF) | (count >= size && name !== 'sar' ? CF : 0);
+}
+/** The count is an immediate or the constant 1, not CL. */
+function hasImmediateCount(instruction: Instruction): boolean {
+  const kind = instruction.operandKind[instruction.operandCount - 1];
+  return kind !== OPERAND_REGISTER;
+}
+
+/** SHLD and SHRD of 16 bits by more than 16: the result is undefined (SDM vol. 2, SHLD). BSWAP of 16 bits too (BSWAP). */
+export function hasUndefinedResult(name: string, instruction: Instruction, cl: number): boolean {
+  if (name === 'bswap') return instruction.operandSize === 2;
+  if (!DOUBLE_SHIFTS.has(name) || instruction.operandSize !== 2) return false;
+  const given = hasImmediateCount(instruction) ? instruction.immediateLow & 31 : cl & 31;
+  return cl < 0 && !hasImmediateCount(instruction) ? true : given > 16;
+}
+
+/** An ENTER that faults may have stored below the stack pointer already. */
+export const mayHaveStored = (name: string, vector: number): boolean => name === 'enter' && (vector === VECTOR_PF || vector === VECTOR_SS);
