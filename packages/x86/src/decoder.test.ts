@@ -127,6 +127,16 @@ describe('decode', () => {
     expect(resultOf(64, '44 0f 20 c0')).toBe(DECODE_OK); // CR8
   });
 
+  it('takes a VEX prefix with nothing before it that it stands for, and only with fields that the instruction has', () => {
+    expect(resultOf(64, 'c4 e2 60 f2 c1')).toBe(DECODE_OK); // andn eax, ebx, ecx
+    expect(resultOf(64, '65 67 c4 e2 60 f2 01')).toBe(DECODE_OK);
+    for (const prefix of ['66', 'f2', 'f3', 'f0', '48']) expect(resultOf(64, `${prefix} c4 e2 60 f2 c1`), prefix).toBe(DECODE_INVALID);
+    expect(resultOf(64, 'c4 e2 64 f2 c1')).toBe(DECODE_INVALID); // L
+    expect(resultOf(64, 'c4 e3 7b f0 c1 05')).toBe(DECODE_OK); // rorx
+    expect(resultOf(64, 'c4 e3 73 f0 c1 05')).toBe(DECODE_INVALID); // which has no register in vvvv
+    expect(resultOf(32, 'c4 62 60 f2 01')).toBe(DECODE_OK); // les
+  });
+
   it('asks for more bytes at every place where an instruction can be cut, and reads none beyond', () => {
     for (const [mode, hex] of [
       [64, '64 4a 8b 84 e5 10 00 00 80'], [64, '48 b8 08 07 06 05 04 03 02 01'], [64, '66 0f 3a 0f c1 05'], [16, '9a 00 7c 00 f0'],

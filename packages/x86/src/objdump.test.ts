@@ -59,7 +59,14 @@ function sequences(mode: CodeMode): Uint8Array {
     let at = slot * SLOT;
     const end = at + 15;
     for (let count = random(4) - 1; count > 0; count--) bytes[at++] = PREFIXES[random(PREFIXES.length)]!;
-    if (mode === 64 && random(3) === 0) bytes[at++] = 0x40 + random(16);
+    if (random(12) === 0) {
+      // A VEX prefix, most of them with an opcode of the bit instructions.
+      bytes[at++] = 0xc4;
+      bytes[at++] = (random(8) << 5) | (mode === 64 ? 0 : 0xc0) | (random(8) === 0 ? random(32) : 1 + random(3));
+      bytes[at++] = random(256);
+      bytes[at++] = random(8) === 0 ? random(256) : 0xf0 + random(8);
+      // objdump ignores a REX prefix before it, which is undefined (SDM vol. 2, section 2.3.2): there is none.
+    } else if (mode === 64 && random(3) === 0) bytes[at++] = 0x40 + random(16);
     const map = random(10);
     if (map < 4) {
       let opcode = random(256);
@@ -179,7 +186,7 @@ const KNOWN_NAMES = new Set(ROWS.flatMap((row) => {
 }));
 
 /** Rows whose operands objdump does not write, or writes with another size on purpose. */
-const OTHER_OPERANDS = /^(xlat|fcmov|cmp[ps][sd]|nop|ud[01]|lss|lfs|lgs|les|lds|callf|jmpf|bound|fnop|pmovmskb|mov_seg|monitor|mwait|xchg|movmskp[sd]|movdq2q|movsxd|fneni|fndisi|fnsetpm)$/;
+const OTHER_OPERANDS = /^(xlat|fcmov|cmp[ps][sd]|nop|ud[01]|lss|lfs|lgs|les|lds|callf|jmpf|bound|fnop|pmovmskb|mov_seg|monitor|mwait|xchg|movmskp[sd]|movdq2q|movq2dq|movsxd|fneni|fndisi|fnsetpm)$/;
 
 function operandDifference(mode: CodeMode, theirs: Line, text: string, instruction: Instruction): string | null {
   const row = ROWS[instruction.row]!;
