@@ -1,20 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { itWithOracle } from '@vm/testkit/oracle';
 import type { Assembler } from '@vm/x86';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { echo, outByte, powerOff, print, smallKernel, spin } from './small-kernel.ts';
-
-const PROGRAM = [process.execPath, '--conditions=vm-source', fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url))] as const;
-
-interface Result {
-  readonly code: number | null;
-  readonly output: string;
-  readonly errors: string;
-}
+import { printed, type Result, start, VM } from './vm-program.ts';
 
 let folder = '';
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'vm-boot-'))));
@@ -26,29 +17,8 @@ function writeKernel(name: string, write: (code: Assembler) => void): string {
   return path;
 }
 
-function start(program: readonly string[], input: string | null): { readonly child: ChildProcess; readonly done: Promise<Result> } {
-  const child = spawn(program[0]!, program.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
-  let output = '';
-  let errors = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
-  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
-  if (input !== null) child.stdin.end(input, 'latin1');
-  return { child, done: new Promise((resolve) => child.on('close', (code) => resolve({ code, output, errors }))) };
-}
-
 function boot(kernel: string, more: readonly string[] = [], input = ''): Promise<Result> {
-  return start([...PROGRAM, 'boot', '--kernel', kernel, '--memory', '16M', ...more], input).done;
-}
-
-/** Resolves when the program has printed `wanted`. */
-function printed(child: ChildProcess, wanted: string): Promise<void> {
-  let seen = '';
-  return new Promise((resolve) => {
-    child.stdout!.on('data', (chunk: Buffer) => {
-      seen += chunk.toString('latin1');
-      if (seen.includes(wanted)) resolve();
-    });
-  });
+  return start([...VM, 'boot', '--kernel', kernel, '--memory', '16M', ...more], input).done;
 }
 
 it('ends with 0 when the guest turns itself off, and passes on all it wrote', async () => {
@@ -140,7 +110,7 @@ describe('signals', () => {
       print(code, 'up');
       spin(code);
     });
-    const { child, done } = start([...PROGRAM, 'boot', '--kernel', kernel, '--memory', '16M'], null);
+    const { child, done } = start([...VM, 'boot', '--kernel', kernel, '--memory', '16M'], null);
     await printed(child, 'up');
     child.kill('SIGTERM');
     await new Promise((resolve) => child.stderr!.once('data', resolve));
@@ -157,7 +127,7 @@ describe('signals', () => {
       powerOff(code);
       spin(code);
     });
-    const { child, done } = start([...PROGRAM, 'boot', '--kernel', kernel, '--memory', '16M'], null);
+    const { child, done } = start([...VM, 'boot', '--kernel', kernel, '--memory', '16M'], null);
     await printed(child, 'up');
     child.kill('SIGTERM');
     expect((await done).code).toBe(0);
@@ -170,7 +140,7 @@ it('ends without a word when nobody reads its output any more', async () => {
     print(code, 'x'.repeat(64));
     code.jmp('more');
   });
-  const { child, done } = start([...PROGRAM, 'boot', '--kernel', kernel, '--memory', '16M', '--timeout', '60s'], null);
+  const { child, done } = start([...VM, 'boot', '--kernel', kernel, '--memory', '16M', '--timeout', '60s'], null);
   await printed(child, 'xxxx');
   child.stdout!.destroy();
   expect(await done).toMatchObject({ code: 1, errors: '' });
@@ -180,7 +150,7 @@ describe('on a terminal', () => {
   /** Runs `vm boot` on a pseudo-terminal, with `stty` before and after, and types when the guest is ready, and again at its answer. */
   async function onTerminal(script: string, kernel: string, keys: string, more = '', answer = '', last = ''): Promise<string> {
     const shown = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-    const command = `stty -a | grep -ow -e '-*icanon'; ${PROGRAM.map(shown).join(' ')} boot --kernel ${shown(kernel)} --memory 16M ${more}; echo "code $?"; stty -a | grep -ow -e '-*icanon'`;
+    const command = `stty -a | grep -ow -e '-*icanon'; ${VM.map(shown).join(' ')} boot --kernel ${shown(kernel)} --memory 16M ${more}; echo "code $?"; stty -a | grep -ow -e '-*icanon'`;
     const { child, done } = start([script, '-qec', command, '/dev/null'], null);
     const answered = printed(child, answer);
     await printed(child, 'ready');
