@@ -43,7 +43,7 @@ beforeAll(() => {
       built.push({ name: `${name}-${program}`, path });
     }
   }
-});
+}, 300_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Result lines without the time. */
