@@ -30,7 +30,7 @@ const OPTIONS = {
   clock: choice(['host', 'virtual'], 'where time comes from: the host (default), or the instructions that ran, the same on every run'),
   record: text('FILE', 'with --clock virtual: write down every input with the instruction at which it came'),
   replay: text('FILE', 'with --clock virtual: the recorded inputs again, at the same instructions'),
-  'system-map': text('FILE', "the kernel's System.map, for names in the report of a crash"),
+  'system-map': text('FILE', "the kernel's System.map (or /proc/kallsyms), for names in the report of a crash"),
   stats: {
     hint: 'json',
     optional: true,

@@ -37,3 +37,8 @@ it('reads the list of a 32-bit kernel', () => {
 it('refuses what is no such list', () => {
   expect(() => SymbolTable.parse('hello\n', 'notes')).toThrow('--system-map notes: it has no lines such as');
 });
+
+it('says where the real list is when it gets the one that Debian installs', () => {
+  const text = 'ffffffffffffffff B The real System.map is in the linux-image-<version>-dbg package\n';
+  expect(() => SymbolTable.parse(text, 'System.map')).toThrow('the real one is in the package linux-image-<version>-dbg; /proc/kallsyms of the guest does as well');
+});

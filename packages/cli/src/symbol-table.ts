@@ -6,6 +6,7 @@ interface SymbolEntry {
 }
 
 const LINE = /^([0-9a-f]{8,16}) ([A-Za-z]) (\S+)/;
+const PLACEHOLDER = /The real System\.map is in the (\S+) package/; // what Debian ships with its kernels
 const MOST_INSIDE = 1n << 20n; // farther than this behind the last symbol is nothing of the kernel's
 
 /** The symbols of a kernel, as System.map or /proc/kallsyms lists them. */
@@ -18,6 +19,8 @@ export class SymbolTable {
 
   /** Throws UsageError. */
   static parse(text: string, path: string): SymbolTable {
+    const real = PLACEHOLDER.exec(text)?.[1];
+    if (real !== undefined) throw new UsageError(`--system-map ${path}: this file only says that the real one is in the package ${real}; /proc/kallsyms of the guest does as well`);
     const entries: SymbolEntry[] = [];
     for (const line of text.split('\n')) {
       const match = LINE.exec(line);
