@@ -38,6 +38,45 @@ it('ends with 3 and the state of the processor when the guest crashes', async ()
   expect(errors).toMatch(/rip 0010:0{10}100200 .*\nrax /);
 });
 
+describe('an instruction in kernel mode that the processor does not have', () => {
+  const lost = (code: Assembler): void => {
+    print(code, 'here');
+    code.data(0x0f, 0x04);
+    spin(code);
+  };
+
+  it('is the end, with 3, the state of the processor and what it did last', async () => {
+    const { code, output, errors } = await boot(writeKernel('lost', lost));
+    expect([code, output]).toEqual([3, 'here']);
+    expect(errors).toContain('vm: unknown instruction in kernel mode: an invalid encoding at 10:000000000010021c\n');
+    expect(errors).toMatch(/ {8}\d {2}out port 03f8 65\n/);
+  });
+
+  it('is an exception for the guest with --keep-going', async () => {
+    const { code, errors } = await boot(writeKernel('lost', lost), ['--keep-going']);
+    expect(code).toBe(3);
+    expect(errors).toContain('vm: the processor has shut down');
+    expect(errors).toMatch(/exception 06 at 000000000010021c\n.*exception 0d .*\n.*exception 08 /);
+  });
+
+  it('is looked up among the symbols of the kernel', async () => {
+    const map = join(folder, 'System.map');
+    writeFileSync(map, '0000000000100200 T startup\n0000000000100210 T printing\n0000000000100300 T end\n');
+    const { errors } = await boot(writeKernel('lost', lost), ['--keep-going', '--system-map', map]);
+    expect(errors).toContain('exception 06 at 000000000010021c printing+0xc\n');
+  });
+});
+
+it('ends with 3 and the state of the processor when the kernel panics', async () => {
+  const kernel = writeKernel('panic', (code) => {
+    print(code, '---[ end Kernel panic - not syncing: lost ]---\n');
+    spin(code);
+  });
+  const { code, output, errors } = await boot(kernel);
+  expect([code, output]).toEqual([3, '---[ end Kernel panic - not syncing']); // there and no further
+  expect(errors).toMatch(/^vm: the guest has panicked\nrip 0010:/);
+});
+
 it('ends with 124 when the time is over, and with 0 when the text was seen', async () => {
   const kernel = writeKernel('spin', (code) => {
     print(code, 'one two three\n');

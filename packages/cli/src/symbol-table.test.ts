@@ -6,6 +6,7 @@ const MAP = [
   'ffffffff81000000 T _text',
   'ffffffff81000040 T start_secondary',
   'ffffffff81000100 t panic',
+  'ffffffff81000200 r table',
   'ffffffff82000000 D _end',
   '',
 ].join('\n');
@@ -21,7 +22,12 @@ it('knows what is outside', () => {
   const symbols = SymbolTable.parse(MAP, 'System.map');
   expect(symbols.nameOf(0x1234n)).toBe(null);
   expect(symbols.nameOf(0xffff_ffff_8200_0000n)).toBe(null); // the end is no part
-  expect(symbols.nameOf(0xffff_ffff_8180_0000n)).toBe(null); // a megabyte behind the last symbol
+  expect(symbols.nameOf(0xffff_ffff_8100_0204n)).toBe(null); // no code
+});
+
+it('does not reach far behind the last function', () => {
+  const symbols = SymbolTable.parse('c1000000 T last\nd0000000 T end\n', 'x');
+  expect([symbols.nameOf(0xc10f_ffffn), symbols.nameOf(0xc110_0000n)]).toEqual(['last+0xfffff', null]);
 });
 
 it('finds an address by name', () => {

@@ -3,6 +3,7 @@ import { UsageError } from './usage-error.ts';
 interface SymbolEntry {
   readonly address: bigint;
   readonly name: string;
+  readonly code: boolean;
 }
 
 const LINE = /^([0-9a-f]{8,16}) ([A-Za-z]) (\S+)/;
@@ -25,7 +26,7 @@ export class SymbolTable {
     for (const line of text.split('\n')) {
       const match = LINE.exec(line);
       // Offsets into the area of each processor and absolute values are no places in the kernel.
-      if (match !== null && !/^[aA]$/.test(match[2]!)) entries.push({ address: BigInt(`0x${match[1]!}`), name: match[3]! });
+      if (match !== null && !/^[aA]$/.test(match[2]!)) entries.push({ address: BigInt(`0x${match[1]!}`), name: match[3]!, code: /^[tTwW]$/.test(match[2]!) });
     }
     if (entries.length === 0) throw new UsageError(`--system-map ${path}: it has no lines such as "ffffffff81000000 T _text"`);
     entries.sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
@@ -36,7 +37,7 @@ export class SymbolTable {
     return this.#entries.find((entry) => entry.name === name)?.address ?? null;
   }
 
-  /** `name+0x12`, or null when the address lies outside of all symbols. */
+  /** `name+0x12`, or null when the address lies in no function. */
   nameOf(address: bigint): string | null {
     let [low, high] = [0, this.#entries.length];
     while (low < high) {
@@ -45,7 +46,7 @@ export class SymbolTable {
       else high = middle;
     }
     const entry = this.#entries[low - 1];
-    if (entry === undefined || low === this.#entries.length || address - entry.address >= MOST_INSIDE) return null;
+    if (entry?.code !== true || low === this.#entries.length || address - entry.address >= MOST_INSIDE) return null;
     const offset = address - entry.address;
     return offset === 0n ? entry.name : `${entry.name}+0x${offset.toString(16)}`;
   }
