@@ -24,6 +24,8 @@ const ENDS: ReadonlySet<string> = new Set(['jmp', 'jmpf', 'call', 'callf', 'ret'
 
 /** Stands for an encoding that the decoder does not know. */
 const NO_ROW = 0xffff;
+/** What reaches the stack through RBP too. */
+const FRAMES: ReadonlySet<string> = new Set(['enter', 'leave']);
 /** By number of the segment register they load. */
 const FAR_POINTER_LOADS: readonly string[] = ['les', '', 'lss', 'lds', 'lfs', 'lgs'];
 
@@ -36,6 +38,7 @@ export class CodeFetch {
   readonly #cache: CodeCache;
   readonly #handlers: HandlerTables;
   readonly #ends: Uint8Array;
+  readonly #frames: Uint8Array;
   /** 1 + segment number for les, lds, lss, lfs and lgs. */
   readonly #targets: Uint8Array;
   /** Low bits of an x87 escape opcode in their place in the opcode register; -1 for other rows. */
@@ -64,6 +67,7 @@ export class CodeFetch {
     this.#cache = cache;
     this.#handlers = handlers;
     this.#ends = Uint8Array.from(ROWS, (row) => (ENDS.has(row.name) ? 1 : 0));
+    this.#frames = Uint8Array.from(ROWS, (row) => (FRAMES.has(row.name) ? 1 : 0));
     this.#targets = Uint8Array.from(ROWS, (row) => FAR_POINTER_LOADS.indexOf(row.name) + 1);
     this.#escapes = Int16Array.from(ROWS, (row) => (row.map === 0 && (row.opcode & 0xf8) === 0xd8 ? (row.opcode & 7) << 8 : -1));
   }
@@ -284,7 +288,7 @@ export class CodeFetch {
       const offset = registerOffset(i.operandKind[k] as number, i.operandNumber[k] as number);
       if (offset >= 0) view.setUint16(made + (FIELDS[field++] as number), offset, true);
     }
-    view.setUint8(made + uop.UOP_SEGMENT, i.segment);
+    view.setUint8(made + uop.UOP_SEGMENT, this.#frames[i.row] === 1 ? state.SS : i.segment);
     view.setUint8(made + uop.UOP_SIZE, i.operandSize);
     const target = this.#targets[i.row] as number;
     if (target !== 0) view.setUint8(made + uop.UOP_TARGET_SEGMENT, target - 1);

@@ -126,21 +126,25 @@ const popf: Emit = (e) => {
 
 const enter: Emit = (e) => {
   const { code, size } = e;
-  // level (0..31) in N; without nesting this is push rbp; mov rbp, rsp; sub rsp, n.
   code.get(S).load(state.GPR + RBP * 8).set(T);
+  // Level, 0 to 31: so many frame pointers are pushed, and RBP.
   code.get(U).load16U32(uop.UOP_IMMEDIATE_2).const32(31).and32().set(N);
-  code.get(N);
-  code.if();
-  e.system(call.ENTER_NESTED);
-  code.else();
   e.stackOffset(-size);
-  code.tee(B).get(U).load16U(uop.UOP_IMMEDIATE).sub();
+  code.tee(B);
+  e.segmentAddress(state.SS, size, true);
+  e.loadForUpdate(size);
+  code.drop().get(B).get(N).extendU().const(size).mul().sub().get(U).load16U(uop.UOP_IMMEDIATE).sub();
   if (!e.long) code.get(S).load(state.STACK_MASK).and();
   // Nothing is pushed at the new end of the stack, but it has to be writable (SDM vol. 2, ENTER).
   code.tee(C);
   e.segmentAddress(state.SS, size, true);
   e.loadForUpdate(size);
-  code.drop().get(B);
+  code.drop().get(N);
+  code.if();
+  e.system(call.ENTER_NESTED);
+  code.else();
+  // Without nesting this is push rbp; mov rbp, rsp; sub rsp, n.
+  code.get(B);
   e.segmentAddress(state.SS, size, true);
   e.store(size, T);
   e.writeGpr(RBP, e.long ? 8 : size, B);

@@ -79,25 +79,29 @@ export function loadNumber(e: Emitter, k: number, integer: boolean): void {
 export function loadTenBytes(e: Emitter): void {
   const { code } = e;
   linear(e, 10, false);
-  // SIGNIFICAND holds the address until the upper part is loaded.
-  code.tee(SIGNIFICAND).const(8).add();
+  e.load(8);
+  code.set(SIGNIFICAND);
+  linear(e, 10, false);
+  code.const(8).add();
   if (!e.long) code.zeroExtend(4);
   e.load(2);
   code.wrap().set(TOP_WORD);
-  code.get(SIGNIFICAND);
-  e.load(8);
-  code.set(SIGNIFICAND);
 }
-/** Stores SIGNIFICAND and TOP_WORD as 10 bytes at the address taken; two i64 locals are needed on the way. */
-export function storeTenBytes(e: Emitter, lastAddress: number, topAsLong: number): void {
+/** Proves that 10 bytes at the address taken can be written; the address of the last two goes into the i64 local. */
+export function probeTenBytes(e: Emitter, lastAddress: number): void {
   const { code } = e;
   linear(e, 10, true);
-  code.const(8).add();
+  code.tee(lastAddress);
+  e.loadForUpdate(8);
+  code.drop().get(lastAddress).const(8).add();
   if (!e.long) code.zeroExtend(4);
   code.tee(lastAddress);
-  // Both parts are proved writable before either is written.
   e.loadForUpdate(2);
   code.drop();
+}
+/** Stores SIGNIFICAND and TOP_WORD where probeTenBytes has been; a second i64 local is needed on the way. */
+export function storeTenBytes(e: Emitter, lastAddress: number, topAsLong: number): void {
+  const { code } = e;
   code.get(lastAddress).const(8).sub();
   if (!e.long) code.zeroExtend(4);
   e.store(8, SIGNIFICAND);

@@ -4,7 +4,7 @@ import { B, C, R, S } from '../locals.ts';
 import { BEFORE, IE, OE, SF, UE } from '../float80/format.ts';
 import * as state from '../cpu-state.ts';
 import {
-  apart, beginWaiting, callX87, endWith, loadNumber, loadTenBytes, noteOperand, notePlace, pushIndex, SIGNIFICAND, STATUS, storeTenBytes, linear, takeAddress, TOP_WORD,
+  apart, beginWaiting, callX87, endWith, loadNumber, loadTenBytes, noteOperand, notePlace, probeTenBytes, pushIndex, SIGNIFICAND, STATUS, storeTenBytes, linear, takeAddress, TOP_WORD,
 } from './x87-instruction.ts';
 
 const fld: Emit = (e) => {
@@ -56,7 +56,11 @@ function storeResult(e: Emitter, bytes: number, pops: number): void {
   code.if();
   linear(e, bytes, true);
   e.store(bytes, B);
-  code.end();
+  code.else();
+  // A page that is not there comes before the exception.
+  linear(e, bytes, true);
+  e.loadForUpdate(bytes);
+  code.drop().end();
   noteOperand(e);
   code.get(S).get(STATUS).const32(stopping);
   callX87(e, e.runtime.x87.stack.signal);
@@ -116,6 +120,7 @@ function storeExtended(e: Emitter): void {
 function finishTenBytes(e: Emitter): void {
   const { code } = e;
   takeAddress(e);
+  probeTenBytes(e, C);
   pushStopped(e, BEFORE);
   code.eqz32();
   code.if();

@@ -28,6 +28,9 @@ export function pushIsPlain(code: CodeWriter): void {
   code.get(S).load32(state.MXCSR).const32(MXCSR_PLAIN_MASK).and32().const32(MXCSR_PLAIN).eq32();
 }
 
+/** The smallest normal number is none of them: as a rounded result it may come from a number that was too small. */
+const smallestOrdinary = (of: FloatFormat): bigint => of.fraction + 2n;
+
 /** Pushes whether bit pattern x is neither denormal, infinite nor a NaN; zero is `zero` (i32 0 or 1). */
 export function pushIsOrdinary(code: CodeWriter, of: FloatFormat, x: number, zero: boolean): void {
   const magnitude = (): void => {
@@ -35,7 +38,7 @@ export function pushIsOrdinary(code: CodeWriter, of: FloatFormat, x: number, zer
     pushConstant(code, of.sign - 1n);
     code.and();
   };
-  const smallest = of.fraction + 1n;
+  const smallest = smallestOrdinary(of);
   magnitude();
   pushConstant(code, smallest);
   code.sub();
@@ -49,7 +52,7 @@ export function pushIsOrdinary(code: CodeWriter, of: FloatFormat, x: number, zer
 /** Pushes a vector that is not zero in the lanes of x that are denormal, infinite or NaN. */
 export function pushExtraordinary(code: CodeWriter, of: FloatFormat, x: number, scratch: number): void {
   const single = of.bytes === 4;
-  const smallest = of.fraction + 1n;
+  const smallest = smallestOrdinary(of);
   code.get(x);
   pushLanes(code, of, of.sign - 1n);
   code.simd(simd.V128_AND).set(scratch);

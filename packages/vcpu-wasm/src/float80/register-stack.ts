@@ -163,6 +163,8 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
       const a = readRegister(f, s, top);
       f.if(isNanOrUnsupported(a), () => f.set(flags, 0));
       const [result, resultTop, more] = results(f, s, a, float80(significand, topWord));
+      // A division by zero comes before a denormal operand (SDM vol. 1, section 4.9.2).
+      f.if(more.and(ZE), () => f.set(flags, 0));
       f.returnCall(finish, s, top, result, resultTop, flags.or(more));
     });
     return { registers, source };

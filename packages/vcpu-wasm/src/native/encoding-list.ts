@@ -57,11 +57,11 @@ export function listEncodings(bits: 32 | 64): Encoding[] {
             if (decode(bits, bytes, 0, 15, instruction) !== DECODE_OK || instruction.length < head.length) break;
             const row = ROWS[instruction.row] as Row;
             if (row.map !== map.length || opcode < row.opcode || opcode >= row.opcode + row.opcodeCount) break; // a prefix or an escape
-            if (isImplementationSpecific(instruction, row.name)) continue;
+            if (isImplementationSpecific(instruction, row.name, bits === 64)) continue;
             // A REP prefix that means nothing is enough once.
             if (instruction.rep !== 0 && prefixes.length > 1 && !STRINGS.has(row.name)) continue;
             const feature = ROW_FEATURES[row.id] ?? null;
-            if (EMITTERS[row.name] !== undefined && !LEFT_OUT.has(row.name) && (feature === null || AVAILABLE.has(feature))) {
+            if (EMITTERS[row.name] !== undefined && !LEFT_OUT.has(row.name) && !APPROXIMATE.has(row.name) && (feature === null || AVAILABLE.has(feature))) {
               const form = formOf(instruction, bits === 64);
               const key = `${bits} ${row.encoding}: ${form.key}${form.rep === 0 && instruction.rep !== 0 ? ' rep' : ''}`;
               if (!found.has(key)) found.set(key, { bits, prefixes, rexW, opcode: [...map, opcode], modrm: instruction.modrm, row, form, kind: kindOf(instruction, row), key });
@@ -75,13 +75,18 @@ export function listEncodings(bits: 32 | 64): Encoding[] {
   return [...found.values()];
 }
 
+/** Results of which the last bits are the processor's own (SDM vol. 1, sections 8.3.10 and 10.4.1; vol. 2, RCPPS, RSQRTPS); they are compared elsewhere. */
+const APPROXIMATE: ReadonlySet<string> = new Set(['rcpps', 'rcpss', 'rsqrtps', 'rsqrtss', 'f2xm1', 'fyl2x', 'fyl2xp1', 'fptan', 'fpatan', 'fsin', 'fcos', 'fsincos']);
+
 /** Encodings that Intel's and AMD's processors take differently. */
-function isImplementationSpecific(instruction: Instruction, name: string): boolean {
+function isImplementationSpecific(instruction: Instruction, name: string, long: boolean): boolean {
   switch (name) {
     // A REP prefix is reserved here (SDM vol. 2, REP); LOOPNE with REPE is LOOPE to AMD's processors.
     case 'loopne': return instruction.rep !== 0;
     // 0F 0D with a register: a NOP to Intel's, #UD to AMD's (SDM vol. 2, appendix A, note to table A-3; APM vol. 3, PREFETCHW).
     case 'nop': return instruction.modrm >= 0xc0 && (ROWS[instruction.row] as Row).opcode === 0x0d;
+    // Of RBP all bits are written (SDM vol. 2, ENTER) or 16 (what AMD's processors do).
+    case 'enter': return long && instruction.operandSize === 2;
     // The memory operand has 16 bits (SDM vol. 2, MOVSXD) or 32 (what AMD's processors read).
     case 'movsxd': return instruction.operandSize === 2 && instruction.isMemory !== 0;
     default: return false;

@@ -1,10 +1,12 @@
 /** What differs between two states after the same program. */
-import { createInstruction, decode, DECODE_OK, formatInstruction, VECTOR_PF } from '@vm/x86';
+import { createInstruction, decode, DECODE_OK, formatInstruction, ROWS, VECTOR_PF } from '@vm/x86';
 import {
   CODE_AT, FX_CONTROL, FX_MXCSR, FX_ST, FX_STATUS, FX_TAGS, FX_XMM, hexOf, RECORD_BITS, RECORD_CODE, RECORD_CR2, RECORD_FLAGS, RECORD_GPR, RECORD_HASH, RECORD_LENGTH, RECORD_MEMORY,
   RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_VECTOR,
 } from './program-record.ts';
+import { hasUndefinedResult, mayHaveEnteredMmx, mayHaveStored, undefinedFlags, undefinedStatus } from './undefined-results.ts';
 
+const RCX = 1;
 const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
 /** Arithmetic, DF, TF, NT, AC, ID. RF is set in what a handler of the host finds, and the rest is the host's own. */
 const COMPARED_FLAGS = 0x8d5 | 0x400 | 0x100 | 0x4000 | 0x4_0000 | 0x20_0000;
@@ -16,8 +18,23 @@ export interface Tolerance {
   readonly status: number;
   /** Memory may differ. */
   readonly memory: boolean;
+  /** The x87 registers may differ. */
+  readonly x87: boolean;
 }
-export const EXACT: Tolerance = { flags: 0, status: 0, memory: false };
+export const EXACT: Tolerance = { flags: 0, status: 0, memory: false, x87: false };
+
+const decoded = createInstruction();
+
+/** What the manuals leave open about the state after one instruction; null when its result is undefined. */
+export function toleranceOf(before: DataView, native: DataView, at: number): Tolerance | null {
+  const bits = before.getUint32(at + RECORD_BITS, true) as 32 | 64;
+  decode(bits, new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, 16), 0, 15, decoded);
+  const name = ROWS[decoded.row]?.name ?? '';
+  const vector = native.getUint32(at + RECORD_VECTOR, true);
+  const cl = before.getUint8(at + RECORD_GPR + RCX * 8);
+  if (hasUndefinedResult(name, decoded, cl)) return null;
+  return { flags: undefinedFlags(name, decoded, cl), status: undefinedStatus(name), memory: mayHaveStored(name, vector), x87: mayHaveEnteredMmx(name, vector) };
+}
 
 /** Names of the parts that differ, with both values; empty when all is equal. */
 export function differences(ours: DataView, native: DataView, at: number, tolerance: Tolerance): string[] {
@@ -38,10 +55,10 @@ export function differences(ours: DataView, native: DataView, at: number, tolera
   if (flags !== 0) out.push(`flags: ours ${hexOf(ours, at + RECORD_FLAGS, 4)}, native ${hexOf(native, at + RECORD_FLAGS, 4)}, differing in ${flags.toString(16)}`);
   if (native.getUint32(at + RECORD_VECTOR, true) === VECTOR_PF) compare('cr2', RECORD_CR2, 8);
   compare('control', FX_CONTROL, 2);
-  if (((ours.getUint16(at + FX_STATUS, true) ^ native.getUint16(at + FX_STATUS, true)) & ~tolerance.status) !== 0) compare('status', FX_STATUS, 2);
-  compare('tags', FX_TAGS, 1);
+  if (!tolerance.x87 && ((ours.getUint16(at + FX_STATUS, true) ^ native.getUint16(at + FX_STATUS, true)) & ~tolerance.status) !== 0) compare('status', FX_STATUS, 2);
+  if (!tolerance.x87) compare('tags', FX_TAGS, 1);
   compare('mxcsr', FX_MXCSR, 4);
-  for (let i = 0; i < 8; i++) compare(`st${i}`, FX_ST + i * 16, 10);
+  if (!tolerance.x87) for (let i = 0; i < 8; i++) compare(`st${i}`, FX_ST + i * 16, 10);
   for (let i = 0; i < (long ? 16 : 8); i++) compare(`xmm${i}`, FX_XMM + i * 16, 16);
   if (tolerance.memory) return out;
   for (let i = 0; i < RECORD_MEMORY_BYTES; i += 16) compare(`memory + ${i.toString(16)}`, RECORD_MEMORY + i, 16);

@@ -26,7 +26,8 @@ export function writeSingleInstruction(encoding: Encoding, view: DataView, at: n
   const placement: Placement = {
     register: (_random, limit) => random.below(limit),
     address: (_random, addressBytes) => {
-      target = randomTarget(random);
+      // Of x87 operands the order of page faults and numeric exceptions is not looked at.
+      target = encoding.kind === 'x87' ? MEMORY_AT + 64 + random.below(RECORD_MEMORY_BYTES - 160) : randomTarget(random);
       if (addressBytes === 2) target = target - DATA_PAGES + LOW_PAGES;
       return chooseAddress(addressBytes, target, bits, random, pinned, (register) => getGpr(view, at, register), pin);
     },
@@ -103,7 +104,9 @@ function prepareOperands(encoding: Encoding, view: DataView, at: number, random:
   }
   if (STRINGS.has(name)) {
     pointer(RSI);
-    pointer(RDI);
+    // Which of its two operands CMPS reads first is the processor's business.
+    if (name === 'cmps') set(RDI, MEMORY_AT + 0x100 + (form.addressBytes === 2 ? LOW_PAGES - DATA_PAGES : 0));
+    else pointer(RDI);
     if (!random.once(8)) set(RCX, random.below(40));
     if (random.once(3)) for (let i = 0; i < RECORD_MEMORY_BYTES; i++) view.setUint8(at + RECORD_MEMORY + i, (i & 31) === 7 ? 1 : 0); // equal neighbours
     if (name === 'scas' && random.once(2)) set(RAX, 0);
@@ -148,6 +151,10 @@ function prepareOperands(encoding: Encoding, view: DataView, at: number, random:
       view.setUint32(from, random.next() & keep, true);
       break;
     }
+    case 'fbld':
+      // Digits above nine are undefined (SDM vol. 2, FBLD).
+      if (inMemory) for (let i = 0; i < 9; i++) view.setUint8(at + RECORD_MEMORY + place + i, random.below(10) | (random.below(10) << 4));
+      break;
     case 'bound':
       if (random.once(3)) break;
       store(0, form.size === 2 ? 0x7000_0000_8000n : 0x7000_0000_8000_0000n);

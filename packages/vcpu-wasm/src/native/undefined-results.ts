@@ -3,7 +3,7 @@
  * affected" of each instruction in vol. 2. Where a processor's choice is compared all the same, it is because Intel's and AMD's
  * processors agree.
  */
-import { OPERAND_REGISTER, VECTOR_PF, VECTOR_SS } from '@vm/x86';
+import { OPERAND_REGISTER, VECTOR_AC, VECTOR_GP, VECTOR_PF, VECTOR_SS, VECTOR_XM } from '@vm/x86';
 import type { Instruction } from '@vm/x86';
 
 export const CF = 0x001, PF = 0x004, AF = 0x010, ZF = 0x040, SF = 0x080, OF = 0x800;
@@ -46,6 +46,22 @@ export function hasUndefinedResult(name: string, instruction: Instruction, cl: n
   if (!DOUBLE_SHIFTS.has(name) || instruction.operandSize !== 2) return false;
   const given = hasImmediateCount(instruction) ? instruction.immediateLow & 31 : cl & 31;
   return cl < 0 && !hasImmediateCount(instruction) ? true : given > 16;
+}
+
+/** C1 after FCOMI and its like: cleared (SDM vol. 2, FCOMI) or as it was. */
+export const undefinedStatus = (name: string): number => (/^fu?comip?$/.test(name) ? 0x200 : 0);
+
+/** A conversion to an MMX register that raises #XM may have made the x87 registers MMX registers already, or not. */
+export const mayHaveEnteredMmx = (name: string, vector: number): boolean => vector === VECTOR_XM && /^cvt\w+2pi$|^cvtpi2/.test(name);
+
+/**
+ * Which of several faults an instruction raises, where it has met more than one (SDM vol. 3, section 6.9: the order among faults on
+ * executing an instruction is the processor's own): alignment against paging and limits, the accesses of nested ENTER.
+ */
+export function mayBeEitherFault(name: string, ours: number, native: number): boolean {
+  const faults = [VECTOR_SS, VECTOR_GP, VECTOR_PF, VECTOR_AC];
+  if (!faults.includes(ours) || !faults.includes(native)) return false;
+  return name === 'enter' || ours === VECTOR_AC || native === VECTOR_AC || (ours === VECTOR_SS && native === VECTOR_GP);
 }
 
 /** An ENTER that faults may have stored below the stack pointer already. */

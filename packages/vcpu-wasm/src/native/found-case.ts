@@ -1,0 +1,63 @@
+/** Cases in which the engine once differed from a processor; kept, and run again by the tests. */
+import { differences, EXACT, formatProgram, toleranceOf } from './record-difference.ts';
+import type { Tolerance } from './record-difference.ts';
+import { createInstruction, decode, DECODE_OK, ROWS } from '@vm/x86';
+import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_LENGTH, RECORD_RIP, RECORD_VECTOR } from './program-record.ts';
+import { formatRecord } from './record-text.ts';
+import type { RecordText } from './record-text.ts';
+import { mayBeEitherFault, mayHaveEnteredMmx, mayHaveStored } from './undefined-results.ts';
+
+export interface FoundCase {
+  /** Its instructions. */
+  readonly program: readonly string[];
+  /** What differed when it was found. */
+  readonly found: readonly string[];
+  /** The low pages were there. */
+  readonly lowPages: boolean;
+  readonly before: RecordText;
+  /** As the host's processor left it. */
+  readonly after: RecordText;
+}
+
+const instruction = createInstruction();
+
+/** What the manuals leave open about the state after a program. */
+export function toleranceOfProgram(before: DataView, native: DataView, at: number): Tolerance | null {
+  const bits = before.getUint32(at + RECORD_BITS, true) as 32 | 64;
+  const length = before.getUint32(at + RECORD_LENGTH, true);
+  const code = new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, length);
+  const first = length > 0 && decode(bits, code, 0, length, instruction) === DECODE_OK ? instruction.length : 0;
+  if (first === length) return toleranceOf(before, native, at);
+  // The instruction that raised the exception.
+  const from = native.getUint32(at + RECORD_RIP, true) - CODE_AT;
+  if (from < 0 || from >= length || decode(bits, code, from, length - from, instruction) !== DECODE_OK) return EXACT;
+  const name = ROWS[instruction.row]?.name ?? '';
+  const vector = native.getUint32(at + RECORD_VECTOR, true);
+  return { ...EXACT, memory: mayHaveStored(name, vector), x87: mayHaveEnteredMmx(name, vector) };
+}
+
+/** Both ended with a fault of the same instruction, and it may be either. */
+function endedAlike(before: DataView, ours: DataView, native: DataView, at: number): boolean {
+  const rip = native.getUint32(at + RECORD_RIP, true);
+  const from = rip - CODE_AT;
+  const length = before.getUint32(at + RECORD_LENGTH, true);
+  if (ours.getUint32(at + RECORD_RIP, true) !== rip || from < 0 || from >= length) return false;
+  const bits = before.getUint32(at + RECORD_BITS, true) as 32 | 64;
+  if (decode(bits, new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, length), from, length - from, instruction) !== DECODE_OK) return false;
+  const name = ROWS[instruction.row]?.name ?? '';
+  return mayBeEitherFault(name, ours.getUint32(at + RECORD_VECTOR, true), native.getUint32(at + RECORD_VECTOR, true));
+}
+
+/** What differs after the record at `at`, but for what may. */
+export function compareProgram(before: DataView, ours: DataView, native: DataView, at: number): string[] {
+  if (endedAlike(before, ours, native, at)) return [];
+  const tolerance = toleranceOfProgram(before, native, at);
+  return tolerance === null ? [] : differences(ours, native, at, tolerance);
+}
+
+export function describeCase(before: DataView, native: DataView, at: number, found: readonly string[], lowPages: boolean): FoundCase {
+  const one = (view: DataView): DataView => new DataView(new Uint8Array(view.buffer, view.byteOffset + at, RECORD_BYTES).slice().buffer);
+  const after: Record<string, string> = { ...formatRecord(one(native), 0) };
+  delete after['code'];
+  return { program: formatProgram(before, at), found, lowPages, before: formatRecord(one(before), 0), after };
+}

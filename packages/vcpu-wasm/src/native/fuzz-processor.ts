@@ -1,0 +1,150 @@
+/** Compares the engine with the host's processor on random instructions and programs, for as long as one likes. */
+import { EngineProcessor } from './engine-program.ts';
+import { listEncodings } from './encoding-list.ts';
+import type { Encoding } from './encoding-list.ts';
+import { compareProgram, describeCase } from './found-case.ts';
+import type { FoundCase } from './found-case.ts';
+import { NativeProcessor } from './native-program.ts';
+import { assemble, encodingsForPrograms, writeProgram } from './program-writer.ts';
+import type { Unit } from './program-writer.ts';
+import { setCode } from './program-state.ts';
+import { FX_ST, FX_XMM, RECORD_BYTES, RECORD_CODE, RECORD_CODE_BYTES, RECORD_GPR, RECORD_MEMORY, RECORD_MEMORY_BYTES, RECORD_VECTOR, VECTOR_TIMEOUT } from './program-record.ts';
+import { Random } from './random.ts';
+import { writeSingleInstruction } from './single-instruction.ts';
+
+export interface FuzzOptions {
+  /** Path of a C compiler. */
+  readonly compiler: string;
+  readonly seed: number;
+  /** Encodings whose key does not match are left out. */
+  readonly only?: RegExp;
+}
+
+const BATCH = 1500;
+const ATTEMPTS = 10;
+
+export class ProcessorFuzz {
+  readonly #native: NativeProcessor;
+  readonly #engine: EngineProcessor;
+  readonly #lowPages: boolean;
+  readonly #random: Random;
+  readonly #encodings: readonly Encoding[];
+  readonly #byName: Readonly<Record<32 | 64, ReadonlyMap<string, readonly Encoding[]>>>;
+  #nextEncoding = 0;
+  cases = 0;
+  /** Cases in which an instruction of the form ran, or was meant to. */
+  readonly coverage: Map<string, number> = new Map<string, number>();
+  /** Exceptions that ended a case, by vector; 13 is HLT too. */
+  readonly vectors: Map<number, number> = new Map<number, number>();
+
+  constructor({ compiler, seed, only }: FuzzOptions) {
+    this.#native = new NativeProcessor(compiler);
+    this.#lowPages = this.#native.run(new Uint8Array(0)).lowPages;
+    this.#engine = new EngineProcessor(this.#lowPages);
+    this.#random = new Random(seed);
+    this.#encodings = ([64, 32] as const).flatMap(listEncodings).filter(({ key, form }) => (only?.test(key) ?? true) && (this.#lowPages || form.addressBytes !== 2));
+    this.#byName = { 32: encodingsForPrograms(this.#encodings, 32), 64: encodingsForPrograms(this.#encodings, 64) };
+    for (const encoding of this.#encodings) this.coverage.set(formOf(encoding.key), 0);
+  }
+
+  get instructions(): number { return this.#engine.instructions; }
+  [Symbol.dispose](): void { this.#native[Symbol.dispose](); }
+
+  /** Runs one batch, half single instructions and half programs. Answers what differed, programs made as short as they get. */
+  runBatch(): FoundCase[] {
+    const before = new DataView(new ArrayBuffer(BATCH * RECORD_BYTES));
+    const programs: (Unit[] | null)[] = [];
+    for (let i = 0; i < BATCH; i++) programs.push(i % 2 === 0 ? this.#writeSingle(before, i * RECORD_BYTES) : this.#writeProgram(before, i * RECORD_BYTES));
+    const { native, ours } = this.#run(before);
+    const found: FoundCase[] = [];
+    for (let i = 0; i < BATCH; i++) {
+      const at = i * RECORD_BYTES;
+      this.cases++;
+      const vector = native.getUint32(at + RECORD_VECTOR, true);
+      this.vectors.set(vector, (this.vectors.get(vector) ?? 0) + 1);
+      if (vector === VECTOR_TIMEOUT || compareProgram(before, ours, native, at).length === 0) continue;
+      const record = new DataView(before.buffer.slice(at, at + RECORD_BYTES));
+      found.push(this.#shrink(record, programs[i] ?? null));
+    }
+    return found;
+  }
+
+  #count(key: string): void {
+    const form = formOf(key);
+    this.coverage.set(form, (this.coverage.get(form) ?? 0) + 1);
+  }
+  #writeSingle(view: DataView, at: number): null {
+    for (;;) {
+      const encoding = this.#encodings[this.#nextEncoding++ % this.#encodings.length] as Encoding;
+      for (let i = 0; i < ATTEMPTS; i++) {
+        if (!writeSingleInstruction(encoding, view, at, this.#random)) continue;
+        this.#count(encoding.key);
+        return null;
+      }
+    }
+  }
+  #writeProgram(view: DataView, at: number): Unit[] {
+    const bits = this.#random.once(2) ? 32 : 64;
+    const byName = this.#byName[bits];
+    const names = [...byName.keys()];
+    if (names.length === 0) return [];
+    const units = writeProgram(byName, names, bits, view, at, this.#random, this.#lowPages);
+    for (const { key } of units) this.#count(key);
+    return units;
+  }
+
+  #run(before: DataView): { native: DataView; ours: DataView } {
+    const native = new DataView(this.#native.run(new Uint8Array(before.buffer)).records.buffer);
+    const ours = new DataView(before.buffer.slice(0));
+    for (let at = 0; at < before.byteLength; at += RECORD_BYTES) this.#engine.run(before, at, ours);
+    return { native, ours };
+  }
+
+  // ---- Making a case smaller -------------------------------------------------------------------------------------------
+
+  #shrink(record: DataView, units: Unit[] | null): FoundCase {
+    let current = record;
+    let rest = units ?? [];
+    for (;;) {
+      const shorter = rest.map((_unit, i) => rest.filter((_other, k) => k !== i));
+      const next = this.#firstFailing(shorter.map((list) => withCode(current, list)));
+      if (next < 0) break;
+      rest = shorter[next] as Unit[];
+      current = withCode(current, rest);
+    }
+    for (const clear of SIMPLIFICATIONS) {
+      const simpler = new DataView(current.buffer.slice(0));
+      clear(simpler);
+      if (this.#firstFailing([simpler]) === 0) current = simpler;
+    }
+    const { native, ours } = this.#run(current);
+    return describeCase(current, native, 0, compareProgram(current, ours, native, 0), this.#lowPages);
+  }
+  /** Which of the records is the first to differ, or -1. */
+  #firstFailing(records: readonly DataView[]): number {
+    const all = new DataView(new ArrayBuffer(records.length * RECORD_BYTES));
+    records.forEach((record, i) => new Uint8Array(all.buffer).set(new Uint8Array(record.buffer), i * RECORD_BYTES));
+    const { native, ours } = this.#run(all);
+    return records.findIndex((_record, i) => compareProgram(all, ours, native, i * RECORD_BYTES).length > 0);
+  }
+}
+
+function withCode(record: DataView, units: readonly Unit[]): DataView {
+  const made = new DataView(record.buffer.slice(0));
+  new Uint8Array(made.buffer).fill(0, RECORD_CODE, RECORD_CODE + RECORD_CODE_BYTES);
+  setCode(made, 0, assemble(units));
+  return made;
+}
+
+const zero = (at: number, bytes: number) => (record: DataView): void => { new Uint8Array(record.buffer).fill(0, at, at + bytes); };
+/** States that are simpler in one respect. */
+const SIMPLIFICATIONS: readonly ((record: DataView) => void)[] = [
+  zero(FX_XMM, 256), zero(FX_ST, 128), zero(RECORD_MEMORY, RECORD_MEMORY_BYTES),
+  ...Array.from({ length: 8 }, (_, i) => zero(FX_ST + i * 16, 10)),
+  ...Array.from({ length: 16 }, (_, i) => zero(FX_XMM + i * 16, 16)),
+  ...Array.from({ length: 16 }, (_, i) => zero(RECORD_GPR + i * 8, 8)),
+  ...Array.from({ length: RECORD_MEMORY_BYTES / 16 }, (_, i) => zero(RECORD_MEMORY + i * 16, 16)),
+];
+
+/** The form of an encoding's key: width of code and form, without the encoding. */
+function formOf(key: string): string { return `${key.slice(0, 2)} ${key.slice(key.indexOf(': ') + 2).replace(/ rep$/, '')}`; }
