@@ -9,7 +9,7 @@ const CASES = new URL('../../packages/vcpu-wasm/src/fuzz-cases.json', import.met
 /** More of them would be the same faults again. */
 const MOST_FOUND = 20;
 /** From so many minutes on every form is expected to have had its thousand cases. */
-const LONG_MINUTES = 30;
+const LONG_MINUTES = 15;
 const LEAST = 1000;
 const REPORT_SECONDS = 30;
 

@@ -43,9 +43,9 @@ const pop: Emit = (e) => {
 };
 const pusha: Emit = (e) => {
   const { code, size } = e;
-  // Both ends are proved writable before the first store.
-  for (const delta of [-size * 8, -size]) {
-    e.stackOffset(delta);
+  // All places are proved writable before the first store, in the order of the stores.
+  for (let i = 1; i <= 8; i++) {
+    e.stackOffset(-size * i);
     e.segmentAddress(state.SS, size, true);
     e.loadForUpdate(size);
     code.drop();

@@ -30,6 +30,8 @@ export class ProcessorFuzz {
   readonly #random: Random;
   readonly #encodings: readonly Encoding[];
   readonly #byName: Readonly<Record<32 | 64, ReadonlyMap<string, readonly Encoding[]>>>;
+  /** Those with the fewest cases first. */
+  #order: readonly Encoding[] = [];
   #nextEncoding = 0;
   cases = 0;
   /** Cases in which an instruction of the form ran, or was meant to. */
@@ -54,6 +56,9 @@ export class ProcessorFuzz {
   runBatch(): FoundCase[] {
     const before = new DataView(new ArrayBuffer(BATCH * RECORD_BYTES));
     const programs: (Unit[] | null)[] = [];
+    const casesOf = ({ key }: Encoding): number => this.coverage.get(formOf(key)) ?? 0;
+    this.#order = this.#encodings.toSorted((a, b) => casesOf(a) - casesOf(b));
+    this.#nextEncoding = 0;
     for (let i = 0; i < BATCH; i++) programs.push(i % 2 === 0 ? this.#writeSingle(before, i * RECORD_BYTES) : this.#writeProgram(before, i * RECORD_BYTES));
     const { native, ours } = this.#run(before);
     const found: FoundCase[] = [];
@@ -75,7 +80,7 @@ export class ProcessorFuzz {
   }
   #writeSingle(view: DataView, at: number): null {
     for (;;) {
-      const encoding = this.#encodings[this.#nextEncoding++ % this.#encodings.length] as Encoding;
+      const encoding = this.#order[this.#nextEncoding++ % this.#order.length] as Encoding;
       for (let i = 0; i < ATTEMPTS; i++) {
         if (!writeSingleInstruction(encoding, view, at, this.#random)) continue;
         this.#count(encoding.key);

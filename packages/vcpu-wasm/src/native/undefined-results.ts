@@ -64,5 +64,5 @@ export function mayBeEitherFault(name: string, ours: number, native: number): bo
   return name === 'enter' || ours === VECTOR_AC || native === VECTOR_AC || (ours === VECTOR_SS && native === VECTOR_GP);
 }
 
-/** An ENTER that faults may have stored below the stack pointer already. */
-export const mayHaveStored = (name: string, vector: number): boolean => name === 'enter' && (vector === VECTOR_PF || vector === VECTOR_SS);
+/** An ENTER or PUSHA that faults may have stored below the stack pointer already. */
+export const mayHaveStored = (name: string, vector: number): boolean => (name === 'enter' || name === 'pusha') && (vector === VECTOR_PF || vector === VECTOR_SS);
