@@ -53,8 +53,11 @@ export const bootCommand: Command = {
   notes: [
     'With a terminal the keys go to the guest, except:\n' + ESCAPE_HELP.map((line) => `  ${line}`).join('\n'),
     'Input that is no terminal is typed once the guest has opened its port; with --clock virtual it is read to its end first.',
+    'The kernel\'s command line also gets vm.term=TERM, vm.rows=N and vm.cols=N of the terminal, or vm.term=dumb without one: kernels\n'
+      + 'ignore that, and the init of vm guest fetch sets its terminal up by it.',
     'exit codes: 0 the guest turned itself off or --exit-on was seen, 1 the machine failed, 2 misuse or a file that cannot be used,\n'
-      + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button; a second one ends.',
+      + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button, which the guest has\n'
+      + 'to answer: those of vm guest fetch turn themselves off. A second SIGTERM ends at once.',
   ],
   examples: [
     'vm boot --kernel /boot/vmlinuz-6.1.0 --initrd initrd.gz --append "console=ttyS0 quiet"',
@@ -111,6 +114,6 @@ function checkCombination(values: OptionValues<typeof OPTIONS>): void {
 }
 
 function checkSameRun(settings: BoardSettings, replay: InputLog): void {
-  const difference = findDifference(basisOf(settings, replay.basis.typing), replay.basis);
+  const difference = findDifference(basisOf(settings, replay.basis.typing, replay.basis.terminal), replay.basis);
   if (difference !== null) throw new UsageError(`--replay: the record was made with another ${difference}`);
 }

@@ -12,6 +12,7 @@ import { listenToSignals } from './session-signals.ts';
 import { collectStatistics, formatStatistics, type Statistics } from './statistics.ts';
 import type { SymbolTable } from './symbol-table.ts';
 import { Terminal, type TerminalStreams } from './terminal.ts';
+import { terminalWords } from './terminal-words.ts';
 
 /** Everything about one run of `vm boot`. */
 export interface BootSession extends BoardSettings {
@@ -38,8 +39,9 @@ const PHASES: Readonly<Record<GuestMoment, string>> = { output: 'to the first ou
 /** Boots a guest with its serial console on the terminal and stays until one of the two has enough. Returns the exit code. */
 export async function runBootSession(session: BootSession, streams: TerminalStreams): Promise<number> {
   const terminal = new Terminal(streams);
+  const words = session.replay?.basis.terminal ?? terminalWords(streams, process.env);
   const typed = await readInputFirst(session, terminal);
-  return new SessionRun(session, terminal).run(typed);
+  return new SessionRun(session, terminal, words).run(typed);
 }
 
 /**
@@ -65,6 +67,7 @@ function wantsInput(session: BootSession): boolean {
 class SessionRun {
   readonly #session: BootSession;
   readonly #terminal: Terminal;
+  readonly #words: string; // for the kernel's command line
   readonly #begin = performance.now();
   readonly #phases = new BootPhases({ atMs: this.#begin, instructions: 0, nanos: 0 });
   readonly #finished: Promise<SessionEnd>;
@@ -75,9 +78,10 @@ class SessionRun {
   #recorder: InputRecorder | null = null;
   #release: (() => void) | null = null; // of a guest that waits for the reader of its output
 
-  constructor(session: BootSession, terminal: Terminal) {
+  constructor(session: BootSession, terminal: Terminal, words: string) {
     this.#session = session;
     this.#terminal = terminal;
+    this.#words = words;
     this.#finished = new Promise((resolve) => (this.#finish = resolve));
   }
 
@@ -110,7 +114,7 @@ class SessionRun {
     const { exitOn, script, replay, verbose, keepGoing } = this.#session;
     const unknownInKernel = (text: string): void => this.#stop({ code: EXIT_CRASH, text: `unknown instruction in kernel mode: ${text}`, crash: true });
     return bootGuest({
-      ...boardOf(this.#session, keepGoing === true ? {} : { unknownInKernel }),
+      ...boardOf({ ...this.#session, append: `${this.#session.append ?? ''} ${this.#words}`.trim() }, keepGoing === true ? {} : { unknownInKernel }),
       typing: this.#basis().typing,
       log: (source, level, text) => {
         if (level === 'warn' || verbose) this.#terminal.tell(`vm: ${source}: ${text}`);
@@ -129,7 +133,7 @@ class SessionRun {
   }
 
   #basis(): InputLog['basis'] {
-    return this.#session.replay?.basis ?? basisOf(this.#session, this.#terminal.interactive ? 'at-once' : 'when-listening');
+    return this.#session.replay?.basis ?? basisOf(this.#session, this.#terminal.interactive ? 'at-once' : 'when-listening', this.#words);
   }
 
   /** Ends the session with the guest exactly where it is. */

@@ -18,24 +18,61 @@ export const PROMPT = 'vm:/root# ';
 const KNOWN_PATH = '/root/known.bin';
 const KNOWN_BYTES = 1 << 16;
 
-// The shell gets the serial console as its controlling terminal, so that job control and Ctrl-C work in it.
+/** Grows when the files below become others, so that those of older versions in caches are made anew. */
+export const INITRAMFS_VERSION = 2;
+
+// The shell gets the serial console as its controlling terminal, so that job control and Ctrl-C work in it. Without a terminal on
+// the other side (vm.term=dumb) it must not ask one for the place of its cursor, as its line editor does; the editor stays off
+// where the line does not echo, and then the shell itself shows what it reads.
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 hostname vm
+for module in /lib/modules/*.ko; do
+  [ -f "$module" ] && insmod "$module"
+done
+[ -c /dev/input/event0 ] && acpid -c /etc/acpi -l /dev/null
+shell=sh
+for word in $(cat /proc/cmdline); do
+  case "$word" in
+    vm.rows=*) stty rows "\${word#*=}" ;;
+    vm.cols=*) stty cols "\${word#*=}" ;;
+    vm.term=*) TERM="\${word#*=}" ;;
+  esac
+done
+if [ "$TERM" = dumb ]; then
+  stty -echo
+  shell='sh -v'
+fi
 export HOME=/root USER=root TERM=\${TERM:-linux} PATH=/bin:/sbin:/usr/bin:/usr/sbin PS1='vm:\\w# '
 cd
-setsid cttyhack sh
+setsid cttyhack $shell
 poweroff -f
 `;
 
-/** An initial RAM file system with nothing but busybox (linked statically): a shell on the console, power-off at its end. */
-export function buildBusyboxInitramfs(busybox: Uint8Array): BusyboxInitramfs {
+// What acpid runs for the power button: /etc/acpi/PWRF/00000080.
+const POWER_BUTTON = `#!/bin/sh
+echo 'the power button was pressed' >/dev/console
+sync
+poweroff -f
+`;
+
+/** A module of the kernel, as a file that is not compressed. */
+export interface KernelModule {
+  readonly name: string; // button.ko
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * An initial RAM file system with nothing but busybox (linked statically): a shell on the console, power-off at its end. With the
+ * modules `button` and `evdev`, where the kernel has them as such, it also turns itself off at the power button.
+ */
+export function buildBusyboxInitramfs(busybox: Uint8Array, modules: readonly KernelModule[]): BusyboxInitramfs {
   const known = knownBytes();
   const text = (path: string, contents: string, mode = 0o644): CpioEntry => ({ kind: 'file', path, bytes: new TextEncoder().encode(contents), mode });
-  const folders = ['bin', 'dev', 'etc', 'proc', 'root', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'var', 'var/run'];
+  const folders = ['bin', 'dev', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'lib', 'lib/modules', 'proc', 'root', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'var', 'var/run'];
   const archive = writeCpio([
     ...folders.map((path): CpioEntry => ({ kind: 'folder', path })),
     // The kernel opens the console for init before anything is mounted.
@@ -44,6 +81,8 @@ export function buildBusyboxInitramfs(busybox: Uint8Array): BusyboxInitramfs {
     { kind: 'file', path: 'bin/busybox', bytes: busybox, mode: 0o755 },
     { kind: 'link', path: 'bin/sh', target: 'busybox' },
     text('init', INIT, 0o755),
+    text('etc/acpi/PWRF/00000080', POWER_BUTTON, 0o755),
+    ...modules.map(({ name, bytes }): CpioEntry => ({ kind: 'file', path: `lib/modules/${name}`, bytes })),
     text('etc/passwd', 'root::0:0:root:/root:/bin/sh\n'),
     text('etc/group', 'root:x:0:\n'),
     { kind: 'file', path: KNOWN_PATH.slice(1), bytes: known },

@@ -3,7 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { VmError } from '@vm/core';
-import type { KnownFile } from './busybox-initramfs.ts';
+import { explainFileError } from './host-file.ts';
+import { INITRAMFS_VERSION, type KnownFile } from './busybox-initramfs.ts';
 
 export interface CachedFile {
   readonly name: string; // in the guest's folder
@@ -19,6 +20,7 @@ export interface GuestRecord {
   readonly kernel: CachedFile;
   readonly initrd: CachedFile;
   readonly known: KnownFile;
+  readonly initramfs: number; // INITRAMFS_VERSION it was made by
 }
 export interface CachedGuest {
   readonly folder: string;
@@ -47,11 +49,11 @@ export class GuestCache {
     return join(this.folder, 'guests', `${name}_${architecture}`);
   }
 
-  /** Null when it is not there, or not as it was written. */
+  /** Null when it is not there, not as it was written, or written by another version. */
   find(name: string, architecture: string): CachedGuest | null {
     const folder = this.folderOf(name, architecture);
     const record = readRecord(folder);
-    if (record === null || record.name !== name || !isIntact(folder, record.kernel) || !isIntact(folder, record.initrd)) return null;
+    if (record === null || record.name !== name || record.initramfs !== INITRAMFS_VERSION || !isIntact(folder, record.kernel) || !isIntact(folder, record.initrd)) return null;
     return { folder, kernel: join(folder, record.kernel.name), initrd: join(folder, record.initrd.name), record };
   }
 
@@ -65,18 +67,18 @@ export class GuestCache {
   }
 
   /** Replaces a guest. Throws VmError E_HOST. */
-  store(guest: Omit<GuestRecord, 'format' | 'kernel' | 'initrd'>, files: { readonly kernel: Uint8Array; readonly initrd: Uint8Array }): CachedGuest {
+  store(guest: Omit<GuestRecord, 'format' | 'kernel' | 'initrd' | 'initramfs'>, files: { readonly kernel: Uint8Array; readonly initrd: Uint8Array }): CachedGuest {
     const folder = this.folderOf(guest.name, guest.architecture);
     try {
       mkdirSync(folder, { recursive: true });
       rmSync(join(folder, RECORD), { force: true });
       const kernel = writeWhole(folder, 'vmlinuz', files.kernel);
       const initrd = writeWhole(folder, 'initrd.gz', files.initrd);
-      const record: GuestRecord = { format: FORMAT, ...guest, kernel, initrd };
+      const record: GuestRecord = { format: FORMAT, ...guest, kernel, initrd, initramfs: INITRAMFS_VERSION };
       writeWhole(folder, RECORD, new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`));
       return { folder, kernel: join(folder, kernel.name), initrd: join(folder, initrd.name), record };
     } catch (error) {
-      throw new VmError('E_HOST', `cannot write to the cache ${folder}: ${(error as Error).message}`, { cause: error });
+      throw new VmError('E_HOST', `cannot write to the cache ${folder}: ${explainFileError(error)}`, { cause: error });
     }
   }
 }

@@ -1,11 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { VmError } from '@vm/core';
 import { buildBusyboxInitramfs } from './busybox-initramfs.ts';
 import { runChild } from './child-process.ts';
 import { withFileLock } from './file-lock.ts';
 import type { CachedGuest, GuestCache } from './guest-cache.ts';
 import { type DebianPackage, hasApt, PrivateApt } from './private-apt.ts';
+import { explainFileError } from './host-file.ts';
 import type { Progress } from './progress.ts';
 
 export interface FetchOptions {
@@ -17,6 +18,13 @@ export interface FetchOptions {
 }
 
 const BUSYBOX = 'busybox-static';
+const KERNEL_PATTERN = 'boot/vmlinuz-*';
+const MODULE_PATTERNS = ['drivers/acpi/button.ko*', 'drivers/input/evdev.ko*']; // absent where they are part of the kernel
+const BUSYBOX_PATTERN = 'bin/busybox';
+const UNPACK = `file=$1 folder=$2; shift 2
+dpkg-deb --fsys-tarfile "$file" | tar -x -C "$folder" --wildcards --no-anchored "$@" 2>&1
+find "$folder" -name '*.ko.xz' -exec xz -d {} + 2>/dev/null
+exit 0`;
 
 /** Debian's architecture for the kernels of a name. */
 export function architectureOf(name: string): string {
@@ -52,30 +60,42 @@ async function fetchInto(cache: GuestCache, name: string, architecture: string, 
   };
   const image = await find(name);
   const busybox = await find(BUSYBOX);
-  const take = async (one: DebianPackage, wanted: RegExp): Promise<Uint8Array> => {
+  const take = async (one: DebianPackage, patterns: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> => {
     progress.step(`fetching ${one.name} ${one.version}`);
     const file = await apt.download(one, (percent) => progress.percent(percent));
     progress.step(`unpacking ${one.name}`);
-    const bytes = await readFromPackage(file, join(folder, 'unpacked'), wanted, one.name);
+    const files = await readFromPackage(file, join(folder, 'unpacked'), patterns, one.name);
     rmSync(file);
-    return bytes;
+    return files;
   };
-  const kernel = await take(image, /^boot\/vmlinuz-/);
-  const initramfs = buildBusyboxInitramfs(await take(busybox, /^(usr\/)?bin\/busybox$/));
+  const files = await take(image, [KERNEL_PATTERN, ...MODULE_PATTERNS]);
+  const kernel = fileLike(files, /(^|\/)boot\/vmlinuz-/, image.name);
+  const modules = Array.from(files, ([path, bytes]) => ({ name: basename(path), bytes })).filter(({ name }) => name.endsWith('.ko'));
+  const initramfs = buildBusyboxInitramfs(fileLike(await take(busybox, [BUSYBOX_PATTERN]), /(^|\/)bin\/busybox$/, busybox.name), modules);
   const packages = [image, busybox].map((one) => ({ name: one.name, version: one.version, sha256: one.sha256 }));
   return cache.store({ name, architecture, packages, known: initramfs.known }, { kernel, initrd: initramfs.bytes });
 }
 
-/** One file of a package. Only the folder it may lie in is unpacked: the modules of a kernel are hundreds of megabytes. */
-async function readFromPackage(file: string, folder: string, wanted: RegExp, name: string): Promise<Uint8Array> {
+function fileLike(files: ReadonlyMap<string, Uint8Array>, wanted: RegExp, name: string): Uint8Array {
+  const path = Array.from(files.keys()).find((one) => wanted.test(one));
+  if (path === undefined) throw new VmError('E_HOST', `${name} has no file like ${wanted.source}`);
+  return files.get(path)!;
+}
+
+/** The files of a package that fit the patterns of tar, by path. The rest is not unpacked: the modules of a kernel are hundreds of megabytes. */
+async function readFromPackage(file: string, folder: string, patterns: readonly string[], name: string): Promise<ReadonlyMap<string, Uint8Array>> {
   rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
   try {
-    // sh, because the two programs are joined by a pipe; paths come as arguments and are not read as shell text.
-    await runChild('sh', ['-c', 'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --wildcards --no-anchored "boot/vmlinuz-*" "bin/busybox" 2>/dev/null; exit 0', 'sh', file, folder]);
-    const path = readdirSync(folder, { recursive: true, encoding: 'utf8' }).find((one) => wanted.test(one));
-    if (path === undefined) throw new VmError('E_HOST', `${name} has no file like ${wanted.source}`);
-    return readFileSync(join(folder, path));
+    mkdirSync(folder, { recursive: true });
+    // sh, because the programs are joined by a pipe; paths come as arguments and are not read as shell text. tar fails when a pattern
+    // fits nothing, which is for the caller to judge; what matters here is whether it could write.
+    const errors = await runChild('sh', ['-c', UNPACK, 'sh', file, folder, ...patterns]);
+    if (/No space left|Disk quota|Cannot (open|write)/.test(errors)) throw new VmError('E_HOST', `cannot unpack ${name} into ${folder}: ${errors.trim().split('\n')[0]!}`);
+    const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => statSync(join(folder, path)).isFile());
+    return new Map(paths.map((path) => [path, readFileSync(join(folder, path))]));
+  } catch (error) {
+    if (VmError.is(error)) throw error;
+    throw new VmError('E_HOST', `cannot unpack ${name} into ${folder}: ${explainFileError(error)}`, { cause: error });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -5,7 +5,7 @@ import type { StampedInput } from '@vm/pc';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { basisOf, findDifference, InputRecorder, parseInputLog } from './input-log.ts';
 
-const BASIS = basisOf({ kernel: Uint8Array.of(1), append: 'quiet', memoryBytes: 1 << 20, clock: 'virtual', onReset: 'boot' }, 'at-once');
+const BASIS = basisOf({ kernel: Uint8Array.of(1), append: 'quiet', memoryBytes: 1 << 20, clock: 'virtual', onReset: 'boot' }, 'at-once', 'vm.term=dumb');
 
 let folder = '';
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'vm-inputs-'))));

@@ -13,7 +13,9 @@ export interface RunBasis {
   readonly memoryBytes: number;
   readonly entry: string;
   readonly cpuModel: string | null;
+  // What a replay takes over from the record.
   readonly typing: TypingMode;
+  readonly terminal: string; // words on the kernel's command line
 }
 /** A recorded run. */
 export interface InputLog {
@@ -25,7 +27,7 @@ export interface InputLog {
 
 const FIRST_LINE = 'vm-inputs 1';
 
-export function basisOf(settings: BoardSettings, typing: TypingMode): RunBasis {
+export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: string): RunBasis {
   const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
   return {
     kernel: digest(settings.kernel),
@@ -35,6 +37,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode): RunBasis {
     entry: String(settings.entry ?? 'auto'),
     cpuModel: settings.cpuModel ?? null,
     typing,
+    terminal,
   };
 }
 

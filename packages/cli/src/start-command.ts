@@ -15,6 +15,7 @@ import { hasApt } from './private-apt.ts';
 import { createProgress } from './progress.ts';
 import { collectStatistics } from './statistics.ts';
 import { processStreams } from './terminal.ts';
+import { NO_TERMINAL } from './terminal-words.ts';
 import { UsageError } from './usage-error.ts';
 
 /** A guest to start. `known` is null when somebody else made it. */
@@ -77,7 +78,7 @@ async function runScript(images: StartedImages, memoryBytes: number, timeoutMs: 
   const left = (): { readonly timeoutMs: number } => ({ timeoutMs: Math.max(1, timeoutMs - (performance.now() - begin)) });
   const prompt = images.known === null ? '# ' : PROMPT;
   await using guest: Guest<WasmVcpu> = await bootGuest({
-    ...boardOf({ kernel: images.kernel, initrd: images.initrd, append: `${APPEND} panic=-1`, memoryBytes, clock: 'host', onReset: 'end' }),
+    ...boardOf({ kernel: images.kernel, initrd: images.initrd, append: `${APPEND} panic=-1 ${NO_TERMINAL}`, memoryBytes, clock: 'host', onReset: 'end' }),
     // panic=-1: a guest that crashes resets itself at once, and is not waited for
     onOutput: (bytes) => process.stdout.write(bytes),
     log: (source, level, text) => void (level === 'warn' && process.stderr.write(`vm: ${source}: ${text}\n`)),

@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 /** The streams of a process, or of a test. */
 export interface TerminalStreams {
   readonly input: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
-  readonly output: Writable & { readonly isTTY?: boolean };
+  readonly output: Writable & { readonly isTTY?: boolean; readonly rows?: number; readonly columns?: number };
   readonly errors: Writable;
 }
 
