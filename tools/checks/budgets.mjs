@@ -12,7 +12,7 @@ const INTERFACES = { 'abi.ts': 150, 'engine.ts': 150 };
 const CORE_NAMES = 40;
 const FILE_LINES = 500; // tables excepted
 const VAGUE = /\/(utils?|common|helpers?|types|misc)(\/|\.ts$)/;
-const TOP_LEVEL = /^(\.changeset|\.ci|\.github|\.gitignore|\.oxlintrc\.json|ARCHITECTURE\.md|LICENSE|README\.md|SECURITY\.md|bench|docs|examples|package\.json|packages|pnpm-lock\.yaml|pnpm-workspace\.yaml|tests|tools|tsconfig\.base\.json|tsconfig\.json|tsup\.base\.ts|turbo\.json|vitest\.config\.ts)$/;
+const TOP_LEVEL = /^(\.changeset|\.ci|\.github|\.gitignore|\.npmrc|\.oxlintrc\.json|ARCHITECTURE\.md|LICENSE|README\.md|SECURITY\.md|bench|docs|examples|package\.json|packages|pnpm-lock\.yaml|pnpm-workspace\.yaml|tests|tools|tsconfig\.base\.json|tsconfig\.json|tsup\.base\.ts|turbo\.json|vitest\.config\.ts)$/;
 
 export async function checkBudgets() {
   const problems = [];
