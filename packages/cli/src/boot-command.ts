@@ -5,8 +5,9 @@ import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
 import { parseDuration } from './duration.ts';
 import { ESCAPE_HELP } from './escape-keys.ts';
-import { findDifference, basisOf, type InputLog, parseInputLog } from './input-log.ts';
 import { readNamedFile } from './host-file.ts';
+import { checkInitrd } from './initrd-check.ts';
+import { basisOf, findDifference, type InputLog, parseInputLog } from './input-log.ts';
 import { choice, flag, type OptionValues, parseArguments, text, value } from './option-parser.ts';
 import { SymbolTable } from './symbol-table.ts';
 import { processStreams } from './terminal.ts';
@@ -85,6 +86,7 @@ export const bootCommand: Command = {
     };
     const replay = values.replay === undefined ? null : parseInputLog(readText('replay', values.replay), values.replay);
     if (replay !== null) checkSameRun(settings, replay);
+    if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     return runBootSession(
       {
         ...settings,
