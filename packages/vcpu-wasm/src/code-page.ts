@@ -79,7 +79,6 @@ export class CodeCache {
   }
 
   get pageCount(): number { return this.#pages.size; }
-  get arenaUsed(): number { return this.#nextUop; }
 
   /** The page at `offset` (of the linear memory), made when it is new; `isFull` has said that there is room. */
   page(offset: number, mode: number): CodePage {

@@ -212,10 +212,6 @@ export class LinearMemory {
     const at = this.#ram.attributesOffset + ((pageOffset - this.#ram.base) >>> 12);
     this.#state.u8[at] = (this.#state.u8[at] as number) | PAGE_CODE;
   }
-  unmarkCode(pageOffset: number): void {
-    const at = this.#ram.attributesOffset + ((pageOffset - this.#ram.base) >>> 12);
-    this.#state.u8[at] = (this.#state.u8[at] as number) & ~PAGE_CODE;
-  }
 
   // ---- The processor's own accesses (descriptor tables, stacks of exception delivery) ---------------------------------
 

@@ -54,17 +54,8 @@ export const VIRTUAL_8086_POPF = 43;
 /** TF or AC was set. */
 export const FLAGS_ATTENTION = 44;
 export const ENTER_NESTED = 45;
-export const ARPL = 46;
-export const BOUND = 47;
-export const SWAPGS = 48;
 export const FXSAVE = 49;
 export const FXRSTOR = 50;
-export const XGETBV = 51;
-export const XSETBV = 52;
-export const MONITOR = 53;
-export const MWAIT = 54;
-export const RSM = 55;
-export const MXCSR_CHANGED = 56;
 /** Raises the exception that CR0 and CR4 ask for. */
 export const X87_NOT_AVAILABLE = 57;
 export const SSE_NOT_AVAILABLE = 58;
