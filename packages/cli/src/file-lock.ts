@@ -1,14 +1,16 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VmError } from '@vm/core';
+import { explainFileError } from './host-file.ts';
+import { makeFolder } from './host-folder.ts';
 
 const LOOK_AGAIN_MS = 200;
 const MOST_LOOKS_AT_NAMELESS = 25;
 
 /** Runs `work` while no other process runs its own under the same lock file. `onWait` is told once when somebody else does. */
 export async function withFileLock<T>(path: string, onWait: (owner: number) => void, work: () => Promise<T>): Promise<T> {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   let nameless = 0;
   for (let told = false; !tryLock(path); ) {
     const owner = Number(readText(path));
@@ -36,7 +38,7 @@ function tryLock(path: string): boolean {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw new VmError('E_HOST', `cannot lock ${path}: ${(error as Error).message}`, { cause: error });
+    throw new VmError('E_HOST', `cannot write ${path}: ${explainFileError(error)}`, { cause: error });
   }
 }
 

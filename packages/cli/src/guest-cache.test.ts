@@ -44,7 +44,7 @@ it('says where it cannot write', () => {
   writeFileSync(join(folder, 'guests'), '');
   const store = (): unknown => new GuestCache(folder).store(GUEST, FILES);
   expect(store).toThrow(VmError);
-  expect(store).toThrow(`cannot write to the cache ${join(folder, 'guests', 'linux-image-x_amd64')}`);
+  expect(store).toThrow(`cannot make the folder ${join(folder, 'guests', 'linux-image-x_amd64')}`);
 });
 
 it.each([

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { VmError } from '@vm/core';
+import { makeFolder } from './host-folder.ts';
 import { explainFileError } from './host-file.ts';
 import { INITRAMFS_VERSION, type KnownFile } from './busybox-initramfs.ts';
 
@@ -70,7 +71,7 @@ export class GuestCache {
   store(guest: Omit<GuestRecord, 'format' | 'kernel' | 'initrd' | 'initramfs'>, files: { readonly kernel: Uint8Array; readonly initrd: Uint8Array }): CachedGuest {
     const folder = this.folderOf(guest.name, guest.architecture);
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       rmSync(join(folder, RECORD), { force: true });
       const kernel = writeWhole(folder, 'vmlinuz', files.kernel);
       const initrd = writeWhole(folder, 'initrd.gz', files.initrd);
@@ -78,6 +79,7 @@ export class GuestCache {
       writeWhole(folder, RECORD, new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`));
       return { folder, kernel: join(folder, kernel.name), initrd: join(folder, initrd.name), record };
     } catch (error) {
+      if (VmError.is(error)) throw error;
       throw new VmError('E_HOST', `cannot write to the cache ${folder}: ${explainFileError(error)}`, { cause: error });
     }
   }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { VmError } from '@vm/core';
 import { buildBusyboxInitramfs } from './busybox-initramfs.ts';
@@ -7,6 +7,7 @@ import { withFileLock } from './file-lock.ts';
 import type { CachedGuest, GuestCache } from './guest-cache.ts';
 import { type DebianPackage, hasApt, PrivateApt } from './private-apt.ts';
 import { explainFileError } from './host-file.ts';
+import { makeFolder, requireSpace } from './host-folder.ts';
 import type { Progress } from './progress.ts';
 
 export interface FetchOptions {
@@ -17,6 +18,7 @@ export interface FetchOptions {
   readonly sources?: string;
 }
 
+const MOST_BYTES = 320 * 2 ** 20; // lists of packages, a kernel with its modules, and what is kept of it
 const BUSYBOX = 'busybox-static';
 const KERNEL_PATTERN = 'boot/vmlinuz-*';
 const MODULE_PATTERNS = ['drivers/acpi/button.ko*', 'drivers/input/evdev.ko*']; // absent where they are part of the kernel
@@ -49,6 +51,8 @@ export async function fetchGuest(cache: GuestCache, name: string, progress: Prog
 
 async function fetchInto(cache: GuestCache, name: string, architecture: string, progress: Progress, sources: string | null): Promise<CachedGuest> {
   const folder = join(cache.folder, 'apt', architecture);
+  makeFolder(folder);
+  requireSpace(folder, MOST_BYTES, name); // apt-get does not come back from a full disk
   const apt = await PrivateApt.open(folder, architecture, sources);
   progress.step(`reading the lists of packages (${architecture})`);
   // One source of several may be out of order, and the package be in another.
@@ -86,7 +90,7 @@ function fileLike(files: ReadonlyMap<string, Uint8Array>, wanted: RegExp, name: 
 async function readFromPackage(file: string, folder: string, patterns: readonly string[], name: string): Promise<ReadonlyMap<string, Uint8Array>> {
   rmSync(folder, { recursive: true, force: true });
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     // sh, because the programs are joined by a pipe; paths come as arguments and are not read as shell text. tar fails when a pattern
     // fits nothing, which is for the caller to judge; what matters here is whether it could write.
     const errors = await runChild('sh', ['-c', UNPACK, 'sh', file, folder, ...patterns]);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VmError } from '@vm/core';
+import { makeFolder } from './host-folder.ts';
 import { runChild } from './child-process.ts';
 
 export interface DebianPackage {
@@ -34,7 +35,7 @@ export class PrivateApt {
   /** `sources` are lines of a sources.list; null: those of the host. */
   static async open(folder: string, architecture: string, sources: string | null): Promise<PrivateApt> {
     for (const part of ['state/lists/partial', 'cache/archives/partial', 'etc/sources.list.d', 'etc/preferences.d', 'etc/apt.conf.d', 'download']) {
-      mkdirSync(join(folder, part), { recursive: true });
+      makeFolder(join(folder, part));
     }
     writeSources(folder, sources);
     writeFileSync(join(folder, 'status'), '');
@@ -102,7 +103,7 @@ export class PrivateApt {
         await work();
         return;
       } catch (error) {
-        if (attempt === ATTEMPTS) throw error;
+        if (attempt === ATTEMPTS || /No space left|Disk quota/.test(String(error))) throw error;
       }
     }
   }
