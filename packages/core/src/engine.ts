@@ -22,12 +22,12 @@ export interface RamWatcher {
  * Guest RAM. The machine owns it, engines borrow it. The linear memory never grows.
  *
  *   0 ........ attributesOffset ......... base .............. base + bytes
- *   | reserve of the engine | a byte a page | ranges, low then high |
+ *   | reserve of the engine | a byte a page | ranges, low then high; firmware |
  */
 export interface Ram {
   readonly memory: LinearMemory;
   readonly base: number; // offset of the first byte of RAM
-  readonly bytes: number;
+  readonly bytes: number; // with the firmware that may come behind the ranges
   readonly ranges: readonly RamRange[]; // ascending in gpa and in offset
   readonly attributesOffset: number; // attribute byte of a page: attributesOffset + ((offset - base) >>> 12)
   /** Offset of `gpa` in the linear memory, -1 where there is no RAM. */
@@ -115,6 +115,8 @@ export interface InterruptFabric {
   external(high: boolean): void;
   /** At power-up and reset. */
   reset(): void;
+  /** Accesses to its registers, by name as devices count theirs. */
+  counts?(): Iterable<readonly [name: string, count: number]>;
 }
 /** What a fabric gets from the machine. */
 export interface FabricServices {

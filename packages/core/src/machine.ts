@@ -20,6 +20,8 @@ const ENGINE_ABI = 0;
 export interface MachineOptions<V extends Vcpu = Vcpu> {
   readonly engine: Engine<V>;
   readonly ramBytes: number;
+  /** Memory that ends at 4 GiB, which the guest cannot store to; `load` fills it. Default 0. */
+  readonly firmwareBytes?: number;
   /** In order of dependency: powered up in this order, powered down in reverse. */
   readonly devices: readonly DeviceSpec[];
   readonly interrupts: (services: FabricServices) => InterruptFabric;
@@ -70,7 +72,7 @@ export class Machine<V extends Vcpu = Vcpu> {
   constructor(options: MachineOptions<V>) {
     this.#options = options;
     const host = options.host ?? createHostPort();
-    this.ram = createRam(options.ramBytes, options.engine.reserveBytes(1), options.createMemory);
+    this.ram = createRam(options.ramBytes, options.engine.reserveBytes(1), options.createMemory, options.firmwareBytes);
     this.memory = new RamAccess(this.ram);
     const table = new SlotTable((owner, label, error) => this.#fault(owner, label, error));
     this.#pio = new Bus(table, new PortMap(table));
@@ -230,6 +232,7 @@ export class Machine<V extends Vcpu = Vcpu> {
       counters.gauge(`${space}.open`, () => bus.open);
       counters.family('device', () => bus.counts());
     }
+    counters.family('device', () => this.#fabric.counts?.() ?? []);
     counters.family('cpu', () => this.vcpu.counts?.() ?? []);
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { LinearMemory } from './engine.ts';
-import { PAGE_CLEAN, PAGE_CODE, PAGE_TABLE } from './exit.ts';
+import { PAGE_CLEAN, PAGE_CODE, PAGE_READ_ONLY, PAGE_TABLE } from './exit.ts';
 import { RamAccess } from './guest-memory.ts';
 import { createRam } from './ram.ts';
 
@@ -37,6 +37,19 @@ describe('the layout of RAM', () => {
     expect(() => createRam(4 * GIB, 16 * MIB, sparse)).toThrow(expect.objectContaining({ code: 'E_MEMORY', message: expect.stringContaining('leaves 4079 MiB') as string }));
     expect(() => createRam(5_000, 0, sparse)).toThrow(expect.objectContaining({ code: 'E_MEMORY' }));
     expect(() => createRam(0, 0, sparse)).toThrow(expect.objectContaining({ code: 'E_MEMORY' }));
+  });
+
+  it('ends at 4 GiB with the firmware, which is in no range and cannot be stored to', () => {
+    const ram = createRam(MIB, 100, sparse, 0x2_0000);
+    expect(ram.ranges).toEqual([{ gpa: 0, offset: ram.base, bytes: MIB }]);
+    expect([MIB - 1, MIB, 4 * GIB - 0x2_0001, 4 * GIB - 0x2_0000, 4 * GIB - 1, 4 * GIB].map((gpa) => ram.offsetOf(gpa) - ram.base))
+      .toEqual([MIB - 1, -1 - ram.base, -1 - ram.base, MIB, MIB + 0x1_ffff, -1 - ram.base]);
+    const attributes = new Uint8Array(ram.memory.buffer, ram.attributesOffset, ram.bytes / 4096);
+    expect([attributes[255], attributes[256], attributes.at(-1)]).toEqual([0, PAGE_READ_ONLY, PAGE_READ_ONLY]);
+    const large = createRam(3 * GIB + MIB, 100, sparse, 4096);
+    expect([4 * GIB - 1, 4 * GIB].map((gpa) => large.offsetOf(gpa) - large.base)).toEqual([3 * GIB + MIB + 4095, 3 * GIB]);
+    expect(new RamAccess(large).readWindow(4 * GIB - 1, 2)).toBe(null);
+    for (const bytes of [100, -4096, 16 * MIB]) expect(() => createRam(MIB, 100, sparse, bytes)).toThrow(/firmware: expected a multiple of 4096/);
   });
 
   it('is a WebAssembly memory unless told otherwise', () => {
