@@ -46,6 +46,13 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       for (const apic of apics) apic.reset();
       if (virtualWire) apics[0]!.setVirtualWire();
     },
+    *counts() {
+      const sum = (of: (apic: LocalApic) => number): number => apics.reduce((all, apic) => all + of(apic), 0);
+      yield ['local-apic.registers.reads', sum((apic) => apic.reads)];
+      yield ['local-apic.registers.writes', sum((apic) => apic.writes)];
+      yield ['local-apic.model-registers.reads', sum((apic) => apic.modelReads)];
+      yield ['local-apic.model-registers.writes', sum((apic) => apic.modelWrites)];
+    },
     save: () => apics.map((apic) => apic.save()),
     load: (states) => apics.forEach((apic, index) => {
       const state = states[index];

@@ -61,6 +61,18 @@ describe('registers', () => {
     expect(r(LDR)).toBe(0x1200_0000);
   });
 
+  it('counts accesses to its page and to its model-specific registers, but for the base', () => {
+    const { apic, r, w } = setup();
+    r(ID);
+    r(VERSION);
+    w(SVR, 0x1ff);
+    apic.readModelRegister(APIC_BASE);
+    apic.writeModelRegister(DEADLINE, 0, 0);
+    apic.writeModelRegister(DEADLINE, 0, 0);
+    apic.readModelRegister(DEADLINE);
+    expect([apic.reads, apic.writes, apic.modelReads, apic.modelWrites]).toEqual([2, 1, 1, 2]);
+  });
+
   it('shows errors only after a write to the error register', () => {
     const { r, w } = enabled();
     r(0x40);

@@ -18,6 +18,11 @@ export class LocalApic {
   /** Halves of the last value that `readModelRegister` found. */
   low = 0;
   high = 0;
+  /** Accesses to the page of registers, and to the model-specific registers but for the base, which engines read on their own account. */
+  reads = 0;
+  writes = 0;
+  modelReads = 0;
+  modelWrites = 0;
   #baseLow = 0;
   #baseHigh = 0;
   #id: number;
@@ -98,6 +103,7 @@ export class LocalApic {
 
   /** Read in the register page. Registers are the low double words of 16-byte slots (SDM vol. 3, 12.4.1). */
   readRegister(offset: number, size: number): number {
+    this.reads++;
     const byte = offset & 0xf;
     if (byte >= 4) return 0;
     const index = offset >>> 4;
@@ -110,6 +116,7 @@ export class LocalApic {
 
   /** Only aligned double words are defined; others are ignored. */
   writeRegister(offset: number, size: number, value: number): void {
+    this.writes++;
     if (size !== 4 || (offset & 0xf) !== 0) return;
     const index = offset >>> 4;
     if (!isRegister(index) || index === spec.LAPIC_SELF_IPI) this.#raiseError(spec.ESR_ILLEGAL_REGISTER);
@@ -125,6 +132,7 @@ export class LocalApic {
       this.high = this.#baseHigh;
       return true;
     }
+    this.modelReads++;
     if (index === spec.MSR_TSC_DEADLINE) {
       this.low = this.#timer.deadline >>> 0;
       this.high = Math.floor(this.#timer.deadline / 0x1_0000_0000) >>> 0;
@@ -140,6 +148,7 @@ export class LocalApic {
 
   /** WRMSR; false for a general protection fault. */
   writeModelRegister(index: number, low: number, high: number): boolean {
+    this.modelWrites++;
     if (index === spec.MSR_APIC_BASE) return this.#writeBase(low >>> 0, high >>> 0);
     if (index === spec.MSR_TSC_DEADLINE) {
       this.#timer.setDeadline((high >>> 0) * 0x1_0000_0000 + (low >>> 0));

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { GuestOptions, KernelEntry } from '@vm/pc';
 import { type CpuModelName, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
@@ -11,16 +12,19 @@ export interface BoardSettings {
   readonly cpuModel?: CpuModelName;
   readonly memoryBytes: number;
   readonly clock: 'host' | 'virtual';
+  /** Where the processor's random numbers begin; default 0 under the virtual clock, another one each time under the host's. */
+  readonly seed?: number;
   readonly onReset: 'boot' | 'end';
 }
 
+export const MOST_SEED: number = 2 ** 32 - 1;
 const VIRTUAL_NANOS_PER_INSTRUCTION = 10;
 const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
 
 export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {}): GuestOptions<WasmVcpu> {
   const virtual = settings.clock === 'virtual';
   return {
-    engine: wasmEngine({ ...engine, ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }) }),
+    engine: wasmEngine({ ...engine, randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }) }),
     ramBytes: settings.memoryBytes,
     kernel: settings.kernel,
     ...(settings.entry === undefined ? {} : { entry: settings.entry }),

@@ -1,5 +1,5 @@
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL } from '@vm/vcpu-wasm';
-import type { BoardSettings } from './boot-board.ts';
+import { type BoardSettings, MOST_SEED } from './boot-board.ts';
 import { DEFAULT_PROMPT, runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
@@ -29,6 +29,7 @@ const OPTIONS = {
   script: text('FILE', 'type the lines of a file, each when the prompt has come'),
   prompt: text('TEXT', `the prompt that --script waits for; default: ${JSON.stringify(DEFAULT_PROMPT)}`),
   clock: choice(['host', 'virtual'], 'where time comes from: the host (default), or the instructions that ran, the same on every run'),
+  seed: value('N', "where the processor's random numbers begin, 0 to 4294967295; default: 0 with --clock virtual, else another one each time", parseSeed),
   record: text('FILE', 'with --clock virtual: write down every input with the instruction at which it came'),
   replay: text('FILE', 'with --clock virtual: the recorded inputs again, at the same instructions'),
   'system-map': text('FILE', "the kernel's System.map (or /proc/kallsyms), for names in the report of a crash"),
@@ -82,6 +83,7 @@ export const bootCommand: Command = {
       ...(values['cpu-model'] === undefined ? {} : { cpuModel: values['cpu-model'] }),
       memoryBytes: values.memory ?? 512 * MiB,
       clock: values.clock ?? 'host',
+      ...(values.seed === undefined ? {} : { seed: values.seed }),
       onReset: values['no-reboot'] === true ? 'end' : 'boot',
     };
     const replay = values.replay === undefined ? null : parseInputLog(readText('replay', values.replay), values.replay);
@@ -104,6 +106,12 @@ export const bootCommand: Command = {
     );
   },
 };
+
+function parseSeed(given: string): number {
+  const seed = /^(0x[0-9a-f]+|\d+)$/i.test(given) ? Number(given) : Infinity;
+  if (seed > MOST_SEED) throw new RangeError(`expected a number from 0 to ${MOST_SEED}, got ${JSON.stringify(given)}`);
+  return seed;
+}
 
 function checkCombination(values: OptionValues<typeof OPTIONS>): void {
   if (values.prompt !== undefined && values.script === undefined) throw new UsageError('--prompt goes with --script');

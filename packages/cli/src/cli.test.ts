@@ -35,6 +35,7 @@ describe('refuses with one line and exit code 2', () => {
     [['boot', '--kernel', '/dev/null', '--memory', '0'], 'vm boot: --memory: expected a size such as 512M or 2G, got "0"'],
     [['boot', '--kernel', '/dev/null', '--stats=xml'], 'vm boot: --stats: expected nothing or json, got "xml"'],
     [['boot', '--kernel', '/dev/null'], 'vm boot: kernel: expected at least 1024 bytes, got 0'],
+    [['boot', '--kernel', '/dev/null', '--seed', '4294967296'], 'vm boot: --seed: expected a number from 0 to 4294967295, got "4294967296"'],
     [['guest'], 'vm guest: expected fetch NAME or list'],
     [['guest', 'fecth', 'x'], 'vm guest: expected fetch NAME or list, got fecth x; did you mean fetch?'],
     [['guest', 'fetch'], 'vm guest: fetch needs the name of a package, for example linux-image-cloud-amd64'],

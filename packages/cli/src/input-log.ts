@@ -13,6 +13,7 @@ export interface RunBasis {
   readonly memoryBytes: number;
   readonly entry: string;
   readonly cpuModel: string | null;
+  readonly seed: number;
   // What a replay takes over from the record.
   readonly typing: TypingMode;
   readonly terminal: string; // words on the kernel's command line
@@ -36,6 +37,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
     memoryBytes: settings.memoryBytes,
     entry: String(settings.entry ?? 'auto'),
     cpuModel: settings.cpuModel ?? null,
+    seed: settings.seed ?? 0,
     typing,
     terminal,
   };
@@ -43,7 +45,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
 
 /** The first thing in which a run differs from a recorded one, or null. */
 export function findDifference(basis: RunBasis, recorded: RunBasis): string | null {
-  const names = { kernel: 'kernel', initrd: 'initrd', append: 'kernel command line', memoryBytes: 'memory size', entry: 'entry', cpuModel: 'processor' };
+  const names = { kernel: 'kernel', initrd: 'initrd', append: 'kernel command line', memoryBytes: 'memory size', entry: 'entry', cpuModel: 'processor', seed: 'seed' };
   for (const [key, name] of Object.entries(names) as [keyof RunBasis, string][]) if (basis[key] !== recorded[key]) return name;
   return null;
 }

@@ -55,17 +55,13 @@ export class Bus implements IoBus {
 
   readWide(address: number, bytes: number, into: DataView): void {
     const slot = this.#map.find(address);
-    if (slot !== 0 && this.#table.readWide(slot, address, bytes, into)) {
-        return;
-    }
+    if (slot !== 0 && this.#table.readWide(slot, address, bytes, into)) return;
     for (let i = 0; i < bytes; i += 4) into.setUint32(i, this.read(address + i, 4), true);
   }
 
   writeWide(address: number, bytes: number, from: DataView): void {
     const slot = this.#map.find(address);
-    if (slot !== 0 && this.#table.writeWide(slot, address, bytes, from)) {
-        return;
-    }
+    if (slot !== 0 && this.#table.writeWide(slot, address, bytes, from)) return;
     for (let i = 0; i < bytes; i += 4) this.write(address + i, 4, from.getUint32(i, true));
   }
 
@@ -104,7 +100,7 @@ export class Bus implements IoBus {
         const inside = (address - table.base(slot)) % least;
         const start = address - inside;
         if (inside + size > least || start + least > table.end(slot)) return allOnes(size);
-            return ((table.read(slot, start, least) >>> (8 * inside)) & allOnes(size)) >>> 0;
+        return ((table.read(slot, start, least) >>> (8 * inside)) & allOnes(size)) >>> 0;
       }
     }
     if (size === 1) return 0xff;
