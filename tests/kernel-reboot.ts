@@ -9,8 +9,14 @@ const KERNEL = 'linux-image-cloud-amd64';
 const MiB = 2 ** 20;
 const SHELL_MS = 300_000;
 
+export interface Reboot {
+  readonly how: string;
+  readonly parameter: string; // of the kernel
+  readonly tripleFaults?: number; // default 0. When one way does not work, Linux takes the next, and its last is a triple fault
+}
+
 /** The guest leaves a trace in its file system, reboots, comes up without the trace, and turns itself off. */
-export function itReboots({ how, parameter }: { readonly how: string; readonly parameter: string }): void {
+export function itReboots({ how, parameter, tripleFaults = 0 }: Reboot): void {
   itWithGuest(KERNEL, `a guest that reboots ${how} boots again`, async (image) => {
     await using guest = await bootGuest({
       engine: wasmEngine(),
@@ -27,6 +33,7 @@ export function itReboots({ how, parameter }: { readonly how: string; readonly p
     guest.type('reboot -f\n');
     await guest.waitFor(PROMPT, { timeoutMs: SHELL_MS });
     expect(guest.machine.vcpu.retired - before).toBeGreaterThan(before * 0.9); // a whole boot once more
+    expect(guest.machine.counters.read()['cpu.exceptions.8'] ?? 0).toBe(tripleFaults); // each begins as a double fault
     guest.type('ls /trace; cut -d . -f 1 /proc/uptime\n');
     expect(await guest.waitFor(PROMPT, { timeoutMs: SHELL_MS })).toMatch(/No such file[^]*\n\d\r?\n/);
     guest.type('poweroff -f\n');

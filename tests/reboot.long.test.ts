@@ -1,5 +1,5 @@
 import { itReboots } from './kernel-reboot.ts';
 
-// When one way does not work, Linux takes the next, and its last is a triple fault: that would not end in a reset.
 itReboots({ how: 'by the keyboard controller', parameter: 'reboot=k' });
 itReboots({ how: 'by the reset register of the chipset', parameter: 'reboot=p' });
+itReboots({ how: 'by a triple fault', parameter: 'reboot=t', tripleFaults: 1 });

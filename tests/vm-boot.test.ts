@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { itWithOracle } from '@vm/testkit/oracle';
-import type { Assembler } from '@vm/x86';
+import { type Assembler, r16, r8, RAX, RDX } from '@vm/x86';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { echo, outByte, powerOff, print, smallKernel, spin } from './small-kernel.ts';
 import { printed, type Result, start, VM } from './vm-program.ts';
@@ -111,9 +111,33 @@ describe('a reset by the guest', () => {
     const { output } = await boot(writeKernel('reset', reset), ['--exit-on', 'boot.boot.boot.', '--timeout', '60s']);
     expect(output).toMatch(/^(boot\.){3}/);
   });
+  it('may be a triple fault, when it is one on purpose', async () => {
+    const kernel = writeKernel('triple', (code) => {
+      print(code, 'boot.');
+      code.data(0x6a, 0, 0x6a, 0, 0x0f, 0x01, 0x1c, 0x24).data(0xcc); // push 0; push 0; lidt [rsp]; int3
+    });
+    expect(await boot(kernel, ['--no-reboot'])).toEqual({ code: 0, output: 'boot.', errors: 'vm: the guest has reset the machine\n' });
+    expect((await boot(kernel, ['--exit-on', 'boot.boot.boot.', '--timeout', '60s'])).code).toBe(0);
+  });
   it('ends with --no-reboot', async () => {
     expect(await boot(writeKernel('reset', reset), ['--no-reboot'])).toEqual({ code: 0, output: 'boot.', errors: 'vm: the guest has reset the machine\n' });
   });
+});
+
+it('the processor draws other numbers in each run, the same ones from the same seed and under the virtual clock', async () => {
+  const kernel = writeKernel('random', (code) => {
+    for (let i = 0; i < 16; i++) code.data(0x0f, 0xc7, 0xf0, 0x24, 0x3f, 0x04, 0x20).mov(r16(RDX), 0x3f8).out(r16(RDX), r8(RAX)); // rdrand eax; al = 0x20 + (al & 0x3f)
+    powerOff(code);
+    spin(code);
+  });
+  const drawn = async (...more: readonly string[]): Promise<string> => (await boot(kernel, more)).output;
+  const virtual = await drawn('--clock', 'virtual');
+  expect(virtual).toHaveLength(16);
+  expect(await drawn('--clock', 'virtual')).toBe(virtual);
+  expect(await drawn('--seed', '0')).toBe(virtual);
+  const seven = await drawn('--seed', '7');
+  expect(await drawn('--seed', '0x7', '--clock', 'virtual')).toBe(seven);
+  expect(new Set([virtual, seven, await drawn(), await drawn()]).size).toBe(4);
 });
 
 describe('input that is no terminal', () => {

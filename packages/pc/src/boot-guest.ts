@@ -110,7 +110,9 @@ class Moments {
 
 async function follow<V extends Vcpu & BootableVcpu>(guest: Guest<V>, hold: MachineHold, moments: Moments, onReset: 'boot' | 'end', log: NonNullable<PcOptions<V>['log']>): Promise<void> {
   for (;;) {
-    const reason = await guest.machine.stopped();
+    const stopped = await guest.machine.stopped();
+    // The chipset of a PC resets the processor at every shutdown; here one that nobody wanted is a crash, to be looked at.
+    const reason = stopped === 'shutdown' && guest.machine.vcpu.shutDownOnPurpose === true ? 'reset' : stopped;
     if (reason !== 'reset' || onReset === 'end') return guest.end(reason);
     moments.reset();
     try {

@@ -37,6 +37,8 @@ export interface BootState {
 /** A processor that can be put into such a state. */
 export interface BootableVcpu {
   loadBootState(state: BootState): void;
+  /** It has shut down because the program wanted it to, as systems do to reset the machine; absent: it cannot tell. */
+  readonly shutDownOnPurpose?: boolean;
 }
 
 export interface BootEntry {

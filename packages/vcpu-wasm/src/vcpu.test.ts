@@ -105,6 +105,23 @@ describe('the processor', () => {
     expect(machine.vcpu.exceptions[6]).toBe(1);
   });
 
+  it('tells a shutdown on purpose from one by a fault', () => {
+    const shutdown = (code: Uint8Array, idtLimit: number): boolean => {
+      const { machine } = start(code, 2);
+      machine.vcpu.state.set(state.IDTR_LIMIT, idtLimit);
+      expect(machine.vcpu.run(10)).toBe(EXIT_SHUTDOWN);
+      const { shutDownOnPurpose } = machine.vcpu;
+      machine.vcpu.reset();
+      expect(machine.vcpu.shutDownOnPurpose).toBe(false);
+      return shutDownOnPurpose;
+    };
+    const int3 = Uint8Array.of(0xcc);
+    expect(shutdown(int3, 0)).toBe(true);
+    expect(shutdown(int3, 0x2f)).toBe(false);
+    expect(shutdown(createAssembler(64).ud2().bytes(), 0)).toBe(false);
+    expect(shutdown(Uint8Array.of(0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0x70), 0)).toBe(false); // mov rax, [0x70000000]: no such page
+  });
+
   it('comes back although interrupts and breakpoints never end', () => {
     const { machine, port, raise } = start(counting(), 2 | IF);
     // A trap gate leaves IF set, and this interrupt is pending again at once.

@@ -1,5 +1,5 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR0_ET, DR6_BS, DR6_RESET, DR7_RESET, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, SELECTOR_ERROR_EXTERNAL, VECTOR_DB, VECTOR_DF, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR0_ET, DR6_BS, DR6_RESET, DR7_RESET, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import type { ExitCode, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
@@ -67,6 +67,7 @@ export class WasmVcpu implements Vcpu {
   #entered = false;
   #requested = false;
   #shutdown = false;
+  #deliberate = false;
   /** The last of what passed between this processor and the machine. */
   readonly events: EventLog = new EventLog();
   readonly #pio: LoggedBus;
@@ -260,7 +261,8 @@ export class WasmVcpu implements Vcpu {
       const next = this.#fault.vector;
       if (current === VECTOR_DF) {
         this.#shutdown = true;
-        this.#surroundings.log('warn', `processor ${this.#index}: triple fault at ${this.ripText()}`);
+        this.#deliberate = vector === VECTOR_GP && (errorCode & (SELECTOR_ERROR_EXTERNAL | SELECTOR_ERROR_IDT)) === SELECTOR_ERROR_IDT && this.state.get(state.IDTR_LIMIT) === 0;
+        if (!this.#deliberate) this.#surroundings.log('warn', `processor ${this.#index}: triple fault at ${this.ripText()}`);
         return;
       }
       const contributory = (v: number): boolean => ((VECTORS_CONTRIBUTORY >> v) & 1) !== 0;
@@ -325,6 +327,7 @@ export class WasmVcpu implements Vcpu {
     const s = this.state;
     this.#halted = false;
     this.#shutdown = false;
+    this.#deliberate = false;
     this.#shadow = false;
     const keep = [s.get(state.BUDGET), s.get(state.BUDGET_HELD)] as const;
     const random = [s.get(state.RANDOM), s.high(state.RANDOM)] as const;
@@ -387,6 +390,12 @@ export class WasmVcpu implements Vcpu {
   }
 
   // ---- What devices and people may ask --------------------------------------------------------------------------------------
+
+  /**
+   * It has shut down because the program wanted it to: an INT instruction with a table of interrupts that has no room for one gate is
+   * how systems reset a machine when all else has failed. A fault of the program's own begins with another exception.
+   */
+  get shutDownOnPurpose(): boolean { return this.#deliberate; }
 
   ripText(): string {
     return `${this.state.selector(state.CS).toString(16)}:${this.state.high(state.RIP).toString(16).padStart(8, '0')}${this.state.get(state.RIP).toString(16).padStart(8, '0')}`;
