@@ -1,0 +1,1 @@
+export { type DebianGuest, fetchDebian, hasDebian } from './debian-guest.ts';
