@@ -1,0 +1,1 @@
+export { fwCfg, type FwCfgConfig } from './fw-cfg.ts';

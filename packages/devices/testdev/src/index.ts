@@ -1,0 +1,2 @@
+export { testdev, type TestdevConfig } from './testdev.ts';
+export { postPort, type PostPortConfig } from './post-port.ts';
