@@ -12,6 +12,7 @@ import { ModuleWriter } from './wasm/module-writer.ts';
 import type { Signature } from './wasm/module-writer.ts';
 import { Emitter } from './emitter.ts';
 import { S, TEMPORARIES, U } from './locals.ts';
+import { RegisterFileBinding } from './register-file-binding.ts';
 import type { InstructionEmitter } from './emitter.ts';
 import type { Form } from './form.ts';
 import { FIRST_INSTRUCTION_HANDLER, HANDLER_CROSS_PAGE, HANDLER_EXIT, HANDLER_GOTO, HANDLER_STALE, HANDLER_UNKNOWN } from './handler-number.ts';
@@ -39,10 +40,11 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   const first = handlers[0];
   if (first === undefined) throw new RangeError('an interpreter needs at least one instruction');
   const emitter = new Emitter(code, first.form, runtime);
+  const inFunction = new RegisterFileBinding(null);
   handlers.slice(inlineCount).forEach((handler, i) => {
     if (handler.emitter.apart !== true) throw new RangeError(`${handler.form.key}: stands behind the handlers that are functions`);
     code.reset();
-    emitter.begin(code, handler.form, null);
+    emitter.begin(code, handler.form, inFunction);
     handler.emitter.emit(emitter);
     code.get(U).const32(uop.UOP_BYTES).add32();
     module.define(apart[i] as number, TEMPORARIES, code);
@@ -53,6 +55,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   code.get(S).get(S).load(state.RIP).call(runtime.lookup).set(U);
   const exit = code.block();
   const loop = code.loop();
+  const inLoop = new RegisterFileBinding(loop);
   const advance = code.block();
   const functions = code.block();
   const labels: Label[] = [];
@@ -97,7 +100,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
         break;
       default: {
         const handler = handlers[i - FIRST_INSTRUCTION_HANDLER] as Handler;
-        emitter.begin(code, handler.form, loop);
+        emitter.begin(code, handler.form, inLoop);
         handler.emitter.emit(emitter);
         code.br(advance);
       }

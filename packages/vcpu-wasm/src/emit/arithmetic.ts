@@ -1,7 +1,6 @@
 /** Addition, subtraction, comparison and logic (SDM vol. 1, sections 7.3.2 and 7.3.3). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, C, R, S } from '../locals.ts';
-import * as state from '../cpu-state.ts';
+import { A, B, R } from '../locals.ts';
 
 /** Loads the operands of a two-operand instruction into A (the destination) and B. */
 function operands(e: Emitter, update: boolean): void {
@@ -24,7 +23,7 @@ const adc: Emit = (e) => {
   e.carry();
   e.code.get(A).add().get(B).add().set(R);
   e.update(0, R);
-  e.flagsAdd(A, B, R);
+  e.flagsAdd(A, B, R, true);
 };
 const sub: Emit = (e) => {
   operands(e, true);
@@ -38,7 +37,7 @@ const sbb: Emit = (e) => {
   e.carry();
   e.code.sub().set(R);
   e.update(0, R);
-  e.flagsSubtract(A, B, R);
+  e.flagsSubtract(A, B, R, true);
 };
 const cmp: Emit = (e) => {
   operands(e, false);
@@ -78,16 +77,8 @@ const step = (delta: 1 | -1): Emit => (e) => {
   e.readForUpdate(0);
   code.set(A).get(A).const(delta).add().set(R);
   e.update(0, R);
-  code.const(1).set(B);
-  e.flagsResult(A, B, R);
-  // OF when the result is the most negative (INC) or the most positive (DEC) number.
-  code.get(S).get(S).load(state.FLAG_CARRY).const64(0, -0x8000_0000).and().tee(C).get(C).const(1).shrU().or();
-  code.get(R).zeroExtend(e.size);
-  if (delta === 1) code.const64(e.size === 8 ? 0 : e.size === 4 ? -0x8000_0000 : e.size === 2 ? 0x8000 : 0x80, e.size === 8 ? -0x8000_0000 : 0);
-  else code.const64(e.size >= 4 ? (e.size === 8 ? -1 : 0x7fff_ffff) : e.size === 2 ? 0x7fff : 0x7f, e.size === 8 ? 0x7fff_ffff : 0);
-  code.eq().extendU().const(62).shl().xor().store(state.FLAG_CARRY);
+  e.flagsStep(delta, A, R);
 };
-
 
 export const ARITHMETIC: EmitterTable = {
   add: { emit: add },

@@ -18,7 +18,6 @@ type Shift = 'shl' | 'shr' | 'sar';
 
 const shift = (kind: Shift): Emit => (e) => {
   const { code } = e;
-  const bits = bitsOf(e);
   e.readForUpdate(0);
   if (kind === 'sar') code.signExtend(e.size);
   code.set(A);
@@ -30,7 +29,11 @@ const shift = (kind: Shift): Emit => (e) => {
   code.set(R);
   e.update(0, R);
   code.get(C).const(0).ne();
-  code.if();
+  e.flagsWhen(() => shiftFlags(e, kind));
+};
+function shiftFlags(e: Emitter, kind: Shift): void {
+  const { code } = e;
+  const bits = bitsOf(e);
   code.get(R).zeroExtend(e.size).set(T);
   e.flagsLogic(T);
   if (kind === 'shl') {
@@ -52,8 +55,7 @@ const shift = (kind: Shift): Emit => (e) => {
     }
   }
   e.setCarryOverflow();
-  code.end();
-};
+}
 
 const rotate = (left: boolean): Emit => (e) => {
   const { code } = e;
@@ -74,19 +76,13 @@ const rotate = (left: boolean): Emit => (e) => {
   }
   e.update(0, R);
   code.get(C).const(0).ne();
-  code.if();
-  if (left) {
-    bit(e, R, 0);
+  e.flagsWhen(() => {
+    bit(e, R, left ? 0 : bits - 1);
     bit(e, R, bits - 1);
-    bit(e, R, 0);
-  } else {
-    bit(e, R, bits - 1);
-    bit(e, R, bits - 1);
-    bit(e, R, bits - 2);
-  }
-  code.xor32();
-  e.setCarryOverflow();
-  code.end();
+    bit(e, R, left ? 0 : bits - 2);
+    code.xor32();
+    e.setCarryOverflow();
+  });
 };
 
 const rotateThroughCarry = (left: boolean): Emit => (e) => {
@@ -113,19 +109,19 @@ const rotateThroughCarry = (left: boolean): Emit => (e) => {
   code.end();
   e.update(0, R);
   code.get(C).const(0).ne();
-  code.if();
-  if (left) {
-    code.get(A).const(bits).get(C).sub().shrU().const(1).and().tee(D).wrap();
-    bit(e, R, bits - 1);
-    code.get(D).wrap().xor32();
-  } else {
-    code.get(A).get(C).const(1).sub().shrU().const(1).and().wrap();
-    bit(e, R, bits - 1);
-    bit(e, R, bits - 2);
-    code.xor32();
-  }
-  e.setCarryOverflow();
-  code.end();
+  e.flagsWhen(() => {
+    if (left) {
+      code.get(A).const(bits).get(C).sub().shrU().const(1).and().tee(D).wrap();
+      bit(e, R, bits - 1);
+      code.get(D).wrap().xor32();
+    } else {
+      code.get(A).get(C).const(1).sub().shrU().const(1).and().wrap();
+      bit(e, R, bits - 1);
+      bit(e, R, bits - 2);
+      code.xor32();
+    }
+    e.setCarryOverflow();
+  });
 };
 
 const doubleShift = (left: boolean): Emit => (e) => {
@@ -149,15 +145,15 @@ const doubleShift = (left: boolean): Emit => (e) => {
   code.end();
   e.update(0, R);
   code.get(C).const(0).ne();
-  code.if();
-  e.flagsLogic(R);
-  if (left) code.get(A).const(bits).get(C).sub().shrU().const(1).and().wrap();
-  else code.get(A).get(C).const(1).sub().shrU().const(1).and().wrap();
-  bit(e, R, bits - 1);
-  bit(e, A, bits - 1);
-  code.xor32();
-  e.setCarryOverflow();
-  code.end();
+  e.flagsWhen(() => {
+    e.flagsLogic(R);
+    if (left) code.get(A).const(bits).get(C).sub().shrU().const(1).and().wrap();
+    else code.get(A).get(C).const(1).sub().shrU().const(1).and().wrap();
+    bit(e, R, bits - 1);
+    bit(e, A, bits - 1);
+    code.xor32();
+    e.setCarryOverflow();
+  });
 };
 
 export const SHIFT: EmitterTable = {

@@ -8,6 +8,7 @@ import * as call from '../system-call.ts';
 
 const RSP = 4;
 const RBP = 5;
+const TF = 0x100;
 const IF = 0x200;
 const DF = 0x400;
 const AC = 0x4_0000;
@@ -96,6 +97,11 @@ const popf: Emit = (e) => {
   checkVirtual8086(e, call.VIRTUAL_8086_POPF);
   e.peek(size);
   code.set(A);
+  code.get(S).load32(state.FLAGS_OTHER).set(M);
+  // TF or AC, or an interrupt that may come now.
+  code.get(A).wrap().get(M).const32(AC).and32().or32().const32(TF | AC).and32();
+  code.get(A).wrap().const32(IF).and32().get(S).load32(state.EVENT_PENDING).eqz32().eqz32().const32(9).shl32().and32().or32();
+  e.leaveRegionIf();
   e.release(size);
   code.get(A).wrap();
   e.setArithmeticFlags();
@@ -109,12 +115,11 @@ const popf: Emit = (e) => {
   code.end();
   if (size !== 2) code.const32(AC).or32();
   code.set(N);
-  code.get(S).load32(state.FLAGS_OTHER).set(M);
   code.get(S).get(S).load32(state.FLAGS_OTHER).get(N).const32(-1).xor32().and32().get(A).wrap().get(N).and32().or32();
   if (size !== 2) code.const32(~0x1_0000).and32(); // RF
   code.store32(state.FLAGS_OTHER);
   // TF, and AC when it is or was set.
-  code.get(A).wrap().get(M).const32(AC).and32().or32().const32(0x100 | AC).and32();
+  code.get(A).wrap().get(M).const32(AC).and32().or32().const32(TF | AC).and32();
   code.if();
   e.system(call.FLAGS_ATTENTION);
   code.end();
@@ -126,7 +131,8 @@ const popf: Emit = (e) => {
 
 const enter: Emit = (e) => {
   const { code, size } = e;
-  code.get(S).load(state.GPR + RBP * 8).set(T);
+  e.readGpr(RBP, 8);
+  code.set(T);
   // Level, 0 to 31: so many frame pointers are pushed, and RBP.
   code.get(U).load16U32(uop.UOP_IMMEDIATE_2).const32(31).and32().set(N);
   e.stackOffset(-size);
@@ -134,7 +140,7 @@ const enter: Emit = (e) => {
   e.segmentAddress(state.SS, size, true);
   e.loadForUpdate(size);
   code.drop().get(B).get(N).extendU().const(size).mul().sub().get(U).load16U(uop.UOP_IMMEDIATE).sub();
-  if (!e.long) code.get(S).load(state.STACK_MASK).and();
+  e.maskStackOffset();
   // Nothing is pushed at the new end of the stack, but it has to be writable (SDM vol. 2, ENTER).
   code.tee(C);
   e.segmentAddress(state.SS, size, true);
@@ -154,8 +160,8 @@ const enter: Emit = (e) => {
 };
 const leave: Emit = (e) => {
   const { code, size } = e;
-  code.get(S).load(state.GPR + RBP * 8);
-  if (!e.long) code.get(S).load(state.STACK_MASK).and();
+  e.readGpr(RBP, 8);
+  e.maskStackOffset();
   code.tee(B);
   e.segmentAddress(state.SS, size, false);
   e.load(size);
@@ -200,6 +206,8 @@ const interruptFlag = (set: boolean): Emit => (e) => {
   if (set) {
     code.get(S).load32(state.FLAGS_OTHER).const32(IF).and32().eqz32();
     code.if();
+    code.get(S).load32(state.EVENT_PENDING);
+    e.leaveRegionIf();
     other(IF, true)(e);
     // The instruction after STI runs before an interrupt is taken (SDM vol. 2, STI).
     code.get(S).load32(state.EVENT_PENDING);
@@ -220,8 +228,8 @@ export const STACK: EmitterTable = {
   popf: { emit: popf },
   enter: { emit: enter, apart: true },
   leave: { emit: leave },
-  lahf: { emit: lahf },
-  sahf: { emit: sahf },
+  lahf: { emit: lahf, apart: true },
+  sahf: { emit: sahf, apart: true },
   clc: { emit: carryTo(0) },
   stc: { emit: carryTo(1) },
   cmc: { emit: cmc },

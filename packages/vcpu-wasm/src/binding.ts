@@ -1,0 +1,69 @@
+/**
+ * What the operands, flags and branches of an instruction are bound to: the register file in memory and the fields of the
+ * micro-operation in the interpreter, locals and constants in a translated region. One instruction, one emitter, two bindings.
+ */
+import type { Emitter } from './emitter.ts';
+
+export interface Binding {
+  // Where control goes.
+  /** Takes the next uop from the stack. */
+  continueAt(e: Emitter): void;
+  /** Jumps to the instruction pointer in local `rip`. */
+  jump(e: Emitter, rip: number): void;
+  /** Takes the direct branch of the instruction. */
+  branch(e: Emitter): void;
+  /** Pushes the instruction pointer of the next instruction. */
+  nextRip(e: Emitter): void;
+  /** Raises an exception; does not come back. */
+  raise(e: Emitter, vector: number, errorCode: number): void;
+  /** Consumes an i32 and raises the exception when it is not 0. */
+  raiseIf(e: Emitter, vector: number, errorCode: number): void;
+  checkEvents(e: Emitter): void;
+  system(e: Emitter, id: number): void;
+  /** Consumes an i32. Not 0: what follows is more than a translated region does; nothing architectural has changed yet. */
+  leaveIf(e: Emitter): void;
+
+  // Addresses.
+  /** Pushes base + index · scale + displacement. */
+  effectiveAddress(e: Emitter): void;
+  /** Takes an offset in the memory operand's segment, pushes its linear address. */
+  addressOfOffset(e: Emitter, bytes: number, write: boolean): void;
+  /** Takes an offset in segment register `segment`, pushes its linear address. */
+  segmentAddress(e: Emitter, segment: number, bytes: number, write: boolean): void;
+  /** Cuts an offset on the stack to the size of the stack pointer. */
+  maskStackOffset(e: Emitter): void;
+  /** Takes an offset in SS and makes it the stack pointer. */
+  setStackOffset(e: Emitter): void;
+
+  // Memory, by linear address in local VA.
+  load(e: Emitter, bytes: number): void;
+  store(e: Emitter, bytes: number, value: number): void;
+  loadForUpdate(e: Emitter, bytes: number): void;
+  storeBack(e: Emitter, bytes: number, value: number): void;
+  loadVector(e: Emitter): void;
+  storeVector(e: Emitter, value: number): void;
+
+  // Registers. `field` is the uop's field that names the register.
+  registerAddress(e: Emitter, field: number): void;
+  readRegister(e: Emitter, field: number, bytes: number): void;
+  /** `clears`: a 32-bit write clears the upper half. */
+  writeRegister(e: Emitter, field: number, bytes: number, value: number, clears: boolean): void;
+  readGpr(e: Emitter, number: number, bytes: number): void;
+  writeGpr(e: Emitter, number: number, bytes: number, value: number): void;
+  /** Pushes the immediate, 64 bits. */
+  immediate(e: Emitter): void;
+
+  // Flags; see Emitter for their meaning.
+  flagsAdd(e: Emitter, a: number, b: number, result: number, bytes: number, carryIn: boolean): void;
+  flagsSubtract(e: Emitter, a: number, b: number, result: number, bytes: number, carryIn: boolean): void;
+  flagsLogic(e: Emitter, result: number, bytes: number): void;
+  flagsStep(e: Emitter, delta: 1 | -1, a: number, result: number): void;
+  /** Consumes an i32; `emit` sets flags only when it is not 0. */
+  flagsWhen(e: Emitter, emit: () => void): void;
+  setCarryOverflow(e: Emitter): void;
+  carry(e: Emitter): void;
+  setCarry(e: Emitter): void;
+  arithmeticFlags(e: Emitter): void;
+  setArithmeticFlags(e: Emitter): void;
+  condition(e: Emitter, number: number): void;
+}
