@@ -66,6 +66,7 @@ export class CodeFetch {
     this.#segments = segments;
     this.#cache = cache;
     this.#handlers = handlers;
+    view.set64(state.PAGE_BYTES, 4096, 0);
     this.#ends = Uint8Array.from(ROWS, (row) => (ENDS.has(row.name) ? 1 : 0));
     this.#frames = Uint8Array.from(ROWS, (row) => (FRAMES.has(row.name) ? 1 : 0));
     this.#targets = Uint8Array.from(ROWS, (row) => FAR_POINTER_LOADS.indexOf(row.name) + 1);
@@ -301,10 +302,21 @@ export class CodeFetch {
     const i = this.#instruction;
     let displacement = i.displacementLow;
     let base: number = state.ZERO;
-    if (i.base === 16) { base = state.PAGE_RIP; displacement += next; } else if (i.base >= 0) base = state.GPR + i.base * 8;
+    let index: number = i.index >= 0 ? state.GPR + i.index * 8 : state.ZERO;
+    let { scale } = i;
+    if (i.base === 16) {
+      base = state.PAGE_RIP;
+      displacement += next;
+      // The distance counts from the end of the instruction, which may lie in the next page.
+      if (displacement > 0x7fff_ffff) {
+        displacement -= 2 * 4096;
+        index = state.PAGE_BYTES;
+        scale = 1;
+      }
+    } else if (i.base >= 0) base = state.GPR + i.base * 8;
     view.setUint16(made + uop.UOP_BASE, base, true);
-    view.setUint16(made + uop.UOP_INDEX, i.index >= 0 ? state.GPR + i.index * 8 : state.ZERO, true);
-    view.setUint8(made + uop.UOP_SCALE, i.scale);
+    view.setUint16(made + uop.UOP_INDEX, index, true);
+    view.setUint8(made + uop.UOP_SCALE, scale);
     view.setInt32(made + uop.UOP_DISPLACEMENT, displacement, true);
     view.setUint16(made + uop.UOP_SEGMENT_BASE, long ? (i.segment >= state.FS ? state.SEGMENT_BASE + i.segment * 8 : state.ZERO) : state.SEGMENT_BASE + i.segment * 8, true);
     if (isAbsolute(i)) {

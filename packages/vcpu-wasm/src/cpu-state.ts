@@ -120,6 +120,9 @@ export const RANDOM = 0x7e0;
 /** Micro-operations that belong to no page: the exit and the ones that a handler runs out of line. */
 export const STATIC_UOPS = 0x1000;
 
+/** A constant: what an operand relative to RIP adds when its distance and its place in the page do not fit into 32 bits. */
+export const PAGE_BYTES = 0x1800;
+
 export const TLB_ENTRIES = 4096;
 export const TLB_STRIDE = 16;
 /** Entry: i64 compare word, i32 addend (host offset = low 32 bits of the address + addend), i32 code page (fetch only). */

@@ -55,6 +55,33 @@ describe('debug exceptions', () => {
     expect(log(machine).map(([cause, at]) => [cause, at])).toEqual(offsets.map((offset) => [0x4000, offset]));
   });
 
+  it('a data breakpoint that MOV SS hits waits for the next instruction', () => {
+    const machine = machineWithHandler(false);
+    machine.view.setUint16(DATA, 16, true);
+    const a = createAssembler(64).mov(r64(RBX), DATA).op('mov_seg', segment(2), mem(2, { base: RBX })).nop();
+    const after = a.offset();
+    start(machine, a.nop().hlt().bytes());
+    machine.vcpu.state.set64(state.DR, DATA, 0);
+    machine.vcpu.state.set64(state.DR + 56, (0x402 | (0b0111 << 16)) >>> 0, 0);
+    machine.vcpu.debugRegistersChanged();
+    expect(machine.run()).toBe(true);
+    expect(log(machine)).toEqual([[1, after]]);
+  });
+
+  it.each([['clears TF', 0x100, []], ['keeps TF', 0, [[0x4000, 0]]]] as const)('SYSCALL with a mask that %s', (_name, mask, expected) => {
+    const machine = machineWithHandler(false);
+    const target = CODE + 0x100;
+    machine.put(target, [0x90, 0xf4]);
+    start(machine, Uint8Array.of(0x0f, 0x05), 0x102);
+    const { state: s } = machine.vcpu;
+    s.set(state.EFER, s.get(state.EFER) | 1);
+    s.set64(state.MSR_STAR, 0, 8);
+    s.set64(state.MSR_LSTAR, target, 0);
+    s.set64(state.MSR_FMASK, mask, 0);
+    machine.run(12);
+    expect(log(machine).slice(0, 1).map(([cause, at]) => [cause, at - 0x100])).toEqual(expected);
+  });
+
   it('an execution breakpoint comes before the instruction, once with RF', () => {
     const machine = machineWithHandler(true);
     const a = createAssembler(64).mov(r32(RAX), 1);

@@ -7,7 +7,7 @@ import {
 import * as state from './cpu-state.ts';
 import type { FlagsRegister } from './flags-register.ts';
 import type { LinearMemory } from './linear-memory.ts';
-import { dplOf, isNull, typeOf } from './segmentation.ts';
+import { dplOf, isCanonical, isNull, typeOf } from './segmentation.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 import { TASK_CALL } from './task-switch.ts';
@@ -92,7 +92,7 @@ export class ExceptionDelivery {
     const error = (selector & 0xfffc) + external;
     if (isNull(selector)) memory.raise(VECTOR_GP, external);
     this.#segments.readDescriptor(selector);
-    const { low, high } = this.#segments;
+    const { low, high, addressLow, addressHigh } = this.#segments;
     if ((high & (DESCRIPTOR_S | SEGMENT_CODE)) !== (DESCRIPTOR_S | SEGMENT_CODE) || dplOf(high) > cpl) memory.raise(VECTOR_GP, error);
     if ((high & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, error);
     if ((high & DESCRIPTOR_L) === 0 || (high & DESCRIPTOR_DB) !== 0) memory.raise(VECTOR_GP, error);
@@ -107,36 +107,36 @@ export class ExceptionDelivery {
       spHigh = s.high(state.VALUE);
     }
     spLow = (spLow & ~15) >>> 0;
+    if (!isCanonical(spHigh)) memory.raise(VECTOR_SS, external);
     const flags = this.#image;
     const ssSelector = s.selector(state.SS);
     const rspLow = s.gpr(RSP);
     const rspHigh = s.gprHigh(RSP);
     const ripLow = s.get(state.RIP);
     const ripHigh = s.high(state.RIP);
-    // Pushes run with the rights of the new level.
-    s.set(state.CPL, newCpl);
-    try {
-      this.#push64(spLow, spHigh, 8, ssSelector, 0);
-      this.#push64(spLow, spHigh, 16, rspLow, rspHigh);
-      this.#push64(spLow, spHigh, 24, flags, 0);
-      this.#push64(spLow, spHigh, 32, s.selector(state.CS), 0);
-      this.#push64(spLow, spHigh, 40, ripLow, ripHigh);
-      if (errorCode >= 0) this.#push64(spLow, spHigh, 48, errorCode, 0);
-    } finally {
-      s.set(state.CPL, cpl);
-    }
+    // Pushes run with the rights of the new level; where that is 3 it was 3 before.
+    const supervisor = newCpl !== 3;
+    this.#push64(spLow, spHigh, 8, ssSelector, 0, supervisor);
+    this.#push64(spLow, spHigh, 16, rspLow, rspHigh, supervisor);
+    this.#push64(spLow, spHigh, 24, flags, 0, supervisor);
+    this.#push64(spLow, spHigh, 32, s.selector(state.CS), 0, supervisor);
+    this.#push64(spLow, spHigh, 40, ripLow, ripHigh, supervisor);
+    if (errorCode >= 0) this.#push64(spLow, spHigh, 48, errorCode, 0, supervisor);
     const used = errorCode >= 0 ? 48 : 40;
     s.setGpr(RSP, (spLow - used) >>> 0, spLow < used ? (spHigh - 1) >>> 0 : spHigh);
     if (newCpl < cpl) this.#segments.setNull(state.SS, newCpl);
     this.#segments.low = low;
     this.#segments.high = high;
+    this.#segments.addressLow = addressLow;
+    this.#segments.addressHigh = addressHigh;
+    this.#segments.markDescriptor(SEGMENT_ACCESSED);
     s.set(state.CPL, newCpl);
     this.#segments.setFromDescriptor(state.CS, (selector & ~3) | newCpl);
     s.set64(state.RIP, (((gateHigh & 0xffff_0000) | (gateLow & 0xffff)) >>> 0), offsetHigh);
     this.#flags.write(flags & ~(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | (type === SYSTEM_INTERRUPT_GATE ? FLAG_IF : 0)));
   }
-  #push64(spLow: number, spHigh: number, below: number, low: number, high: number): void {
-    this.#memory.storeValue((spLow - below) >>> 0, spLow < below ? (spHigh - 1) >>> 0 : spHigh, 8, low, high, true);
+  #push64(spLow: number, spHigh: number, below: number, low: number, high: number, supervisor: boolean): void {
+    this.#memory.storeValue((spLow - below) >>> 0, spLow < below ? (spHigh - 1) >>> 0 : spHigh, 8, low, high, supervisor);
   }
   /** Reads 8 bytes of the long-mode TSS at `offset` into VALUE. */
   #loadTaskStack(offset: number): void {
@@ -173,6 +173,7 @@ export class ExceptionDelivery {
     segments.readDescriptor(selector);
     const codeLow = segments.low;
     const codeHigh = segments.high;
+    const { addressLow, addressHigh } = segments;
     if ((codeHigh & (DESCRIPTOR_S | SEGMENT_CODE)) !== (DESCRIPTOR_S | SEGMENT_CODE) || dplOf(codeHigh) > cpl) memory.raise(VECTOR_GP, error);
     if ((codeHigh & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_NP, error);
     const conforming = (codeHigh & SEGMENT_CONFORMING) !== 0;
@@ -215,15 +216,10 @@ export class ExceptionDelivery {
     if (errorCode >= 0) pushes.push(errorCode);
     const expandDown = inner ? (ssHigh & 0x400) !== 0 : (s.attributes(state.SS) & 0x400) !== 0;
     const lowest = (sp - pushes.length * bytes) & stackMask;
-    if (!expandDown && ((lowest >>> 0) + pushes.length * bytes - 1 > stackLimit)) memory.raise(VECTOR_SS, inner ? (ssSelector & 0xfffc) + external : external);
-    s.set(state.CPL, newCpl);
-    try {
-      for (const value of pushes) {
-        sp = ((sp - bytes) & stackMask) >>> 0;
-        memory.storeValue((stackBase + sp) >>> 0, 0, bytes, value, 0, true);
-      }
-    } finally {
-      s.set(state.CPL, cpl);
+    if (expandDown ? (lowest >>> 0) <= stackLimit : (lowest >>> 0) + pushes.length * bytes - 1 > stackLimit) memory.raise(VECTOR_SS, inner ? (ssSelector & 0xfffc) + external : external);
+    for (const value of pushes) {
+      sp = ((sp - bytes) & stackMask) >>> 0;
+      memory.storeValue((stackBase + sp) >>> 0, 0, bytes, value, 0, newCpl !== 3);
     }
     s.set(state.CPL, newCpl);
     const newFlags = flags & ~(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | ((type & 1) === 0 ? FLAG_IF : 0));
@@ -238,7 +234,10 @@ export class ExceptionDelivery {
     s.set(state.GPR + RSP * 8, ((s.gpr(RSP) & ~stackMask) | (sp & stackMask)) >>> 0);
     segments.low = codeLow;
     segments.high = codeHigh;
+    segments.addressLow = addressLow;
+    segments.addressHigh = addressHigh;
     segments.baseHigh = 0;
+    segments.markDescriptor(SEGMENT_ACCESSED);
     segments.setFromDescriptor(state.CS, (selector & ~3) | newCpl);
     s.set64(state.RIP, wide ? (((gateHigh & 0xffff_0000) | (gateLow & 0xffff)) >>> 0) : gateLow & 0xffff, 0);
   }

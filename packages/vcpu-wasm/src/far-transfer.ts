@@ -7,7 +7,7 @@ import * as state from './cpu-state.ts';
 import type { ExceptionDelivery } from './exception-delivery.ts';
 import type { FlagsRegister } from './flags-register.ts';
 import type { LinearMemory } from './linear-memory.ts';
-import { dplOf, isNull, typeOf } from './segmentation.ts';
+import { dplOf, isCanonical, isNull, typeOf } from './segmentation.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 import { TASK_CALL, TASK_JUMP, TASK_RETURN } from './task-switch.ts';
@@ -45,7 +45,13 @@ export class FarTransfer {
 
   #spLow = 0;
   #spHigh = 0;
+  /** Addresses on the stack have 64 bits and no segment. */
+  #flat = false;
+  /** The stack is that of an inner level: its selector for error codes. -1: the present stack. */
+  #inner = -1;
   #begin(): void {
+    this.#flat = this.#segments.is64Bit();
+    this.#inner = -1;
     this.#spLow = this.#state.gpr(RSP);
     this.#spHigh = this.#state.gprHigh(RSP);
   }
@@ -57,26 +63,30 @@ export class FarTransfer {
   }
   #stackAddress(bytes: number, write: boolean): number {
     const s = this.#state;
-    if (this.#segments.is64Bit()) return this.#spLow;
+    if (this.#flat) {
+      if (this.#inner >= 0 && !isCanonical(this.#spHigh)) this.#memory.raise(VECTOR_SS, this.#inner);
+      return this.#spLow;
+    }
     const offset = (this.#spLow & s.get(state.STACK_MASK)) >>> 0;
-    this.#segments.checkAccess(state.SS, offset, bytes, write);
+    this.#segments.checkAccess(state.SS, offset, bytes, write, Math.max(0, this.#inner));
     return (s.base(state.SS) + offset) >>> 0;
   }
   /** Pops into VALUE; answers the low half. */
   #pop(bytes: number): number {
     const low = this.#stackAddress(bytes, false);
-    this.#memory.load(low, this.#segments.is64Bit() ? this.#spHigh : 0, bytes);
+    this.#memory.load(low, this.#flat ? this.#spHigh : 0, bytes);
     this.#move(bytes);
     return this.#state.get(state.VALUE);
   }
   #push(bytes: number, low: number, high: number): void {
     this.#move(-bytes);
     const at = this.#stackAddress(bytes, true);
-    this.#memory.storeValue(at, this.#segments.is64Bit() ? this.#spHigh : 0, bytes, low, high, false);
+    // The tag in force while an inner stack is written is still that of the outer level.
+    this.#memory.storeValue(at, this.#flat ? this.#spHigh : 0, bytes, low, high, this.#inner >= 0);
   }
   #commitStack(): void {
     const s = this.#state;
-    if (this.#segments.is64Bit()) { s.setGpr(RSP, this.#spLow, this.#spHigh); return; }
+    if (this.#flat) { s.setGpr(RSP, this.#spLow, this.#spHigh); return; }
     const mask = s.get(state.STACK_MASK);
     s.set(state.GPR + RSP * 8, ((s.gpr(RSP) & ~mask) | (this.#spLow & mask)) >>> 0);
   }
@@ -105,8 +115,12 @@ export class FarTransfer {
     this.#segments.setFromDescriptor(state.CS, (selector & ~3) | cpl);
     this.#state.set64(state.RIP, ripLow, this.#segments.is64Bit() ? ripHigh : 0);
   }
-  #checkLimit(low: number, descriptorHigh: number, descriptorLow: number): void {
-    if (this.#segments.isLongMode() && (descriptorHigh & DESCRIPTOR_L) !== 0) return;
+  /** #GP(0) for an instruction pointer outside the code segment of the descriptor, or one that is no address. */
+  #checkTarget(low: number, high: number, descriptorHigh: number, descriptorLow: number): void {
+    if (this.#segments.isLongMode() && (descriptorHigh & DESCRIPTOR_L) !== 0) {
+      if (!isCanonical(high)) this.#memory.raise(VECTOR_GP, 0);
+      return;
+    }
     let limit = (descriptorLow & 0xffff) | (descriptorHigh & 0xf_0000);
     if ((descriptorHigh & 0x80_0000) !== 0) limit = ((limit << 12) | 0xfff) >>> 0;
     if (low > limit) this.#memory.raise(VECTOR_GP, 0);
@@ -129,7 +143,7 @@ export class FarTransfer {
     }
     if ((segments.high & SEGMENT_CODE) === 0) this.#memory.raise(VECTOR_GP, selector & 0xfffc);
     this.#checkDirect(selector);
-    this.#checkLimit(low, segments.high, segments.low);
+    this.#checkTarget(low, high, segments.high, segments.low);
     this.#enter(selector, this.#state.get(state.CPL), low, high);
   }
 
@@ -147,7 +161,7 @@ export class FarTransfer {
       }
       if ((segments.high & SEGMENT_CODE) === 0) this.#memory.raise(VECTOR_GP, selector & 0xfffc);
       this.#checkDirect(selector);
-      this.#checkLimit(low, segments.high, segments.low);
+      this.#checkTarget(low, high, segments.high, segments.low);
     }
     const codeLow = segments.low;
     const codeHigh = segments.high;
@@ -206,18 +220,23 @@ export class FarTransfer {
     const conforming = (segments.high & SEGMENT_CONFORMING) !== 0;
     const newCpl = conforming || !isCall ? cpl : dplOf(segments.high);
     if (!isCall && !conforming && dplOf(segments.high) !== cpl) memory.raise(VECTOR_GP, codeError);
+    this.#checkTarget(rip, ripHigh, segments.high, segments.low);
     const codeLow = segments.low;
     const codeHigh = segments.high;
     const { addressLow, addressHigh } = segments;
     if (isCall) {
       this.#begin();
       const returnCs = s.selector(state.CS);
+      const old = segments.remember(state.SS);
+      /** From the top of the new stack downwards: parameters, then the old stack pointer. */
+      const copied: number[] = [];
+      let oldStackHigh = 0;
+      if (long) this.#flat = true;
       if (newCpl < cpl) {
         const oldSs = s.selector(state.SS);
         const oldLow = this.#spLow;
         const oldHigh = this.#spHigh;
         const parameters = long ? 0 : gateHigh & 31;
-        const copied: number[] = [];
         for (let i = 0; i < parameters; i++) copied.push(this.#pop(size));
         if (long) {
           const at = s.base(state.TR) + 4 + newCpl * 8;
@@ -225,8 +244,8 @@ export class FarTransfer {
           memory.load64(at >>> 0, (s.baseHigh(state.TR) + (at > 0xffff_ffff ? 1 : 0)) >>> 0, true);
           this.#spLow = s.get(state.VALUE);
           this.#spHigh = s.high(state.VALUE);
-          s.set(state.CPL, newCpl);
           segments.setNull(state.SS, newCpl);
+          this.#inner = newCpl & 0xfffc;
         } else {
           this.#delivery.readTaskStack(newCpl, 0);
           const ssSelector = this.#delivery.stackSelector;
@@ -235,16 +254,22 @@ export class FarTransfer {
           if ((segments.high & (DESCRIPTOR_S | SEGMENT_CODE | SEGMENT_WRITABLE)) !== (DESCRIPTOR_S | SEGMENT_WRITABLE)
             || (ssSelector & 3) !== newCpl || dplOf(segments.high) !== newCpl) memory.raise(VECTOR_TS, ssSelector & 0xfffc);
           if ((segments.high & DESCRIPTOR_PRESENT) === 0) memory.raise(VECTOR_SS, ssSelector & 0xfffc);
-          s.set(state.CPL, newCpl);
+          segments.markDescriptor(SEGMENT_ACCESSED);
           segments.setFromDescriptor(state.SS, ssSelector);
           this.#spLow = this.#delivery.stackPointer;
+          this.#inner = ssSelector & 0xfffc;
         }
-        this.#push(size, oldSs, 0);
-        this.#push(size, oldLow, oldHigh);
-        for (let i = parameters - 1; i >= 0; i--) this.#push(size, copied[i] as number, 0);
+        copied.push(oldLow, oldSs);
+        oldStackHigh = oldHigh;
       }
-      this.#push(size, returnCs, 0);
-      this.#push(size, this.#returnLow, this.#returnHigh);
+      try {
+        for (let i = copied.length - 1; i >= 0; i--) this.#push(size, copied[i] as number, i === copied.length - 2 ? oldStackHigh : 0);
+        this.#push(size, returnCs, 0);
+        this.#push(size, this.#returnLow, this.#returnHigh);
+      } catch (fault) {
+        segments.restore(state.SS, old);
+        throw fault;
+      }
       this.#commitStack();
     }
     segments.low = codeLow;
@@ -286,7 +311,7 @@ export class FarTransfer {
     if ((high & (DESCRIPTOR_S | SEGMENT_CODE)) !== (DESCRIPTOR_S | SEGMENT_CODE) || rpl < cpl) memory.raise(VECTOR_GP, error);
     if ((high & SEGMENT_CONFORMING) !== 0 ? dplOf(high) > rpl : dplOf(high) !== rpl) memory.raise(VECTOR_GP, error);
     this.#checkCode(error);
-    this.#checkLimit(ripLow, segments.high, segments.low);
+    this.#checkTarget(ripLow, ripHigh, segments.high, segments.low);
     const codeLow = segments.low;
     const codeHigh = segments.high;
     const { addressLow, addressHigh } = segments;

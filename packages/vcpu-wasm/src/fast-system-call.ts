@@ -3,6 +3,7 @@ import { CR0_PE, EFER_SCE, VECTOR_GP, VECTOR_UD } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { FlagsRegister } from './flags-register.ts';
 import type { LinearMemory } from './linear-memory.ts';
+import { isCanonical } from './segmentation.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 
@@ -64,11 +65,10 @@ export class FastSystemCall {
     const star = s.high(state.MSR_STAR) >>> 16;
     const low = s.gpr(RCX);
     const high = s.gprHigh(RCX);
+    if (size === 8 && !isCanonical(high)) this.#memory.raise(VECTOR_GP, 0);
     if (this.#segments.isLongMode()) this.#flags.write((s.gpr(R11) & ~(FLAG_RF | FLAG_VM)) >>> 0);
     else this.#flags.setOther(this.#flags.other() | FLAG_IF);
     if (size === 8) {
-      const top = high >> 15;
-      if (top !== 0 && top !== -1) this.#memory.raise(VECTOR_GP, 0);
       this.#load(((star + 16) | 3) & 0xffff, CODE_64, ((star + 8) | 3) & 0xffff, 3);
       s.set64(state.RIP, low, high);
     } else {
@@ -93,6 +93,7 @@ export class FastSystemCall {
     const wide = size === 8;
     const ripLow = s.gpr(RDX), ripHigh = wide ? s.gprHigh(RDX) : 0;
     const spLow = s.gpr(RCX), spHigh = wide ? s.gprHigh(RCX) : 0;
+    if (wide && (!isCanonical(ripHigh) || !isCanonical(spHigh))) this.#memory.raise(VECTOR_GP, 0);
     const base = selector + (wide ? 32 : 16);
     this.#load(base | 3, wide ? CODE_64 : CODE_32, (base + 8) | 3, 3);
     s.setGpr(RSP, spLow, spHigh);

@@ -273,7 +273,6 @@ export class FlatRunner {
       efer: (long ? EFER_LME | EFER_LMA : 0) | (this.#given ? EFER_NXE : 0),
     };
     machine.enter(0);
-    if (tables !== null && !long) vcpu.memory.walk.loadDirectoryPointers(tables.root);
     SEGMENT_REGISTERS.forEach((name, segment) => {
       const selector = registers[name];
       if (selector === undefined) return;

@@ -75,13 +75,14 @@ export class PageWalk {
     const efer = s.get(state.EFER);
     let error = user ? PAGE_FAULT_USER : 0;
     if (access === WRITE) error |= PAGE_FAULT_WRITE;
-    if (access === FETCH && ((efer & EFER_NXE) !== 0 || (s.get(state.CR4) & CR4_SMEP) !== 0)) error |= PAGE_FAULT_FETCH;
+    const cr4 = s.get(state.CR4);
+    if (access === FETCH && (((efer & EFER_NXE) !== 0 && (cr4 & CR4_PAE) !== 0) || (cr4 & CR4_SMEP) !== 0)) error |= PAGE_FAULT_FETCH;
     if ((efer & EFER_LMA) !== 0) {
       // SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal.
       const top = high >> 15;
       if (top !== 0 && top !== -1) this.#raise(this.#isStackAccess(low, high) ? VECTOR_SS : VECTOR_GP, 0);
       this.#walk64(low, high, access, user, error, cr0, efer, 4, s.number(state.CR3));
-    } else if ((s.get(state.CR4) & CR4_PAE) !== 0) this.#walk64(low, 0, access, user, error, cr0, efer, 3, 0);
+    } else if ((cr4 & CR4_PAE) !== 0) this.#walk64(low, 0, access, user, error, cr0, efer, 3, 0);
     else this.#walk32(low, access, user, error, cr0);
   }
 

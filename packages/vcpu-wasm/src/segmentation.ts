@@ -17,6 +17,8 @@ const VIRTUAL_8086_ATTRIBUTES = 0xf300;
 
 export const typeOf = (high: number): number => (high >>> 8) & 15;
 export const dplOf = (high: number): number => (high >>> DESCRIPTOR_DPL_SHIFT) & 3;
+/** SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal. */
+export const isCanonical = (high: number): boolean => high >> 15 === 0 || high >> 15 === -1;
 export const isNull = (selector: number): boolean => (selector & 0xfffc) === 0;
 
 export class Segmentation {
@@ -71,7 +73,12 @@ export class Segmentation {
     this.#locate(selector, long ? 16 : 8, vector);
     const { addressLow, addressHigh } = this;
     let upper = 0;
-    if (long) upper = this.#memory.load32((addressLow + 8) >>> 0, addressHigh, true);
+    if (long) {
+      // The type of the upper half is 0, so that no selector names it (SDM vol. 3, section 5.8.3.1).
+      const nothing = this.#memory.load32((addressLow + 12) >>> 0, addressHigh, true) & 0x1f00;
+      if (nothing !== 0) this.#memory.raise(vector, selector & 0xfffc);
+      upper = this.#memory.load32((addressLow + 8) >>> 0, addressHigh, true);
+    }
     this.#memory.load64(addressLow, addressHigh, true);
     this.low = this.#state.get(state.VALUE);
     this.high = this.#state.high(state.VALUE);
@@ -104,6 +111,14 @@ export class Segmentation {
     if (segment === state.SS) s.set64(state.STACK_MASK, (attributes & DESCRIPTOR_DB) !== 0 ? 0xffff_ffff : 0xffff, 0);
     if (segment === state.CS) this.codeSegmentChanged();
   }
+  /** A segment register with its hidden part, to put back when a fault undoes a transfer. */
+  remember(segment: number): readonly number[] {
+    const s = this.#state;
+    return [s.selector(segment), s.attributes(segment), s.base(segment), s.baseHigh(segment), s.limit(segment)];
+  }
+  restore(segment: number, [selector = 0, attributes = 0, base = 0, baseHigh = 0, limit = 0]: readonly number[]): void {
+    this.setSegment(segment, selector, attributes, base, baseHigh, limit);
+  }
   /** Real mode and virtual-8086 mode: base is the selector times 16, the limit stays (real) or is 64 KiB. */
   setRealMode(segment: number, selector: number): void {
     const virtual = this.isVirtual8086();
@@ -132,21 +147,21 @@ export class Segmentation {
     s.set64(state.LIMIT_WRITE + segment * 8, writable ? limit : 0xffff_ffff, writable ? 0 : 0xffff_ffff);
   }
   /** The check that the fast comparison did not pass: raises, or comes back when the access is allowed after all. */
-  checkAccess(segment: number, offset: number, bytes: number, write: boolean): void {
+  checkAccess(segment: number, offset: number, bytes: number, write: boolean, error = 0): void {
     const s = this.#state;
     const attributes = s.attributes(segment);
     const vector = segment === state.SS ? VECTOR_SS : VECTOR_GP;
-    if ((attributes & (DESCRIPTOR_PRESENT | DESCRIPTOR_S)) !== (DESCRIPTOR_PRESENT | DESCRIPTOR_S)) this.#memory.raise(vector, 0);
+    if ((attributes & (DESCRIPTOR_PRESENT | DESCRIPTOR_S)) !== (DESCRIPTOR_PRESENT | DESCRIPTOR_S)) this.#memory.raise(vector, error);
     const code = (attributes & SEGMENT_CODE) !== 0;
-    if (write ? code || (attributes & SEGMENT_WRITABLE) === 0 : code && (attributes & SEGMENT_READABLE) === 0) this.#memory.raise(vector, 0);
+    if (write ? code || (attributes & SEGMENT_WRITABLE) === 0 : code && (attributes & SEGMENT_READABLE) === 0) this.#memory.raise(vector, error);
     const limit = s.limit(segment);
     const last = offset + bytes - 1;
     if (!code && (attributes & SEGMENT_EXPAND_DOWN) !== 0) {
       const top = (attributes & DESCRIPTOR_DB) !== 0 ? 0xffff_ffff : 0xffff;
-      if (offset <= limit || last > top) this.#memory.raise(vector, 0);
+      if (offset <= limit || last > top) this.#memory.raise(vector, error);
       return;
     }
-    if (last > limit) this.#memory.raise(vector, 0);
+    if (last > limit) this.#memory.raise(vector, error);
   }
 
   /** MOV, POP and the L-instructions into es, ss, ds, fs or gs; SDM vol. 2, MOV. */

@@ -54,6 +54,8 @@ export const VIRTUAL_8086_POPF = 43;
 /** TF or AC was set. */
 export const FLAGS_ATTENTION = 44;
 export const ENTER_NESTED = 45;
+/** INS and OUTS: may the port in DX be used? Raises #GP before memory is looked at. */
+export const CHECK_PORT = 46;
 export const FXSAVE = 49;
 export const FXRSTOR = 50;
 /** Raises the exception that CR0 and CR4 ask for. */

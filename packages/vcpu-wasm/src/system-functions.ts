@@ -13,7 +13,7 @@ import type { FlagsRegister } from './flags-register.ts';
 import type { FxsaveImage } from './fxsave.ts';
 import type { LinearMemory } from './linear-memory.ts';
 import type { ModelRegisters } from './model-registers.ts';
-import { typeOf } from './segmentation.ts';
+import { isCanonical, typeOf } from './segmentation.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 import * as call from './system-call.ts';
@@ -28,13 +28,17 @@ export interface LoopControl {
   shadow(traps: boolean): void;
   /** Look for events and at the flags at the next boundary. */
   attend(): void;
-  /** The instruction enters a handler or the kernel: no single-step trap after it. */
+  /** The instruction enters a handler: no single-step trap after it. */
   entered(): void;
+  /** Whether a single-step trap follows the instruction is for the TF that it leaves to say (APM vol. 3, SYSCALL and SYSRET). */
+  stepByNewFlags(): void;
   debugRegistersChanged(): void;
   /** Vector of a software interrupt; RIP is already behind it. */
   softwareInterrupt(vector: number): void;
   cpuidContext(): CpuidContext;
   unknownRegister(index: number, write: boolean): void;
+  /** #GP when the program may not use the port. */
+  checkPort(port: number, bytes: number): void;
 }
 
 export interface ProcessorParts {
@@ -157,13 +161,14 @@ export class SystemFunctions {
       case call.SYSCALL:
         this.#setNext(at);
         fast.syscall(s.get(state.RIP), s.high(state.RIP));
-        this.#loop.entered();
+        this.#loop.stepByNewFlags();
         return this.#leaveIfModeChanged();
       case call.SYSRET:
         fast.sysret(this.#size(at));
+        this.#loop.stepByNewFlags();
         this.#loop.attend();
         return this.#leaveIfModeChanged();
-      case call.SYSENTER: fast.sysenter(); this.#loop.entered(); return this.#leaveIfModeChanged();
+      case call.SYSENTER: fast.sysenter(); return this.#leaveIfModeChanged();
       case call.SYSEXIT: fast.sysexit(this.#size(at)); return this.#leaveIfModeChanged();
       case call.INVLPG: memory.tlb.invalidatePage(value, valueHigh); return GO_ON;
       case call.INVPCID: this.#invalidateContext(value, valueHigh); return GO_ON;
@@ -176,6 +181,7 @@ export class SystemFunctions {
         memory.tlb.updateTags();
         this.#loop.attend();
         return GO_ON;
+      case call.CHECK_PORT: this.#loop.checkPort(s.gpr(RDX) & 0xffff, this.#size(at)); return GO_ON;
       case call.ENTER_NESTED: this.#enterNested(at); return GO_ON;
       case call.FXSAVE: case call.FXRSTOR: this.#fxsave(id, at, value, valueHigh); return GO_ON;
       case call.X87_NOT_AVAILABLE: return memory.raise(VECTOR_NM, -1);
@@ -258,17 +264,15 @@ export class SystemFunctions {
   /** DR4 and DR5 are DR6 and DR7 while CR4.DE is 0; any access with DR7.GD set is a debug exception. */
   #debugNumber(number: number): number {
     const s = this.#state;
+    const alias = number === 4 || number === 5;
+    if (alias && (s.get(state.CR4) & CR4_DE) !== 0) this.#parts.memory.raise(VECTOR_UD, -1);
     const control = s.get(state.DR + 56);
     if ((control & DR7_GD) !== 0) {
       s.set(state.DR + 48, (s.get(state.DR + 48) | DR6_BD) >>> 0);
       s.set(state.DR + 56, control & ~DR7_GD);
       this.#parts.memory.raise(VECTOR_DB, -1);
     }
-    if (number === 4 || number === 5) {
-      if ((this.#state.get(state.CR4) & CR4_DE) !== 0) this.#parts.memory.raise(VECTOR_UD, -1);
-      return number + 2;
-    }
-    return number;
+    return alias ? number + 2 : number;
   }
   #readDebug(at: number): void {
     const s = this.#state;
@@ -296,6 +300,7 @@ export class SystemFunctions {
     let baseLow = s.get(state.VALUE);
     const baseHigh = long ? s.high(state.VALUE) : 0;
     if (!long && this.#size(at) === 2) baseLow &= 0xff_ffff;
+    if (!isCanonical(baseHigh)) memory.raise(VECTOR_GP, 0);
     s.set64(base, baseLow, baseHigh);
     s.set(limit, newLimit);
   }
@@ -327,7 +332,7 @@ export class SystemFunctions {
     let visible = segments.probe(selector);
     if (visible && (segments.high & DESCRIPTOR_S) === 0) {
       // System descriptors that LAR and LSL show (SDM vol. 2): LDT and TSS, and for LAR gates too.
-      const allowed = segments.isLongMode() ? (id === call.LAR ? 0b1001_1010_0000_0100 : 0b0000_1010_0000_0100) : id === call.LAR ? 0b0001_1010_0011_1110 : 0b0000_1010_0000_1110;
+      const allowed = segments.isLongMode() ? (id === call.LAR ? 0b0001_1010_0000_0100 : 0b0000_1010_0000_0100) : id === call.LAR ? 0b0001_1010_0011_1110 : 0b0000_1010_0000_1110;
       visible = ((allowed >> typeOf(segments.high)) & 1) !== 0;
     }
     if (visible) {

@@ -55,6 +55,24 @@ describe('hardware task switches', () => {
     expect(machine.vcpu.state.get(state.CR0) & 8).toBe(8);
   });
 
+  it('a task with the trap bit begins with a debug exception, and breakpoints of the old one are gone', () => {
+    const machine = machineWithTasks();
+    const HANDLER = 0x9800, IDT = 0x5800;
+    machine.put(HANDLER, createAssembler(32).mov(r32(RBX), mem(4, { base: RSP })).hlt().bytes());
+    machine.view.setUint32(IDT + 8, (8 << 16) | HANDLER, true);
+    machine.view.setUint32(IDT + 12, 0x8e00, true);
+    machine.view.setUint16(TSS_B + 0x64, 1, true);
+    machine.put(CODE_B, createAssembler(32).nop().hlt().bytes());
+    start(machine, createAssembler(32).mov(r32(RAX), SELECTOR_A).op('ltr', r16(RAX)).jmpf(far(SELECTOR_B, 0)).hlt().bytes());
+    const { state: s } = machine.vcpu;
+    s.set64(state.IDTR_BASE, IDT, 0);
+    s.set(state.IDTR_LIMIT, 0xff);
+    s.set64(state.DR + 56, 0x4ff, 0);
+    expect(machine.run()).toBe(true);
+    expect(machine.gpr(RBX)).toBe(BigInt(CODE_B));
+    expect([s.get(state.DR + 48) & 0xe00f, s.get(state.DR + 56)]).toEqual([0x8000, 0x4aa]);
+  });
+
   it('a jump leaves the old task free and the new one busy', () => {
     const machine = machineWithTasks();
     machine.put(CODE_B, createAssembler(32).mov(r32(RCX), r32(RBX)).hlt().bytes());

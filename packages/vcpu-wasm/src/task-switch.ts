@@ -24,6 +24,16 @@ interface TssLayout { readonly bytes: number; readonly lastByte: number; readonl
 const TSS_32: TssLayout = { bytes: 4, lastByte: 0x67, ip: 0x20, flags: 0x24, registers: 0x28, selectors: 0x48, selectorStride: 4, segments: 6, ldt: 0x60 };
 const TSS_16: TssLayout = { bytes: 2, lastByte: 0x2b, ip: 0x0e, flags: 0x10, registers: 0x12, selectors: 0x22, selectorStride: 2, segments: 4, ldt: 0x2a };
 const TSS_CR3 = 0x1c;
+const TSS_TRAP = 0x64;
+/** L0 to L3. */
+const DR7_LOCAL = 0x55;
+
+/** What a switch needs from the processor's loop. */
+export interface TaskSwitchListener {
+  debugRegistersChanged(): void;
+  /** The new task begins with a debug exception. */
+  taskTrap(): void;
+}
 
 export class TaskSwitch {
   readonly #state: StateView;
@@ -32,14 +42,16 @@ export class TaskSwitch {
   readonly #flags: FlagsRegister;
   readonly #control: ControlRegisters;
   readonly #fault: GuestFault;
+  readonly #loop: TaskSwitchListener;
 
-  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, control: ControlRegisters, fault: GuestFault) {
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, control: ControlRegisters, fault: GuestFault, loop: TaskSwitchListener) {
     this.#state = view;
     this.#memory = memory;
     this.#segments = segments;
     this.#flags = flags;
     this.#control = control;
     this.#fault = fault;
+    this.#loop = loop;
   }
 
   /** Saves the running task with `rip` as its next instruction and enters the one of `selector`. */
@@ -70,6 +82,7 @@ export class TaskSwitch {
     const registers = Array.from({ length: 8 }, (_, i) => read(layout.registers + i * layout.bytes, layout.bytes));
     const selectors = Array.from({ length: layout.segments }, (_, i) => read(layout.selectors + i * layout.selectorStride, 2));
     const ldt = read(layout.ldt, 2);
+    const trap = layout === TSS_32 && (read(TSS_TRAP, 2) & 1) !== 0;
     const cr3 = layout === TSS_32 && (s.get(state.CR0) & CR0_PG) !== 0 ? read(TSS_CR3, 4) : -1;
 
     const oldSelector = s.selector(state.TR);
@@ -87,7 +100,11 @@ export class TaskSwitch {
     if (cause !== TASK_RETURN) segments.markDescriptor(BUSY);
     segments.setFromDescriptor(state.TR, selector);
     this.#control.writeCr0((s.get(state.CR0) | CR0_TS) >>> 0);
-    if (cr3 >= 0 && cr3 !== s.get(state.CR3)) this.#control.write(3, cr3, 0);
+    if (cr3 >= 0) this.#control.write(3, cr3, 0);
+    // Breakpoints of the old task go (SDM vol. 3, section 17.2.4), and the new one may ask for a trap before it begins (8.2.1).
+    s.set(state.DR + 56, s.get(state.DR + 56) & ~DR7_LOCAL);
+    this.#loop.debugRegistersChanged();
+    if (trap) this.#loop.taskTrap();
     this.#fault.ripSet = true;
     this.#loadNew(ip, flags, registers, selectors, ldt, layout);
     this.#fault.ripSet = false;

@@ -1,5 +1,5 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR0_ET, DR6_BS, DR6_RESET, DR7_RESET, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR0_ET, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, DR6_RESET, DR7_RESET, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import type { ExitCode, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
@@ -63,8 +63,10 @@ export class WasmVcpu implements Vcpu {
   #shadow = false;
   /** The shadow holds back debug traps too. */
   #trapShadow = false;
-  /** The last instruction entered a handler or the kernel. */
+  /** The last instruction entered a handler. */
   #entered = false;
+  #stepsByNewFlags = false;
+  #taskTrap = false;
   #requested = false;
   #shutdown = false;
   #deliberate = false;
@@ -94,7 +96,10 @@ export class WasmVcpu implements Vcpu {
     this.#interpreters = instantiate(this.#imports());
     this.flags = new FlagsRegister(this.state, this.#interpreters.long, () => this.memory.tlb.updateTags());
     this.#control = new ControlRegisters(this.state, this.memory, this.segments, interrupts, place.model);
-    const tasks = new TaskSwitch(this.state, this.memory, this.segments, this.flags, this.#control, this.#fault);
+    const tasks = new TaskSwitch(this.state, this.memory, this.segments, this.flags, this.#control, this.#fault, {
+      debugRegistersChanged: () => this.#debug.update(),
+      taskTrap: () => { this.#taskTrap = true; this.#attend(); },
+    });
     this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags, tasks);
     const time = new TimeStamp(this.state, surroundings.now);
     const registers = new ModelRegisters(this.state, this.#control, interrupts, time, place.model);
@@ -109,10 +114,12 @@ export class WasmVcpu implements Vcpu {
       shadow: (traps) => { this.#shadow = true; this.#trapShadow = traps; this.#attend(); },
       attend: () => this.#attend(),
       entered: () => { this.#entered = true; },
+      stepByNewFlags: () => { this.#stepsByNewFlags = true; },
       debugRegistersChanged: () => this.#debug.update(),
       softwareInterrupt: (vector) => this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE),
       cpuidContext: () => this.#cpuidContext(),
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
+      checkPort: (port, bytes) => this.#checkPort(port, bytes),
     });
     place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWrites(page), flushed: () => this.memory.tlb.flush() });
     // Processors of one machine draw different numbers.
@@ -165,7 +172,7 @@ export class WasmVcpu implements Vcpu {
       if (left === 0) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
       const flags = this.flags.other();
       const resuming = (flags & FLAG_RF) !== 0;
-      if (this.#debug.hasExecution && !resuming && this.#executionBreakpoint()) {
+      if (this.#debug.hasExecution && !resuming && !this.#trapShadow && this.#executionBreakpoint()) {
         // It counts as an instruction, for the same reason.
         s.set(state.BUDGET, left - 1);
         s.set(state.BUDGET_HELD, 0);
@@ -177,6 +184,7 @@ export class WasmVcpu implements Vcpu {
       this.#shadow = false;
       this.#trapShadow = false;
       this.#entered = false;
+      this.#stepsByNewFlags = false;
       if ((flags & FLAG_AC) !== 0) this.memory.tlb.updateTags();
       s.set(state.BUDGET, one ? 1 : left);
       s.set(state.BUDGET_HELD, one ? left - 1 : 0);
@@ -202,9 +210,12 @@ export class WasmVcpu implements Vcpu {
   }
   /** Data and port breakpoints and single-stepping come after the instruction, as traps. */
   #debugTraps(stepping: boolean): void {
-    const hits = this.#debug.takeHits();
-    if (this.#faulted) return;
-    const bits = (this.#trapShadow ? 0 : hits) | (stepping && !this.#entered && !this.#trapShadow ? DR6_BS : 0);
+    // What MOV SS hit waits for the instruction behind it (SDM vol. 3, section 6.8.3).
+    const hits = this.#trapShadow ? 0 : this.#debug.takeHits();
+    if (this.#faulted && !this.#taskTrap) return;
+    const steps = this.#faulted ? false : this.#stepsByNewFlags ? (this.flags.other() & FLAG_TF) !== 0 : stepping && !this.#entered && !this.#trapShadow;
+    const bits = (this.#faulted ? 0 : hits) | (steps ? DR6_BS : 0) | (this.#taskTrap ? DR6_BT : 0);
+    this.#taskTrap = false;
     if (bits === 0) return;
     this.#debug.report(bits);
     this.#deliverFault(VECTOR_DB, -1);
@@ -385,6 +396,7 @@ export class WasmVcpu implements Vcpu {
     segment(state.TR, entry.tr);
     segment(state.LDTR, entry.ldtr);
     segment(state.CS, entry.cs);
+    if ((s.get(state.CR0) & CR0_PG) !== 0 && (s.get(state.CR4) & CR4_PAE) !== 0 && (s.get(state.EFER) & EFER_LMA) === 0) this.memory.walk.loadDirectoryPointers(s.get(state.CR3));
     this.memory.tlb.clear();
     this.#control.floatingPointAvailability();
   }

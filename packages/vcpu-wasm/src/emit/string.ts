@@ -1,5 +1,6 @@
 /** String instructions with and without REP (SDM vol. 1, section 7.3.9). One call runs one element, or one page's worth. */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
+import * as call from '../system-call.ts';
 import { A, B, C, D, H, M, N, P, R, S, T, U, V, VA } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
@@ -213,6 +214,8 @@ const scas: Emit = (e) => {
 };
 const ins: Emit = (e) => {
   const { code } = e;
+  // Before memory, and with a count of 0 too (APM vol. 3, INS and OUTS, as its processors do it).
+  e.system(call.CHECK_PORT);
   begin(e);
   index(e, RDI, B);
   step(e);
@@ -230,6 +233,7 @@ const ins: Emit = (e) => {
 };
 const outs: Emit = (e) => {
   const { code } = e;
+  e.system(call.CHECK_PORT);
   begin(e);
   index(e, RSI, A);
   step(e);

@@ -1,11 +1,11 @@
 /** Cases in which the engine once differed from a processor; kept, and run again by the tests. */
 import { differences, EXACT, formatProgram, toleranceOf } from './record-difference.ts';
 import type { Tolerance } from './record-difference.ts';
-import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC } from '@vm/x86';
-import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_LENGTH, RECORD_RIP, RECORD_VECTOR } from './program-record.ts';
+import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC, VECTOR_DB, VECTOR_PF } from '@vm/x86';
+import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_CR2, RECORD_LENGTH, RECORD_RIP, RECORD_VECTOR } from './program-record.ts';
 import { formatRecord } from './record-text.ts';
 import type { RecordText } from './record-text.ts';
-import { mayBeEitherFault, mayHaveEnteredMmx, mayHaveStored } from './undefined-results.ts';
+import { mayBeEitherFault, mayHaveEnteredMmx, mayHaveStored, undefinedFlags } from './undefined-results.ts';
 
 export interface FoundCase {
   /** Its instructions. */
@@ -33,7 +33,18 @@ export function toleranceOfProgram(before: DataView, native: DataView, at: numbe
   if (from < 0 || from >= length || decode(bits, code, from, length - from, instruction) !== DECODE_OK) return EXACT;
   const name = ROWS[instruction.row]?.name ?? '';
   const vector = native.getUint32(at + RECORD_VECTOR, true);
+  // A trap shows the flags of the instruction before it, which the one behind it was to define.
+  if (vector === VECTOR_DB) return { ...EXACT, flags: flagsLeftUndefinedBefore(bits, code, from) };
   return { ...EXACT, memory: mayHaveStored(name, vector), x87: mayHaveEnteredMmx(name, vector) };
+}
+
+/** Flags that the instruction which ends at `end` of the code leaves undefined. */
+function flagsLeftUndefinedBefore(bits: 32 | 64, code: Uint8Array, end: number): number {
+  for (let from = 0; from < end; from += instruction.length) {
+    if (decode(bits, code, from, code.length - from, instruction) !== DECODE_OK) return 0;
+    if (from + instruction.length === end) return undefinedFlags(ROWS[instruction.row]?.name ?? '', instruction, -1);
+  }
+  return 0;
 }
 
 /** The host's processor ended the program with a fault which the manuals do not ask for in its place. */
@@ -48,6 +59,8 @@ function mayEndOtherwise(before: DataView, ours: DataView, native: DataView, at:
   // Whether 16 bytes at a multiple of 8 are aligned (SDM vol. 2, MOVDQU: a matter of the processor).
   if (vector === VECTOR_AC && instruction.isMemory !== 0 && instruction.operandBytes.includes(16)) return true;
   const name = ROWS[instruction.row]?.name ?? '';
+  // Whether an operand may reach beyond the last byte of a segment of 4 GiB (SDM vol. 3, section 5.3).
+  if (bits === 32 && vector === VECTOR_PF && native.getUint32(at + RECORD_CR2, true) > 0xffff_fff0) return true;
   return ours.getUint32(at + RECORD_RIP, true) === rip && mayBeEitherFault(name, ours.getUint32(at + RECORD_VECTOR, true), vector);
 }
 
