@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { itWithOracle } from '@vm/testkit/oracle';
 import { type Assembler, r16, r8, RAX, RDX } from '@vm/x86';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { echo, outByte, powerOff, print, smallKernel, spin } from './small-kernel.ts';
@@ -207,41 +206,4 @@ it('ends without a word when nobody reads its output any more', async () => {
   await printed(child, 'xxxx');
   child.stdout!.destroy();
   expect(await done).toMatchObject({ code: 1, errors: '' });
-});
-
-describe('on a terminal', () => {
-  /** Runs `vm boot` on a pseudo-terminal, with `stty` before and after, and types when the guest is ready, and again at its answer. */
-  async function onTerminal(script: string, kernel: string, keys: string, more = '', answer = '', last = ''): Promise<string> {
-    const shown = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-    const command = `stty -a | grep -ow -e '-*icanon'; ${VM.map(shown).join(' ')} boot --kernel ${shown(kernel)} --memory 16M ${more}; echo "code $?"; stty -a | grep -ow -e '-*icanon'`;
-    const { child, done } = start([script, '-qec', command, '/dev/null'], null);
-    const answered = printed(child, answer);
-    await printed(child, 'ready');
-    child.stdin!.write(keys, 'latin1');
-    await answered;
-    child.stdin!.write(last, 'latin1');
-    const { output } = await done;
-    return output.replaceAll('\r', '');
-  }
-
-  itWithOracle(it, 'script', 'sends keys one by one, and gives the terminal back when Ctrl-A x quits', async (script) => {
-    const output = await onTerminal(script, writeKernel('echo', echo), 'ab\x03\x01\x01c', '', '\x01c', '\x01x');
-    expect(output).toBe('icanon\nready\nab\x03\x01ccode 0\nicanon\n');
-  });
-
-  itWithOracle(it, 'script', 'gives the terminal back when the guest turns itself off', async (script) => {
-    expect(await onTerminal(script, writeKernel('echo', echo), 'xyzq')).toBe('icanon\nready\nxyzqcode 0\nicanon\n');
-  });
-
-  itWithOracle(it, 'script', 'gives the terminal back at a time-out', async (script) => {
-    const output = await onTerminal(script, writeKernel('echo', echo), 'x', '--timeout 2s');
-    expect(output).toBe('icanon\nready\nx\nvm: still running after 2.0 s\ncode 124\nicanon\n');
-  });
-
-  itWithOracle(it, 'script', 'helps and shows statistics', async (script) => {
-    const output = await onTerminal(script, writeKernel('echo', echo), '\x01h\x01sq');
-    expect(output).toContain('Ctrl-A x       quit');
-    expect(output).toMatch(/instructions +[\d,]+ \(/);
-    expect(output).toMatch(/qcode 0\nicanon\n$/);
-  });
 });

@@ -12,7 +12,7 @@ import { listenToSignals } from './session-signals.ts';
 import { collectStatistics, formatStatistics, type Statistics } from './statistics.ts';
 import type { SymbolTable } from './symbol-table.ts';
 import { Terminal, type TerminalStreams } from './terminal.ts';
-import { terminalWords } from './terminal-words.ts';
+import { sizeCommand, terminalWords } from './terminal-words.ts';
 
 /** Everything about one run of `vm boot`. */
 export interface BootSession extends BoardSettings {
@@ -201,6 +201,7 @@ class SessionRun {
       case 'statistics': return this.#terminal.tell(formatStatistics(this.#statistics(guest)));
       case 'power-button': return guest.pressPowerButton();
       case 'reset': return guest.pressResetButton();
+      case 'window-size': return guest.type(sizeCommand(this.#terminal.output));
     }
   }
 

@@ -15,7 +15,7 @@ it('passes on what is typed', () => {
 it('finds commands in the middle and at both ends of what is typed', () => {
   expect(feed('ab\x01scd')).toEqual(['ab', '<statistics>', 'cd']);
   expect(feed('\x01h', 'x')).toEqual(['<help>', 'x']);
-  expect(feed('\x01x\x01p\x01r')).toEqual(['<quit>', '<power-button>', '<reset>']);
+  expect(feed('\x01x\x01p\x01r\x01w')).toEqual(['<quit>', '<power-button>', '<reset>', '<window-size>']);
 });
 
 it('waits for the second key', () => {

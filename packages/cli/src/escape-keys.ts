@@ -1,5 +1,5 @@
 /** What the keys behind Ctrl-A mean. */
-export type EscapeCommand = 'quit' | 'help' | 'statistics' | 'power-button' | 'reset';
+export type EscapeCommand = 'quit' | 'help' | 'statistics' | 'power-button' | 'reset' | 'window-size';
 export interface EscapeSink {
   /** For the guest. */
   type(bytes: Uint8Array): void;
@@ -8,7 +8,7 @@ export interface EscapeSink {
 
 const CTRL_A = 0x01;
 const COMMANDS: ReadonlyMap<string, EscapeCommand> = new Map([
-  ['x', 'quit'], ['h', 'help'], ['?', 'help'], ['s', 'statistics'], ['p', 'power-button'], ['r', 'reset'],
+  ['x', 'quit'], ['h', 'help'], ['?', 'help'], ['s', 'statistics'], ['p', 'power-button'], ['r', 'reset'], ['w', 'window-size'],
 ]);
 
 export const ESCAPE_HELP: readonly string[] = [
@@ -16,6 +16,7 @@ export const ESCAPE_HELP: readonly string[] = [
   'Ctrl-A p       press the power button',
   'Ctrl-A r       press the reset button',
   'Ctrl-A s       statistics',
+  'Ctrl-A w       type the size of the window as a command for the shell: stty rows N cols N',
   'Ctrl-A h       this help',
   'Ctrl-A Ctrl-A  send Ctrl-A to the guest',
 ];

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { expect, it } from 'vitest';
 import type { TerminalStreams } from './terminal.ts';
-import { terminalWords } from './terminal-words.ts';
+import { sizeCommand, terminalWords } from './terminal-words.ts';
 
 function streams(input: object, output: object): TerminalStreams {
   return { input: Object.assign(new PassThrough(), input), output: Object.assign(new PassThrough(), output), errors: new PassThrough() };
@@ -20,4 +20,10 @@ it('leaves out what is not known, and what would be more than a word', () => {
 it('tells of no terminal when either end is none', () => {
   expect(terminalWords(streams({}, { isTTY: true, rows: 40, columns: 132 }), { TERM: 'xterm' })).toBe('vm.term=dumb');
   expect(terminalWords(streams({ isTTY: true }, {}), { TERM: 'xterm' })).toBe('vm.term=dumb');
+});
+
+it('types the size as a command, where it is known', () => {
+  expect(sizeCommand(streams({}, { rows: 40, columns: 132 }).output)).toBe('stty rows 40 cols 132\r');
+  expect(sizeCommand(streams({}, { rows: 0, columns: 0 }).output)).toBe('');
+  expect(sizeCommand(streams({}, {}).output)).toBe('');
 });

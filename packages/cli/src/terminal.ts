@@ -32,6 +32,10 @@ export class Terminal {
     return this.#streams.input.isTTY === true && this.#streams.input.setRawMode !== undefined;
   }
 
+  get output(): TerminalStreams['output'] {
+    return this.#streams.output;
+  }
+
   /** All of the input, at its end. */
   async readAll(): Promise<Uint8Array> {
     const chunks: Buffer[] = [];
