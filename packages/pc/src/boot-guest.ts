@@ -4,7 +4,6 @@ import { ConsoleInput, type TypingMode } from './console-input.ts';
 import { ConsoleOutput, type TextWatcher } from './console-output.ts';
 import { Guest } from './guest.ts';
 import { InputGate, type StampedInput } from './input-gate.ts';
-import { checkKernel } from './kernel-boot.ts';
 import { MachineHold } from './machine-hold.ts';
 import { createPc, type Pc, type PcOptions } from './pc.ts';
 
@@ -32,7 +31,6 @@ const QUIET_NANOS: Nanos = 1e6; // of machine time without output: the guest has
 /** Composes a PC, turns it on and follows it through its resets. Throws what `createPc` and `Machine.powerUp` throw. */
 export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOptions<V>): Promise<Guest<V>> {
   const { onOutput, typing = 'when-listening', onReset = 'boot', watch = [], onMoment, onInput, replay = null, ...board } = options;
-  checkKernel(board.kernel, board.entry); // refuse it before anything is made
   const late: { pc: Pc<V> | null; quiet: () => void } = { pc: null, quiet: () => {} };
   const moments = new Moments(onMoment ?? (() => {}));
   const output = new ConsoleOutput({ found: () => late.pc?.machine.yield(), expectQuiet: () => late.quiet() }, watch);

@@ -47,6 +47,7 @@ export interface BootEntry {
   readonly rsi?: number;
   readonly rax?: number;
   readonly rbx?: number;
+  readonly gdtAt?: number; // default 0x500
 }
 
 // Selectors of the Linux boot protocol: __BOOT_CS and __BOOT_DS; the task comes after them.
@@ -66,12 +67,13 @@ const DATA: number = DESCRIPTOR_PRESENT | DESCRIPTOR_S | SEGMENT_WRITABLE | SEGM
 export function prepareEntry(memory: GuestMemory, entry: BootEntry): BootState {
   const long = entry.bits === 64;
   const code = CODE | (long ? DESCRIPTOR_L : DESCRIPTOR_DB);
-  writeDescriptor(memory, 0, 0, 0);
-  writeDescriptor(memory, 0x08, 0, 0);
-  writeDescriptor(memory, CODE_SELECTOR, code, 0xf_ffff);
-  writeDescriptor(memory, DATA_SELECTOR, DATA, 0xf_ffff);
-  writeDescriptor(memory, TASK_SELECTOR, DESCRIPTOR_PRESENT | TSS_TYPE, 0x67);
-  writeDescriptor(memory, TASK_SELECTOR + 8, 0, 0); // high half of the 64-bit task descriptor
+  const gdt = entry.gdtAt ?? GDT;
+  writeDescriptor(memory, gdt, 0, 0);
+  writeDescriptor(memory, gdt + 0x08, 0, 0);
+  writeDescriptor(memory, gdt + CODE_SELECTOR, code, 0xf_ffff);
+  writeDescriptor(memory, gdt + DATA_SELECTOR, DATA, 0xf_ffff);
+  writeDescriptor(memory, gdt + TASK_SELECTOR, DESCRIPTOR_PRESENT | TSS_TYPE, 0x67);
+  writeDescriptor(memory, gdt + TASK_SELECTOR + 8, 0, 0); // high half of the 64-bit task descriptor
   if (long) writePageTables(memory);
   return {
     rip: entry.rip,
@@ -84,7 +86,7 @@ export function prepareEntry(memory: GuestMemory, entry: BootEntry): BootState {
     data: { selector: DATA_SELECTOR, base: 0, limit: 0xffff_ffff, attributes: DATA },
     tr: { selector: TASK_SELECTOR, base: 0, limit: 0x67, attributes: DESCRIPTOR_PRESENT | TSS_TYPE },
     ldtr: { selector: 0, base: 0, limit: 0, attributes: 0 },
-    gdt: { base: GDT, limit: TASK_SELECTOR + 15 },
+    gdt: { base: gdt, limit: TASK_SELECTOR + 15 },
     idt: { base: 0, limit: 0 },
     cr0: ((long ? CR0_PG : 0) | CR0_PE | CR0_ET) >>> 0,
     cr3: long ? PAGE_TABLES : 0,
@@ -94,9 +96,9 @@ export function prepareEntry(memory: GuestMemory, entry: BootEntry): BootState {
 }
 
 /** A descriptor with base 0. */
-function writeDescriptor(memory: GuestMemory, selector: number, attributes: number, limit: number): void {
-  memory.write(GDT + selector, 4, limit & 0xffff);
-  memory.write(GDT + selector + 4, 4, (attributes | (limit & 0xf_0000)) >>> 0);
+function writeDescriptor(memory: GuestMemory, at: number, attributes: number, limit: number): void {
+  memory.write(at, 4, limit & 0xffff);
+  memory.write(at + 4, 4, (attributes | (limit & 0xf_0000)) >>> 0);
 }
 
 function writePageTables(memory: GuestMemory): void {

@@ -30,7 +30,7 @@ export function loadElf(memory: GuestMemory, ranges: Ram['ranges'], boot: ElfBoo
   for (const segment of image.segments) checkPlace(segment, ranges, lowRamBytes);
   const initrdBytes = boot.initrd?.length ?? 0;
   const initrdAt = placeInitrd(initrdBytes, kernelEnd, lowRamBytes, INITRD_LAST[image.bits]);
-  for (const segment of image.segments) load(memory, segment);
+  for (const segment of image.segments) loadSegment(memory, segment);
   if (initrdAt > 0) copyImage(memory, initrdAt, boot.initrd!, 'initrd');
   copyImage(memory, COMMAND_LINE, encodeCommandLine(boot.commandLine ?? '', COMMAND_LINE_BYTES), 'command line');
   const rsdp = boot.rsdp ?? 0;
@@ -68,7 +68,7 @@ function checkPlace({ address, memoryBytes }: ElfSegment, ranges: Ram['ranges'],
 }
 
 /** With its zeros: RAM keeps what was in it when a machine is reset. */
-function load(memory: GuestMemory, { address, bytes, memoryBytes }: ElfSegment): void {
+export function loadSegment(memory: GuestMemory, { address, bytes, memoryBytes }: ElfSegment): void {
   copyImage(memory, address, bytes, 'kernel');
   const zeros = new Uint8Array(Math.min(ZERO_CHUNK_BYTES, memoryBytes - bytes.length));
   for (let at = bytes.length; at < memoryBytes; at += zeros.length) {

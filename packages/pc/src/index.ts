@@ -11,4 +11,6 @@ export { Guest } from './guest.ts';
 export type { GuestInput, StampedInput } from './input-gate.ts';
 export { type LinuxBoot, type LinuxPlacement, loadLinux, placeLinux } from './linux-boot.ts';
 export { buildE820, type E820Entry } from './memory-map.ts';
+export type { MultibootBoot, MultibootModule } from './multiboot-boot.ts';
 export { createPc, type Pc, type PcOptions, type PcSerial } from './pc.ts';
+export { testDevices } from './test-devices.ts';

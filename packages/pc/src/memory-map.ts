@@ -14,6 +14,13 @@ export const COMMAND_LINE_MOST = 0x1_0000;
 export const LOW_END = 0x9_fc00; // the extended BIOS data area would begin here
 export const ACPI_TABLES = 0xe_0000;
 export const ACPI_TABLES_END = 0x10_0000;
+// Multiboot programs use all of low memory but its end.
+export const MULTIBOOT_INFO = 0x9_0000;
+export const MULTIBOOT_INFO_MOST = 0x8000;
+export const MULTIBOOT_MODULES_END = 0x9_e000; // of small modules, behind the information
+export const MULTIBOOT_GDT = 0x9_f000; // and the stack grows down from here
+export const FIRMWARE = 0xf_0000;
+export const FIRMWARE_BYTES = 0x1_0000;
 export const HIGH_START = 0x10_0000;
 
 export const E820_RAM = 1;

@@ -1,8 +1,9 @@
 import type { Engine, InterruptPort, Vcpu } from '@vm/core';
-import { EXIT_HALT } from '@vm/core/exit';
+import { EXIT_HALT, PAGE_READ_ONLY } from '@vm/core/exit';
 import { describe, expect, it } from 'vitest';
 import type { BootState } from './boot-state.ts';
 import { createPc, type PcOptions } from './pc.ts';
+import { testDevices } from './test-devices.ts';
 
 interface Ports {
   in(port: number, size?: 1 | 2 | 4): number;
@@ -232,8 +233,57 @@ it('runs the timer of the local APIC on machine time', async () => {
   expect(at).toBeLessThan(5_000_100);
 });
 
-it('fails to power up with the reason when the kernel is none', async () => {
-  const pc = await createPc({ engine: scripted(() => {}), ramBytes: 2 ** 20, kernel: new Uint8Array(5000) });
-  await expect(pc.machine.powerUp()).rejects.toSatisfy((error) => JSON.stringify(error instanceof AggregateError ? error.errors.map(String) : String(error)).includes('boot signature'));
-  expect(pc.machine.phase).not.toBe('running');
+it('is not made when there is nothing to boot, or more than one thing', async () => {
+  const make = (what: object) => createPc({ engine: scripted(() => {}), ramBytes: 2 ** 20, ...what });
+  await expect(make({ kernel: new Uint8Array(5000) })).rejects.toThrow(/boot signature/);
+  await expect(make({ rom: new Uint8Array(5000) })).rejects.toThrow('ROM: expected pages of 4 KiB, as in 64 KiB, and at most 8 MiB; got 5000 bytes');
+  await expect(make({ rom: new Uint8Array(0x90_0000) })).rejects.toThrow(/at most 8 MiB/);
+  await expect(make({})).rejects.toThrow('expected a kernel or a rom');
+  await expect(make({ kernel: kernelImage(), rom: new Uint8Array(4096) })).rejects.toThrow('expected a kernel or a rom');
+});
+
+it('has a ROM at the end of 4 GiB and again at the end of 1 MiB, where stores are dropped unless it is shadow RAM', async () => {
+  const rom = Uint8Array.from({ length: 0x4_0000 }, (_, at) => at >> 12);
+  for (const romShadow of [false, true]) {
+    const pc = await createPc({ engine: scripted((ports) => powerOff(ports)), ramBytes: 2 ** 20, rom, romShadow });
+    await pc.machine.powerUp();
+    await pc.machine.stopped();
+    const { memory, ram, vcpu } = pc.machine;
+    expect([0xffff_ffff, 0xfffc_0000, 0xfffb_ffff, 0xf_ffff, 0xe_0000].map((gpa) => memory.read(gpa, 1))).toEqual([0x3f, 0, 0xff, 0x3f, 0x20]);
+    expect(memory.read(0xd_ffff, 1)).toBe(0); // RAM
+    expect(vcpu.booted).toBe(null); // it begins at the reset vector
+    const attributes = new Uint8Array(ram.memory.buffer, ram.attributesOffset, 256);
+    expect([...attributes.subarray(0xdf, 0xe1), attributes[255]]).toEqual(romShadow ? [0, 0, 0] : [0, PAGE_READ_ONLY, PAGE_READ_ONLY]);
+  }
+});
+
+it('tells firmware and test programs of RAM and processors when asked to', async () => {
+  const items: number[][] = [];
+  await runPc((ports) => {
+    for (const [item, bytes] of [[3, 8], [5, 2], [0x11, 4]] as const) {
+      ports.out(0x510, item, 2);
+      items.push(Array.from({ length: bytes }, () => ports.in(0x511)));
+    }
+    powerOff(ports);
+  }, { firmwareConfig: true });
+  expect(items).toEqual([[0, 0, 0, 1, 0, 0, 0, 0], [1, 0], [0, 0, 0, 0]]);
+});
+
+it('brings the lines of the test devices to the inputs of the I/O APIC of the same number', async () => {
+  const seen: number[] = [];
+  let code = -1;
+  await runPc((ports) => {
+    for (let input = 0; input < 24; input++) {
+      setEntry(ports, input, 0x8000 | 0x40); // level, open: the request shows in the entry
+      ports.out(0x2000 + input, 1, 4);
+      ports.mmio.write(0xfec0_0000, 4, 0x10 + input * 2);
+      if ((ports.mmio.read(0xfec0_0010, 4) & (1 << 14)) !== 0) seen.push(input);
+      ports.out(0x2000 + input, 0, 4);
+      ports.interrupts.acknowledge();
+      ports.interrupts.writeRegister(0xb0, 4, 0);
+    }
+    ports.out(0xf4, 7, 4);
+    powerOff(ports);
+  }, { devices: [testDevices({ exit: (given) => (code = given), shutdown: () => {} })] });
+  expect([code, seen]).toEqual([7, Array.from({ length: 23 }, (_, i) => i + 1)]);
 });

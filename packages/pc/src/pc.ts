@@ -1,16 +1,21 @@
 import { ApicBus, createApicFabric } from '@vm/apic';
 import { ioApic, pic8259 } from '@vm/apic/device';
-import { createMachine, device, type DeviceSpec, type Engine, type Machine, type MachineOptions, type Vcpu } from '@vm/core';
+import { createMachine, device, type DeviceSpec, type Engine, type GuestMemory, type Machine, type MachineOptions, type Ram, type Vcpu } from '@vm/core';
 import { type AcpiButtons, acpiPm } from '@vm/device-acpi-pm';
 import { debugcon } from '@vm/device-debugcon';
+import { fwCfg } from '@vm/device-fw-cfg';
 import { i8042 } from '@vm/device-i8042';
 import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
+import { firmwareItems } from './firmware-items.ts';
 import { hostBridge } from './host-bridge.ts';
-import { type KernelEntry, loadKernel } from './kernel-boot.ts';
+import { checkKernel, type KernelEntry, loadKernel } from './kernel-boot.ts';
+import { FIRMWARE_BYTES } from './memory-map.ts';
+import type { MultibootModule } from './multiboot-boot.ts';
+import { checkRom, loadRom } from './rom-boot.ts';
 
 /** The host side of a serial port. */
 export interface PcSerial {
@@ -23,12 +28,19 @@ export interface PcSerial {
 export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly engine: Engine<V>;
   readonly ramBytes: number;
-  readonly kernel: Uint8Array; // a bzImage, or an ELF file such as a vmlinux
+  readonly kernel?: Uint8Array; // a bzImage, an ELF file such as a vmlinux, or with `entry: 'multiboot'` such an image
   readonly entry?: KernelEntry; // default: auto
   readonly initrd?: Uint8Array;
+  readonly modules?: readonly MultibootModule[]; // of a multiboot image
   readonly commandLine?: string;
+  /** Firmware in place of a kernel: it begins at the reset vector. Pages of 4 KiB, up to 8 MiB. */
+  readonly rom?: Uint8Array;
+  /** The guest may store to the copy of the ROM below 1 MiB, as to the shadow RAM of a PC. Default: stores are dropped. */
+  readonly romShadow?: boolean;
   readonly serial?: PcSerial; // absent: what the guest sends is dropped
   readonly debugOutput?: (byte: number) => void; // port 0xe9; absent: no such port
+  /** A configuration port as QEMU's machines have one, which firmware and test programs ask for RAM and processors. Default: none. */
+  readonly firmwareConfig?: boolean;
   readonly startMs?: number; // what the real-time clock starts from, milliseconds since 1970; default 0
   readonly devices?: readonly DeviceSpec[]; // more devices, after those of the board
   readonly clock?: MachineOptions['clock'];
@@ -49,20 +61,22 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
   pressPowerButton(): void;
 }
 
+const PROCESSORS = 1;
 const PM_BASE = 0x600;
 const SCI_PIN = 9;
 const OFF_TYPE = 5;
 const SERIAL = { base: 0x3f8, pin: 4 };
 const KEYBOARD = { pin: 1, mousePin: 12 };
 
-/** Composes a PC with one processor and boots a Linux kernel at every power-up and reset. The machine is off at first. */
+/** Composes a PC with one processor that boots a kernel, or firmware, at every power-up and reset. The machine is off at first. */
 export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions<V>): Promise<Pc<V>> {
+  const load = bootOf(options); // refuses what cannot be booted before anything is made
   const bus = new ApicBus();
   const late: { machine: Machine<V> | null } = { machine: null }; // devices call back only while it runs
   let input: SerialInput | null = null;
   let buttons: AcpiButtons | null = null;
   const acpi = buildAcpiTables({
-    processors: 1, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
+    processors: PROCESSORS, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
   });
   const reset = (): void => late.machine?.requestStop('reset');
@@ -86,19 +100,20 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       ready: options.serial?.ready?.bind(options.serial) ?? (() => {}),
       connect: (end) => (input = end),
     }),
+    ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, PROCESSORS))] : []),
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
     ...(options.devices ?? []),
   ];
-  const { engine, ramBytes, kernel, entry = 'auto', initrd, commandLine, clock, blocks, log, signal, host, createMemory } = options;
+  const { engine, ramBytes, clock, blocks, log, signal, host, createMemory } = options;
   const machine = await createMachine<V>({
     engine,
     ramBytes,
     devices,
-    interrupts: (services) => createApicFabric(services, { processors: 1, bus }),
+    interrupts: (services) => createApicFabric(services, { processors: PROCESSORS, bus }),
+    firmwareBytes: options.rom?.length ?? (options.entry === 'multiboot' ? FIRMWARE_BYTES : 0),
     load: ({ memory, ram, vcpu }) => {
-      memory.copyIn(acpi.base, acpi.bytes);
-      const boot = { kernel, entry, rsdp: acpi.rsdp, ...(initrd === undefined ? {} : { initrd }), ...(commandLine === undefined ? {} : { commandLine }) };
-      vcpu.loadBootState(loadKernel(memory, ram.ranges, boot));
+      if (options.rom === undefined) memory.copyIn(acpi.base, acpi.bytes);
+      load(memory, ram, vcpu, acpi.rsdp);
     },
     ...(clock === undefined ? {} : { clock }),
     ...(blocks === undefined ? {} : { blocks }),
@@ -113,5 +128,24 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     receive: (bytes) => (input === null ? 0 : input.receive(bytes)),
     isListening: () => input?.listening ?? false,
     pressPowerButton: () => buttons?.press(),
+  };
+}
+
+/** Loads what is to run and puts the processor at its beginning; a processor that was just reset is at the beginning of firmware. */
+type Boot<V> = (memory: GuestMemory, ram: Ram, vcpu: V, rsdp: number) => void;
+
+/** Throws VmError E_IMAGE. */
+function bootOf<V extends Vcpu & BootableVcpu>({ kernel, entry = 'auto', initrd, modules, commandLine, rom, romShadow = false }: PcOptions<V>): Boot<V> {
+  if ((kernel === undefined) === (rom === undefined)) throw new TypeError('createPc: expected a kernel or a rom');
+  if (rom !== undefined) {
+    checkRom(rom);
+    return (memory, ram) => loadRom(memory, ram, rom, romShadow);
+  }
+  checkKernel(kernel!, entry);
+  return (memory, { ranges }, vcpu, rsdp) => {
+    vcpu.loadBootState(loadKernel(memory, ranges, {
+      kernel: kernel!, entry, rsdp,
+      ...(initrd === undefined ? {} : { initrd }), ...(modules === undefined ? {} : { modules }), ...(commandLine === undefined ? {} : { commandLine }),
+    }));
   };
 }
