@@ -33,6 +33,8 @@ export interface WasmEngineOptions {
   readonly randomSeed?: number;
   /** Told of an instruction in protected mode at privilege level 0 that the processor does not have, before the guest gets its #UD. */
   readonly unknownInKernel?: (text: string) => void;
+  /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends. */
+  readonly haltedForGood?: () => void;
   /** A stored interpreter; default: written now. */
   readonly image?: InterpreterImage;
   /** Pages of guest code that are kept decoded, each in one mode; default 4096. When they run out, all are dropped. */
@@ -67,8 +69,9 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
         watchStores(cache, surroundings);
       }
       const handlers = { long: new HandlerTable(image.long.keys, true, model), legacy: new HandlerTable(image.legacy.keys, false, model) };
-      const unknown = options.unknownInKernel === undefined ? {} : { unknownInKernel: options.unknownInKernel };
-      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, ...unknown };
+      const { unknownInKernel, haltedForGood } = options;
+      const listeners = { ...(unknownInKernel === undefined ? {} : { unknownInKernel }), ...(haltedForGood === undefined ? {} : { haltedForGood }) };
+      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, ...listeners };
       const { long, legacy } = image;
       return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
         long: instantiate(long.module, surroundings, imports),

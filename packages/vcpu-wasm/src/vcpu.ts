@@ -41,7 +41,7 @@ export interface Interpreter {
 }
 export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
 
-export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly model: CpuModel; readonly randomSeed: number }
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number }
 
 export class WasmVcpu implements Vcpu {
   readonly state: StateView;
@@ -110,7 +110,10 @@ export class WasmVcpu implements Vcpu {
       fxsave: new FxsaveImage(this.state, this.memory),
       virtual: new Virtual8086(this.state, this.memory, this.segments, this.flags),
     }, {
-      halt: () => { this.#halted = true; },
+      halt: () => {
+        this.#halted = true;
+        if ((this.flags.other() & FLAG_IF) === 0) place.haltedForGood?.();
+      },
       shadow: (traps) => { this.#shadow = true; this.#trapShadow = traps; this.#attend(); },
       attend: () => this.#attend(),
       entered: () => { this.#entered = true; },
