@@ -11,7 +11,7 @@ export interface ApicFabricOptions {
   readonly tscHz?: number; // default 1 GHz
   /** Start as firmware leaves it: the boot processor gets the 8259 through LINT0 (default true). */
   readonly virtualWire?: boolean;
-  /** What messages other than fixed ones do to processor `index`. */
+  /** What messages other than fixed ones do to processor `index`; default: they reach it. */
   processor?(index: number): Omit<ApicProcessor, 'signal'>;
 }
 
@@ -31,7 +31,13 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       id: index,
       bus,
       clock: services.clock,
-      processor: { ...processor?.(index), signal: () => services.signal(index) },
+      processor: {
+        nmi: () => services.notify(index, 'nmi', 0),
+        init: () => services.notify(index, 'init', 0),
+        startup: (page) => services.notify(index, 'startup', page),
+        ...processor?.(index),
+        signal: () => services.signal(index),
+      },
       external: { acknowledge: () => services.acknowledge() },
       ...(timerHz === undefined ? {} : { timerHz }),
       ...(tscHz === undefined ? {} : { tscHz }),

@@ -76,6 +76,12 @@ export interface Surroundings {
   log(level: LogLevel, text: string): void;
 }
 
+/**
+ * What reaches a processor past its interrupt controller's queue: a non-maskable interrupt; back to the state after a reset, all but
+ * its memory of numbers (x86: INIT); begin at `page` << 12 (x86: start-up).
+ */
+export type ProcessorEvent = 'nmi' | 'init' | 'startup';
+
 export interface Vcpu {
   /**
    * Runs at most `instructions` and says why it came back. A halted processor with nothing pending comes back with
@@ -86,6 +92,8 @@ export interface Vcpu {
   readonly retired: number;
   /** Something may have become pending: look again at the next instruction boundary. May be called inside and outside `run`. */
   signal(): void;
+  /** Takes the event at the next instruction boundary. May be called inside and outside `run`. */
+  notify?(event: ProcessorEvent, page: number): void;
   /** Inside `run`: leave when `instructions` more are retired, or earlier if the budget says so. 0: after the present one. */
   stopAfter(instructions: number): void;
   /** To the state after a hardware reset. */
@@ -123,6 +131,7 @@ export interface FabricServices {
   readonly clock: Clock;
   /** Interrupts of processor `index` may have become pending. */
   signal(index: number): void;
+  notify(index: number, event: ProcessorEvent, page: number): void;
   /** Runs an acknowledge cycle on the controllers: a vector, or -1 when none answers. */
   acknowledge(): number;
   /** Tells all controllers that a processor ended `vector`. */

@@ -83,6 +83,10 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#fabric = options.interrupts({
       clock: this.clock,
       signal: () => this.#loop.signal(),
+      notify: (_index, event, page) => {
+        this.vcpu.notify?.(event, page);
+        this.#loop.signal();
+      },
       acknowledge: () => this.#lines.acknowledge(),
       endOfInterrupt: (vector) => this.#lines.endOfInterrupt(vector),
       log: (level, text) => this.#log('interrupts', level, text),

@@ -26,6 +26,8 @@ export interface LoopControl {
   halt(): void;
   /** No interrupt before the instruction after the next boundary; `traps`: no debug trap either (MOV SS, POP SS). */
   shadow(traps: boolean): void;
+  /** IRET begins, whatever comes of it: non-maskable interrupts are let in again (SDM vol. 3, section 6.7.1). */
+  interruptReturns(): void;
   /** Look for events and at the flags at the next boundary. */
   attend(): void;
   /** The instruction enters a handler: no single-step trap after it. */
@@ -137,6 +139,7 @@ export class SystemFunctions {
         transfer.return(this.#size(at), s.view.getUint16(at + uop.UOP_IMMEDIATE, true));
         return this.#leaveIfModeChanged();
       case call.IRET:
+        this.#loop.interruptReturns();
         if (segments.isVirtual8086() && (flags.other() & FLAG_IOPL) !== FLAG_IOPL) {
           virtual.interruptReturn(this.#size(at));
           return RIP_SET;

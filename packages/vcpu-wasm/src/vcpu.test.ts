@@ -78,6 +78,48 @@ describe('the processor', () => {
     expect(machine.gpr(RCX)).toBe(3n);
   });
 
+  it('takes a non-maskable interrupt whatever IF says, and the next one after IRET', () => {
+    const { machine } = start(createAssembler(64).xor(r32(RCX), r32(RCX)).hlt().inc(r64(RCX)).hlt().bytes(), 2);
+    machine.view.setUint32(IDT + 2 * 16, (8 << 16) | HANDLER, true);
+    machine.view.setUint32(IDT + 2 * 16 + 4, 0x8e00, true);
+    const { vcpu } = machine;
+    expect(vcpu.run(10)).toBe(EXIT_HALT);
+    vcpu.notify('nmi', 0);
+    vcpu.run(1); // the first instruction of the handler
+    vcpu.notify('nmi', 0);
+    vcpu.notify('nmi', 0); // one waits at most
+    vcpu.run(1);
+    expect(machine.gpr(14)).toBe(1n);
+    vcpu.run(1); // IRET
+    expect(machine.gpr(RCX)).toBe(0n);
+    vcpu.run(2);
+    expect([machine.gpr(14), machine.gpr(RCX)]).toEqual([2n, 0n]);
+    expect(vcpu.run(100)).toBe(EXIT_HALT);
+    expect([machine.gpr(14), machine.gpr(RCX)]).toEqual([2n, 1n]);
+  });
+
+  it.each([['the boot processor goes on at the reset vector', 0x100], ['another waits for a start-up message', 0]])('goes back to its beginning at INIT, keeping some of its state: %s', (_which, low) => {
+    const { machine, port } = start(counting(), 2 | IF);
+    Object.assign(port, { low, readModelRegister: () => true });
+    const { vcpu } = machine;
+    const { state: s } = vcpu;
+    vcpu.run(10);
+    s.set64(state.MSR_LSTAR, 0x1234, 0);
+    s.set64(state.XMM, 7, 8);
+    vcpu.notify('init', 0);
+    const first = vcpu.run(0);
+    expect([s.get(state.CR0), s.get(state.CR4), s.get(state.EFER), s.get(state.MSR_LSTAR), s.get(state.XMM), machine.flags]).toEqual([0x10, 0, 0, 0x1234, 7, 2]);
+    if (low !== 0) {
+      expect([s.selector(state.CS), s.base(state.CS), s.get(state.RIP)]).toEqual([0xf000, 0xffff_0000, 0xfff0]);
+      return;
+    }
+    expect(first).toBe(EXIT_HALT);
+    machine.put(0x9000, createAssembler(16).mov(r32(RAX), 5).hlt().bytes());
+    vcpu.notify('startup', 9);
+    expect(vcpu.run(10)).toBe(EXIT_HALT);
+    expect([machine.gpr(RAX), s.selector(state.CS)]).toEqual([5n, 0x900]);
+  });
+
   it('waits in HLT and goes on behind it', () => {
     const { machine, raise } = start(createAssembler(64).hlt().mov(r32(RAX), 7).hlt().bytes(), 2 | IF);
     expect(machine.vcpu.run(1000)).toBe(EXIT_HALT);

@@ -1,6 +1,6 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR0_ET, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, DR6_RESET, DR7_RESET, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
-import type { ExitCode, Surroundings, Vcpu } from '@vm/core/engine';
+import { CR0_CD, CR0_ET, CR0_NW, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, DR6_RESET, DR7_RESET, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
 import { CodeFetch } from './code-fetch.ts';
@@ -32,6 +32,10 @@ import { TimeStamp } from './time-stamp.ts';
 import * as uop from './uop.ts';
 import { Virtual8086 } from './virtual-8086.ts';
 
+
+const APIC_BASE_BSP = 0x100;
+/** Floating-point state, XCR0, model-specific registers and the time-stamp counter. */
+const KEPT_BY_INIT = [[state.XMM, state.MXCSR + 4], [state.XCR0, state.XCR0 + 8], [state.MSR_STAR, state.TSC_OFFSET + 8]] as const;
 
 /** The exports of one interpreter module. */
 export interface Interpreter {
@@ -68,6 +72,14 @@ export class WasmVcpu implements Vcpu {
   #stepsByNewFlags = false;
   #taskTrap = false;
   #requested = false;
+  // What no interrupt flag holds back.
+  #nmi = false;
+  #nmiBlocked = false;
+  #init = false;
+  /** Page of a start-up message, or -1. */
+  #startPage = -1;
+  /** Only a start-up message wakes it. */
+  #waitsForStartup = false;
   #shutdown = false;
   #deliberate = false;
   /** The last of what passed between this processor and the machine. */
@@ -117,6 +129,7 @@ export class WasmVcpu implements Vcpu {
       shadow: (traps) => { this.#shadow = true; this.#trapShadow = traps; this.#attend(); },
       attend: () => this.#attend(),
       entered: () => { this.#entered = true; },
+      interruptReturns: () => { this.#nmiBlocked = false; if (this.#nmi) this.state.set(state.EVENT_PENDING, 1); },
       stepByNewFlags: () => { this.#stepsByNewFlags = true; },
       debugRegistersChanged: () => this.#debug.update(),
       softwareInterrupt: (vector) => this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE),
@@ -299,6 +312,14 @@ export class WasmVcpu implements Vcpu {
   /** True when one was delivered. */
   #takeInterrupt(): boolean {
     const { interrupts } = this.#surroundings;
+    if (this.#init) this.#initialize();
+    if (this.#waitsForStartup) return this.#start();
+    if (this.#nmi && !this.#nmiBlocked) {
+      this.#nmi = false;
+      this.#nmiBlocked = true;
+      this.#take(VECTOR_NMI);
+      return true;
+    }
     if (!interrupts.isPending()) {
       this.state.set(state.EVENT_PENDING, 0);
       return false;
@@ -306,16 +327,51 @@ export class WasmVcpu implements Vcpu {
     if ((this.flags.other() & FLAG_IF) === 0) return false;
     const vector = interrupts.acknowledge();
     if (vector < 0) return false;
+    this.#take(vector);
+    return true;
+  }
+  #take(vector: number): void {
     this.#halted = false;
     this.interrupts++;
     this.events.add(EVENT_INTERRUPT, this.retired, 0, 0, vector, -1);
     if (!this.#tryDeliver(vector, -1, SOURCE_EXTERNAL)) this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
-    return true;
+  }
+  /** INIT: a reset that leaves numbers and model-specific registers alone; only the boot processor goes on (SDM vol. 3, table 9-1). */
+  #initialize(): void {
+    const s = this.state;
+    this.#init = false;
+    const caches = s.get(state.CR0) & (CR0_CD | CR0_NW);
+    const kept = KEPT_BY_INIT.map(([from, to]) => s.u8.slice(s.at + from, s.at + to));
+    this.reset();
+    KEPT_BY_INIT.forEach(([from], i) => s.u8.set(kept[i] as Uint8Array, s.at + from));
+    s.set(state.CR0, CR0_ET | caches);
+    this.#control.floatingPointAvailability();
+    const { interrupts } = this.#surroundings;
+    this.#waitsForStartup = interrupts.readModelRegister(MSR_APIC_BASE) && (interrupts.low & APIC_BASE_BSP) === 0;
+    this.#halted = this.#waitsForStartup;
+  }
+  /** Begins where the start-up message says, when there was one. */
+  #start(): false {
+    this.state.set(state.EVENT_PENDING, 0);
+    if (this.#startPage < 0) return false;
+    this.segments.setRealMode(state.CS, this.#startPage << 8);
+    this.state.set64(state.RIP, 0, 0);
+    this.#startPage = -1;
+    this.#waitsForStartup = false;
+    this.#halted = false;
+    return false;
   }
 
   signal(): void {
     this.state.set(state.EVENT_PENDING, 1);
     if ((this.flags.other() & FLAG_IF) !== 0) this.#attend();
+  }
+  notify(event: ProcessorEvent, page: number): void {
+    if (event === 'nmi') this.#nmi = true;
+    else if (event === 'init') this.#init = true;
+    else if (this.#waitsForStartup || this.#init) this.#startPage = page & 0xff;
+    this.state.set(state.EVENT_PENDING, 1);
+    this.#attend();
   }
   /** Makes generated code come back at the next instruction boundary; the rest of the budget is kept. */
   #attend(): void {
@@ -343,6 +399,11 @@ export class WasmVcpu implements Vcpu {
     this.#shutdown = false;
     this.#deliberate = false;
     this.#shadow = false;
+    this.#nmi = false;
+    this.#nmiBlocked = false;
+    this.#init = false;
+    this.#startPage = -1;
+    this.#waitsForStartup = false;
     const keep = [s.get(state.BUDGET), s.get(state.BUDGET_HELD)] as const;
     const random = [s.get(state.RANDOM), s.high(state.RANDOM)] as const;
     s.u32.fill(0, s.at >>> 2, (s.at + state.STATIC_UOPS) >>> 2);
