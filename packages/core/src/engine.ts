@@ -76,10 +76,7 @@ export interface Surroundings {
   log(level: LogLevel, text: string): void;
 }
 
-/**
- * What reaches a processor past its interrupt controller's queue: a non-maskable interrupt; back to the state after a reset, all but
- * its memory of numbers (x86: INIT); begin at `page` << 12 (x86: start-up).
- */
+/** Messages that no interrupt controller holds back: non-maskable interrupt, INIT, begin at `page` << 12 after it. */
 export type ProcessorEvent = 'nmi' | 'init' | 'startup';
 
 export interface Vcpu {
@@ -92,8 +89,7 @@ export interface Vcpu {
   readonly retired: number;
   /** Something may have become pending: look again at the next instruction boundary. May be called inside and outside `run`. */
   signal(): void;
-  /** Takes the event at the next instruction boundary. May be called inside and outside `run`. */
-  notify?(event: ProcessorEvent, page: number): void;
+  notify?(event: ProcessorEvent, page: number): void; // taken at the next instruction boundary; inside and outside `run`
   /** Inside `run`: leave when `instructions` more are retired, or earlier if the budget says so. 0: after the present one. */
   stopAfter(instructions: number): void;
   /** To the state after a hardware reset. */

@@ -83,10 +83,7 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#fabric = options.interrupts({
       clock: this.clock,
       signal: () => this.#loop.signal(),
-      notify: (_index, event, page) => {
-        this.vcpu.notify?.(event, page);
-        this.#loop.signal();
-      },
+      notify: (_index, event, page) => (this.vcpu.notify?.(event, page), this.#loop.signal()),
       acknowledge: () => this.#lines.acknowledge(),
       endOfInterrupt: (vector) => this.#lines.endOfInterrupt(vector),
       log: (level, text) => this.#log('interrupts', level, text),
@@ -112,9 +109,7 @@ export class Machine<V extends Vcpu = Vcpu> {
     options.signal?.addEventListener('abort', () => this.requestStop('aborted'), { once: true });
   }
 
-  get phase(): Phase {
-    return this.lifecycle.phase;
-  }
+  get phase(): Phase { return this.lifecycle.phase; }
 
   /** From off to running, the processor included. Throws one AggregateError, with everything rolled back, when a device fails. */
   powerUp(): Promise<void> {
@@ -147,14 +142,10 @@ export class Machine<V extends Vcpu = Vcpu> {
   }
 
   /** Parks the processor as soon as the present instruction allows, and says why. Devices may call it through the composer. */
-  requestStop(reason: StopReason): void {
-    this.#loop.stop(reason);
-  }
+  requestStop(reason: StopReason): void { this.#loop.stop(reason); }
 
   /** Serves the host's events after the present instruction, and goes on: what they send the guest comes at this very moment of it. */
-  yield(): void {
-    this.#loop.yield();
-  }
+  yield(): void { this.#loop.yield(); }
 
   /** Resolves when the machine stops by itself; at once when it has since it last began to run. */
   stopped(): Promise<StopReason> {

@@ -50,22 +50,14 @@ export class RunLoop {
     this.clock = new MachineClock(() => this.#source(), (due) => this.#expectTimer(due));
   }
 
-  get slices(): number {
-    return this.#slices;
-  }
+  get slices(): number { return this.#slices; }
 
   /** Real time spent in slices, in nanoseconds. */
-  get busy(): Nanos {
-    return this.#busy;
-  }
+  get busy(): Nanos { return this.#busy; }
 
-  get halts(): number {
-    return this.#halts;
-  }
+  get halts(): number { return this.#halts; }
 
-  attach(vcpu: Vcpu): void {
-    this.#vcpu = vcpu;
-  }
+  attach(vcpu: Vcpu): void { this.#vcpu = vcpu; }
 
   start(): void {
     if (this.#started) return;

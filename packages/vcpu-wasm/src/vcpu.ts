@@ -1,5 +1,5 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR0_CD, CR0_ET, CR0_NW, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, DR6_RESET, DR7_RESET, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR0_ET, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, DR6_RESET, DR7_RESET, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
@@ -18,12 +18,14 @@ import { FlagsRegister } from './flags-register.ts';
 import { FxsaveImage } from './fxsave.ts';
 import { GuestFault } from './guest-fault.ts';
 import { HANDLER_EXIT } from './handler-number.ts';
+import { resetForInit } from './kept-by-init.ts';
 import { LinearMemory } from './linear-memory.ts';
 import { ModelRegisters } from './model-registers.ts';
 import type { EntryState, SegmentState } from './entry-state.ts';
 import { DebugRegisters } from './debug-registers.ts';
 import type { EngineImports } from './runtime.ts';
 import { PHYSICAL_BITS } from './page-walk.ts';
+import { PortPermission } from './port-permission.ts';
 import { Segmentation } from './segmentation.ts';
 import { StateView } from './state-view.ts';
 import { SystemFunctions } from './system-functions.ts';
@@ -34,8 +36,6 @@ import { Virtual8086 } from './virtual-8086.ts';
 
 
 const APIC_BASE_BSP = 0x100;
-/** Floating-point state, XCR0, model-specific registers and the time-stamp counter. */
-const KEPT_BY_INIT = [[state.XMM, state.MXCSR + 4], [state.XCR0, state.XCR0 + 8], [state.MSR_STAR, state.TSC_OFFSET + 8]] as const;
 
 /** The exports of one interpreter module. */
 export interface Interpreter {
@@ -57,6 +57,7 @@ export class WasmVcpu implements Vcpu {
   readonly #system: SystemFunctions;
   readonly #delivery: ExceptionDelivery;
   readonly #debug: DebugRegisters;
+  readonly #ports: PortPermission;
   readonly #fault = new GuestFault();
   readonly #surroundings: Surroundings;
   readonly #index: number;
@@ -103,6 +104,7 @@ export class WasmVcpu implements Vcpu {
     this.state = new StateView(ram.memory.buffer, place.at);
     this.memory = new LinearMemory(this.state, ram, mmio, interrupts, this.#fault);
     this.segments = new Segmentation(this.state, this.memory);
+    this.#ports = new PortPermission(this.state, this.memory, this.segments);
     this.code = new CodeFetch(this.state, this.memory, this.segments, place.cache, place.handlers);
     this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
     this.#interpreters = instantiate(this.#imports());
@@ -135,7 +137,7 @@ export class WasmVcpu implements Vcpu {
       softwareInterrupt: (vector) => this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE),
       cpuidContext: () => this.#cpuidContext(),
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
-      checkPort: (port, bytes) => this.#checkPort(port, bytes),
+      checkPort: (port, bytes) => this.#ports.check(port, bytes),
     });
     place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWrites(page), flushed: () => this.memory.tlb.flush() });
     // Processors of one machine draw different numbers.
@@ -156,8 +158,8 @@ export class WasmVcpu implements Vcpu {
       crossPage: (check) => this.code.crossPage(check),
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
       system: (id, at) => this.#system.run(id, at),
-      portIn: (port, bytes) => { this.#checkPort(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); return pio.read(port, bytes as 1 | 2 | 4) | 0; },
-      portOut: (port, bytes, value) => { this.#checkPort(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
+      portIn: (port, bytes) => { this.#ports.check(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); return pio.read(port, bytes as 1 | 2 | 4) | 0; },
+      portOut: (port, bytes, value) => { this.#ports.check(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
       unknown: (at) => { this.#noteUnknown(at); this.code.raiseUnknown(at); },
     };
   }
@@ -336,15 +338,9 @@ export class WasmVcpu implements Vcpu {
     this.events.add(EVENT_INTERRUPT, this.retired, 0, 0, vector, -1);
     if (!this.#tryDeliver(vector, -1, SOURCE_EXTERNAL)) this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
   }
-  /** INIT: a reset that leaves numbers and model-specific registers alone; only the boot processor goes on (SDM vol. 3, table 9-1). */
+  /** Only the boot processor goes on after INIT (SDM vol. 3, section 8.4.1). */
   #initialize(): void {
-    const s = this.state;
-    this.#init = false;
-    const caches = s.get(state.CR0) & (CR0_CD | CR0_NW);
-    const kept = KEPT_BY_INIT.map(([from, to]) => s.u8.slice(s.at + from, s.at + to));
-    this.reset();
-    KEPT_BY_INIT.forEach(([from], i) => s.u8.set(kept[i] as Uint8Array, s.at + from));
-    s.set(state.CR0, CR0_ET | caches);
+    resetForInit(this.state, () => this.reset());
     this.#control.floatingPointAvailability();
     const { interrupts } = this.#surroundings;
     this.#waitsForStartup = interrupts.readModelRegister(MSR_APIC_BASE) && (interrupts.low & APIC_BASE_BSP) === 0;
@@ -477,22 +473,6 @@ export class WasmVcpu implements Vcpu {
     return `${this.state.selector(state.CS).toString(16)}:${this.state.high(state.RIP).toString(16).padStart(8, '0')}${this.state.get(state.RIP).toString(16).padStart(8, '0')}`;
   }
 
-  /** I/O privilege: IOPL, then the permission bitmap of the TSS (SDM vol. 1, section 19.5). */
-  #checkPort(port: number, bytes: number): void {
-    const s = this.state;
-    const cpl = s.get(state.CPL);
-    if (cpl === 0 || (cpl <= ((this.flags.other() >> 12) & 3) && !this.segments.isVirtual8086())) return;
-    const limit = s.limit(state.TR);
-    const type = (s.attributes(state.TR) >>> 8) & 15;
-    if (limit < 0x67 || (type & 8) === 0) this.memory.raise(13, 0);
-    const base = s.base(state.TR);
-    const high = s.baseHigh(state.TR);
-    const map = this.memory.load16((base + 0x66) >>> 0, high, true);
-    const at = map + (port >>> 3);
-    if (at + 1 > limit) this.memory.raise(13, 0);
-    const bits = this.memory.load16((base + at) >>> 0, high, true);
-    if (((bits >>> (port & 7)) & ((1 << bytes) - 1)) !== 0) this.memory.raise(13, 0);
-  }
   #cpuidContext(): CpuidContext {
     const known = this.#surroundings.interrupts.readModelRegister(0x1b);
     return { model: this.#model, apicId: this.#index, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS };
