@@ -52,7 +52,7 @@ describe('refuses with one line and exit code 2', () => {
     const text = join(folder, 'text');
     writeFileSync(text, 'This is no kernel, whatever its name says.\n'.repeat(100));
     expect(await runCli(['boot', '--kernel', text])).toBe(2);
-    expect(refused).toEqual(['vm boot: kernel: the boot signature 55 aa at 0x1fe is missing']);
+    expect(refused).toEqual(['vm boot: kernel: it is neither a bzImage nor an ELF file: the boot signature 55 aa at 0x1fe is missing']);
     const kernel = join(folder, 'kernel');
     writeFileSync(kernel, smallKernel());
     expect(await runCli(['boot', '--kernel', kernel, '--initrd', text, '--memory', '1M'])).toBe(2);

@@ -6,10 +6,17 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { itWithOracle } from '@vm/testkit/oracle';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { architectureOf, fetchGuest } from './guest-fetch.ts';
 import { GuestCache } from './guest-cache.ts';
 import type { Progress } from './progress.ts';
+
+const disk = vi.hoisted((): { free: number | null } => ({ free: null })); // blocks of 4 KiB; null: as it is
+vi.mock(import('node:fs'), async (original) => {
+  const real = await original();
+  const statfsSync = ((path: string) => (disk.free === null ? real.statfsSync(path) : { bavail: disk.free, bsize: 4096 })) as typeof real.statfsSync;
+  return { ...real, statfsSync };
+});
 
 it.each([
   ['linux-image-cloud-amd64', 'amd64'], ['linux-image-amd64', 'amd64'], ['linux-image-686', 'i386'], ['linux-image-686-pae', 'i386'], ['linux-image-6.1.0-50-686', 'i386'],
@@ -118,6 +125,29 @@ describe('with an archive of its own', () => {
     expect(ranges[0]).toBeUndefined();
     expect(ranges.length).toBeGreaterThan(1);
     expect(ranges.slice(1).every((range) => /^bytes=[1-9]\d*-$/.test(range ?? ''))).toBe(true);
+  });
+
+  itWithOracle(it, 'apt-get', 'goes on where an earlier fetch gave up, of which nothing but the beginning of the download is left', async () => {
+    const sources = makeArchive();
+    const cache = new GuestCache(join(folder, 'cache'));
+    answer = (path, response, bytes, from) => {
+      if (!path.includes('linux-image-1-x')) response.end(bytes.subarray(from));
+      else response.write(bytes.subarray(from, Math.max(from, 200_000)), () => response.destroy());
+    };
+    await expect(fetchGuest(cache, 'linux-image-x', watch(), { sources })).rejects.toMatchObject({ code: 'E_HOST' });
+    expect([cache.list(), existsSync(join(folder, 'cache/guests')), existsSync(join(folder, 'cache/lock'))]).toEqual([[], false, false]);
+    answer = (_path, response, bytes, from) => void response.end(bytes.subarray(from));
+    requests = [];
+    expect(readFileSync((await fetchGuest(cache, 'linux-image-x', watch(), { sources })).kernel)).toEqual(KERNEL);
+    expect(requests.filter(({ path }) => path.includes('linux-image-1-x')).map(({ range }) => range)).toEqual(['bytes=200000-']);
+  });
+
+  itWithOracle(it, 'apt-get', 'asks for nothing when there is no room, and leaves no guest behind', async () => {
+    const cache = new GuestCache(join(folder, 'cache'));
+    disk.free = 100;
+    await expect(fetchGuest(cache, 'linux-image-x', watch(), { sources: makeArchive() })).rejects.toThrow(/^no space for linux-image-x in .*: it takes up to 320 MiB, and 400 KiB are left$/);
+    disk.free = null;
+    expect([requests, cache.list(), existsSync(join(folder, 'cache/lock'))]).toEqual([[], [], false]);
   });
 
   itWithOracle(it, 'apt-get', 'takes nothing whose checksum is wrong, and leaves no guest behind', async () => {

@@ -22,6 +22,11 @@ export function readNamedFile(option: string, path: string): Uint8Array {
   }
 }
 
+/** Why a file that need not be there cannot be written, in words. */
+export function explainWriteError(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such folder' : explainFileError(error);
+}
+
 /** Why something could not be done to a file, in words. */
 export function explainFileError(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;

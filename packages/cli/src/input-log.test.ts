@@ -47,7 +47,7 @@ describe('refuses', () => {
   });
 
   it('a file that cannot be written', () => {
-    expect(() => new InputRecorder(join(folder, 'none', 'log'), BASIS)).toThrow(/^--record .*: there is no such file$/);
+    expect(() => new InputRecorder(join(folder, 'none', 'log'), BASIS)).toThrow(/^--record .*: there is no such folder$/);
   });
 });
 

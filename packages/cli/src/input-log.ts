@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { GuestInput, StampedInput, TypingMode } from '@vm/pc';
 import type { BoardSettings } from './boot-board.ts';
-import { explainFileError } from './host-file.ts';
+import { explainWriteError } from './host-file.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What decides a run, beside its inputs. */
@@ -69,7 +69,7 @@ export class InputRecorder {
     try {
       this.#file = openSync(path, 'w');
     } catch (error) {
-      throw new UsageError(`--record ${path}: ${explainFileError(error)}`, { cause: error });
+      throw new UsageError(`--record ${path}: ${explainWriteError(error)}`, { cause: error });
     }
     this.#line(FIRST_LINE);
     this.#line(`basis ${JSON.stringify(basis)}`);

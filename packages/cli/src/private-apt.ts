@@ -15,6 +15,7 @@ export interface DebianPackage {
 export type DownloadProgress = (percent: number) => void;
 
 const HOST_ETC = '/etc/apt';
+const HELPER = '/usr/lib/apt/apt-helper'; // of the same package as apt-get
 const ATTEMPTS = 3;
 // What decides how the host reaches the network; everything else of its settings stays outside.
 const NETWORK_SETTING = /^Acquire::(https?|ftp|Retries|ForceIPv[46]|Check-(Valid-Until|Date)|Max-FutureTime)\b/;
@@ -58,20 +59,25 @@ export class PrivateApt {
     return image === undefined ? shown : this.#show(image);
   }
 
-  /** Path of the package file, checked. What an interrupted download left is used. */
+  /** Path of the package file, checked. What an interrupted download left is used, also of another process. */
   async download(one: DebianPackage, onProgress: DownloadProgress): Promise<string> {
-    const cwd = join(this.#folder, 'download');
-    const path = (): string | undefined => readdirSync(cwd).find((file) => file.startsWith(`${one.name}_`) && file.endsWith('.deb'));
+    const folder = join(this.#folder, 'download');
+    const name = `${one.name}_${one.sha256}.deb`;
+    for (const left of readdirSync(folder)) if (left !== name) rmSync(join(folder, left), { recursive: true });
+    const path = join(folder, name);
+    // apt-get download begins anew each time; the helper goes on.
+    const uris = await this.#run('apt-get', ['download', '--print-uris', `${one.name}=${one.version}`], undefined, this.#folder);
+    const uri = /^'([^']+)'/m.exec(uris)?.[1];
+    if (uri === undefined) throw new VmError('E_HOST', `apt-get does not say where ${one.name} is`);
     await this.#retry(async () => {
-      await this.#run('apt-get', ['download', `${one.name}=${one.version}`, '-o', 'APT::Status-Fd=3'], onProgress, cwd);
-      const file = path();
-      if (file === undefined) throw new VmError('E_HOST', `apt-get download left no file of ${one.name}`);
-      const digest = createHash('sha256').update(readFileSync(join(cwd, file))).digest('hex');
+      if (digestOf(path) === one.sha256) return;
+      await this.#run(HELPER, ['download-file', uri, path, `SHA256:${one.sha256}`, '-o', 'APT::Status-Fd=3'], onProgress);
+      const digest = digestOf(path);
       if (digest === one.sha256) return;
-      rmSync(join(cwd, file));
+      rmSync(path, { force: true });
       throw new VmError('E_HOST', `${one.name}: the download has SHA-256 ${digest}, the list of packages says ${one.sha256}`);
     });
-    return join(cwd, path()!);
+    return path;
   }
 
   async #show(name: string): Promise<DebianPackage | null> {
@@ -107,6 +113,11 @@ export class PrivateApt {
       }
     }
   }
+}
+
+/** Null: there is no such file. */
+function digestOf(path: string): string | null {
+  return existsSync(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : null;
 }
 
 /** There is apt-get, and it knows where packages come from. */

@@ -27,7 +27,7 @@ const XLOAD_KERNEL_64 = 1 << 0;
 export function parseBzImage(image: Uint8Array): BzImage {
   if (image.length < 0x400) throw notKernel(`expected at least 1024 bytes, got ${image.length}`);
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
-  if (view.getUint16(0x1fe, true) !== 0xaa55) throw notKernel(describe(image, 'the boot signature 55 aa at 0x1fe is missing'));
+  if (view.getUint16(0x1fe, true) !== 0xaa55) throw notKernel(describe(image, 'it is neither a bzImage nor an ELF file: the boot signature 55 aa at 0x1fe is missing'));
   if (view.getUint32(MAGIC, true) !== HDRS) throw notKernel('the boot sector has no Linux setup header');
   const version = view.getUint16(0x206, true);
   if (version < OLDEST_VERSION) throw notKernel(`boot protocol ${formatVersion(version)} is older than ${formatVersion(OLDEST_VERSION)}`);
