@@ -53,6 +53,8 @@ export const bootCommand: Command = {
   summary: 'boot a Linux kernel, with its serial console on the terminal',
   options: OPTIONS,
   notes: [
+    'Where there is no kernel at hand, vm guest fetch linux-image-cloud-amd64 gets one, with an initial RAM file system,\n'
+      + 'and prints the paths of both.',
     'With a terminal the keys go to the guest, except:\n' + ESCAPE_HELP.map((line) => `  ${line}`).join('\n'),
     'Input that is no terminal is typed once the guest has opened its port; with --clock virtual it is read to its end first.',
     'The kernel\'s command line also gets vm.term=TERM, vm.rows=N and vm.cols=N of the terminal, or vm.term=dumb without one: kernels\n'

@@ -88,7 +88,7 @@ describe('vm start', () => {
 
 it.each([[['--help']], [['help']], [[]]])('lists its commands for %j', async (args) => {
   expect(await runCli(args)).toBe(0);
-  expect(printed.join()).toMatch(/start .*\n.*boot --kernel FILE .*\n.*guest fetch NAME \| list/);
+  for (const name of ['start', 'boot', 'guest', 'exec']) expect(printed.join()).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
 });
 
 it.each([[['boot', '--help']], [['help', 'boot']], [['boot', '--kernel', 'x', '-h']]])('explains a command with options and examples for %j', async (args) => {

@@ -1,5 +1,8 @@
 import type { Command } from './command.ts';
 
+const LINE = 120; // columns
+const MOST_LEFT = 26; // what is longer has a line to itself
+
 /** What `vm COMMAND --help` prints. */
 export function formatCommandHelp(command: Command): string {
   const options = Object.entries({ ...command.options, help: { hint: null, summary: 'this text' } }).map(([name, option]): [string, string] => {
@@ -39,6 +42,23 @@ export function formatProgramHelp(commands: readonly Command[], version: string)
 }
 
 function formatTable(rows: readonly (readonly [string, string])[]): string[] {
-  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}`);
+  const width = Math.max(...rows.map(([left]) => left.length).filter((length) => length <= MOST_LEFT)) + 2;
+  return rows.flatMap(([left, right]) => {
+    const [first = '', ...more] = wrap(right, LINE - 2 - width);
+    const indent = ' '.repeat(width + 2);
+    const rest = more.map((line) => indent + line);
+    return left.length <= MOST_LEFT ? [`  ${left.padEnd(width)}${first}`, ...rest] : [`  ${left}`, indent + first, ...rest];
+  });
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
 }
