@@ -1,8 +1,8 @@
 /** Operands as they are written for the assembler. */
 
-/** A register: general, segment, control, debug, MMX, XMM or x87. */
+/** A register: general, segment, control, debug, MMX, XMM, YMM or x87. */
 export interface RegisterOperand {
-  readonly kind: 'gpr' | 'high-byte' | 'segment' | 'control' | 'debug' | 'mmx' | 'xmm' | 'st';
+  readonly kind: 'gpr' | 'high-byte' | 'segment' | 'control' | 'debug' | 'mmx' | 'xmm' | 'ymm' | 'st';
   readonly number: number;
   readonly bytes: number;
 }
@@ -11,6 +11,7 @@ export interface RegisterOperand {
 export interface Address {
   /** Register number; without base and index the displacement is the address. */
   readonly base?: number;
+  /** Of a gather, the number of a vector register. */
   readonly index?: number;
   readonly scale?: 1 | 2 | 4 | 8;
   readonly displacement?: number | bigint;
@@ -57,6 +58,7 @@ export const control = (number: number): RegisterOperand => register('control', 
 export const debug = (number: number): RegisterOperand => register('debug', number, 0);
 export const mmx = (number: number): RegisterOperand => register('mmx', number, 0);
 export const xmm = (number: number): RegisterOperand => register('xmm', number, 0);
+export const ymm = (number: number): RegisterOperand => register('ymm', number, 0);
 export const st = (number: number): RegisterOperand => register('st', number, 0);
 
 /** Memory of `bytes` bytes at an address. */

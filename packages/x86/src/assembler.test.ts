@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Operand } from './assembler-operand.ts';
-import { addressOf, control, debug, far, highByte, mem, mmx, r16, r32, r64, r8, segment, st, xmm } from './assembler-operand.ts';
+import { addressOf, control, debug, far, highByte, mem, mmx, r16, r32, r64, r8, segment, st, xmm, ymm } from './assembler-operand.ts';
 import { createAssembler } from './assembler.ts';
 import type { CodeMode } from './decoder.ts';
 import { decode, DECODE_OK } from './decoder.ts';
@@ -8,6 +8,8 @@ import { formatInstruction, formatName } from './disassembly.ts';
 import type { Prefixes } from './encoder.ts';
 import { encode, isString } from './encoder.ts';
 import { createInstruction } from './instruction.ts';
+import { VEX_MAPS } from './opcode-row.ts';
+import type { Row } from './opcode-row.ts';
 import type { OperandSpec } from './operand.ts';
 import { SIZE_BYTES } from './operand.ts';
 import {
@@ -20,12 +22,13 @@ const PLAIN: Prefixes = { lock: false, rep: 0, size: 0, condition: -1, addressBy
 const toHex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
 
 /** An operand that fits the row's place, at operand size `size`. */
-function operandFor(spec: OperandSpec, mode: CodeMode, size: number, preferMemory: boolean): Operand {
-  const sizeIndex = (mode === 64 ? 4 : 0) + Math.log2(size);
-  const bytes = SIZE_BYTES[spec.size * 8 + sizeIndex]!;
-  const memoryBytes = SIZE_BYTES[spec.memorySize * 8 + sizeIndex]!;
+function operandFor(spec: OperandSpec, mode: CodeMode, size: number, vexLength: number, preferMemory: boolean): Operand {
+  const sizeIndex = vexLength * 8 + (mode === 64 ? 4 : 0) + Math.log2(size);
+  const bytes = SIZE_BYTES[spec.size * 16 + sizeIndex]!;
+  const memoryBytes = SIZE_BYTES[spec.memorySize * 16 + sizeIndex]!;
   const memory = mem(memoryBytes, { base: RBX, ...(mode === 16 ? { index: RSI } : { index: RBP, scale: 4 }), displacement: 0x123 });
   const register = (number: number): Operand => ({ 1: r8, 2: r16, 4: r32, 8: r64 })[bytes as 1 | 2 | 4 | 8](number);
+  const vector = (number: number): Operand => (bytes === 32 ? ymm(number) : xmm(number));
   const fixed: Readonly<Record<string, Operand>> = {
     AL: r8(0), CL: r8(1), AX: r16(0), DX: r16(RDX), ES: segment(0), CS: segment(1), SS: segment(2), DS: segment(3), FS: segment(4), GS: segment(5),
     ST0: st(0), STi: st(3), XMM0: xmm(0),
@@ -39,20 +42,27 @@ function operandFor(spec: OperandSpec, mode: CodeMode, size: number, preferMemor
     case 'E': case 'M': case 'R': case 'Q': case 'W': case 'N': case 'U': {
       if (preferMemory && !spec.registerOnly) return memory;
       if (spec.memoryOnly) return memory;
-      return 'QN'.includes(spec.text[0]!) ? mmx(5) : 'WU'.includes(spec.text[0]!) ? xmm(5) : register(1);
+      return 'QN'.includes(spec.text[0]!) ? mmx(5) : 'WU'.includes(spec.text[0]!) ? vector(5) : register(1);
     }
     case 'G': return register(3);
     case 'I': return 0x12;
     case 'J': return 0x12;
     case 'O': return mem(memoryBytes, { displacement: 0x1234 });
     case 'P': return mmx(6);
-    case 'V': return xmm(6);
+    case 'V': return vector(6);
+    case 'H': return vector(2);
+    case 'L': return vector(1);
+    case 'T': return mem(memoryBytes, { base: RBX, index: 4, scale: 4, displacement: 0x123, addressBytes: mode === 64 ? 8 : 4 });
+    case 'B': return register(2);
     case 'Z': return register(2);
     case '1': return 1;
     case 'S': return segment(4);
     default: return register(0); // eAX, rAX
   }
 }
+
+/** The vector lengths that a row has forms of. */
+const lengthsOf = (row: Row): readonly number[] => (row.map < VEX_MAPS ? [0] : row.vexLength < 0 ? [0, 1] : [row.vexLength]);
 
 describe('the assembler', () => {
   for (const mode of [64, 32, 16] as const) {
@@ -65,8 +75,8 @@ describe('the assembler', () => {
         if (mode === 64 ? !row.long : !row.legacy) continue;
         let encoded = false;
         for (const size of mode === 64 ? [4, 2, 8] : [4, 2]) {
-          for (const preferMemory of [false, true]) {
-            const operands = isString(row) ? [] : row.operands.map((spec) => operandFor(spec, mode, size, preferMemory));
+          for (const [vexLength, preferMemory] of lengthsOf(row).flatMap((length) => [[length, false], [length, true]] as const)) {
+            const operands = isString(row) ? [] : row.operands.map((spec) => operandFor(spec, mode, size, vexLength, preferMemory));
             const encoding = encode(row, mode, operands, { ...PLAIN, condition: 5, size: isString(row) && row.operands[0]!.text.endsWith('b') ? 1 : 0 });
             if (encoding === null) continue;
             encoded = true;
@@ -118,6 +128,9 @@ describe('the assembler', () => {
       [64, 'rep movs qword ptr es:[rdi],qword ptr ds:[rsi]', (a) => a.rep().size(8).movs()],
       [64, 'movzx ecx,byte ptr [rsi+r8*1]', (a) => a.movzx(r32(RCX), mem(1, { base: RSI, index: R8 }))],
       [64, 'movaps xmm1,xmmword ptr [rax]', (a) => a.op('movaps', xmm(1), mem(16, { base: RAX }))],
+      [64, 'vaddps ymm9,ymm1,ymmword ptr [rax]', (a) => a.op('vaddps', ymm(9), ymm(1), mem(32, { base: RAX }))],
+      [32, 'vpblendvb xmm1,xmm2,xmm3,xmm4', (a) => a.op('vpblendvb', xmm(1), xmm(2), xmm(3), xmm(4))],
+      [64, 'vgatherdpd ymm1,qword ptr [rax+xmm12*8],ymm3', (a) => a.op('vgatherdpd', ymm(1), mem(8, { base: RAX, index: 12, scale: 8 }), ymm(3))],
       [64, 'cvtsi2sd xmm9,rax', (a) => a.op('cvtsi2sd', xmm(9), r64(RAX))],
       [64, 'fadd st,st(3)', (a) => a.op('fadd', st(0), st(3))],
       [64, 'fadd st(3),st', (a) => a.op('fadd', st(3), st(0))],

@@ -1,13 +1,13 @@
 /**
  * The opcode tables as flat numbers, for the decoder.
  *
- * A first table is indexed by map, mode, mandatory prefix and opcode. Its entry is a row id, `ENTRY_INVALID`, or `-2 - group`;
+ * A first table is indexed by map, mode (behind a VEX prefix instead: VEX.W), mandatory prefix and opcode. Its entry is a row id, `ENTRY_INVALID`, or `-2 - group`;
  * a group is a second table indexed by the ModRM byte.
  */
 import type { Row } from './opcode-row.ts';
 import { VEX_MAPS } from './opcode-row.ts';
 import type { OperandSpec } from './operand.ts';
-import { METHOD_IMMEDIATE, METHOD_ONE, METHOD_RELATIVE, METHOD_SIGNED_IMMEDIATE, METHOD_VVVV, OPERAND_SPECS, SIZE_NAMES } from './operand.ts';
+import { METHOD_IMMEDIATE, METHOD_ONE, METHOD_RELATIVE, METHOD_SIGNED_IMMEDIATE, METHOD_VVVV, METHOD_XMM_VVVV, OPERAND_SPECS, SIZE_NAMES } from './operand.ts';
 import { ROWS } from './rows.ts';
 
 export const ENTRY_INVALID = -1;
@@ -32,17 +32,15 @@ export const ROW_TAKES_REP: number = 1 << 10;
 /** The condition is in the low nibble of the opcode. */
 export const ROW_CONDITION: number = 1 << 11;
 
-/** VEX.L has to be 0. */
-export const ROW_SHORT: number = 1 << 12;
 /** An operand stands in VEX.vvvv, which is all ones elsewhere. */
-export const ROW_VVVV: number = 1 << 13;
+export const ROW_VVVV: number = 1 << 12;
 
 const PREFIX_SLOTS: Readonly<Record<string, readonly number[]>> = { '': [0, 1, 2, 3], np: [0], nfx: [0, 1], 66: [1], f3: [2], f2: [3] };
 
-/** Index of the first table. Prefix slot: 0 none, 1 66, 2 F3, 3 F2. */
+/** Index of the first table. Prefix slot: 0 none, 1 66, 2 F3, 3 F2. `long` is VEX.W in the maps behind a VEX prefix. */
 export const entryIndex = (map: number, long: number, slot: number, opcode: number): number => (((((map << 1) | long) << 2) | slot) << 8) | opcode;
 
-const ENTRY_COUNT = 2 * VEX_MAPS * 2 * 4 * 256;
+const ENTRY_COUNT = 3 * VEX_MAPS * 2 * 4 * 256;
 const built = buildEntries();
 
 export const ENTRIES: Int16Array = built.entries;
@@ -54,8 +52,8 @@ export const ROW_OPERAND_COUNT: Uint8Array = Uint8Array.from(ROWS, (row) => row.
 /** Operand numbers into the SPEC tables, four places a row. */
 export const ROW_OPERANDS: Uint8Array = packOperands();
 export const SPEC_METHOD: Uint8Array = Uint8Array.from(OPERAND_SPECS, (spec) => spec.method);
-export const SPEC_SIZE: Uint8Array = Uint8Array.from(OPERAND_SPECS, (spec) => spec.size * 8);
-export const SPEC_MEMORY_SIZE: Uint8Array = Uint8Array.from(OPERAND_SPECS, (spec) => spec.memorySize * 8);
+export const SPEC_SIZE: Uint16Array = Uint16Array.from(OPERAND_SPECS, (spec) => spec.size * 16);
+export const SPEC_MEMORY_SIZE: Uint16Array = Uint16Array.from(OPERAND_SPECS, (spec) => spec.memorySize * 16);
 export const SPEC_NUMBER: Uint8Array = Uint8Array.from(OPERAND_SPECS, (spec) => spec.number);
 
 /** `90` with REX.B is an exchange with r8, not a NOP (SDM vol. 2, XCHG). */
@@ -70,9 +68,8 @@ function buildEntries(): BuiltEntries {
   for (const row of ROWS) {
     for (let opcode = row.opcode; opcode < row.opcode + row.opcodeCount; opcode++) {
       for (const slot of PREFIX_SLOTS[row.prefix]!) {
-        for (const long of [0, 1]) {
-          if (long === 0 ? !row.legacy : !row.long) continue;
-          const index = entryIndex(row.map, long, slot, opcode);
+        for (const [map, long] of placesOf(row)) {
+          const index = entryIndex(map, long, slot, opcode);
           const cell = cells.get(index);
           if (cell === undefined) cells.set(index, [row]);
           else cell.push(row);
@@ -102,6 +99,13 @@ function buildEntries(): BuiltEntries {
   const flat = new Int16Array(groups.length * 256);
   groups.forEach((group, number) => flat.set(group, number * 256));
   return { entries, groups: flat };
+}
+
+/** Map and mode, or map with VEX.L and VEX.W, that a row stands in. */
+function placesOf(row: Row): readonly (readonly [map: number, long: number])[] {
+  if (row.map < VEX_MAPS) return [0, 1].filter((long) => (long === 0 ? row.legacy : row.long)).map((long) => [row.map, long]);
+  const either = (wanted: number): readonly number[] => (wanted < 0 ? [0, 1] : [wanted]);
+  return either(row.vexLength).flatMap((length) => either(row.vexWide).map((wide) => [row.map + length * VEX_MAPS, wide] as const));
 }
 
 function isModrmChosen(row: Row): boolean {
@@ -138,8 +142,8 @@ function rowFlags(row: Row): number {
     (row.forced64 ? ROW_FORCED_64 : 0) | (size === 'b' ? ROW_BYTE : 0) | (size === 'z' ? ROW_AT_MOST_4 : 0) |
     (size === 'y' || size === 'yy' ? ROW_AT_LEAST_4 : 0) | (size === 'n' ? ROW_NATIVE : 0) | (row.ignoresMod ? ROW_IGNORES_MOD : 0) |
     (row.prefix === '66' ? ROW_TAKES_66 : 0) | (row.prefix === 'f3' || row.prefix === 'f2' ? ROW_TAKES_REP : 0) |
-    (row.opcodeCount === 16 ? ROW_CONDITION : 0) | (row.short ? ROW_SHORT : 0) |
-    (row.operands.some((operand) => operand.method === METHOD_VVVV) ? ROW_VVVV : 0);
+    (row.opcodeCount === 16 ? ROW_CONDITION : 0) |
+    (row.operands.some((operand) => operand.method === METHOD_VVVV || operand.method === METHOD_XMM_VVVV) ? ROW_VVVV : 0);
 }
 
 /** The operand whose size is the size of the operation: the first that is neither an immediate nor a port number. */

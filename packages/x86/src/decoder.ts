@@ -2,7 +2,7 @@
 import {
   ENTRIES, ENTRY_INVALID, GROUPS, ROW_AT_LEAST_4, ROW_AT_MOST_4, ROW_BYTE, ROW_CONDITION, ROW_CONDITIONS, ROW_DEFAULT_64, ROW_FLAGS,
   ROW_FORCED_64, ROW_IGNORES_MOD, ROW_LOCK, ROW_MODRM, ROW_NATIVE, ROW_NOP, ROW_OPERAND_COUNT, ROW_OPERANDS, ROW_PAUSE, ROW_TAKES_66,
-  ROW_SHORT, ROW_TAKES_REP, ROW_VVVV, ROW_XCHG_ACCUMULATOR, SPEC_MEMORY_SIZE, SPEC_METHOD, SPEC_NUMBER, SPEC_SIZE,
+  ROW_TAKES_REP, ROW_VVVV, ROW_XCHG_ACCUMULATOR, SPEC_MEMORY_SIZE, SPEC_METHOD, SPEC_NUMBER, SPEC_SIZE,
 } from './decode-table.ts';
 import { VEX_MAPS } from './opcode-row.ts';
 import type { Instruction } from './instruction.ts';
@@ -10,8 +10,8 @@ import { BASE_NEXT_INSTRUCTION } from './instruction.ts';
 import {
   METHOD_CONTROL, METHOD_DEBUG, METHOD_FAR, METHOD_FIXED_REGISTER, METHOD_FIXED_SEGMENT, METHOD_FIXED_ST, METHOD_FIXED_XMM,
   METHOD_IMMEDIATE, METHOD_MEMORY_OFFSET, METHOD_MMX_REG, METHOD_MMX_RM, METHOD_ONE, METHOD_OPCODE, METHOD_REG, METHOD_RELATIVE,
-  METHOD_RM, METHOD_SEGMENT, METHOD_SIGNED_IMMEDIATE, METHOD_ST, METHOD_STRING_DESTINATION, METHOD_STRING_SOURCE, METHOD_XMM_REG,
-  METHOD_VVVV, METHOD_XMM_RM, OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX,
+  METHOD_RM, METHOD_SEGMENT, METHOD_SIGNED_IMMEDIATE, METHOD_ST, METHOD_STRING_DESTINATION, METHOD_STRING_SOURCE, METHOD_VECTOR_INDEX,
+  METHOD_VVVV, METHOD_XMM_IMMEDIATE, METHOD_XMM_REG, METHOD_XMM_RM, METHOD_XMM_VVVV, OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX,
   OPERAND_REGISTER, OPERAND_REGISTER_HIGH_BYTE, OPERAND_RELATIVE, OPERAND_SEGMENT, OPERAND_ST, OPERAND_STRING_DESTINATION,
   OPERAND_STRING_SOURCE, OPERAND_XMM, SIZE_BYTES,
 } from './operand.ts';
@@ -122,13 +122,15 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
     }
   }
   let slot = rep === 0 ? operandPrefix : rep === 0xf3 ? 2 : 3;
-  let vexRegister = 0;
+  let vexField = 0;
   let vexLength = 0;
+  let column = long;
   if (map === 0 && (opcode & 0xfe) === 0xc4 && (long !== 0 || bytes[p]! >= 0xc0)) {
     // A VEX prefix (SDM vol. 2, section 2.3.5): escape bytes, mandatory prefix and REX in one. Others may not stand before it.
     if ((slot | lock | rex) !== 0) return stopped(p - at, limit, DECODE_INVALID, out);
     let last = bytes[p++]!;
     let bits = (~last >> 5) & 4;
+    let wide = 0;
     map = VEX_MAPS + 1;
     if (opcode === 0xc4) {
       bits = (~last >> 5) & 7;
@@ -136,15 +138,18 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
       if ((last & 31) === 0 || (last & 31) > 3) return stopped(p - at, limit, DECODE_INVALID, out);
       last = bytes[p++]!;
       bits |= (last >> 4) & 8;
+      wide = last >> 7;
     }
-    // Outside 64-bit code there are eight registers and no wide operands.
+    // Outside 64-bit code there are eight registers and no wide general registers.
     rex = long !== 0 ? 0x40 | bits : 0;
-    vexRegister = (~last >> 3) & (long !== 0 ? 15 : 7);
+    vexField = (~last >> 3) & 15;
     vexLength = (last >> 2) & 1;
+    map += vexLength * VEX_MAPS;
+    column = wide;
     slot = last & 3;
     opcode = bytes[p++]!;
   }
-  let row = ENTRIES[(((((map << 1) | long) << 2) | slot) << 8) | opcode]!;
+  let row = ENTRIES[(((((map << 1) | column) << 2) | slot) << 8) | opcode]!;
   if (row === ENTRY_INVALID) return stopped(p - at, limit, DECODE_INVALID, out);
   let modrm = bytes[p]!;
   if (row < 0) {
@@ -164,11 +169,12 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
     else if ((flags & ROW_DEFAULT_64) !== 0 && size === 4) size = 8;
   }
   const addressSize = mode === 64 ? (addressPrefix !== 0 ? 4 : 8) : (mode === 32) === (addressPrefix === 0) ? 4 : 2;
-  const sizeIndex = (long << 2) | LOG2[size]!;
+  const sizeIndex = (vexLength << 3) | (long << 2) | LOG2[size]!;
   out.row = row;
   out.rex = rex;
   out.rep = (flags & ROW_TAKES_REP) !== 0 ? 0 : rep;
   out.lock = lock;
+  out.vexLength = vexLength;
   out.addressSize = addressSize;
   out.segmentOverride = override;
   out.segment = override < 0 ? 3 : override;
@@ -185,8 +191,9 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
   let reg = 0;
   let rm = 0;
   let isMemory = 0;
+  let sibAt = p;
   if ((flags & ROW_MODRM) !== 0) {
-    p++;
+    sibAt = ++p;
     mod = (flags & ROW_IGNORES_MOD) !== 0 ? 3 : modrm >> 6;
     reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
     rm = (modrm & 7) | ((rex & 1) << 3);
@@ -209,7 +216,9 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
   out.immediateLow = 0;
   out.immediateHigh = 0;
   out.immediate2 = 0;
-  let valid = map < VEX_MAPS || ((vexLength === 0 || (flags & ROW_SHORT) === 0) && (vexRegister === 0 || (flags & ROW_VVVV) !== 0));
+  // Four ones where no operand stands there, outside 64-bit code too.
+  let valid = vexField === 0 || (flags & ROW_VVVV) !== 0;
+  const vexRegister = long !== 0 ? vexField : vexField & 7;
   let immediates = 0;
   const count = ROW_OPERAND_COUNT[row]!;
   const kinds = out.operandKind;
@@ -237,6 +246,25 @@ export function decode(mode: CodeMode, bytes: Uint8Array, at: number, available:
       case METHOD_VVVV:
         number = vexRegister;
         break;
+      case METHOD_XMM_VVVV:
+        kind = OPERAND_XMM;
+        number = vexRegister;
+        break;
+      case METHOD_XMM_IMMEDIATE: {
+        kind = OPERAND_XMM;
+        const value = bytes[p++]!;
+        number = long !== 0 ? value >> 4 : (value >> 4) & 7;
+        break;
+      }
+      case METHOD_VECTOR_INDEX: {
+        kind = OPERAND_MEMORY;
+        // The index is a vector register, and there has to be one; all registers of a gather are different (SDM vol. 2, VPGATHERDD).
+        const index = ((bytes[sibAt]! >> 3) & 7) | ((rex & 2) << 2);
+        out.index = index;
+        out.scale = bytes[sibAt]! >> 6;
+        if ((modrm & 7) !== 4 || addressSize === 2 || index === reg || index === vexRegister || reg === vexRegister) valid = false;
+        break;
+      }
       case METHOD_OPCODE:
         number = (opcode & 7) | ((rex & 1) << 3);
         break;

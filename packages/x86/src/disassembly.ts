@@ -2,7 +2,7 @@
 import type { Instruction } from './instruction.ts';
 import { BASE_NEXT_INSTRUCTION } from './instruction.ts';
 import {
-  OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX, OPERAND_REGISTER,
+  METHOD_VECTOR_INDEX, OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX, OPERAND_REGISTER,
   OPERAND_REGISTER_HIGH_BYTE, OPERAND_RELATIVE, OPERAND_SEGMENT, OPERAND_ST, OPERAND_STRING_DESTINATION, OPERAND_STRING_SOURCE, OPERAND_XMM,
 } from './operand.ts';
 import { ROWS } from './rows.ts';
@@ -13,7 +13,7 @@ const HIGH_BYTES = ['ah', 'ch', 'dh', 'bh'];
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
 const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'];
 const WIDTHS: Readonly<Record<number, string>> = {
-  1: 'byte ptr ', 2: 'word ptr ', 4: 'dword ptr ', 6: 'fword ptr ', 8: 'qword ptr ', 10: 'tbyte ptr ', 16: 'xmmword ptr ',
+  1: 'byte ptr ', 2: 'word ptr ', 4: 'dword ptr ', 6: 'fword ptr ', 8: 'qword ptr ', 10: 'tbyte ptr ', 16: 'xmmword ptr ', 32: 'ymmword ptr ',
 };
 
 /** The mnemonic of the manual, with the condition put in. */
@@ -49,7 +49,7 @@ export function formatOperand(instruction: Instruction, at: number): string {
     case OPERAND_SEGMENT: return SEGMENTS[number]!;
     case OPERAND_CONTROL: return `cr${number}`;
     case OPERAND_DEBUG: return `dr${number}`;
-    case OPERAND_XMM: return `xmm${number}`;
+    case OPERAND_XMM: return `${bytes === 32 ? 'y' : 'x'}mm${number}`;
     case OPERAND_MMX: return `mm${number}`;
     case OPERAND_ST: return instruction.modrm >= 0 && ROWS[instruction.row]!.operands[at]!.text === 'ST0' ? 'st' : `st(${number})`;
     default: return '?';
@@ -74,10 +74,18 @@ function formatMemory(instruction: Instruction, bytes: number): string {
   const parts: string[] = [];
   if (base === BASE_NEXT_INSTRUCTION) parts.push(addressSize === 8 ? 'rip' : 'eip');
   else if (base >= 0) parts.push(formatRegister(base, addressSize));
-  if (index >= 0) parts.push(formatRegister(index, addressSize) + (addressSize === 2 ? '' : `*${1 << scale}`));
+  if (index >= 0) parts.push((isVectorIndex(instruction) ? vectorIndex(instruction) : formatRegister(index, addressSize)) + (addressSize === 2 ? '' : `*${1 << scale}`));
   const displacement = join(instruction.displacementLow, instruction.displacementHigh);
   const text = parts.length === 0 ? `0x${BigInt.asUintN(addressSize * 8, displacement).toString(16)}` : parts.join('+') + formatSigned(displacement);
   return `${WIDTHS[bytes] ?? ''}${instruction.segmentOverride >= 0 ? `${SEGMENTS[instruction.segmentOverride]!}:` : ''}[${text}]`;
+}
+
+const isVectorIndex = (instruction: Instruction): boolean => ROWS[instruction.row]!.operands.some((operand) => operand.method === METHOD_VECTOR_INDEX);
+
+/** Gathers by doublewords of quadwords have half as many indices. */
+function vectorIndex(instruction: Instruction): string {
+  const { name } = ROWS[instruction.row]!;
+  return `${instruction.vexLength === 1 && !/gatherd(q|pd)$/.test(name) ? 'y' : 'x'}mm${instruction.index}`;
 }
 
 const join = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigInt(low >>> 0);

@@ -8,8 +8,8 @@ import type { OperandSpec } from './operand.ts';
 import {
   METHOD_CONTROL, METHOD_DEBUG, METHOD_FAR, METHOD_FIXED_REGISTER, METHOD_FIXED_SEGMENT, METHOD_FIXED_ST, METHOD_FIXED_XMM,
   METHOD_IMMEDIATE, METHOD_MEMORY_OFFSET, METHOD_MMX_REG, METHOD_MMX_RM, METHOD_ONE, METHOD_OPCODE, METHOD_REG, METHOD_RELATIVE,
-  METHOD_RM, METHOD_SEGMENT, METHOD_SIGNED_IMMEDIATE, METHOD_ST, METHOD_STRING_DESTINATION, METHOD_STRING_SOURCE, METHOD_XMM_REG,
-  METHOD_VVVV, METHOD_XMM_RM, SIZE_BYTES,
+  METHOD_RM, METHOD_SEGMENT, METHOD_SIGNED_IMMEDIATE, METHOD_ST, METHOD_STRING_DESTINATION, METHOD_STRING_SOURCE, METHOD_VECTOR_INDEX,
+  METHOD_VVVV, METHOD_XMM_IMMEDIATE, METHOD_XMM_REG, METHOD_XMM_RM, METHOD_XMM_VVVV, SIZE_BYTES,
 } from './operand.ts';
 
 /** A place in the bytes that a label decides. */
@@ -53,6 +53,7 @@ interface Fields {
   rex: number;
   /** The register in VEX.vvvv. */
   vvvv: number;
+  readonly vexLength: number;
 }
 
 /** The shortest encoding of the row for these operands, or null when it does not take them. */
@@ -63,8 +64,10 @@ export function encode(row: Row, mode: CodeMode, operands: readonly Operand[], p
   let best: Encoding | null = null;
   for (const size of operandSizes(row, mode, isMandatory66)) {
     if (prefixes.size !== 0 && effectiveSize(flags, size, mode) !== prefixes.size) continue;
-    const encoding = encodeSized(row, mode, operands, prefixes, size);
-    if (encoding !== null && (best === null || encoding.bytes.length < best.bytes.length)) best = encoding;
+    for (const vexLength of row.vexLength < 0 && row.map > VEX_MAPS ? [0, 1] : [Math.max(row.vexLength, 0)]) {
+      const encoding = encodeSized(row, mode, operands, prefixes, size, vexLength);
+      if (encoding !== null && (best === null || encoding.bytes.length < best.bytes.length)) best = encoding;
+    }
   }
   return best;
 }
@@ -75,7 +78,7 @@ export const isString = (row: Row): boolean =>
 
 /** Operand sizes that prefixes can give the row, the cheapest first. */
 function operandSizes(row: Row, mode: CodeMode, isMandatory66: boolean): readonly number[] {
-  if (row.map > VEX_MAPS) return mode === 64 ? [4, 8] : [4];
+  if (row.map > VEX_MAPS) return mode === 64 && row.vexWide < 0 ? [4, 8] : [4];
   if (mode !== 64) return isMandatory66 ? [mode / 8] : mode === 16 ? [2, 4] : [4, 2];
   if (row.forced64) return [8];
   if (row.default64) return [8, 2];
@@ -89,9 +92,10 @@ function effectiveSize(flags: number, size: number, mode: CodeMode): number {
   return (flags & ROW_AT_LEAST_4) !== 0 ? Math.max(size, 4) : size;
 }
 
-function encodeSized(row: Row, mode: CodeMode, operands: readonly Operand[], prefixes: Prefixes, size: number): Encoding | null {
+function encodeSized(row: Row, mode: CodeMode, operands: readonly Operand[], prefixes: Prefixes, size: number, vexLength: number): Encoding | null {
   const fields: Fields = {
     reg: Math.max(row.extension, 0), rm: 0, opcode: row.opcode, memory: null, immediates: [], needsRex: false, refusesRex: false, rex: 0, vvvv: 0,
+    vexLength,
   };
   if (row.opcodeCount === 16) fields.opcode += prefixes.condition;
   let next = 0;
@@ -111,9 +115,9 @@ function encodeSized(row: Row, mode: CodeMode, operands: readonly Operand[], pre
 
 /** Notes the operand in `fields` if the row's operand can be it. */
 function takes(spec: OperandSpec, operand: Operand, mode: CodeMode, size: number, fields: Fields): boolean {
-  const sizeIndex = (mode === 64 ? 4 : 0) + Math.log2(size);
-  const bytes = SIZE_BYTES[spec.size * 8 + sizeIndex]!;
-  const memoryBytes = SIZE_BYTES[spec.memorySize * 8 + sizeIndex]!;
+  const sizeIndex = fields.vexLength * 8 + (mode === 64 ? 4 : 0) + Math.log2(size);
+  const bytes = SIZE_BYTES[spec.size * 16 + sizeIndex]!;
+  const memoryBytes = SIZE_BYTES[spec.memorySize * 16 + sizeIndex]!;
   if (typeof operand === 'number' || typeof operand === 'bigint') return takesImmediate(spec, BigInt(operand), bytes, size, fields);
   if (typeof operand === 'string') {
     if (spec.method !== METHOD_RELATIVE) return false;
@@ -159,7 +163,7 @@ function takesMemory(spec: OperandSpec, operand: MemoryOperand, memoryBytes: num
   if (operand.bytes !== 0 && memoryBytes !== 0 && operand.bytes !== memoryBytes) return false;
   if (spec.method === METHOD_MEMORY_OFFSET) {
     if (operand.base !== undefined || operand.index !== undefined || operand.label !== undefined) return false;
-  } else if (spec.registerOnly || (spec.method !== METHOD_RM && spec.method !== METHOD_XMM_RM && spec.method !== METHOD_MMX_RM)) {
+  } else if (spec.registerOnly || (spec.method !== METHOD_RM && spec.method !== METHOD_XMM_RM && spec.method !== METHOD_MMX_RM && spec.method !== METHOD_VECTOR_INDEX)) {
     return false;
   }
   fields.memory = operand;
@@ -173,7 +177,8 @@ const REGISTER_KINDS: Readonly<Record<RegisterOperand['kind'], readonly number[]
   control: [METHOD_CONTROL],
   debug: [METHOD_DEBUG],
   mmx: [METHOD_MMX_REG, METHOD_MMX_RM],
-  xmm: [METHOD_XMM_REG, METHOD_XMM_RM, METHOD_FIXED_XMM],
+  xmm: [METHOD_XMM_REG, METHOD_XMM_RM, METHOD_FIXED_XMM, METHOD_XMM_VVVV, METHOD_XMM_IMMEDIATE],
+  ymm: [METHOD_XMM_REG, METHOD_XMM_RM, METHOD_XMM_VVVV, METHOD_XMM_IMMEDIATE],
   st: [METHOD_ST, METHOD_FIXED_ST],
 };
 
@@ -181,6 +186,7 @@ function takesRegister(spec: OperandSpec, operand: RegisterOperand, mode: CodeMo
   if (spec.memoryOnly || !REGISTER_KINDS[operand.kind].includes(spec.method)) return false;
   if (operand.kind === 'gpr' && operand.bytes !== bytes) return false;
   if (operand.kind === 'high-byte' && bytes !== 1) return false;
+  if ((operand.kind === 'ymm' && bytes !== 32) || (operand.kind === 'xmm' && bytes === 32)) return false;
   if (operand.number > 7 && mode !== 64) return false;
   let { number } = operand;
   if (operand.kind === 'high-byte') {
@@ -197,8 +203,11 @@ function takesRegister(spec: OperandSpec, operand: RegisterOperand, mode: CodeMo
       fields.rm = number & 7;
       fields.rex |= number >> 3;
       return true;
-    case METHOD_VVVV:
+    case METHOD_VVVV: case METHOD_XMM_VVVV:
       fields.vvvv = number;
+      return true;
+    case METHOD_XMM_IMMEDIATE:
+      fields.immediates.push({ bytes: 1, value: BigInt(number << 4), label: null, relative: false });
       return true;
     case METHOD_OPCODE:
       fields.opcode += number & 7;
@@ -226,14 +235,14 @@ function assemble(row: Row, mode: CodeMode, prefixes: Prefixes, size: number, fi
   if (!vex && (row.prefix === '66' || (size !== 8 && !(row.forced64 && mode === 64) && size !== defaultSize))) bytes.push(0x66);
   if (vex && mode !== 64 && fields.vvvv > 7) return null;
   if (!vex && (row.prefix === 'f2' || row.prefix === 'f3')) bytes.push(Number.parseInt(row.prefix, 16));
-  const address = memory === null || isOffset(row) ? null : encodeAddress(memory, mode, addressBytes, fields.reg);
+  const address = memory === null || isOffset(row) ? null : encodeAddress(memory, mode, addressBytes, fields.reg, hasVectorIndex(row));
   if (memory !== null && !isOffset(row) && address === null) return null;
   const rex = fields.rex | (address?.rex ?? 0);
   if (rex !== 0 || fields.needsRex) {
     if (mode !== 64 || fields.refusesRex) return null;
     if (!vex) bytes.push(0x40 | rex);
   }
-  if (vex) bytes.push(0xc4, ((~rex & 7) << 5) | (row.map - VEX_MAPS), ((rex & 8) << 4) | ((~fields.vvvv & 15) << 3) | VEX_PREFIXES.indexOf(row.prefix));
+  if (vex) bytes.push(0xc4, ((~rex & 7) << 5) | (row.map - VEX_MAPS), (Math.max(row.vexWide, (rex >> 3) & 1) << 7) | ((~fields.vvvv & 15) << 3) | (fields.vexLength << 2) | VEX_PREFIXES.indexOf(row.prefix));
   else if (row.map > 0) bytes.push(0x0f);
   if (!vex && row.map > 1) bytes.push(row.map === 2 ? 0x38 : 0x3a);
   bytes.push(fields.opcode);
@@ -260,6 +269,7 @@ function assemble(row: Row, mode: CodeMode, prefixes: Prefixes, size: number, fi
 /** What VEX.pp stands for. */
 const VEX_PREFIXES: readonly string[] = ['np', '66', 'f3', 'f2'];
 
+const hasVectorIndex = (row: Row): boolean => row.operands.some((spec) => spec.method === METHOD_VECTOR_INDEX);
 const isOffset = (row: Row): boolean => row.operands.some((spec) => spec.method === METHOD_MEMORY_OFFSET);
 
 /** ModRM.rm of 16-bit addressing by base and index (SDM vol. 2, table 2-1). */
@@ -267,7 +277,7 @@ const RM_16: Readonly<Record<string, number>> = { '3,6': 0, '3,7': 1, '5,6': 2, 
 
 interface EncodedAddress { readonly bytes: readonly number[]; readonly rex: number }
 
-function encodeAddress(memory: MemoryOperand, mode: CodeMode, addressBytes: number, reg: number): EncodedAddress | null {
+function encodeAddress(memory: MemoryOperand, mode: CodeMode, addressBytes: number, reg: number, vectorIndex: boolean): EncodedAddress | null {
   const { base, index, label } = memory;
   const displacement = BigInt(memory.displacement ?? 0);
   const bytes: number[] = [];
@@ -292,7 +302,7 @@ function encodeAddress(memory: MemoryOperand, mode: CodeMode, addressBytes: numb
     pushValue(bytes, label === undefined ? displacement : 0n, 4);
     return { bytes, rex: 0 };
   }
-  if (index === 4 || (mode !== 64 && ((base ?? 0) > 7 || (index ?? 0) > 7))) return null;
+  if ((index === 4 && !vectorIndex) || (mode !== 64 && ((base ?? 0) > 7 || (index ?? 0) > 7))) return null;
   const rex = ((base ?? 0) >> 3) | (((index ?? 0) >> 3) << 1);
   const mod = base === undefined || (displacement === 0n && (base & 7) !== 5) ? 0 : isByte(displacement) ? 1 : 2;
   if (index !== undefined || (base! & 7) === 4) {

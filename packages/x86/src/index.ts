@@ -48,15 +48,16 @@ export type { OperandSpec } from './operand.ts';
 export {
   OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX, OPERAND_NONE,
   OPERAND_REGISTER, OPERAND_REGISTER_HIGH_BYTE, OPERAND_RELATIVE, OPERAND_SEGMENT, OPERAND_ST, OPERAND_STRING_DESTINATION,
-  OPERAND_STRING_SOURCE, OPERAND_XMM,
+  METHOD_VECTOR_INDEX, METHOD_XMM_VVVV, OPERAND_STRING_SOURCE, OPERAND_XMM,
 } from './operand.ts';
 export type { Row, RowMod, RowPrefix } from './opcode-row.ts';
 export { ROWS } from './rows.ts';
+export { VEX_MAPS } from './opcode-row.ts';
 export { CPU_FEATURES } from './cpu-feature.ts';
 export type { CpuFeature, CpuidPlace, CpuidRegister } from './cpu-feature.ts';
-export { ROW_FEATURES } from './row-feature.ts';
+export { ROW_FEATURES, WIDE_ROW_FEATURES } from './row-feature.ts';
 export { formatInstruction, formatName, formatOperand } from './disassembly.ts';
 export { createAssembler } from './assembler.ts';
 export type { Assembler, AssemblerOptions } from './assembler.ts';
-export { addressOf, control, debug, far, highByte, mem, mmx, r16, r32, r64, r8, segment, st, xmm } from './assembler-operand.ts';
+export { addressOf, control, debug, far, highByte, mem, mmx, r16, r32, r64, r8, segment, st, xmm, ymm } from './assembler-operand.ts';
 export type { Address, AddressOfOperand, FarOperand, MemoryOperand, Operand, RegisterOperand } from './assembler-operand.ts';

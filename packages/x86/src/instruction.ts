@@ -13,6 +13,8 @@ export interface Instruction {
   lock: number;
   /** The REX byte, or 0. */
   rex: number;
+  /** VEX.L: 0 or 1; 0 without a VEX prefix. */
+  vexLength: number;
   /** Segment of the memory operand (or of the string source) after override and defaults. */
   segment: number;
   /** Segment number of an override that has effect in this mode, or -1. */
@@ -54,7 +56,7 @@ export const BASE_NEXT_INSTRUCTION = 16;
 /** A blank record for `decode`. */
 export function createInstruction(): Instruction {
   return {
-    row: 0, length: 0, operandSize: 0, addressSize: 0, rep: 0, lock: 0, rex: 0, segment: 0, segmentOverride: -1, condition: -1,
+    row: 0, length: 0, operandSize: 0, addressSize: 0, rep: 0, lock: 0, rex: 0, vexLength: 0, segment: 0, segmentOverride: -1, condition: -1,
     modrm: -1, mod: 0, reg: 0, rm: 0, isMemory: 0, base: -1, index: -1, scale: 0, displacementLow: 0, displacementHigh: 0,
     immediateLow: 0, immediateHigh: 0, immediate2: 0, operandCount: 0,
     operandKind: new Uint8Array(4), operandNumber: new Uint8Array(4), operandBytes: new Uint8Array(4),

@@ -4,8 +4,8 @@
  *     [vex] [np|nfx|66|f3|f2] opcode bytes [modrm byte] [/n] [mod3|mem]  name  [operands]  [flags]
  *
  * `np` asks for no 66, F3 or F2 prefix, `nfx` for no F3 or F2 (66 gives the operand size); a row without a prefix column takes them all. `vex`
- * rows have a VEX prefix that stands for the escape bytes and the prefix; `l0` asks for VEX.L = 0. `50+r` covers eight opcodes with a register
- * in the low bits, `70+cc` sixteen with a condition. A name is the mnemonic of the manual; `_seg`, `_cr`, `_dr` are added where
+ * rows have a VEX prefix that stands for the escape bytes and the prefix; `l0` and `l1` ask for a value of VEX.L, `w0` and `w1` of VEX.W;
+ * `avx2` says that the row came with AVX, but with 256 bits only with AVX2. `50+r` covers eight opcodes with a register in the low bits, `70+cc` sixteen with a condition. A name is the mnemonic of the manual; `_seg`, `_cr`, `_dr` are added where
  * one mnemonic stands for operations of different kinds.
  */
 import type { OperandSpec } from './operand.ts';
@@ -47,17 +47,21 @@ export interface Row {
   readonly legacy: boolean;
   /** The row exists in 64-bit code. */
   readonly long: boolean;
-  /** VEX.L has to be 0. */
-  readonly short: boolean;
+  /** VEX.L that the row asks for, or -1. */
+  readonly vexLength: number;
+  /** VEX.W that the row asks for, or -1. */
+  readonly vexWide: number;
+  /** With VEX.L = 1 the row needs AVX2, else AVX. */
+  readonly avx2: boolean;
   /** ModRM.mod is ignored and taken as 3 (moves to and from control and debug registers). */
   readonly ignoresMod: boolean;
 }
 
-/** Where the maps behind a VEX prefix begin. */
+/** Where the maps behind a VEX prefix begin; in the decoder's tables those with VEX.L = 1 follow those with 0. */
 export const VEX_MAPS = 4;
 
 const PREFIXES: readonly string[] = ['np', 'nfx', '66', 'f3', 'f2'];
-const FLAGS: readonly string[] = ['lock', 'd64', 'f64', 'i64', 'o64', 'reg', 'l0'];
+const FLAGS: readonly string[] = ['lock', 'd64', 'f64', 'i64', 'o64', 'reg', 'l0', 'l1', 'w0', 'w1', 'avx2'];
 const isFlag = (token: string): boolean => FLAGS.includes(token) || token.startsWith('cc=');
 
 /** Reads the rows of one table; ids count from `firstId`. Empty lines and lines beginning with `#` are left out. */
@@ -106,7 +110,9 @@ function parseRow(line: string, id: number): Row {
     forced64: flags.includes('f64'),
     legacy: !flags.includes('o64'),
     long: !flags.includes('i64'),
-    short: flags.includes('l0'),
+    vexLength: flags.includes('l0') ? 0 : flags.includes('l1') ? 1 : -1,
+    vexWide: flags.includes('w0') ? 0 : flags.includes('w1') ? 1 : -1,
+    avx2: flags.includes('avx2'),
     ignoresMod: flags.includes('reg'),
   };
 }

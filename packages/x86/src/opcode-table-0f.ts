@@ -76,8 +76,8 @@ f3 0f 1e fb endbr32
 0f ab bts Ev,Gv lock
 0f ac shrd Ev,Gv,Ib
 0f ad shrd Ev,Gv,CL
-np 0f ae /0 mem fxsave Mx
-np 0f ae /1 mem fxrstor Mx
+np 0f ae /0 mem fxsave Mfx
+np 0f ae /1 mem fxrstor Mfx
 np 0f ae /2 mem ldmxcsr Md
 np 0f ae /3 mem stmxcsr Md
 np 0f ae /4 mem xsave M

@@ -3,7 +3,8 @@
  *
  * A token is an addressing method (`E`, `G`, `V`, ...) followed by a size (`b`, `v`, `dq`, ...), or a fixed register, or `1`.
  * `Rv/Mw` says that the register form and the memory form have different sizes. Ours: `Z` is the register in the low three
- * opcode bits, `Ibs` a byte sign-extended to the operand size, size `n` the native 4 or 8 bytes of the mode.
+ * opcode bits, `Ibs` a byte sign-extended to the operand size, size `n` the native 4 or 8 bytes of the mode, `T` memory with a
+ * vector of indices; sizes `hx`, `qx` and `ex` are a half, a quarter and an eighth of the vector length `x`, `fx` an FXSAVE area.
  */
 
 /** What the decoder reports about an operand (`instruction.operandKind`). */
@@ -54,6 +55,12 @@ export const METHOD_ONE = 21;
 export const METHOD_FIXED_XMM = 22;
 /** General register in VEX.vvvv. */
 export const METHOD_VVVV = 23;
+/** xmm or ymm register in VEX.vvvv. */
+export const METHOD_XMM_VVVV = 24;
+/** xmm or ymm register in the upper half of an immediate byte. */
+export const METHOD_XMM_IMMEDIATE = 25;
+/** Memory with a vector register as index (SDM vol. 2, section 2.3.12). */
+export const METHOD_VECTOR_INDEX = 26;
 
 /** One operand of a row. */
 export interface OperandSpec {
@@ -78,15 +85,18 @@ export interface OperandSpec {
 
 /** Size letters; the index is the code used in `SIZE_BYTES`. */
 export const SIZE_NAMES: readonly string[] = [
-  '', 'b', 'w', 'd', 'q', 't', 'dq', 'ps', 'pd', 'ss', 'sd', // of fixed size
+  '', 'b', 'w', 'd', 'q', 't', 'dq', 'qq', 'ps', 'pd', 'ss', 'sd', // of fixed size
   'v', 'z', 'y', 'n', 'bs', // by operand size, REX.W, mode
-  'p', 'a', 's', 'yy', 'e', 'f', 'x', // far pointer, bound pair, pseudo-descriptor, register pair, x87 environment, x87 state, FXSAVE area
+  'p', 'a', 's', 'yy', 'e', 'f', 'fx', // far pointer, bound pair, pseudo-descriptor, register pair, x87 environment, x87 state, FXSAVE area
+  'x', 'hx', 'qx', 'ex', // by VEX.L
 ];
 
-const fixedSize = (bytes: number): ((v: number, long: boolean) => number) => () => bytes;
+type SizeRule = (v: number, long: boolean, vexLength: number) => number;
+const fixedSize = (bytes: number): SizeRule => () => bytes;
+const vectorSize = (bytes: number): SizeRule => (_v, _long, vexLength) => bytes << vexLength;
 
-const SIZE_RULES: Readonly<Record<string, (v: number, long: boolean) => number>> = {
-  '': fixedSize(0), b: fixedSize(1), w: fixedSize(2), d: fixedSize(4), q: fixedSize(8), t: fixedSize(10), dq: fixedSize(16),
+const SIZE_RULES: Readonly<Record<string, SizeRule>> = {
+  '': fixedSize(0), b: fixedSize(1), w: fixedSize(2), d: fixedSize(4), q: fixedSize(8), t: fixedSize(10), dq: fixedSize(16), qq: fixedSize(32),
   ps: fixedSize(16), pd: fixedSize(16), ss: fixedSize(4), sd: fixedSize(8),
   v: (v) => v,
   z: (v) => (v === 2 ? 2 : 4),
@@ -99,23 +109,29 @@ const SIZE_RULES: Readonly<Record<string, (v: number, long: boolean) => number>>
   yy: (v) => (v === 8 ? 16 : 8),
   e: (v) => (v === 2 ? 14 : 28),
   f: (v) => (v === 2 ? 94 : 108),
-  x: fixedSize(512),
+  fx: fixedSize(512),
+  x: vectorSize(16),
+  hx: vectorSize(8),
+  qx: vectorSize(4),
+  ex: vectorSize(2),
 };
 
-/** Bytes of a size: index `code * 8 + (long ? 4 : 0) + log2(operand size)`. An FXSAVE area (512) is given as 0. */
+/** Bytes of a size: index `code * 16 + VEX.L * 8 + (long ? 4 : 0) + log2(operand size)`. An FXSAVE area (512) is given as 0. */
 export const SIZE_BYTES: Uint8Array = (() => {
-  const bytes = new Uint8Array(SIZE_NAMES.length * 8);
+  const bytes = new Uint8Array(SIZE_NAMES.length * 16);
   SIZE_NAMES.forEach((name, code) => {
-    for (const long of [false, true]) {
-      for (let log2 = 0; log2 < 4; log2++) bytes[code * 8 + (long ? 4 : 0) + log2] = SIZE_RULES[name]!(1 << log2, long);
+    for (const vexLength of [0, 1]) {
+      for (const long of [false, true]) {
+        for (let log2 = 0; log2 < 4; log2++) bytes[code * 16 + vexLength * 8 + (long ? 4 : 0) + log2] = SIZE_RULES[name]!(1 << log2, long, vexLength);
+      }
     }
   });
   return bytes;
 })();
 
 const METHOD_LETTERS: Readonly<Record<string, number>> = {
-  A: METHOD_FAR, B: METHOD_VVVV, C: METHOD_CONTROL, D: METHOD_DEBUG, E: METHOD_RM, G: METHOD_REG, I: METHOD_IMMEDIATE, J: METHOD_RELATIVE,
-  M: METHOD_RM, N: METHOD_MMX_RM, O: METHOD_MEMORY_OFFSET, P: METHOD_MMX_REG, Q: METHOD_MMX_RM, R: METHOD_RM, S: METHOD_SEGMENT,
+  A: METHOD_FAR, B: METHOD_VVVV, C: METHOD_CONTROL, D: METHOD_DEBUG, E: METHOD_RM, G: METHOD_REG, H: METHOD_XMM_VVVV, I: METHOD_IMMEDIATE, J: METHOD_RELATIVE, L: METHOD_XMM_IMMEDIATE,
+  M: METHOD_RM, N: METHOD_MMX_RM, O: METHOD_MEMORY_OFFSET, P: METHOD_MMX_REG, Q: METHOD_MMX_RM, R: METHOD_RM, S: METHOD_SEGMENT, T: METHOD_VECTOR_INDEX,
   U: METHOD_XMM_RM, V: METHOD_XMM_REG, W: METHOD_XMM_RM, X: METHOD_STRING_SOURCE, Y: METHOD_STRING_DESTINATION, Z: METHOD_OPCODE,
 };
 
@@ -162,8 +178,8 @@ function describe(text: string): Omit<OperandSpec, 'id' | 'text'> {
     size,
     memorySize: second === undefined ? size : sizeCode(second.slice(1), text),
     number: 0,
-    usesModrm: 'CDEGMNPQRSUVW'.includes(letter),
-    memoryOnly: letter === 'M',
+    usesModrm: 'CDEGMNPQRSTUVW'.includes(letter),
+    memoryOnly: letter === 'M' || letter === 'T',
     registerOnly: second === undefined && 'NRU'.includes(letter),
   };
 }

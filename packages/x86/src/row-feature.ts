@@ -45,17 +45,29 @@ const BY_NAME: ReadonlyMap<string, CpuFeature> = new Map(
   Object.entries(NAMES).flatMap(([feature, names]) => names.split(' ').map((name): [string, CpuFeature] => [name, feature as CpuFeature])),
 );
 
+/** What AVX2 added beside 256 bits of integers (SDM vol. 1, section 14.7). */
+const AVX2 = /^v(p?gather|perm(ps|pd|d|q|2i128)$|p(s[lr]lv|srav)|pbroadcast|broadcasti|pmaskmov|pblendd$|(insert|extract)i)/;
+
 /** MMX forms that came with SSE (SDM vol. 1, section 10.4.4) and with SSE2 (section 11.4.3). */
 const MMX_OF_SSE: ReadonlySet<string> = new Set(
   'pavgb pavgw pextrw pinsrw pmaxsw pmaxub pminsw pminub pmovmskb pmulhuw psadbw pshufw maskmovq movntq'.split(' '),
 );
 const MMX_OF_SSE2: ReadonlySet<string> = new Set(['paddq', 'psubq', 'pmuludq']);
 
+/** Of the rows with a VEX prefix that have no name of their own above; the ciphers need AVX beside, without which none of them runs. */
+function vexFeatureOf(row: Row): CpuFeature {
+  if (/^vfn?m(add|sub)/.test(row.name)) return 'fma';
+  if (row.name === 'vcvtph2ps' || row.name === 'vcvtps2ph') return 'f16c';
+  if (AVX2.test(row.name) || (row.name.startsWith('vbroadcasts') && row.mod === 'register')) return 'avx2';
+  const known = row.name.slice(1);
+  return known.startsWith('aes') ? 'aes' : known === 'pclmulqdq' ? 'pclmulqdq' : 'avx';
+}
+
 function featureOf(row: Row): CpuFeature | null {
   const named = BY_NAME.get(row.name);
   if (named !== undefined) return named;
   const operands = row.operands.map((operand) => operand.text[0]);
-  if (row.map > VEX_MAPS) throw new Error(`opcode table: no feature for ${row.name}`);
+  if (row.map > VEX_MAPS) return vexFeatureOf(row);
   const vector = operands.some((letter) => letter === 'V' || letter === 'W' || letter === 'U');
   const mmx = operands.some((letter) => letter === 'P' || letter === 'Q' || letter === 'N');
   if (row.map >= 2) return vector || mmx ? (row.map === 2 ? row.opcode < 0x10 || (row.opcode >= 0x1c && row.opcode <= 0x1e) : row.opcode === 0x0f) ? 'ssse3' : 'sse4.1' : null;
@@ -72,3 +84,5 @@ function featureOf(row: Row): CpuFeature | null {
 
 /** By row number; null is what every processor with CPUID has. */
 export const ROW_FEATURES: readonly (CpuFeature | null)[] = ROWS.map(featureOf);
+/** The same for instructions with VEX.L = 1. */
+export const WIDE_ROW_FEATURES: readonly (CpuFeature | null)[] = ROWS.map((row) => (row.avx2 ? 'avx2' : featureOf(row)));

@@ -3,7 +3,11 @@ import { ENTRIES, ENTRY_INVALID, GROUPS } from './decode-table.ts';
 import { decode, DECODE_OK } from './decoder.ts';
 import { createInstruction } from './instruction.ts';
 import { parseRows, VEX_MAPS } from './opcode-row.ts';
+import type { Row } from './opcode-row.ts';
+import { METHOD_VECTOR_INDEX, METHOD_VVVV, METHOD_XMM_VVVV } from './operand.ts';
 import { ROWS } from './rows.ts';
+
+const hasVvvv = (row: Row): boolean => row.operands.some(({ method }) => method === METHOD_VVVV || method === METHOD_XMM_VVVV);
 
 describe('the opcode tables', () => {
   it('number their rows by their place', () => {
@@ -31,13 +35,15 @@ describe('the opcode tables', () => {
       const bytes = new Uint8Array(15);
       let at = 0;
       if (row.map > VEX_MAPS) {
-        bytes.set([0xc4, 0xe0 | (row.map - VEX_MAPS), 0x78 | ['np', '66', 'f3', 'f2'].indexOf(row.prefix)]);
+        bytes.set([0xc4, 0xe0 | (row.map - VEX_MAPS), (row.vexWide === 1 ? 0x80 : 0) | (hasVvvv(row) ? 0x70 : 0x78) | (row.vexLength === 1 ? 4 : 0) | ['np', '66', 'f3', 'f2'].indexOf(row.prefix)]);
         at = 3;
       } else if (/^[6f]/.test(row.prefix)) bytes[at++] = Number.parseInt(row.prefix, 16);
       if (row.map > 0 && row.map < VEX_MAPS) bytes[at++] = 0x0f;
       if (row.map > 1 && row.map < VEX_MAPS) bytes[at++] = row.map === 2 ? 0x38 : 0x3a;
       bytes[at++] = row.opcode;
       bytes[at] = row.fixedModrm >= 0 ? row.fixedModrm : (row.mod === 'register' || row.ignoresMod ? 0xc0 : 0) | (Math.max(row.extension, 0) << 3);
+      // The registers of a gather have to be different, and there has to be an index.
+      if (row.operands.some((operand) => operand.method === METHOD_VECTOR_INDEX)) bytes[at] = 0x14;
       const result = decode(row.long ? 64 : 32, bytes, 0, 15, instruction);
       // `90` is the NOP of the row `90+r xchg`.
       const expected = row.encoding === '90+r' ? ROWS.find((other) => other.encoding === '90')! : row;
