@@ -18,6 +18,7 @@ export function smallKernel(write: (code: Assembler) => void): Uint8Array {
   view.setUint32(0x202, 0x5372_6448, true); // "HdrS"
   view.setUint16(0x206, 0x20f, true);
   view.setUint8(0x211, 1); // loaded high
+  view.setUint32(0x22c, 0x7fff_ffff, true); // last byte of an initrd
   view.setUint16(0x236, 1, true); // has a 64-bit entry
   image.set(bytes, SETUP_BYTES + ENTRY_64);
   return image;
@@ -48,6 +49,20 @@ export function echo(code: Assembler): void {
   print(code, 'ready\n');
   code.label('wait').mov(r16(RDX), COM1 + 5).in(r8(RAX), r16(RDX)).test(r8(RAX), 1).jcc(CONDITION_E, 'wait');
   code.mov(r16(RDX), COM1).in(r8(RAX), r16(RDX)).out(r16(RDX), r8(RAX)).cmp(r8(RAX), 0x71).jcc(CONDITION_NE, 'wait');
+  powerOff(code);
+  spin(code);
+}
+
+/** Shows a prompt, sends back what it gets, shows the prompt again after each line, and turns the machine off at an `f`. */
+export function shell(code: Assembler): void {
+  outByte(code, COM1 + 2, 0x07);
+  outByte(code, COM1 + 1, 0x01);
+  outByte(code, COM1 + 4, 0x0b);
+  code.label('prompt');
+  print(code, '# ');
+  code.label('wait').mov(r16(RDX), COM1 + 5).in(r8(RAX), r16(RDX)).test(r8(RAX), 1).jcc(CONDITION_E, 'wait');
+  code.mov(r16(RDX), COM1).in(r8(RAX), r16(RDX)).out(r16(RDX), r8(RAX)).cmp(r8(RAX), 0x0a).jcc(CONDITION_E, 'prompt');
+  code.cmp(r8(RAX), 0x66).jcc(CONDITION_NE, 'wait');
   powerOff(code);
   spin(code);
 }

@@ -1,13 +1,15 @@
 import { type GuestMemory, type Ram, VmError } from '@vm/core';
 import { COMMAND_LINE_MOST, PAGE_BYTES } from './memory-map.ts';
 
-/** The kernel ends at `kernelEnd`; the initrd goes as high as it may, page aligned. 0: there is none. Throws VmError E_MEMORY. */
+/** The kernel ends at `kernelEnd`; the initrd goes as high as it may, page aligned. 0: there is none. Throws VmError E_MEMORY or E_IMAGE. */
 export function placeInitrd(initrdBytes: number, kernelEnd: number, lowRamBytes: number, lastAddress: number): number {
   if (initrdBytes === 0) return 0;
   const top = Math.min(lowRamBytes, lastAddress + 1);
   const initrdAt = Math.floor((top - initrdBytes) / PAGE_BYTES) * PAGE_BYTES;
-  if (initrdAt < kernelEnd) throw tooLittleRam(`the kernel ends at ${inMiB(kernelEnd)} and the initrd has ${inMiB(initrdBytes)}`, lowRamBytes);
-  return initrdAt;
+  if (initrdAt >= kernelEnd) return initrdAt;
+  const sizes = `the kernel ends at ${inMiB(kernelEnd)} and the initrd has ${inMiB(initrdBytes)}`;
+  if (top < lowRamBytes) throw new VmError('E_IMAGE', `initrd: too large: ${sizes}, and this kernel wants it below ${inMiB(top)}`);
+  throw tooLittleRam(sizes, lowRamBytes);
 }
 
 /** With a zero at its end. Throws VmError E_IMAGE. */

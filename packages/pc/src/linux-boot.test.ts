@@ -121,6 +121,7 @@ describe('placement', () => {
   it('keeps the initrd within the reach of the kernel', () => {
     const image = parseBzImage(makeImage());
     expect(placeLinux({ ...image, initrdLast: 0x37ff_ffff }, 2048 * MiB, 1000).initrdAt).toBe(0x37ff_f000);
+    expect(() => placeLinux({ ...image, initrdLast: 0x37ff_ffff }, 2048 * MiB, 900 * MiB)).toThrow(/^initrd: too large: the kernel ends at \d+ MiB and the initrd has 900 MiB, and this kernel wants it below 896 MiB$/);
   });
 
   it('refuses RAM that does not hold kernel and initrd', () => {
