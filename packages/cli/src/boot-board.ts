@@ -1,12 +1,15 @@
 import { randomInt } from 'node:crypto';
-import type { GuestOptions, KernelEntry } from '@vm/pc';
+import type { GuestOptions, KernelEntry, MultibootModule } from '@vm/pc';
 import { type CpuModelName, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
 /** The machine of a session, as its options say it. */
 export interface BoardSettings {
-  readonly kernel: Uint8Array;
+  readonly kernel?: Uint8Array;
   readonly entry?: KernelEntry;
   readonly initrd?: Uint8Array;
+  readonly modules?: readonly MultibootModule[];
+  readonly rom?: Uint8Array; // in place of a kernel
+  readonly romShadow?: boolean;
   readonly append?: string;
   /** The processor that the guest sees; default the engine's. */
   readonly cpuModel?: CpuModelName;
@@ -26,7 +29,9 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
   return {
     engine: wasmEngine({ ...engine, randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }) }),
     ramBytes: settings.memoryBytes,
-    kernel: settings.kernel,
+    ...(settings.kernel === undefined ? {} : { kernel: settings.kernel }),
+    ...(settings.modules === undefined ? {} : { modules: settings.modules }),
+    ...(settings.rom === undefined ? {} : { rom: settings.rom, romShadow: settings.romShadow === true }),
     ...(settings.entry === undefined ? {} : { entry: settings.entry }),
     ...(settings.initrd === undefined ? {} : { initrd: settings.initrd }),
     ...(settings.append === undefined ? {} : { commandLine: settings.append }),

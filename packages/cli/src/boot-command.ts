@@ -1,4 +1,8 @@
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { MultibootModule } from '@vm/pc';
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL } from '@vm/vcpu-wasm';
+import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
 import { type BoardSettings, MOST_SEED } from './boot-board.ts';
 import { DEFAULT_PROMPT, runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
@@ -8,7 +12,7 @@ import { ESCAPE_HELP } from './escape-keys.ts';
 import { readNamedFile } from './host-file.ts';
 import { checkInitrd } from './initrd-check.ts';
 import { basisOf, findDifference, type InputLog, parseInputLog } from './input-log.ts';
-import { choice, flag, type OptionValues, parseArguments, text, value } from './option-parser.ts';
+import { choice, flag, list, type OptionValues, parseArguments, text, value } from './option-parser.ts';
 import { SymbolTable } from './symbol-table.ts';
 import { processStreams } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
@@ -21,7 +25,14 @@ const OPTIONS = {
   kernel: text('FILE', 'the Linux kernel, a bzImage such as /boot/vmlinuz-*, or an ELF file'),
   entry: choice(['auto', '32', '64', 'pvh'], 'how the kernel is entered: auto (default), by the 32- or 64-bit Linux entry, or by PVH'),
   initrd: text('FILE', 'the initial RAM file system'),
-  append: text('TEXT', 'the command line of the kernel; default: console=ttyS0'),
+  multiboot: text('FILE', 'in place of a kernel: a multiboot image, version 1, such as a bare-metal test program'),
+  module: list('FILE', 'a module for the multiboot image; "FILE TEXT" gives it a command line'),
+  rom: text('FILE', 'in place of a kernel: a ROM of 4 KiB to 8 MiB that is started at the reset vector'),
+  append: text('TEXT', "the command line of the kernel; default: console=ttyS0. A multiboot image gets its file's name before it"),
+  'post-port': value('PORT', `for a ROM or a multiboot image: the port of bytes of progress; default: ${DEFAULT_POST_PORTS.map(formatPort).join(' and ')}`, parsePort),
+  pass: value('BYTE', `the byte of progress with which a final HLT means that all went well; default: ${formatPort(DEFAULT_PASS_BYTE)}`, parseByte),
+  'char-port': value('PORT', `for a ROM or a multiboot image: a port of text, beside the serial port, or none; default: ${formatPort(DEFAULT_CHAR_PORT)} for a ROM`, (given) => (given === 'none' ? null : parsePort(given))),
+  'rom-shadow': flag('the ROM lets itself be stored to below 1 MiB, as the shadow RAM of a PC does'),
   'cpu-model': choice(CPU_MODEL_NAMES, `the processor that the guest sees; default: ${DEFAULT_CPU_MODEL}`),
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
   timeout: value('TIME', 'give up after this time, for example 60s or 5m', parseDuration),
@@ -49,8 +60,8 @@ const OPTIONS = {
 
 export const bootCommand: Command = {
   name: 'boot',
-  operands: '--kernel FILE',
-  summary: 'boot a Linux kernel, with its serial console on the terminal',
+  operands: '--kernel FILE | --multiboot FILE | --rom FILE',
+  summary: 'boot a Linux kernel, a multiboot image or a ROM, with the serial console on the terminal',
   options: OPTIONS,
   notes: [
     'Where there is no kernel at hand, vm guest fetch linux-image-cloud-amd64 gets one, with an initial RAM file system,\n'
@@ -62,6 +73,8 @@ export const bootCommand: Command = {
     'exit codes: 0 the guest turned itself off or --exit-on was seen, 1 the machine failed, 2 misuse or a file that cannot be used,\n'
       + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button, which the guest has\n'
       + 'to answer: those of vm guest fetch turn themselves off. A second SIGTERM ends at once.',
+    'Multiboot images and ROMs have the devices of test programs (ports 0xf4, 0xe0, 0x2000, memory at 0xff000000 and others): what they\n'
+      + 'write to port 0xf4 is the exit code, 255 if it is larger. A HLT with interrupts off ends them too: 0 after the byte of --pass, else 3.',
   ],
   examples: [
     'vm boot --kernel /boot/vmlinuz-6.1.0 --initrd initrd.gz --append "console=ttyS0 quiet"',
@@ -69,19 +82,17 @@ export const bootCommand: Command = {
     "echo 'uname -a; poweroff -f' | vm boot --kernel bzImage --initrd initrd.gz",
     'vm boot --kernel bzImage --initrd initrd.gz --clock virtual --record session.txt',
     'vm boot --kernel bzImage --initrd initrd.gz --clock virtual --replay session.txt',
+    'vm boot --multiboot test.flat --module environment.txt --append "fast verbose" --timeout 60s',
+    'vm boot --rom test.bin --post-port 0x190 --char-port 0xe9 --cpu-model 486',
   ],
   run: async (args) => {
     const { values, operands } = parseArguments(OPTIONS, args);
     if (operands.length > 0) throw new UsageError(`unexpected ${JSON.stringify(operands[0])}; values follow an option, as in --kernel FILE`);
-    if (values.kernel === undefined) throw new UsageError('--kernel FILE is missing');
     checkCombination(values);
     const readText = (option: keyof typeof OPTIONS, path: string): string => new TextDecoder().decode(readNamedFile(`--${option}`, path));
     const script = values.script === undefined ? null : readText('script', values.script);
     const settings: BoardSettings = {
-      kernel: readNamedFile('--kernel', values.kernel),
-      ...(values.initrd === undefined ? {} : { initrd: readNamedFile('--initrd', values.initrd) }),
-      entry: ENTRIES[values.entry ?? 'auto'],
-      append: values.append ?? 'console=ttyS0',
+      ...imagesOf(values),
       ...(values['cpu-model'] === undefined ? {} : { cpuModel: values['cpu-model'] }),
       memoryBytes: values.memory ?? 512 * MiB,
       clock: values.clock ?? 'host',
@@ -101,6 +112,7 @@ export const bootCommand: Command = {
         ...(values.record === undefined ? {} : { record: values.record }),
         ...(replay === null ? {} : { replay }),
         ...(values['system-map'] === undefined ? {} : { symbols: SymbolTable.parse(readText('system-map', values['system-map']), values['system-map']) }),
+        ...(values.kernel === undefined ? { bare: bareProgramOf(values) } : {}),
         keepGoing: values['keep-going'] === true,
         verbose: values.verbose === true,
       },
@@ -109,13 +121,80 @@ export const bootCommand: Command = {
   },
 };
 
+function parsePort(given: string): number {
+  return parseUpTo(0xffff, 'a port such as 0xe9', given);
+}
+
+function parseByte(given: string): number {
+  return parseUpTo(0xff, 'a byte such as 0xff', given);
+}
+
+function parseUpTo(most: number, what: string, given: string): number {
+  const number = /^(0x[0-9a-f]+|\d+)$/i.test(given) ? Number(given) : Infinity;
+  if (number > most) throw new RangeError(`expected ${what}, got ${JSON.stringify(given)}`);
+  return number;
+}
+
+function formatPort(port: number): string {
+  return `0x${port.toString(16)}`;
+}
+
 function parseSeed(given: string): number {
   const seed = /^(0x[0-9a-f]+|\d+)$/i.test(given) ? Number(given) : Infinity;
   if (seed > MOST_SEED) throw new RangeError(`expected a number from 0 to ${MOST_SEED}, got ${JSON.stringify(given)}`);
   return seed;
 }
 
+/** What is to run. */
+function imagesOf(values: OptionValues<typeof OPTIONS>): Pick<BoardSettings, 'kernel' | 'entry' | 'initrd' | 'append' | 'modules' | 'rom' | 'romShadow'> {
+  const { kernel, multiboot, rom, initrd, append } = values;
+  if (rom !== undefined) return { rom: readNamedFile('--rom', rom), romShadow: values['rom-shadow'] === true };
+  if (multiboot !== undefined) {
+    const image = readNamedFile('--multiboot', multiboot);
+    return { kernel: image, entry: 'multiboot', append: `${nameOf(multiboot)} ${append ?? ''}`.trim(), modules: (values.module ?? []).map(readModule) };
+  }
+  return {
+    kernel: readNamedFile('--kernel', kernel!),
+    ...(initrd === undefined ? {} : { initrd: readNamedFile('--initrd', initrd) }),
+    entry: ENTRIES[values.entry ?? 'auto'],
+    append: append ?? 'console=ttyS0',
+  };
+}
+
+/** A file, or a file and its command line. Its text begins with its name, as GRUB and QEMU have it. */
+function readModule(given: string): MultibootModule {
+  const space = given.indexOf(' ');
+  const path = space < 0 || existsSync(given) ? given : given.slice(0, space);
+  return { bytes: readNamedFile('--module', path), text: `${nameOf(path)}${given.slice(path.length)}` };
+}
+
+/** A word on a command line. */
+function nameOf(path: string): string {
+  return basename(path).replaceAll(/\s/g, '_');
+}
+
+function bareProgramOf(values: OptionValues<typeof OPTIONS>): BareProgram {
+  const { 'post-port': postPort, 'char-port': charPort, pass } = values;
+  return {
+    postPorts: postPort === undefined ? DEFAULT_POST_PORTS : [postPort],
+    charPort: charPort === undefined ? (values.rom === undefined ? null : DEFAULT_CHAR_PORT) : charPort,
+    passByte: pass ?? DEFAULT_PASS_BYTE,
+  };
+}
+
+/** Options that are for some of what can be booted. */
+const BELONGS: Readonly<Partial<Record<keyof typeof OPTIONS, readonly ('kernel' | 'multiboot' | 'rom')[]>>> = {
+  entry: ['kernel'], initrd: ['kernel'], 'system-map': ['kernel'], 'keep-going': ['kernel'], module: ['multiboot'], append: ['kernel', 'multiboot'],
+  'post-port': ['rom', 'multiboot'], 'char-port': ['rom', 'multiboot'], pass: ['rom', 'multiboot'], 'rom-shadow': ['rom'],
+};
+
 function checkCombination(values: OptionValues<typeof OPTIONS>): void {
+  const booted = (['kernel', 'multiboot', 'rom'] as const).filter((name) => values[name] !== undefined);
+  if (booted.length === 0) throw new UsageError('--kernel FILE is missing, or --multiboot FILE or --rom FILE');
+  if (booted.length > 1) throw new UsageError(`--${booted[0]!} and --${booted[1]!} exclude each other`);
+  for (const [name, owners] of Object.entries(BELONGS)) {
+    if (Object.hasOwn(values, name) && !owners.includes(booted[0]!)) throw new UsageError(`--${name} goes with --${owners.join(' or --')}`);
+  }
   if (values.prompt !== undefined && values.script === undefined) throw new UsageError('--prompt goes with --script');
   for (const name of ['exit-on', 'prompt'] as const) if (values[name] === '') throw new UsageError(`--${name}: expected a text, got an empty one`);
   for (const name of ['record', 'replay'] as const) {

@@ -1,5 +1,6 @@
 import { bootGuest, type Guest, type GuestMoment } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
+import { type BareProgram, BareRun } from './bare-program.ts';
 import { type BoardSettings, boardOf } from './boot-board.ts';
 import { type BootMoment, BootPhases } from './boot-phases.ts';
 import { describeCrash } from './crash-report.ts';
@@ -26,6 +27,8 @@ export interface BootSession extends BoardSettings {
   readonly record?: string; // path
   readonly replay?: InputLog;
   readonly symbols?: SymbolTable;
+  /** It runs a program without an operating system, not a kernel. */
+  readonly bare?: BareProgram;
 }
 
 /** What shells of root end their prompts with. */
@@ -111,10 +114,15 @@ class SessionRun {
   }
 
   #boot(): Promise<Guest<WasmVcpu>> {
-    const { exitOn, script, replay, verbose, keepGoing } = this.#session;
+    const { exitOn, script, replay, verbose, keepGoing, bare, append = '' } = this.#session;
     const unknownInKernel = (text: string): void => this.#stop({ code: EXIT_CRASH, text: `unknown instruction in kernel mode: ${text}`, crash: true });
+    const run = bare === undefined ? null : new BareRun(bare, (end) => this.#stop(end), (text) => verbose && this.#terminal.tell(`vm: ${text}`));
+    // Programs that test a processor try instructions that it does not have.
+    const told = run === null ? (keepGoing === true ? {} : { unknownInKernel }) : { haltedForGood: () => run.haltedForGood() };
     return bootGuest({
-      ...boardOf({ ...this.#session, append: `${this.#session.append ?? ''} ${this.#words}`.trim() }, keepGoing === true ? {} : { unknownInKernel }),
+      ...boardOf({ ...this.#session, append: run === null ? `${append} ${this.#words}`.trim() : append }, told),
+      ...(run === null ? {} : { devices: run.devices(), firmwareConfig: true }),
+      ...(typeof bare?.charPort === 'number' ? { consolePort: bare.charPort } : {}),
       typing: this.#basis().typing,
       log: (source, level, text) => {
         if (level === 'warn' || verbose) this.#terminal.tell(`vm: ${source}: ${text}`);

@@ -7,7 +7,7 @@ const MOST_LEFT = 26; // what is longer has a line to itself
 export function formatCommandHelp(command: Command): string {
   const options = Object.entries({ ...command.options, help: { hint: null, summary: 'this text' } }).map(([name, option]): [string, string] => {
     const value = option.hint === null ? '' : 'optional' in option && option.optional === true ? `[=${option.hint}]` : ` ${option.hint}`;
-    return [`--${name}${value}`, option.summary];
+    return [`--${name}${value}${'repeated' in option && option.repeated === true ? '...' : ''}`, option.summary];
   });
   return [
     `usage: vm ${command.name}${command.operands === '' ? '' : ` ${command.operands}`}${Object.keys(command.options).length === 0 ? '' : ' [OPTION...]'}`,

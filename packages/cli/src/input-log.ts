@@ -9,6 +9,7 @@ import { UsageError } from './usage-error.ts';
 export interface RunBasis {
   readonly kernel: string; // SHA-256
   readonly initrd: string | null;
+  readonly modules: string; // SHA-256 of each
   readonly append: string;
   readonly memoryBytes: number;
   readonly entry: string;
@@ -31,8 +32,9 @@ const FIRST_LINE = 'vm-inputs 1';
 export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: string): RunBasis {
   const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
   return {
-    kernel: digest(settings.kernel),
+    kernel: digest(settings.kernel ?? settings.rom ?? new Uint8Array(0)),
     initrd: settings.initrd === undefined ? null : digest(settings.initrd),
+    modules: (settings.modules ?? []).map(({ bytes, text = '' }) => `${digest(bytes)} ${text}`).join(','),
     append: settings.append ?? '',
     memoryBytes: settings.memoryBytes,
     entry: String(settings.entry ?? 'auto'),
@@ -45,8 +47,8 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
 
 /** The first thing in which a run differs from a recorded one, or null. */
 export function findDifference(basis: RunBasis, recorded: RunBasis): string | null {
-  const names = { kernel: 'kernel', initrd: 'initrd', append: 'kernel command line', memoryBytes: 'memory size', entry: 'entry', cpuModel: 'processor', seed: 'seed' };
-  for (const [key, name] of Object.entries(names) as [keyof RunBasis, string][]) if (basis[key] !== recorded[key]) return name;
+  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', entry: 'entry', cpuModel: 'processor', seed: 'seed' };
+  for (const [key, name] of Object.entries(names) as [keyof RunBasis, string][]) if ((basis[key] ?? '') !== (recorded[key] ?? '')) return name;
   return null;
 }
 

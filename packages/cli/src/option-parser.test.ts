@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseByteSize } from './byte-size.ts';
-import { choice, flag, parseArguments, text, value } from './option-parser.ts';
+import { choice, flag, list, parseArguments, text, value } from './option-parser.ts';
 
 const TABLE = {
   kernel: text('FILE', 'the kernel'),
@@ -9,6 +9,7 @@ const TABLE = {
   clock: choice(['host', 'virtual'], 'the clock'),
   stats: { hint: 'json', optional: true, summary: 'statistics', parse: (given: string) => given },
   quiet: flag('no messages'),
+  module: list('FILE', 'a module'),
 };
 
 it('takes values behind a space and behind an equals sign, and operands between them', () => {
@@ -25,6 +26,10 @@ it('lets an optional value be left out', () => {
 it('takes a value that begins with one dash, and with two behind an equals sign', () => {
   expect(parseArguments(TABLE, ['--append', '-x']).values).toEqual({ append: '-x' });
   expect(parseArguments(TABLE, ['--append=--x']).values).toEqual({ append: '--x' });
+});
+
+it('gathers the values of an option that may be given more than once', () => {
+  expect(parseArguments(TABLE, ['--module', 'a b', '--module=c', '--module', 'a b']).values).toEqual({ module: ['a b', 'c', 'a b'] });
 });
 
 it('puts help before everything', () => {

@@ -7,6 +7,8 @@ export interface Option<T> {
   readonly hint: string | null;
   /** The value may be left out, and is then the empty text; given, it is joined with `=`. */
   readonly optional?: boolean;
+  /** It may be given more than once: the value is a list. */
+  readonly repeated?: boolean;
   readonly summary: string;
   /** Throws RangeError with what was expected. */
   parse(text: string): T;
@@ -33,6 +35,11 @@ export function value<T>(hint: string, summary: string, parse: (text: string) =>
   return { hint, summary, parse };
 }
 
+/** May be given more than once. */
+export function list(hint: string, summary: string): Option<readonly string[]> {
+  return { hint, summary, repeated: true, parse: (given) => [given] };
+}
+
 export function choice<const Word extends string>(words: readonly Word[], summary: string): Option<Word> {
   return value(words.join('|'), summary, (given) => {
     const word = words.find((one) => one === given);
@@ -57,7 +64,7 @@ export function parseArguments<Table extends OptionTable>(table: Table, args: re
     const equals = arg.indexOf('=');
     const name = (equals < 0 ? arg : arg.slice(0, equals)).replace(/^--/, '');
     const option = findOption(table, name, arg);
-    if (Object.hasOwn(values, name)) throw new UsageError(`--${name} is given twice`);
+    if (Object.hasOwn(values, name) && option.repeated !== true) throw new UsageError(`--${name} is given twice`);
     let given = equals < 0 ? null : arg.slice(equals + 1);
     if (option.hint === null && given !== null) throw new UsageError(`--${name} takes no value, got ${JSON.stringify(given)}`);
     if (option.hint !== null && option.optional !== true && given === null) {
@@ -65,7 +72,8 @@ export function parseArguments<Table extends OptionTable>(table: Table, args: re
       if (given === null) throw new UsageError(`--${name} needs a value: --${name} ${option.hint}`);
       if (given.startsWith('--')) throw new UsageError(`--${name} needs a value: --${name} ${option.hint} (if ${given} is meant to be it, write --${name}=${given})`);
     }
-    values[name] = parseValue(name, option, given ?? '');
+    const parsed = parseValue(name, option, given ?? '');
+    values[name] = option.repeated === true ? [...((values[name] as unknown[] | undefined) ?? []), ...(parsed as unknown[])] : parsed;
   }
   if (end >= 0) operands.push(...args.slice(end + 1));
   return { values: values as OptionValues<Table>, operands, help: false };

@@ -1,4 +1,5 @@
-import type { Nanos, Vcpu } from '@vm/core';
+import { device, type Nanos, type Vcpu } from '@vm/core';
+import { debugcon } from '@vm/device-debugcon';
 import type { BootableVcpu } from './boot-state.ts';
 import { ConsoleInput, type TypingMode } from './console-input.ts';
 import { ConsoleOutput, type TextWatcher } from './console-output.ts';
@@ -14,6 +15,8 @@ export interface GuestOptions<V extends Vcpu & BootableVcpu> extends Omit<PcOpti
   /** Every byte the guest sends, in chunks. */
   readonly onOutput?: (bytes: Uint8Array) => void;
   readonly typing?: TypingMode; // default: when-listening
+  /** A port whose bytes are output like those of the serial port; default none. */
+  readonly consolePort?: number;
   /** What a reset by the guest does; default: boot. */
   readonly onReset?: 'boot' | 'end';
   /** Texts to act at when the guest has sent their last byte. */
@@ -30,19 +33,21 @@ const QUIET_NANOS: Nanos = 1e6; // of machine time without output: the guest has
 
 /** Composes a PC, turns it on and follows it through its resets. Throws what `createPc` and `Machine.powerUp` throw. */
 export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOptions<V>): Promise<Guest<V>> {
-  const { onOutput, typing = 'when-listening', onReset = 'boot', watch = [], onMoment, onInput, replay = null, ...board } = options;
+  const { onOutput, typing = 'when-listening', consolePort, onReset = 'boot', watch = [], onMoment, onInput, replay = null, ...board } = options;
   const late: { pc: Pc<V> | null; quiet: () => void } = { pc: null, quiet: () => {} };
   const moments = new Moments(onMoment ?? (() => {}));
   const output = new ConsoleOutput({ found: () => late.pc?.machine.yield(), expectQuiet: () => late.quiet() }, watch);
   if (onOutput !== undefined) output.listen(onOutput);
   const input = new ConsoleInput({ receive: (bytes) => late.pc?.receive(bytes) ?? 0, isListening: () => late.pc?.isListening() ?? false }, typing);
+  const put = (byte: number): void => {
+    moments.note('output');
+    output.put(byte);
+  };
   const pc = await createPc<V>({
     ...board,
+    devices: [...(board.devices ?? []), ...(consolePort === undefined ? [] : [device('console-port', debugcon, { port: consolePort, output: put })])],
     serial: {
-      output: (byte) => {
-        moments.note('output');
-        output.put(byte);
-      },
+      output: put,
       ready: () => {
         if (late.pc?.isListening() === true) moments.note('listening');
         input.pump();

@@ -32,6 +32,12 @@ describe('testdev', () => {
     expect(t.in(0xe0, 4)).toBe(0x0102_0304);
   });
 
+  it('leaves ports 0xe8 to 0xeb to others when told to', () => {
+    const t = bench(testdev, { exit: () => {}, shutdown: () => {}, echoBytes: false });
+    t.out(0xe0, 1, 4);
+    expect([t.in(0xe0, 4), t.in(0xe8, 4)]).toEqual([1, 0xffff_ffff]);
+  });
+
   it('sets interrupt lines in every width, one for each port', () => {
     const { t } = make();
     const high = () => Array.from({ length: 24 }, (_, pin) => pin).filter((pin) => t.line(pin));

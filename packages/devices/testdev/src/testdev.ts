@@ -8,6 +8,8 @@ export interface TestdevConfig {
   readonly shutdown: () => void;
   /** Machine pin of each interrupt line; default: pin n is line n. */
   readonly pins?: readonly number[];
+  /** False: nothing at ports 0xe8 to 0xeb, where others have a debug console. Default true. */
+  readonly echoBytes?: boolean;
 }
 
 type Needs = 'pio' | 'mmio' | 'lines';
@@ -29,7 +31,7 @@ class Testdev implements Device {
     const echo = { read: (offset: number, size: Size) => this.#readEcho(offset, size), write: (offset: number, size: Size, value: number) => this.#writeEcho(offset, size, value) };
     ctx.pio.claim('exit', spec.EXIT_BYTES, { read: () => 0, write: (_offset, _size, value) => config.exit(value) }).map(spec.EXIT_PORT);
     ctx.pio.claim('echo', spec.ECHO_BYTES, echo).map(spec.ECHO_PORT);
-    ctx.pio.claim('echo-bytes', spec.ECHO_BYTES, echo, [1]).map(spec.ECHO_BYTES_PORT);
+    if (config.echoBytes !== false) ctx.pio.claim('echo-bytes', spec.ECHO_BYTES, echo, [1]).map(spec.ECHO_BYTES_PORT);
     // Nothing here is kept that the machine could not tell from stores itself.
     ctx.pio.claim('forget', spec.FORGET_BYTES, { read: () => 0, write: () => {} }).map(spec.FORGET_PORT);
     ctx.pio.claim('lines', spec.LINE_PORTS, {
