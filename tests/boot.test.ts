@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { PROMPT } from '@vm/cli';
 import { bootGuest } from '@vm/pc';
 import { wasmEngine } from '@vm/vcpu-wasm';
@@ -7,6 +8,9 @@ import { itWithGuest } from './guest-image.ts';
 const MiB = 2 ** 20;
 const SHELL_MS = 300_000; // a loaded host may be slow, and slow is not wrong
 const COMMAND_MS = 60_000;
+const SETTLING_MS = 1000;
+const IDLE_MS = 4000;
+const MOST_IDLE = 0.03; // of a processor; the test runner has a part in it
 
 itWithGuest('linux-image-cloud-amd64', 'a stock Debian kernel boots to its shell, which answers, and turns the machine off', async (image) => {
   await using guest = await bootGuest({
@@ -33,6 +37,14 @@ itWithGuest('linux-image-cloud-amd64', 'a stock Debian kernel boots to its shell
   guest.type('\x03');
   await guest.waitFor(PROMPT, { timeoutMs: COMMAND_MS });
   expect(await ask('echo status $?')).toContain('status 130');
+
+  // A guest that waits costs the host next to nothing.
+  await setTimeout(SETTLING_MS);
+  const before = process.cpuUsage();
+  await setTimeout(IDLE_MS);
+  const { user, system } = process.cpuUsage(before);
+  const share = (user + system) / 1000 / IDLE_MS;
+  expect(share).toBeLessThan(MOST_IDLE);
 
   guest.type('poweroff -f\n');
   await guest.poweredOff({ timeoutMs: COMMAND_MS });
