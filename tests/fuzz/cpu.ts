@@ -58,6 +58,7 @@ function report(fuzz: ProcessorFuzz, found: readonly FoundCase[], least: number)
   const few = counts.filter(([, count]) => count < least);
   console.log(`\n${fuzz.cases} cases, ${fuzz.instructions} instructions, ${counts.length} forms, ${found.length} different`);
   console.log(`ended by: ${[...fuzz.vectors].toSorted((a, b) => a[0] - b[0]).map(([vector, count]) => `#${vector} ${count}`).join(', ')}`);
+  console.log(`forms that ended so alone: ${[...fuzz.formsByVector].toSorted((a, b) => a[0] - b[0]).map(([vector, forms]) => `#${vector} ${forms.size}`).join(', ')}`);
   console.log(`cases a form: least ${counts[0]?.[1] ?? 0}, median ${counts[counts.length >> 1]?.[1] ?? 0}; fewest: ${counts.slice(0, 8).map(([form, count]) => `${form} (${count})`).join(', ')}`);
   if (few.length > 0) console.log(`${few.length} forms have under ${least} cases: ${few.slice(0, 50).map(([form]) => form).join(', ')}`);
   return found.length === 0 && few.length === 0;

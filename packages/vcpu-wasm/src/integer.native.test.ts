@@ -1,7 +1,7 @@
 import { itWithOracle } from '@vm/testkit/oracle';
 import { describe, expect, it } from 'vitest';
-import { listEncodings } from './native/encoding-list.ts';
 import { EngineProcessor } from './native/engine-program.ts';
+import { encodingsFor } from './native/host-encodings.ts';
 import { NativeProcessor } from './native/native-program.ts';
 import { RECORD_BYTES } from './native/program-record.ts';
 import { Random } from './native/random.ts';
@@ -19,9 +19,9 @@ describe('integer instructions', () => {
   const here = process.arch === 'x64' && process.platform === 'linux';
   itWithOracle(here ? it : { ...it, skip: it.skip } as typeof it, 'gcc', `do what the host's processor does, ${CASES} cases an encoding (seed ${SEED})`, (gcc) => {
     using native = new NativeProcessor(gcc);
-    const { lowPages } = native.run(new Uint8Array(0));
-    const engine = new EngineProcessor(lowPages);
-    const encodings = ([64, 32] as const).flatMap(listEncodings).filter(({ kind, key, form }) => kind === 'integer' && ONLY.test(key) && (lowPages || form.addressBytes !== 2));
+    const host = native.run(new Uint8Array(0));
+    const engine = new EngineProcessor(host.lowPages, host.hasBases);
+    const encodings = encodingsFor(host).filter(({ kind, key }) => kind === 'integer' && ONLY.test(key));
     const random = new Random(SEED);
     const cases = encodings.flatMap((encoding) => Array.from({ length: CASES }, () => encoding));
     const failures: string[] = [];
@@ -32,7 +32,7 @@ describe('integer instructions', () => {
       const before = new DataView(bytes.buffer);
       batch.forEach((encoding, i) => {
         let attempts = 0;
-        while (!writeSingleInstruction(encoding, before, i * RECORD_BYTES, random)) if (++attempts === ATTEMPTS) throw new Error(`${encoding.key}: nothing valid comes of it`);
+        while (!writeSingleInstruction(encoding, before, i * RECORD_BYTES, random, host.hasBases)) if (++attempts === ATTEMPTS) throw new Error(`${encoding.key}: nothing valid comes of it`);
       });
       const after = new DataView(native.run(bytes).records.buffer);
       const ours = new DataView(bytes.slice().buffer);

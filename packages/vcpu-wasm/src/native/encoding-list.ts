@@ -6,6 +6,7 @@ import { EMITTERS } from '../emitters.ts';
 import { formOf } from '../form.ts';
 import type { Form } from '../form.ts';
 
+export interface Vex { readonly map: number; readonly prefix: number; readonly wide: boolean; readonly length: number }
 export type EncodingKind = 'integer' | 'x87' | 'vector';
 
 export interface Encoding {
@@ -13,8 +14,10 @@ export interface Encoding {
   /** 67, 66, F2 or F3, in this order. */
   readonly prefixes: readonly number[];
   readonly rexW: boolean;
-  /** Escape bytes and opcode. */
+  /** Escape bytes and opcode; behind a VEX prefix the opcode alone. */
   readonly opcode: readonly number[];
+  /** Map, prefix, W and L of a VEX prefix. */
+  readonly vex: Vex | null;
   /** A ModRM byte of the form, or -1. */
   readonly modrm: number;
   readonly row: Row;
@@ -30,15 +33,15 @@ export interface Encoding {
  */
 const LEFT_OUT: ReadonlySet<string> = new Set([
   'cpuid', 'rdtsc', 'rdtscp', 'rdpmc', 'rdrand', 'rdseed', 'rdpid', 'xgetbv', 'xsetbv', 'xsave', 'xrstor', 'xsaveopt', 'monitor', 'mwait',
-  'sgdt', 'sidt', 'sldt', 'str', 'smsw', 'lar', 'lsl', 'verr', 'verw', 'rdfsbase', 'rdgsbase', 'wrfsbase', 'wrgsbase',
+  'sgdt', 'sidt', 'sldt', 'str', 'smsw', 'lar', 'lsl', 'verr', 'verw', 'xsaves', 'xrstors', 'xsavec',
   'syscall', 'sysret', 'sysenter', 'sysexit', 'int', 'int1', 'vmcall', 'vmmcall', 'rsm',
-  'mov_seg', 'pop_seg', 'les', 'lds', 'lss', 'lfs', 'lgs', 'callf', 'jmpf', 'retf', 'iret',
-  'fxsave', 'fxrstor', 'fldenv', 'fnstenv', 'fnsave', 'frstor',
+  'fxsave', 'fxrstor',
 ]);
 
 const STRINGS: ReadonlySet<string> = new Set(['movs', 'cmps', 'stos', 'lods', 'scas', 'ins', 'outs']);
 
 const regs = (from: number): number[] => Array.from({ length: 8 }, (_, reg) => from | (reg << 3));
+const VEX_MODRMS: readonly number[] = [...regs(0x06), ...regs(0xc0)];
 const MODRMS: readonly number[] = [...regs(0x06), ...Array.from({ length: 64 }, (_, low) => 0xc0 | low)];
 
 /** All encodings for one width of code. */
@@ -64,7 +67,7 @@ export function listEncodings(bits: 32 | 64): Encoding[] {
             if (EMITTERS[row.name] !== undefined && !LEFT_OUT.has(row.name) && !APPROXIMATE.has(row.name) && (feature === null || AVAILABLE.has(feature))) {
               const form = formOf(instruction, bits === 64);
               const key = `${bits} ${row.encoding}: ${form.key}${form.rep === 0 && instruction.rep !== 0 ? ' rep' : ''}`;
-              if (!found.has(key)) found.set(key, { bits, prefixes, rexW, opcode: [...map, opcode], modrm: instruction.modrm, row, form, kind: kindOf(instruction, row), key });
+              if (!found.has(key)) found.set(key, { bits, prefixes, rexW, opcode: [...map, opcode], vex: null, modrm: instruction.modrm, row, form, kind: kindOf(instruction, row), key });
             }
             if (instruction.modrm < 0) break;
           }
@@ -72,7 +75,38 @@ export function listEncodings(bits: 32 | 64): Encoding[] {
       }
     }
   }
+  listVexEncodings(bits, found);
   return [...found.values()];
+}
+
+/** Those behind a VEX prefix of three bytes. */
+function listVexEncodings(bits: 32 | 64, found: Map<string, Encoding>): void {
+  const instruction = createInstruction();
+  const bytes = new Uint8Array(16);
+  for (const address of [[], [0x67]]) {
+    for (let fields = 0; fields < 48; fields++) {
+      const vex: Vex = { map: 1 + (fields >> 4), prefix: fields & 3, wide: (fields & 4) !== 0, length: (fields >> 3) & 1 };
+      for (let opcode = 0; opcode < 256; opcode++) {
+        for (const modrm of VEX_MODRMS) {
+          const head = [...address, ...vexBytes(vex, 0, 0), opcode];
+          bytes.fill(0);
+          bytes.set([...head, modrm]);
+          if (decode(bits, bytes, 0, 15, instruction) !== DECODE_OK) continue;
+          const row = ROWS[instruction.row] as Row;
+          const feature = ROW_FEATURES[row.id] ?? null;
+          if (EMITTERS[row.name] === undefined || LEFT_OUT.has(row.name) || APPROXIMATE.has(row.name) || (feature !== null && !AVAILABLE.has(feature))) continue;
+          const form = formOf(instruction, bits === 64);
+          const key = `${bits} ${row.encoding}: ${form.key}`;
+          if (!found.has(key)) found.set(key, { bits, prefixes: address, rexW: false, opcode: [opcode], vex, modrm: instruction.modrm, row, form, kind: kindOf(instruction, row), key });
+          if (instruction.modrm < 0) break;
+        }
+      }
+    }
+  }
+}
+/** A VEX prefix with the extension bits of `rex` and register `vvvv` (SDM vol. 2, section 2.3.5). */
+export function vexBytes({ map, prefix, wide, length }: Vex, rex: number, vvvv: number): number[] {
+  return [0xc4, ((~rex & 7) << 5) | map, (wide ? 0x80 : 0) | ((~vvvv & 15) << 3) | (length << 2) | prefix];
 }
 
 /** Results of which the last bits are the processor's own (SDM vol. 1, sections 8.3.10 and 10.4.1; vol. 2, RCPPS, RSQRTPS); they are compared elsewhere. */
@@ -87,6 +121,8 @@ function isImplementationSpecific(instruction: Instruction, name: string, long: 
     case 'nop': return instruction.modrm >= 0xc0 && (ROWS[instruction.row] as Row).opcode === 0x0d;
     // Of RBP all bits are written (SDM vol. 2, ENTER) or 16 (what AMD's processors do).
     case 'enter': return long && instruction.operandSize === 2;
+    // Far pointers with 64-bit offsets are Intel's; to AMD's processors REX.W means nothing here (APM vol. 3, JMP far, LFS).
+    case 'lss': case 'lfs': case 'lgs': case 'jmpf': case 'callf': return instruction.operandSize === 8;
     // The memory operand has 16 bits (SDM vol. 2, MOVSXD) or 32 (what AMD's processors read).
     case 'movsxd': return instruction.operandSize === 2 && instruction.isMemory !== 0;
     default: return false;

@@ -1,24 +1,31 @@
 /** Runs the records of the native harness in the engine. */
+import { CR4_FSGSBASE } from '@vm/x86';
 import * as state from '../cpu-state.ts';
 import { FlatRunner } from '../flat-runner.ts';
 import {
-  CODE_AT, CODE_PAGE, DATA_BYTES, DATA_PAGES, FX_CONTROL, FX_MXCSR, FX_ST, FX_STATUS, FX_TAGS, FX_XMM, HASH_SEED, hashWords, LOW_PAGES, MEMORY_AT, READ_ONLY_PAGE, RECORD_BITS,
-  RECORD_CODE, RECORD_CR2, RECORD_FLAGS, RECORD_GPR, RECORD_HASH, RECORD_LENGTH, RECORD_MEMORY, RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_VECTOR, VECTOR_BUDGET,
+  CODE_AT, CODE_PAGE, DATA_BYTES, DATA_PAGES, FX_CONTROL, FX_MXCSR, FX_ST, FX_STATUS, FX_TAGS, FS_BASE, FX_XMM, GS_BASE, HASH_SEED, hashWords, LOW_PAGES, MEMORY_AT, READ_ONLY_PAGE, RECORD_BITS,
+  RECORD_CODE, RECORD_CR2, RECORD_FLAGS, RECORD_GPR, RECORD_HASH, RECORD_LENGTH, RECORD_MEMORY, RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_SELECTORS, RECORD_VECTOR, RECORD_YMM, USER_DATA, VECTOR_BUDGET,
 } from './program-record.ts';
 
 const HLT = 0xf4;
 const BUDGET = 200_000;
-const NO_NUMBERS = { ds: 0x2b, es: 0x2b, fs: 0, gs: 0 } as const;
+const NUMBERS = { ds: USER_DATA, es: USER_DATA, fs: USER_DATA, gs: USER_DATA } as const;
+const NO_NUMBERS = { ...NUMBERS, fs: 0, gs: 0 } as const;
+const SELECTOR_ORDER = [state.CS, state.SS, state.DS, state.ES, state.FS, state.GS] as const;
 
 export class EngineProcessor {
   readonly #lowPages: boolean;
+  readonly #hasBases: boolean;
   readonly #runners = { 32: new FlatRunner('protected'), 64: new FlatRunner('long') } as const;
   readonly #code = new Uint8Array(4096);
   readonly #data = new Uint8Array(DATA_BYTES);
   /** Instructions retired. */
   instructions = 0;
 
-  constructor(lowPages: boolean) { this.#lowPages = lowPages; }
+  constructor(lowPages: boolean, hasBases: boolean) {
+    this.#lowPages = lowPages;
+    this.#hasBases = hasBases;
+  }
 
   /** Runs the record at `at` of `before`; the state after it goes to the same place of `after`. */
   run(before: DataView, at: number, after: DataView): void {
@@ -34,9 +41,14 @@ export class EngineProcessor {
     const regions = [{ at: DATA_PAGES, bytes: data, noExecute: true }, { at: READ_ONLY_PAGE, bytes: 4096, readOnly: true, noExecute: true }];
     if (this.#lowPages) regions.push({ at: LOW_PAGES, bytes: data, noExecute: true });
     const request = {
-      code, at: CODE_PAGE, mode: bits === 64 ? 'long' : 'protected', ring: 3, mapped: 'given', memory: regions, budget: BUDGET, registers: NO_NUMBERS,
+      code, at: CODE_PAGE, mode: bits === 64 ? 'long' : 'protected', ring: 3, mapped: 'given', memory: regions, budget: BUDGET, registers: this.#hasBases ? NUMBERS : NO_NUMBERS,
     } as const;
     runner.load(request);
+    if (this.#hasBases) {
+      cpu.set(state.CR4, cpu.get(state.CR4) | CR4_FSGSBASE);
+      cpu.set64(state.SEGMENT_BASE + state.FS * 8, FS_BASE, 0);
+      cpu.set64(state.SEGMENT_BASE + state.GS * 8, GS_BASE, 0);
+    }
     for (let r = 0; r < 16; r++) cpu.set64(state.GPR + r * 8, before.getUint32(at + RECORD_GPR + r * 8, true), bits === 64 ? before.getUint32(at + RECORD_GPR + r * 8 + 4, true) : 0);
     cpu.set64(state.RIP, before.getUint32(at + RECORD_RIP, true), 0);
     vcpu.flags.write(before.getUint32(at + RECORD_FLAGS, true));
@@ -49,6 +61,7 @@ export class EngineProcessor {
       for (let b = 0; b < 10; b++) cpu.u8[cpu.at + state.X87 + ((top + i) & 7) * 16 + b] = before.getUint8(at + FX_ST + i * 16 + b);
     }
     for (let b = 0; b < 256; b += 4) cpu.set(state.XMM + b, before.getUint32(at + FX_XMM + b, true));
+    for (let b = 0; b < 256; b += 4) cpu.set(state.YMM_HIGH + b, before.getUint32(at + RECORD_YMM + b, true));
     cpu.set(state.MXCSR, before.getUint32(at + FX_MXCSR, true));
 
     const { stop, exception, instructions } = runner.execute(request);
@@ -76,6 +89,8 @@ export class EngineProcessor {
     }
     after.setUint8(at + FX_TAGS, tags);
     for (let b = 0; b < 256; b += 4) after.setUint32(at + FX_XMM + b, cpu.get(state.XMM + b), true);
+    for (let b = 0; b < 256; b += 4) after.setUint32(at + RECORD_YMM + b, cpu.get(state.YMM_HIGH + b), true);
+    SELECTOR_ORDER.forEach((segment, i) => after.setUint16(at + RECORD_SELECTORS + i * 2, cpu.selector(segment), true));
     after.setUint32(at + FX_MXCSR, cpu.get(state.MXCSR), true);
     new Uint8Array(after.buffer, after.byteOffset + at + RECORD_MEMORY, RECORD_MEMORY_BYTES).set(runner.read(MEMORY_AT, RECORD_MEMORY_BYTES));
     let hash = this.#hash(runner, DATA_PAGES, HASH_SEED);

@@ -3,9 +3,10 @@ import { differences, EXACT, formatProgram, toleranceOf } from './record-differe
 import type { Tolerance } from './record-difference.ts';
 import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC, VECTOR_DB, VECTOR_PF } from '@vm/x86';
 import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_CR2, RECORD_LENGTH, RECORD_RIP, RECORD_VECTOR } from './program-record.ts';
+import type { NativeRun } from './native-program.ts';
 import { formatRecord } from './record-text.ts';
 import type { RecordText } from './record-text.ts';
-import { mayBeEitherFault, mayHaveEnteredMmx, mayHaveStored, undefinedFlags } from './undefined-results.ts';
+import { isLong, mayBeEitherFault, mayHaveEnteredMmx, mayHaveStored, undefinedFlags } from './undefined-results.ts';
 
 export interface FoundCase {
   /** Its instructions. */
@@ -14,6 +15,8 @@ export interface FoundCase {
   readonly found: readonly string[];
   /** The low pages were there. */
   readonly lowPages: boolean;
+  /** FS and GS had bases; absent in old cases, which had none. */
+  readonly hasBases?: boolean;
   readonly before: RecordText;
   /** As the host's processor left it. */
   readonly after: RecordText;
@@ -35,7 +38,7 @@ export function toleranceOfProgram(before: DataView, native: DataView, at: numbe
   const vector = native.getUint32(at + RECORD_VECTOR, true);
   // A trap shows the flags of the instruction before it, which the one behind it was to define.
   if (vector === VECTOR_DB) return { ...EXACT, flags: flagsLeftUndefinedBefore(bits, code, from) };
-  return { ...EXACT, memory: mayHaveStored(name, vector), x87: mayHaveEnteredMmx(name, vector) };
+  return { ...EXACT, anyByte: isLong(name), memory: mayHaveStored(name, vector), x87: mayHaveEnteredMmx(name, vector) };
 }
 
 /** Flags that the instruction which ends at `end` of the code leaves undefined. */
@@ -71,9 +74,9 @@ export function compareProgram(before: DataView, ours: DataView, native: DataVie
   return tolerance === null ? [] : differences(ours, native, at, tolerance);
 }
 
-export function describeCase(before: DataView, native: DataView, at: number, found: readonly string[], lowPages: boolean): FoundCase {
+export function describeCase(before: DataView, native: DataView, at: number, found: readonly string[], { lowPages, hasBases }: Pick<NativeRun, 'lowPages' | 'hasBases'>): FoundCase {
   const one = (view: DataView): DataView => new DataView(new Uint8Array(view.buffer, view.byteOffset + at, RECORD_BYTES).slice().buffer);
   const after: Record<string, string> = { ...formatRecord(one(native), 0) };
   delete after['code'];
-  return { program: formatProgram(before, at), found, lowPages, before: formatRecord(one(before), 0), after };
+  return { program: formatProgram(before, at), found, lowPages, hasBases, before: formatRecord(one(before), 0), after };
 }

@@ -1,14 +1,15 @@
 /** Compares the engine with the host's processor on random instructions and programs, for as long as one likes. */
 import { EngineProcessor } from './engine-program.ts';
-import { listEncodings } from './encoding-list.ts';
+import { encodingsFor } from './host-encodings.ts';
 import type { Encoding } from './encoding-list.ts';
 import { compareProgram, describeCase } from './found-case.ts';
 import type { FoundCase } from './found-case.ts';
 import { NativeProcessor } from './native-program.ts';
-import { assemble, encodingsForPrograms, writeProgram } from './program-writer.ts';
+import type { NativeRun } from './native-program.ts';
+import { assemble, encodingsForPrograms, unitsBefore, writeProgram } from './program-writer.ts';
 import type { Unit } from './program-writer.ts';
 import { setCode } from './program-state.ts';
-import { FX_ST, FX_XMM, RECORD_BYTES, RECORD_CODE, RECORD_CODE_BYTES, RECORD_GPR, RECORD_MEMORY, RECORD_MEMORY_BYTES, RECORD_VECTOR, VECTOR_TIMEOUT } from './program-record.ts';
+import { FX_ST, FX_XMM, RECORD_BYTES, RECORD_CODE, RECORD_CODE_BYTES, RECORD_GPR, RECORD_MEMORY, RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_VECTOR, VECTOR_TIMEOUT } from './program-record.ts';
 import { Random } from './random.ts';
 import { writeSingleInstruction } from './single-instruction.ts';
 
@@ -26,7 +27,7 @@ const ATTEMPTS = 10;
 export class ProcessorFuzz {
   readonly #native: NativeProcessor;
   readonly #engine: EngineProcessor;
-  readonly #lowPages: boolean;
+  readonly #host: NativeRun;
   readonly #random: Random;
   readonly #encodings: readonly Encoding[];
   readonly #byName: Readonly<Record<32 | 64, ReadonlyMap<string, readonly Encoding[]>>>;
@@ -36,15 +37,18 @@ export class ProcessorFuzz {
   cases = 0;
   /** Cases in which an instruction of the form ran, or was meant to. */
   readonly coverage: Map<string, number> = new Map<string, number>();
+  /** Forms of which a single instruction ended with an exception, by vector; 13 is HLT too. */
+  readonly formsByVector: Map<number, Set<string>> = new Map<number, Set<string>>();
   /** Exceptions that ended a case, by vector; 13 is HLT too. */
   readonly vectors: Map<number, number> = new Map<number, number>();
 
   constructor({ compiler, seed, only }: FuzzOptions) {
     this.#native = new NativeProcessor(compiler);
-    this.#lowPages = this.#native.run(new Uint8Array(0)).lowPages;
-    this.#engine = new EngineProcessor(this.#lowPages);
+    this.#host = this.#native.run(new Uint8Array(0));
+    const { lowPages, hasBases } = this.#host;
+    this.#engine = new EngineProcessor(lowPages, hasBases);
     this.#random = new Random(seed);
-    this.#encodings = ([64, 32] as const).flatMap(listEncodings).filter(({ key, form }) => (only?.test(key) ?? true) && (this.#lowPages || form.addressBytes !== 2));
+    this.#encodings = encodingsFor(this.#host).filter(({ key }) => only?.test(key) ?? true);
     this.#byName = { 32: encodingsForPrograms(this.#encodings, 32), 64: encodingsForPrograms(this.#encodings, 64) };
     for (const encoding of this.#encodings) this.coverage.set(formOf(encoding.key), 0);
   }
@@ -56,10 +60,15 @@ export class ProcessorFuzz {
   runBatch(): FoundCase[] {
     const before = new DataView(new ArrayBuffer(BATCH * RECORD_BYTES));
     const programs: (Unit[] | null)[] = [];
-    const casesOf = ({ key }: Encoding): number => this.coverage.get(formOf(key)) ?? 0;
-    this.#order = this.#encodings.toSorted((a, b) => casesOf(a) - casesOf(b));
+    const counted = this.#encodings.map((encoding) => ({ encoding, count: this.coverage.get(formOf(encoding.key)) ?? 0 }));
+    this.#order = counted.sort((a, b) => a.count - b.count).map(({ encoding }) => encoding);
     this.#nextEncoding = 0;
-    for (let i = 0; i < BATCH; i++) programs.push(i % 2 === 0 ? this.#writeSingle(before, i * RECORD_BYTES) : this.#writeProgram(before, i * RECORD_BYTES));
+    const singles: (string | null)[] = [];
+    for (let i = 0; i < BATCH; i++) {
+      const single = i % 2 === 0;
+      singles.push(single ? this.#writeSingle(before, i * RECORD_BYTES) : null);
+      programs.push(single ? null : this.#writeProgram(before, i * RECORD_BYTES));
+    }
     const { native, ours } = this.#run(before);
     const found: FoundCase[] = [];
     for (let i = 0; i < BATCH; i++) {
@@ -67,9 +76,13 @@ export class ProcessorFuzz {
       this.cases++;
       const vector = native.getUint32(at + RECORD_VECTOR, true);
       this.vectors.set(vector, (this.vectors.get(vector) ?? 0) + 1);
+      const units = programs[i] ?? null;
+      if (units !== null) for (const { key } of unitsBefore(units, native.getUint32(at + RECORD_RIP, true))) this.#count(key);
+      else this.#note(singles[i] as string, vector);
       if (vector === VECTOR_TIMEOUT || compareProgram(before, ours, native, at).length === 0) continue;
       const record = new DataView(before.buffer.slice(at, at + RECORD_BYTES));
-      found.push(this.#shrink(record, programs[i] ?? null));
+      // Once more: what the host did in between, an interrupt for one thing, is not the program's.
+      if (this.#firstFailing([record]) === 0) found.push(this.#shrink(record, units));
     }
     return found;
   }
@@ -78,13 +91,19 @@ export class ProcessorFuzz {
     const form = formOf(key);
     this.coverage.set(form, (this.coverage.get(form) ?? 0) + 1);
   }
-  #writeSingle(view: DataView, at: number): null {
+  /** Counts the exception that ended a single instruction. */
+  #note(key: string, vector: number): void {
+    const form = formOf(key);
+    const forms = this.formsByVector.get(vector) ?? new Set<string>();
+    this.formsByVector.set(vector, forms.add(form));
+  }
+  #writeSingle(view: DataView, at: number): string {
     for (;;) {
       const encoding = this.#order[this.#nextEncoding++ % this.#order.length] as Encoding;
       for (let i = 0; i < ATTEMPTS; i++) {
-        if (!writeSingleInstruction(encoding, view, at, this.#random)) continue;
+        if (!writeSingleInstruction(encoding, view, at, this.#random, this.#host.hasBases)) continue;
         this.#count(encoding.key);
-        return null;
+        return encoding.key;
       }
     }
   }
@@ -93,9 +112,7 @@ export class ProcessorFuzz {
     const byName = this.#byName[bits];
     const names = [...byName.keys()];
     if (names.length === 0) return [];
-    const units = writeProgram(byName, names, bits, view, at, this.#random, this.#lowPages);
-    for (const { key } of units) this.#count(key);
-    return units;
+    return writeProgram(byName, names, bits, view, at, this.#random, this.#host);
   }
 
   #run(before: DataView): { native: DataView; ours: DataView } {
@@ -123,7 +140,7 @@ export class ProcessorFuzz {
       if (this.#firstFailing([simpler]) === 0) current = simpler;
     }
     const { native, ours } = this.#run(current);
-    return describeCase(current, native, 0, compareProgram(current, ours, native, 0), this.#lowPages);
+    return describeCase(current, native, 0, compareProgram(current, ours, native, 0), this.#host);
   }
   /** Which of the records is the first to differ, or -1. */
   #firstFailing(records: readonly DataView[]): number {

@@ -2,7 +2,9 @@
 import { createInstruction, decode, DECODE_OK } from '@vm/x86';
 import { encodeAddress, littleEndian } from './address-form.ts';
 import type { AddressForm } from './address-form.ts';
+import { vexBytes } from './encoding-list.ts';
 import type { Encoding } from './encoding-list.ts';
+import { USER_CODE_32, USER_CODE_64 } from './program-record.ts';
 import type { Random } from './random.ts';
 
 /** What whoever puts an instruction into a program decides. */
@@ -15,11 +17,16 @@ export interface Placement {
   offset(random: Random, addressBytes: number): number;
   /** Distance of a relative branch from the next instruction, of at most `bytes`. */
   distance(random: Random, bytes: number): number;
+  /** Where a far transfer in the instruction goes. */
+  farTarget(random: Random): number;
+  /** FS and GS have bases. */
+  readonly hasBases: boolean;
 }
 
 const instruction = createInstruction();
 const buffer = new Uint8Array(16);
 const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e];
+const FS_GS_PREFIXES = [0x64, 0x65];
 
 /** The bytes of an instruction that will stand at `at`; null when the attempt came to nothing valid. */
 export function writeInstruction(encoding: Encoding, at: number, random: Random, placement: Placement): number[] | null {
@@ -27,6 +34,7 @@ export function writeInstruction(encoding: Encoding, at: number, random: Random,
   const prefixes = [...encoding.prefixes];
   if (row.lock && encoding.modrm >= 0 && encoding.modrm < 0xc0 && random.once(6)) prefixes.unshift(0xf0);
   if (random.once(40)) prefixes.unshift(random.pick(SEGMENT_PREFIXES));
+  else if (placement.hasBases && random.once(16)) prefixes.unshift(random.pick(FS_GS_PREFIXES));
   const addressBytes = prefixes.includes(0x67) ? bits / 16 : bits / 8;
   const limit = bits === 64 ? 16 : 8;
   let rex = encoding.rexW ? 0x48 : 0;
@@ -59,7 +67,11 @@ export function writeInstruction(encoding: Encoding, at: number, random: Random,
     opcode[opcode.length - 1] = (row.opcode & 0xf8) | (number & 7);
   }
   if (bits === 64 && rex === 0 && random.once(4)) rex = 0x40;
-  const head = [...prefixes, ...(rex === 0 ? [] : [rex]), ...opcode, ...modrm];
+  const { vex } = encoding;
+  // Of the fourth operand's register some rows want none.
+  const vvvv = vex !== null && row.operands.some((operand) => /^[BH]/.test(operand.text)) ? placement.register(random, limit) : 0;
+  const lead = vex === null ? (rex === 0 ? [] : [rex]) : vexBytes(vex, rex & 7, vvvv);
+  const head = [...prefixes, ...lead, ...opcode, ...modrm];
   // How long the immediate is, the decoder knows.
   buffer.fill(0);
   buffer.set(head.slice(0, 15));
@@ -67,7 +79,7 @@ export function writeInstruction(encoding: Encoding, at: number, random: Random,
   const { length } = instruction;
   const bytes = [...head, ...immediate(encoding, length - head.length, addressBytes, random, placement)];
   if (absolute >= 0) {
-    const from = prefixes.length + (rex === 0 ? 0 : 1) + opcode.length + 1;
+    const from = prefixes.length + lead.length + opcode.length + 1;
     littleEndian(absolute - (at + length), 4).forEach((byte, i) => { bytes[from + i] = byte; });
   }
   return bytes;
@@ -80,10 +92,21 @@ function immediate(encoding: Encoding, bytes: number, addressBytes: number, rand
   if (operands.some((operand) => operand.text.startsWith('O'))) {
     return littleEndian(placement.offset(random, addressBytes), bytes);
   }
+  if (name === 'callf' || name === 'jmpf') return [...littleEndian(placement.farTarget(random), bytes - 2), ...littleEndian(randomCodeSelector(random, encoding.bits), 2)];
   if (name === 'enter') return [random.next() & (random.once(8) ? 0xff : 0x1f), random.once(16) ? random.next() & 0xff : 0, random.once(2) ? 0 : random.once(4) ? random.next() & 0xff : random.below(6)];
-  if (name === 'ret') return [random.next() & 0x3f, random.once(8) ? random.next() & 0xff : 0];
+  if (name === 'ret' || name === 'retf') return [random.next() & 0x3f, random.once(8) ? random.next() & 0xff : 0];
   const value = interesting32(random);
   return littleEndian(bytes === 1 && random.once(2) ? random.below(72) : value, bytes).map((byte, i) => (i < 4 ? byte : random.next() & 0xff));
+}
+
+/** The selector of this code, mostly; of data, of nothing or of the kernel otherwise. */
+export function randomCodeSelector(random: Random, bits: 32 | 64): number {
+  return random.once(8) ? random.pick([0, 3, 8, 0x10, 0x2b, 0x20, 0x30, 0xfff8]) : bits === 64 ? USER_CODE_64 : USER_CODE_32;
+}
+/** One that loads, mostly. Null selectors are for DS and ES: what becomes of the base is the processor's own business. */
+export function randomDataSelector(random: Random, mayBeNull: boolean): number {
+  if (random.once(8)) return random.pick([8, 0x10, 0x13, 0xfff8, 0x2e]);
+  return mayBeNull && random.once(6) ? random.below(4) : random.pick([0x2b, 0x2b, 0x28, 0x2a, USER_CODE_32, USER_CODE_64]);
 }
 
 const EDGES = [0, 1, 2, -1, -2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fff_ffff, -0x8000_0000, 0x5555_5555, 0x1_0000, 31, 32, 33, 63, 64];

@@ -12,6 +12,9 @@ export const RECORD_FLAGS = 152;
 export const RECORD_CR2 = 160;
 /** Of all memory of the program after it. */
 export const RECORD_HASH = 168;
+/** After it: cs, ss, ds, es, fs, gs, 16 bits each. */
+export const RECORD_SELECTORS = 176;
+export const SELECTORS = 6;
 /** An FXSAVE64 image. */
 export const RECORD_FX = 192;
 export const RECORD_CODE = 704;
@@ -19,7 +22,9 @@ export const RECORD_CODE_BYTES = 256;
 /** What lies at MEMORY_AT. */
 export const RECORD_MEMORY = 960;
 export const RECORD_MEMORY_BYTES = 512;
-export const RECORD_BYTES = 1472;
+/** Bits 128 to 255 of the vector registers. */
+export const RECORD_YMM = 1472;
+export const RECORD_BYTES = 1728;
 
 // Where things lie in the address space, the same in the harness and in the machine compared with it.
 export const CODE_PAGE = 0x10_0000;
@@ -34,6 +39,14 @@ export const MEMORY_AT = 0x20_0f00;
 export const READ_ONLY_PAGE = 0x20_3000;
 /** Two more pages like DATA_PAGES, within reach of 16-bit addresses, where the host allows it. */
 export const LOW_PAGES = 0x8000;
+
+/** Bases of FS and GS before a program, where the host lets programs set them. */
+export const FS_BASE = 0x40;
+export const GS_BASE = 0x60;
+/** Selectors of a 64-bit Linux for its programs: 32-bit code, data, 64-bit code. */
+export const USER_CODE_32 = 0x23;
+export const USER_DATA = 0x2b;
+export const USER_CODE_64 = 0x33;
 
 /** Neither an exception nor an end: the host ran out of patience. */
 export const VECTOR_TIMEOUT = 0xfe;

@@ -2,7 +2,7 @@
 import type { Random } from './random.ts';
 import {
   CODE_AT, FX_CONTROL, FX_MXCSR, FX_ST, FX_STATUS, FX_TAGS, FX_XMM, MEMORY_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_FLAGS, RECORD_GPR, RECORD_LENGTH, RECORD_MEMORY,
-  RECORD_MEMORY_BYTES, RECORD_RIP,
+  RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_YMM,
 } from './program-record.ts';
 
 const RSP = 4;
@@ -80,7 +80,7 @@ function randomMxcsr(random: Random): number {
 }
 
 /** Fills the record at `at` but for the code. Flags are arithmetic ones and DF. */
-export function writeRandomState(view: DataView, at: number, bits: 32 | 64, random: Random): void {
+export function writeRandomState(view: DataView, at: number, bits: 32 | 64, random: Random, hasYmm = false): void {
   new Uint8Array(view.buffer, view.byteOffset + at, RECORD_BYTES).fill(0);
   view.setUint32(at + RECORD_BITS, bits, true);
   for (let r = 0; r < 16; r++) setGpr(view, at, r, bits === 64 ? random64(random) : r < 8 ? random64(random) & 0xffff_ffffn : 0n);
@@ -96,6 +96,7 @@ export function writeRandomState(view: DataView, at: number, bits: 32 | 64, rand
   for (let i = 0; i < 8; i++) fillSt(view, at + FX_ST + i * 16, random);
   for (let i = 0; i < 16; i++) fill16(view, at + FX_XMM + i * 16, random);
   for (let i = 0; i < RECORD_MEMORY_BYTES; i += 16) fill16(view, at + RECORD_MEMORY + i, random);
+  if (hasYmm) for (let i = 0; i < 16; i++) fill16(view, at + RECORD_YMM + i * 16, random);
 }
 
 export function setGpr(view: DataView, at: number, register: number, value: bigint): void { view.setBigUint64(at + RECORD_GPR + register * 8, value, true); }

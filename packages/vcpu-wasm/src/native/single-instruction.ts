@@ -4,7 +4,7 @@ import type { Instruction } from '@vm/x86';
 import { NO_REGISTER, PAIRS_16, RIP } from './address-form.ts';
 import type { AddressForm } from './address-form.ts';
 import type { Encoding } from './encoding-list.ts';
-import { writeInstruction } from './instruction-writer.ts';
+import { randomCodeSelector, randomDataSelector, writeInstruction } from './instruction-writer.ts';
 import type { Placement } from './instruction-writer.ts';
 import { getGpr, random64, randomCodeAddress, randomTarget, setCode, setGpr, writeRandomState } from './program-state.ts';
 import { CODE_AT, LOW_PAGES, DATA_PAGES, MEMORY_AT, RECORD_CODE, RECORD_LENGTH, RECORD_MEMORY, RECORD_MEMORY_BYTES } from './program-record.ts';
@@ -14,7 +14,7 @@ const RAX = 0, RCX = 1, RDX = 2, RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7;
 const STRINGS: ReadonlySet<string> = new Set(['movs', 'cmps', 'stos', 'lods', 'scas']);
 
 /** Writes a case to `at`; false when the encoding gave nothing this time. */
-export function writeSingleInstruction(encoding: Encoding, view: DataView, at: number, random: Random): boolean {
+export function writeSingleInstruction(encoding: Encoding, view: DataView, at: number, random: Random, hasBases: boolean): boolean {
   const { bits } = encoding;
   writeRandomState(view, at, bits, random);
   const pinned = new Set<number>([RSP]);
@@ -34,6 +34,8 @@ export function writeSingleInstruction(encoding: Encoding, view: DataView, at: n
     offset: (_random, addressBytes) => (target = randomTarget(random) - (addressBytes === 2 ? DATA_PAGES - LOW_PAGES : 0)),
     // Neither into the instruction itself nor far away.
     distance: (_random, bytes) => (bytes === 1 ? (random.once(2) ? random.below(128) : -128 + random.below(100)) : random.once(16) ? random.next() | 0 : random.once(2) ? random.below(0x600) : -0x700 + random.below(0x600)),
+    farTarget: () => randomCodeAddress(random),
+    hasBases,
   };
   const code = writeInstruction(encoding, CODE_AT, random, placement);
   if (code === null) return false;
@@ -79,6 +81,14 @@ function chooseAddress(
 
 const instruction: Instruction = createInstruction();
 
+/** An environment whose exceptions are masked, mostly: the others wait for the next instruction. */
+function prepareEnvironment(view: DataView, at: number, inMemory: boolean, size: number, random: Random): void {
+  if (!inMemory) return;
+  const step = size === 2 ? 2 : 4;
+  view.setUint16(at, 0x40 | (random.once(6) ? random.next() & 0x3f : 0x3f) | (random.next() & 0xf00), true);
+  view.setUint16(at + step, random.next() & (random.once(6) ? 0x7f3f : 0x7f00), true);
+}
+
 /** Gives registers and memory such values that the instruction is likely to do more than raise an exception. */
 function prepareOperands(encoding: Encoding, view: DataView, at: number, random: Random, pinned: ReadonlySet<number>, target: number): void {
   const { bits, form } = encoding;
@@ -112,7 +122,33 @@ function prepareOperands(encoding: Encoding, view: DataView, at: number, random:
     if (name === 'scas' && random.once(2)) set(RAX, 0);
     return;
   }
+  const stackAt = at + RECORD_MEMORY + Number(getGpr(view, at, RSP)) - MEMORY_AT;
+  const onStack = (values: readonly number[]): void => values.forEach((value, i) => {
+    if (form.size === 8) view.setBigUint64(stackAt + i * 8, BigInt(value), true);
+    else if (form.size === 4) view.setUint32(stackAt + i * 4, value, true);
+    else view.setUint16(stackAt + i * 2, value & 0xffff, true);
+  });
   switch (name) {
+    case 'mov_seg': {
+      if (form.operands[0]?.letter !== 'S') break;
+      const selector = randomDataSelector(random, instruction.operandNumber[0] === 3 || instruction.operandNumber[0] === 0);
+      if (instruction.isMemory !== 0) store(0, BigInt(selector));
+      else set(operandRegister(1), (random64(random) & ~0xffffn) | BigInt(selector));
+      break;
+    }
+    case 'pop_seg': onStack([randomDataSelector(random, instruction.operandNumber[0] === 3 || instruction.operandNumber[0] === 0)]); break;
+    case 'les': case 'lds': case 'lss': case 'lfs': case 'lgs':
+      store(form.size, BigInt(randomDataSelector(random, name === 'les' || name === 'lds')) | (BigInt(random.next()) << 16n));
+      break;
+    case 'jmpf': case 'callf':
+      if (instruction.isMemory === 0) break;
+      store(0, BigInt(randomCodeAddress(random)));
+      store(form.size, BigInt(randomCodeSelector(random, bits)) | (BigInt(random.next()) << 16n));
+      break;
+    case 'retf': onStack([randomCodeAddress(random), randomCodeSelector(random, bits)]); break;
+    case 'iret': onStack([randomCodeAddress(random), randomCodeSelector(random, bits), (random.next() & (random.once(8) ? 0x4_0fd5 : 0x0cd5)) | 2, Number(getGpr(view, at, RSP)), random.once(8) ? 0x10 : 0x2b]); break;
+    case 'wrfsbase': case 'wrgsbase': set(operandRegister(0), random.once(4) ? random64(random) : random.next()); break;
+    case 'fldenv': case 'frstor': prepareEnvironment(view, at + RECORD_MEMORY + place, inMemory && place + 108 <= RECORD_MEMORY_BYTES, form.size, random); break;
     case 'loop': case 'loope': case 'loopne': case 'jcxz': if (random.once(2)) set(RCX, random.below(3)); break;
     case 'xlat': pointer(RBX); break;
     case 'leave': case 'enter': set(RBP, MEMORY_AT + 128 + random.below(200)); break;

@@ -14,6 +14,7 @@ const FLAGS: Readonly<Record<string, number>> = {
   mul: SF | ZF | AF | PF, imul: SF | ZF | AF | PF, div: ALL, idiv: ALL,
   aam: OF | AF | CF, aad: OF | AF | CF, aaa: OF | SF | ZF | PF, aas: OF | SF | ZF | PF, daa: OF, das: OF,
   bt: OF | SF | AF | PF, bts: OF | SF | AF | PF, btr: OF | SF | AF | PF, btc: OF | SF | AF | PF,
+  andn: AF | PF, blsr: AF | PF, blsmsk: AF | PF, blsi: AF | PF, bzhi: AF | PF, bextr: SF | AF | PF,
   bsf: CF | OF | SF | AF | PF, bsr: CF | OF | SF | AF | PF, lzcnt: OF | SF | AF | PF, tzcnt: OF | SF | AF | PF,
 };
 const ROTATES: ReadonlySet<string> = new Set(['rol', 'ror', 'rcl', 'rcr']);
@@ -64,5 +65,8 @@ export function mayBeEitherFault(name: string, ours: number, native: number): bo
   return name === 'enter' || ours === VECTOR_AC || native === VECTOR_AC || (ours === VECTOR_SS && native === VECTOR_GP);
 }
 
-/** An ENTER or PUSHA that faults may have stored below the stack pointer already. */
-export const mayHaveStored = (name: string, vector: number): boolean => (name === 'enter' || name === 'pusha') && (vector === VECTOR_PF || vector === VECTOR_SS);
+/** Operands of 14 bytes and more, which are loaded and stored piece by piece in any order (SDM vol. 1, section 8.1.10). */
+export const isLong = (name: string): boolean => ['fnstenv', 'fldenv', 'fnsave', 'frstor'].includes(name);
+
+/** An ENTER or PUSHA that faults may have stored below the stack pointer already, and a long operand may have been stored in part. */
+export const mayHaveStored = (name: string, vector: number): boolean => (name === 'enter' || name === 'pusha' || isLong(name)) && (vector === VECTOR_PF || vector === VECTOR_SS);
