@@ -110,6 +110,9 @@ describe('a reset by the guest', () => {
     const { output } = await boot(writeKernel('reset', reset), ['--exit-on', 'boot.boot.boot.', '--timeout', '60s']);
     expect(output).toMatch(/^(boot\.){3}/);
   });
+  it('is no triple fault of a program that has no interrupt table yet', async () => {
+    expect((await boot(writeKernel('breakpoint', (code) => void code.data(0xcc)))).code).toBe(3);
+  });
   it('may be a triple fault, when it is one on purpose', async () => {
     const kernel = writeKernel('triple', (code) => {
       print(code, 'boot.');

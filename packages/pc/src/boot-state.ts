@@ -55,6 +55,7 @@ const CODE_SELECTOR = 0x10;
 const DATA_SELECTOR = 0x18;
 const TASK_SELECTOR = 0x20;
 const TSS_TYPE = 0xb << 8; // a busy 32-bit or 64-bit TSS
+const NO_GATES = 1; // less than one, and not the 0 that programs load to reset the machine by a triple fault
 const LARGE_PAGE_BYTES = 0x20_0000;
 
 const CODE: number = DESCRIPTOR_PRESENT | DESCRIPTOR_S | SEGMENT_CODE | SEGMENT_READABLE | SEGMENT_ACCESSED | DESCRIPTOR_G;
@@ -87,7 +88,7 @@ export function prepareEntry(memory: GuestMemory, entry: BootEntry): BootState {
     tr: { selector: TASK_SELECTOR, base: 0, limit: 0x67, attributes: DESCRIPTOR_PRESENT | TSS_TYPE },
     ldtr: { selector: 0, base: 0, limit: 0, attributes: 0 },
     gdt: { base: gdt, limit: TASK_SELECTOR + 15 },
-    idt: { base: 0, limit: 0 },
+    idt: { base: 0, limit: NO_GATES },
     cr0: ((long ? CR0_PG : 0) | CR0_PE | CR0_ET) >>> 0,
     cr3: long ? PAGE_TABLES : 0,
     cr4: long ? CR4_PAE : 0,
