@@ -106,6 +106,24 @@ describe('the terminal is given back', () => {
   });
 });
 
+itWithOracle(it, 'script', 'the terminal is taken again when the program goes on after a stop', async (script) => {
+  const terminal = onTerminal(script, small(writeKernel('echo', echo)), [], 'tty;');
+  let seen = '';
+  terminal.child.stdout!.on('data', (chunk: Buffer) => (seen += chunk.toString('latin1')));
+  await printed(terminal.child, 'ready');
+  const device = /^(\/dev\/pts\/\d+)/.exec(seen)![1]!;
+  const mode = (): string => /-?\bicanon/.exec(spawnSync('stty', ['-F', device, '-a'], { encoding: 'utf8' }).stdout)![0];
+  expect(mode()).toBe('-icanon');
+  process.kill(pid(), 'SIGSTOP');
+  spawnSync('stty', ['-F', device, 'sane']);
+  expect(mode()).toBe('icanon');
+  process.kill(pid(), 'SIGCONT');
+  for (let i = 0; i < 100 && mode() !== '-icanon'; i++) await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(mode()).toBe('-icanon');
+  terminal.child.stdin!.write('abq', 'latin1');
+  expect(await outputOf(terminal)).toMatch(/ready\nabqcode 0\nicanon\n$/);
+});
+
 describe('output at full speed', () => {
   const BYTES = 1 << 20;
   const [SEED, FACTOR, TERM] = [1, 1_664_525, 1_013_904_223]; // of a linear congruential generator

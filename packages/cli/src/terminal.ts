@@ -18,6 +18,11 @@ export function processStreams(): TerminalStreams {
 export class Terminal {
   readonly #streams: TerminalStreams;
   readonly #onExit = (): void => this.#restore();
+  /** After a stop the shell has had the terminal, and set it up for itself. */
+  readonly #onContinue = (): void => {
+    this.#restore();
+    this.#takeRawMode();
+  };
   #raw = false;
   #broken = false;
   #column = 0; // not 0: the guest is in the middle of a line
@@ -55,8 +60,8 @@ export class Terminal {
     input.on('error', () => {}); // as at its end: nothing more is typed
     if (this.interactive) {
       process.on('exit', this.#onExit); // also after an exception that nobody caught
-      input.setRawMode!(true);
-      this.#raw = true;
+      process.on('SIGCONT', this.#onContinue);
+      this.#takeRawMode();
     }
     if (onInput !== null) input.on('data', this.#onData);
   }
@@ -99,7 +104,13 @@ export class Terminal {
     input.pause();
     this.#restore();
     process.off('exit', this.#onExit);
+    process.off('SIGCONT', this.#onContinue);
     if (!this.#broken) await new Promise<void>((resolve) => output.write('', () => resolve()));
+  }
+
+  #takeRawMode(): void {
+    this.#streams.input.setRawMode!(true);
+    this.#raw = true;
   }
 
   #restore(): void {
