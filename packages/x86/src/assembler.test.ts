@@ -191,3 +191,9 @@ describe('the assembler', () => {
     expect(formatName(instruction)).toBe('jb');
   });
 });
+
+it('does not cut the instruction pointer of a branch to make it shorter, unless asked to', () => {
+  const code = (mode: 16 | 32 | 64) => Buffer.from(createAssembler(mode).jmp('far').call('far').jcc(4, 'far').label('far').bytes()).toString('hex');
+  expect([code(16), code(32), code(64)]).toEqual(['e90700e804000f840000', 'e90b000000e8060000000f8400000000', 'e90b000000e8060000000f8400000000']);
+  expect(Buffer.from(createAssembler(32).size(2).jmp('far').label('far').bytes()).toString('hex')).toBe('66e90000');
+});

@@ -64,6 +64,8 @@ export function encode(row: Row, mode: CodeMode, operands: readonly Operand[], p
   let best: Encoding | null = null;
   for (const size of operandSizes(row, mode, isMandatory66)) {
     if (prefixes.size !== 0 && effectiveSize(flags, size, mode) !== prefixes.size) continue;
+    // Shorter, but it would cut the instruction pointer to 16 bits.
+    if (prefixes.size === 0 && size * 8 !== mode && isRelative(row)) continue;
     for (const vexLength of row.vexLength < 0 && row.map > VEX_MAPS ? [0, 1] : [Math.max(row.vexLength, 0)]) {
       const encoding = encodeSized(row, mode, operands, prefixes, size, vexLength);
       if (encoding !== null && (best === null || encoding.bytes.length < best.bytes.length)) best = encoding;
@@ -75,6 +77,8 @@ export function encode(row: Row, mode: CodeMode, operands: readonly Operand[], p
 /** Whether the row's operands lie at rSI and rDI. */
 export const isString = (row: Row): boolean =>
   row.operands.some((spec) => spec.method === METHOD_STRING_SOURCE || spec.method === METHOD_STRING_DESTINATION);
+
+const isRelative = (row: Row): boolean => row.operands[0]?.method === METHOD_RELATIVE;
 
 /** Operand sizes that prefixes can give the row, the cheapest first. */
 function operandSizes(row: Row, mode: CodeMode, isMandatory66: boolean): readonly number[] {
