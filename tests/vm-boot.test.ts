@@ -126,7 +126,7 @@ describe('a reset by the guest', () => {
   });
 });
 
-it('the processor draws other numbers in each run, the same ones from the same seed and under the virtual clock', async () => {
+it('the processor draws other numbers in each run, and the same ones from the same seed', async () => {
   const kernel = writeKernel('random', (code) => {
     for (let i = 0; i < 16; i++) code.data(0x0f, 0xc7, 0xf0, 0x24, 0x3f, 0x04, 0x20).mov(r16(RDX), 0x3f8).out(r16(RDX), r8(RAX)); // rdrand eax; al = 0x20 + (al & 0x3f)
     powerOff(code);
@@ -135,9 +135,7 @@ it('the processor draws other numbers in each run, the same ones from the same s
   const drawn = async (...more: readonly string[]): Promise<string> => (await boot(kernel, more)).output;
   const virtual = await drawn('--clock', 'virtual');
   expect(virtual).toHaveLength(16);
-  expect(await drawn('--clock', 'virtual')).toBe(virtual);
-  expect(await drawn('--seed', '0')).toBe(virtual);
-  const seven = await drawn('--seed', '7');
+  const seven = await drawn('--seed', '7', '--clock', 'host');
   expect(await drawn('--seed', '0x7', '--clock', 'virtual')).toBe(seven);
   expect(new Set([virtual, seven, await drawn(), await drawn()]).size).toBe(4);
 });
@@ -197,6 +195,16 @@ describe('signals', () => {
     child.kill('SIGTERM');
     expect((await done).code).toBe(0);
   });
+});
+
+it('says that its output cannot be written', async () => {
+  const kernel = writeKernel('hello', (code) => {
+    print(code, 'hello, world\n');
+    powerOff(code);
+    spin(code);
+  });
+  const shown = [...VM, 'boot', '--kernel', kernel, '--memory', '16M'].map((word) => `'${word}'`).join(' ');
+  expect(await start(['sh', '-c', `${shown} >/dev/full`], '').done).toEqual({ code: 1, output: '', errors: 'vm: the output cannot be written: no space is left on the device\n' });
 });
 
 it('ends without a word when nobody reads its output any more', async () => {

@@ -7,6 +7,7 @@ import { describeCrash } from './crash-report.ts';
 import { formatDuration } from './duration.ts';
 import { ESCAPE_HELP, type EscapeCommand, EscapeKeys } from './escape-keys.ts';
 import { EXIT_BROKEN, EXIT_CRASH, EXIT_FINE, EXIT_SIGNAL, EXIT_TIMEOUT } from './exit-code.ts';
+import { explainFileError } from './host-file.ts';
 import { basisOf, type InputLog, InputRecorder } from './input-log.ts';
 import { endOf, type SessionEnd } from './session-end.ts';
 import { listenToSignals } from './session-signals.ts';
@@ -222,6 +223,10 @@ class SessionRun {
     const { machine } = guest;
     guest.hold();
     await machine.pause();
+    const failure: NodeJS.ErrnoException | null = await this.#terminal.flush();
+    // A reader that has gone knows it; a disk that is full does not tell.
+    if (failure !== null && failure.code !== 'EPIPE') this.#terminal.tell(`vm: the output cannot be written: ${explainFileError(failure)}`);
+    const code = failure !== null && end.code === EXIT_FINE ? EXIT_BROKEN : end.code;
     if (this.#session.exitOn !== undefined && end.code === EXIT_FINE && end.text === null) this.#phases.end('to the text of --exit-on', this.#moment());
     const [nanos, instructions] = [machine.clock.now(), machine.vcpu.retired];
     this.#recorder?.end(nanos, instructions);
@@ -232,7 +237,7 @@ class SessionRun {
       this.#terminal.tell(this.#session.statistics === 'json' ? JSON.stringify(statistics) : formatStatistics(statistics));
     }
     const recorded = this.#session.replay?.end ?? null;
-    if (recorded === null || recorded.instructions === instructions) return end.code;
+    if (recorded === null || recorded.instructions === instructions) return code;
     this.#terminal.tell(`vm: this was another run than the recorded one: it ended at instruction ${instructions}, the other at ${recorded.instructions}`);
     return EXIT_BROKEN;
   }

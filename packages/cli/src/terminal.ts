@@ -24,7 +24,7 @@ export class Terminal {
     this.#takeRawMode();
   };
   #raw = false;
-  #broken = false;
+  #failure: Error | null = null; // of the output
   #column = 0; // not 0: the guest is in the middle of a line
   #onInput: ((bytes: Uint8Array) => void) | null = null;
   readonly #onData = (bytes: Buffer): void => this.#onInput?.(bytes);
@@ -48,12 +48,12 @@ export class Terminal {
     return Uint8Array.from(Buffer.concat(chunks));
   }
 
-  /** `onInput` gets what is typed; null: the input is left alone. `onBroken` hears that nobody reads the output any more. */
+  /** `onInput` gets what is typed; null: the input is left alone. `onBroken` hears that no more output can be written. */
   open(onInput: ((bytes: Uint8Array) => void) | null, onBroken: () => void): void {
     const { input, output, errors } = this.#streams;
     this.#onInput = onInput;
-    output.on('error', () => {
-      this.#broken = true;
+    output.on('error', (error) => {
+      this.#failure = error;
       onBroken();
     });
     errors.on('error', () => {}); // nobody is left to tell
@@ -75,18 +75,24 @@ export class Terminal {
 
   /** False: it does not come as fast as the reader takes it; wait for `drained`. */
   write(bytes: Uint8Array): boolean {
-    if (this.#broken || bytes.length === 0) return true;
+    if (this.#failure !== null || bytes.length === 0) return true;
     this.#column = bytes.at(-1) === 0x0a ? 0 : 1;
     return this.#streams.output.write(bytes);
   }
 
   drained(): Promise<void> {
     const { output } = this.#streams;
-    if (this.#broken || !output.writableNeedDrain) return Promise.resolve();
+    if (this.#failure !== null || !output.writableNeedDrain) return Promise.resolve();
     return new Promise((resolve) => {
       output.once('drain', resolve);
       output.once('error', () => resolve());
     });
+  }
+
+  /** Resolves when the last byte is out, with why it is not: null, or the error of the output. */
+  async flush(): Promise<Error | null> {
+    if (this.#failure === null) await new Promise<void>((resolve) => this.#streams.output.write('', () => setImmediate(resolve))); // an error is told after that of its write
+    return this.#failure;
   }
 
   /** A line for the user, apart from what the guest writes. */
@@ -98,14 +104,14 @@ export class Terminal {
 
   /** Gives the terminal back as it was, after the last byte is out. */
   async close(): Promise<void> {
-    const { input, output } = this.#streams;
+    const { input } = this.#streams;
     this.#onInput = null;
     input.off('data', this.#onData);
     input.pause();
     this.#restore();
     process.off('exit', this.#onExit);
     process.off('SIGCONT', this.#onContinue);
-    if (!this.#broken) await new Promise<void>((resolve) => output.write('', () => resolve()));
+    await this.flush();
   }
 
   #takeRawMode(): void {
