@@ -2,6 +2,7 @@ import type { Engine, InterruptPort, Vcpu } from '@vm/core';
 import { EXIT_HALT, PAGE_READ_ONLY } from '@vm/core/exit';
 import { describe, expect, it } from 'vitest';
 import type { BootState } from './boot-state.ts';
+import { cmosMemory } from './cmos-memory.ts';
 import { createPc, type PcOptions } from './pc.ts';
 import { testDevices } from './test-devices.ts';
 
@@ -243,17 +244,17 @@ it('is not made when there is nothing to boot, or more than one thing', async ()
 });
 
 it('has a ROM at the end of 4 GiB and again at the end of 1 MiB, where stores are dropped unless it is shadow RAM', async () => {
-  const rom = Uint8Array.from({ length: 0x4_0000 }, (_, at) => at >> 12);
+  const rom = Uint8Array.from({ length: 0x5_0000 }, (_, at) => at >> 12);
   for (const romShadow of [false, true]) {
     const pc = await createPc({ engine: scripted((ports) => powerOff(ports)), ramBytes: 2 ** 20, rom, romShadow });
     await pc.machine.powerUp();
     await pc.machine.stopped();
     const { memory, ram, vcpu } = pc.machine;
-    expect([0xffff_ffff, 0xfffc_0000, 0xfffb_ffff, 0xf_ffff, 0xe_0000].map((gpa) => memory.read(gpa, 1))).toEqual([0x3f, 0, 0xff, 0x3f, 0x20]);
-    expect(memory.read(0xd_ffff, 1)).toBe(0); // RAM
+    expect([0xffff_ffff, 0xfffb_0000, 0xfffa_ffff, 0xf_ffff, 0xc_0000].map((gpa) => memory.read(gpa, 1))).toEqual([0x4f, 0, 0xff, 0x4f, 0x10]);
+    expect(memory.read(0xb_ffff, 1)).toBe(0); // RAM
     expect(vcpu.booted).toBe(null); // it begins at the reset vector
     const attributes = new Uint8Array(ram.memory.buffer, ram.attributesOffset, 256);
-    expect([...attributes.subarray(0xdf, 0xe1), attributes[255]]).toEqual(romShadow ? [0, 0, 0] : [0, PAGE_READ_ONLY, PAGE_READ_ONLY]);
+    expect([...attributes.subarray(0xbf, 0xc1), attributes[255]]).toEqual(romShadow ? [0, 0, 0] : [0, PAGE_READ_ONLY, PAGE_READ_ONLY]);
   }
 });
 
@@ -286,4 +287,13 @@ it('brings the lines of the test devices to the inputs of the I/O APIC of the sa
     powerOff(ports);
   }, { devices: [testDevices({ exit: (given) => (code = given), shutdown: () => {} })] });
   expect([code, seen]).toEqual([7, Array.from({ length: 23 }, (_, i) => i + 1)]);
+});
+
+it('tells firmware in the memory of the real-time clock of RAM below and above 4 GiB', () => {
+  const word = (memory: Readonly<Record<number, number>>, at: number): number => memory[at]! + memory[at + 1]! * 0x100;
+  const small = cmosMemory(8 * 2 ** 20, 0);
+  expect([0x15, 0x17, 0x30, 0x34, 0x5b].map((at) => word(small, at))).toEqual([640, 7 * 1024, 7 * 1024, 0, 0]);
+  const large = cmosMemory(3 * 2 ** 30, 5 * 2 ** 32 + 2 ** 30);
+  expect([0x15, 0x17, 0x30, 0x34, 0x5b].map((at) => word(large, at))).toEqual([640, 0xffff, 0xffff, (3 * 2 ** 30 - 2 ** 24) / 2 ** 16, 0x4000]);
+  expect(large[0x5d]).toBe(5);
 });

@@ -10,6 +10,7 @@ import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
+import { cmosMemory } from './cmos-memory.ts';
 import { firmwareItems } from './firmware-items.ts';
 import { hostBridge } from './host-bridge.ts';
 import { checkKernel, type KernelEntry, loadKernel } from './kernel-boot.ts';
@@ -62,6 +63,7 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
 }
 
 const PROCESSORS = 1;
+const LOW_RAM_MOST = 0xc000_0000; // the rest comes from 4 GiB on
 const PM_BASE = 0x600;
 const SCI_PIN = 9;
 const OFF_TYPE = 5;
@@ -84,7 +86,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     device('pic', pic8259, { levelLines: 1 << SCI_PIN }),
     device('io-apic', ioApic, { bus }),
     device('pit', pit8254, {}),
-    device('rtc', rtcMc146818, { startMs: options.startMs ?? 0 }),
+    device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
     device('acpi-pm', acpiPm, {
       base: PM_BASE,
       pin: SCI_PIN,

@@ -7,18 +7,23 @@ export interface TestApi {
   skip(name: string, body: () => void | Promise<void>): void;
 }
 
-/** Path of an outside program, or null when this host has none. */
+/** Path of an outside program, or of a file that is named with its path; null when this host has none. */
 export function findOracle(tool: string): string | null {
+  if (tool.startsWith('/')) return isThere(tool, constants.R_OK) ? tool : null;
   for (const folder of (process.env['PATH'] ?? '').split(delimiter).concat('/usr/sbin', '/sbin')) {
     const path = join(folder, tool);
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // not in this folder
-    }
+    if (isThere(path, constants.X_OK)) return path;
   }
   return null;
+}
+
+function isThere(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
