@@ -70,8 +70,10 @@ export function formatResult({ read, ...result }: FlatResult, memory: readonly F
   const regions = memory.map(({ at, bytes }) => ({ at: hex(at), bytes: Buffer.from(read(at, typeof bytes === 'number' ? bytes : bytes.length)).toString('hex') }));
   const plain = (name: string, value: unknown): unknown => {
     if (typeof value === 'bigint') return hex(value);
-    return typeof value === 'number' && name !== 'exception' && name !== 'instructions' ? hex(value) : value;
+    return typeof value === 'number' && !COUNTS.has(name) ? hex(value) : value;
   };
   return JSON.stringify({ ...result, memory: regions }, plain, 2);
 }
+/** Numbers that people count with. */
+const COUNTS: ReadonlySet<string> = new Set(['exception', 'instructions']);
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;

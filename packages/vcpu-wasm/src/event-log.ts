@@ -41,6 +41,12 @@ export class EventLog {
     ring[at + 5] = errorCode;
   }
 
+  /** Error code of the newest event if that is the exception `vector`; -1: it has none, or is something else. */
+  errorCodeOf(vector: number): number {
+    const at = ((this.#count - 1) & (CAPACITY - 1)) * FIELDS;
+    return this.#ring[at] === EVENT_EXCEPTION && this.#ring[at + 4] === vector ? (this.#ring[at + 5] as number) : -1;
+  }
+
   /** Oldest first. */
   list(): readonly ProcessorEvent[] {
     const first = Math.max(0, this.#count - CAPACITY);

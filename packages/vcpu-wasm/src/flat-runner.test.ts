@@ -81,6 +81,23 @@ describe('runFlat', () => {
     }
   });
 
+  it('tells the error code that an exception would push', () => {
+    const common = { at: AT, mode: 'long', mapped: 'given', memory: [{ at: 0x9000, bytes: 4096, readOnly: true, noExecute: true }] } as const;
+    const store = code(64).mov(mem(4, { base: RBX }), r32(RAX)).hlt().bytes();
+    const faults = [
+      [{ code: store, registers: { rbx: 0x9ff0 } }, VECTOR_PF, 3, 0x9ff0n],
+      [{ code: store, registers: { rbx: 0xa000 }, ring: 3 }, VECTOR_PF, 6, 0xa000n],
+      [{ code: store, registers: { rip: 0x9004 } }, VECTOR_PF, 0x11, 0x9004n],
+      [{ code: code(64).mov(segment(3), r16(RBX)).bytes(), registers: { rbx: 0x1234 } }, VECTOR_GP, 0x1234, 0n],
+      [{ code: code(64).op('int', 0x42).bytes(), registers: {} }, 0x42, null, 0n],
+      [{ code: code(64).op('int', VECTOR_GP).bytes(), registers: {} }, VECTOR_GP, null, 0n],
+      [{ code: code(64).mov(r64(RCX), mem(8, { base: RBX })).bytes(), registers: { rbx: 1n << 63n } }, VECTOR_GP, 0, 0n],
+      [{ code: code(64).op('ud2').bytes(), registers: {} }, VECTOR_UD, null, 0n],
+    ] as const;
+    for (const [request, exception, errorCode, cr2] of faults) expect(runFlat({ ...common, ...request })).toMatchObject({ stop: 'exception', exception, errorCode, cr2 });
+    expect(runFlat({ code: [0xf4], at: AT, mode: 'long', ring: 3 }).errorCode).toBe(null);
+  });
+
   it('runs in ring 3, where HLT is a fault and ends the run all the same', () => {
     const bytes = code(64).op('mov_seg', r32(RCX), segment(1)).hlt().bytes();
     expect(runFlat({ code: bytes, at: AT, mode: 'long', ring: 3 })).toMatchObject({ stop: 'halt', exception: null, rcx: 0x33n, rip: BigInt(AT + bytes.length) });

@@ -1,5 +1,5 @@
 /** Runs a piece of code on a processor with nothing around it, and answers with all of its state: thousands of times a second. */
-import { CR0_AM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, createInstruction, decode, DECODE_OK, EFER_LMA, EFER_LME, EFER_NXE, MAX_INSTRUCTION_BYTES, ROWS, VECTOR_GP } from '@vm/x86';
+import { CR0_AM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, createInstruction, decode, DECODE_OK, EFER_LMA, EFER_LME, EFER_NXE, MAX_INSTRUCTION_BYTES, ROWS, VECTOR_GP, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import { EXIT_BUDGET, EXIT_HALT } from '@vm/core/exit';
 import { AVAILABLE } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
@@ -56,6 +56,8 @@ export interface FlatOutcome {
    * the code runs on; in the other modes they end the run, unless the code has loaded a table of its own.
    */
   readonly exception: number | null;
+  /** What the exception that ended the run would push; null: nothing. The address of a page fault is `cr2` of the state. */
+  readonly errorCode: number | null;
   readonly instructions: number;
 }
 
@@ -88,6 +90,7 @@ export class FlatRunner {
   readonly #instruction = createInstruction();
   /** What the processor asked the interrupt table for first. */
   #vector = -1;
+  #errorCode = -1;
   #tables: FlatPageTables | null = null;
   #nextTable = 0;
   /** Only what was asked for is mapped. */
@@ -102,12 +105,20 @@ export class FlatRunner {
       processor: { cpuFeatures: [...AVAILABLE] }, ramBytes: LOW_BYTES, extraPages: EXTRA_PAGES, tables: false,
       read: (address, bytes) => {
         if (address >= INTERRUPT_TABLE && address < HIDDEN_END) {
-          if (this.#vector < 0) this.#vector = (address - INTERRUPT_TABLE) >> shift;
+          if (this.#vector < 0) this.#noteVector((address - INTERRUPT_TABLE) >> shift);
           return 0; // no gate: the processor gives up, and has changed nothing
         }
         return bytes === 4 ? FLAT : bytes === 2 ? 0xffff : 0xff;
       },
     });
+  }
+
+  /** An exception is noted before it asks for its gate; a software interrupt is not. */
+  #noteVector(vector: number): void {
+    const { events, exceptions } = this.vcpu;
+    this.#vector = vector;
+    if ((exceptions[vector] ?? 0) === 0 || ((VECTORS_WITH_ERROR_CODE >> vector) & 1) === 0) return;
+    this.#errorCode = Math.max(0, events.errorCodeOf(vector));
   }
 
   run(request: FlatRequest): FlatResult {
@@ -135,6 +146,7 @@ export class FlatRunner {
     const stopAt = request.stopAt === undefined ? null : addressOf(request.stopAt);
     const covered = stopAt === null ? null : this.#exchange(stopAt, HLT);
     this.#vector = -1;
+    this.#errorCode = -1;
     vcpu.exceptions.fill(0);
     const before = vcpu.retired;
     const exit = vcpu.run(request.budget ?? DEFAULT_BUDGET);
@@ -157,7 +169,7 @@ export class FlatRunner {
       this.#exchange(stopAt, covered);
     }
     s.view.setBigUint64(s.at + state.RIP, rip, true);
-    return { stop, exception: vector < 0 ? null : vector, instructions };
+    return { stop, exception: vector < 0 ? null : vector, errorCode: stop === 'exception' && this.#errorCode >= 0 ? this.#errorCode : null, instructions };
   }
 
   get vcpu(): WasmVcpu { return this.#machine.vcpu; }
