@@ -6,7 +6,7 @@ import { type KnownFile, PROMPT } from './busybox-initramfs.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
 import { formatDuration, parseDuration } from './duration.ts';
-import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
+import { EXIT_BROKEN, EXIT_FINE, EXIT_TIMEOUT } from './exit-code.ts';
 import { defaultCacheFolder, GuestCache } from './guest-cache.ts';
 import { fetchGuest } from './guest-fetch.ts';
 import { readNamedFile } from './host-file.ts';
@@ -58,7 +58,15 @@ export const startCommand: Command = {
       process.stderr.write('booting; Ctrl-A x quits, Ctrl-A h helps\n');
       return runBootSession({ ...images, append: APPEND, memoryBytes, clock: 'host', onReset: 'boot', verbose: false }, processStreams());
     }
-    return runScript(images, memoryBytes, values.timeout ?? SCRIPT_TIMEOUT_MS);
+    const begin = performance.now();
+    const timeoutMs = values.timeout ?? SCRIPT_TIMEOUT_MS;
+    try {
+      return await runScript(images, memoryBytes, begin, timeoutMs);
+    } catch (error) {
+      if (performance.now() - begin < timeoutMs) throw error;
+      process.stderr.write(`vm: still running after ${formatDuration(timeoutMs)}\n`);
+      return EXIT_TIMEOUT;
+    }
   },
 };
 
@@ -73,8 +81,7 @@ async function findImages(): Promise<StartedImages> {
 }
 
 /** Types a few commands, shows what comes, and turns the guest off. */
-async function runScript(images: StartedImages, memoryBytes: number, timeoutMs: number): Promise<number> {
-  const begin = performance.now();
+async function runScript(images: StartedImages, memoryBytes: number, begin: number, timeoutMs: number): Promise<number> {
   const left = (): { readonly timeoutMs: number } => ({ timeoutMs: Math.max(1, timeoutMs - (performance.now() - begin)) });
   const prompt = images.known === null ? '# ' : PROMPT;
   await using guest: Guest<WasmVcpu> = await bootGuest({
