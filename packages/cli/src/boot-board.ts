@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { GuestOptions, KernelEntry, MultibootModule } from '@vm/pc';
-import { type CpuModelName, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
+import { type CpuModelName, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
 /** The machine of a session, as its options say it. */
 export interface BoardSettings {
@@ -13,6 +13,8 @@ export interface BoardSettings {
   readonly append?: string;
   /** The processor that the guest sees; default the engine's. */
   readonly cpuModel?: CpuModelName;
+  /** What of the guest's code is translated; default the engine's. */
+  readonly translator?: TranslatorMode;
   readonly memoryBytes: number;
   readonly clock: 'host' | 'virtual';
   /** Where the processor's random numbers begin; default 0 under the virtual clock, another one each time under the host's. */
@@ -27,7 +29,7 @@ const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
 export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {}): GuestOptions<WasmVcpu> {
   const virtual = settings.clock === 'virtual';
   return {
-    engine: wasmEngine({ ...engine, randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }) }),
+    engine: wasmEngine({ ...engine, randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }) }),
     ramBytes: settings.memoryBytes,
     ...(settings.kernel === undefined ? {} : { kernel: settings.kernel }),
     ...(settings.modules === undefined ? {} : { modules: settings.modules }),

@@ -5,8 +5,14 @@ declare namespace WebAssembly {
     readonly buffer: ArrayBufferLike;
   }
   class Module { constructor(bytes: ArrayBufferView) }
+  class Table {
+    grow(by: number): number;
+    set(index: number, value: unknown): void;
+  }
   class Instance {
     constructor(module: Module, imports: Record<string, Record<string, unknown>>);
     readonly exports: Record<string, unknown>;
   }
 }
+
+declare const performance: { now(): number };

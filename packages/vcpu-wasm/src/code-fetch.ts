@@ -19,8 +19,8 @@ import * as uop from './uop.ts';
 const MOST_INSTRUCTIONS = 64;
 const LONGEST_INSTRUCTION = 15;
 const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
-/** Instructions after which the next byte is not reached. */
-const ENDS: ReadonlySet<string> = new Set(['jmp', 'jmpf', 'call', 'callf', 'ret', 'retf', 'iret', 'syscall', 'sysret', 'sysenter', 'sysexit', 'hlt', 'ud2', 'int3', 'int']);
+/** Instructions after which decoding stops: the next byte is not reached, or not soon. No uop follows theirs. */
+export const ENDS: ReadonlySet<string> = new Set(['jmp', 'jmpf', 'call', 'callf', 'ret', 'retf', 'iret', 'syscall', 'sysret', 'sysenter', 'sysexit', 'hlt', 'ud2', 'int3', 'int']);
 
 /** Stands for an encoding that the decoder does not know. */
 const NO_ROW = 0xffff;

@@ -49,11 +49,14 @@ export class CodePage {
   }
 }
 
-export interface CodeCacheRegion { readonly maps: number; readonly mapCount: number; readonly arena: number; readonly arenaBytes: number }
+/** Where everything lies; `words` has 4 bytes for each uop of the arena. */
+export interface CodeCacheRegion { readonly maps: number; readonly mapCount: number; readonly arena: number; readonly arenaBytes: number; readonly words: number }
 
 /** Told when a page becomes code (write translations must go) and when everything is dropped. */
 export interface CodeCacheListener {
   becameCode(pageOffset: number): void;
+  /** What was decoded from a page is gone. */
+  dropped(page: CodePage): void;
   flushed(): void;
 }
 
@@ -107,6 +110,10 @@ export class CodeCache {
     this.#nextUop += UOP_BYTES;
     return at;
   }
+  /** Address of the word beside the arena that belongs to a uop. */
+  regionWord(uop: number): number { return this.#region.words + ((uop - this.#region.arena) >>> 3); }
+  /** What REGION_WORDS holds. */
+  get regionWords(): number { return this.#region.words - (this.#region.arena >>> 3); }
   find(page: CodePage, at: number): number { return this.#u32[(page.map >>> 2) + at] as number; }
   enter(page: CodePage, at: number, uop: number): void { this.#u32[(page.map >>> 2) + at] = uop; }
   /** Says that `uop` was made from `bytes` at `from` of the page. */
@@ -133,6 +140,7 @@ export class CodeCache {
   }
   #drop(page: CodePage): void {
     this.invalidations++;
+    for (const listener of this.listeners) listener.dropped(page);
     for (const uop of page.uops) this.#view.setUint16(uop + UOP_HANDLER, HANDLER_STALE, true);
     page.uops.length = 0;
     page.coveredLow = 0;

@@ -4,7 +4,7 @@
  * Generated code receives the address of the block as its first parameter and reaches everything in it by a static
  * offset, so the same module and the same regions serve every processor. All offsets are in bytes.
  *
- *   | 0x0000 state | 0x1000 scratch uops | 0x10000 read TLB | 0x20000 write TLB | 0x30000 fetch TLB | 0x40000 end |
+ *   | 0x0000 state | 0x1000 scratch uops | 0x2000 translator | 0x10000 read TLB | 0x20000 write TLB | 0x30000 fetch TLB | 0x40000 heat | 0x60000 end |
  */
 
 /** General registers, 8 bytes each, in encoding order (rax rcx rdx rbx rsp rbp rsi rdi r8..r15). */
@@ -123,6 +123,11 @@ export const STATIC_UOPS = 0x1000;
 /** A constant: what an operand relative to RIP adds when its distance and its place in the page do not fit into 32 bits. */
 export const PAGE_BYTES = 0x1800;
 
+/** Added to an eighth of a uop's address: the word that says which region begins there. */
+export const REGION_WORDS = 0x2000;
+/** Not 0: outside 64-bit mode, CS, SS, DS and ES span all 4 GiB from 0 and the stack pointer has 32 bits. */
+export const FLAT = 0x2004;
+
 export const TLB_ENTRIES = 4096;
 export const TLB_STRIDE = 16;
 /** Entry: i64 compare word, i32 addend (host offset = low 32 bits of the address + addend), i32 code page (fetch only). */
@@ -132,7 +137,14 @@ export const FETCH_TLB = 0x3_0000;
 export const TLB_ADDEND = 8;
 export const TLB_CODE_PAGE = 12;
 
-export const VCPU_BLOCK_BYTES = 0x4_0000;
+/** How often a uop may still be branched to before the translator hears of it, u16 each; uops share counters. */
+export const HEAT = 0x4_0000;
+export const HEAT_COUNTERS = 0x1_0000;
+/** From a uop's address to the offset of its counter: shift right, then mask. */
+export const HEAT_SHIFT = 4;
+export const HEAT_MASK = 0x1_fffe;
+
+export const VCPU_BLOCK_BYTES = 0x6_0000;
 
 /** Register numbers of segments as they stand in SEGMENT_BASE and SEGMENT. */
 export const ES = 0;

@@ -13,6 +13,8 @@ import { HandlerTable } from './handler-table.ts';
 import { interpreterImage } from '#interpreter';
 import type { InterpreterImage } from './interpreter-image.ts';
 import type { EngineImports } from './runtime.ts';
+import { defaultTranslatorMode } from './translate/translator-mode.ts';
+import type { TranslatorMode } from './translate/translator-mode.ts';
 import { WasmVcpu } from './vcpu.ts';
 import type { Interpreter, Interpreters } from './vcpu.ts';
 
@@ -35,6 +37,8 @@ export interface WasmEngineOptions {
   readonly unknownInKernel?: (text: string) => void;
   /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends. */
   readonly haltedForGood?: () => void;
+  /** Whether hot guest code is translated (`on`), all of it (`eager`) or none (`off`, the default). */
+  readonly translator?: TranslatorMode;
   /** A stored interpreter; default: written now. */
   readonly image?: InterpreterImage;
   /** Pages of guest code that are kept decoded, each in one mode; default 4096. When they run out, all are dropped. */
@@ -52,7 +56,8 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   const codeBytes = atLeast('codeBytes', options.codeBytes ?? CODE_BYTES, LEAST_BYTES);
   const region = (): CodeCacheRegion => {
     const maps = FIRST_BLOCK + processors * VCPU_BLOCK_BYTES;
-    return { maps, mapCount: codePages, arena: maps + codePages * MAP_BYTES, arenaBytes: codeBytes };
+    const arena = maps + codePages * MAP_BYTES;
+    return { maps, mapCount: codePages, arena, arenaBytes: codeBytes, words: arena + codeBytes };
   };
   return {
     abi: 0,
@@ -60,7 +65,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     features: [],
     reserveBytes: (count) => {
       processors = count;
-      return region().arena + codeBytes;
+      return region().words + (codeBytes >>> 3);
     },
     createVcpu: (index, surroundings) => {
       image ??= interpreterImage();
@@ -71,7 +76,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
       const handlers = { long: new HandlerTable(image.long.keys, true, model), legacy: new HandlerTable(image.legacy.keys, false, model) };
       const { unknownInKernel, haltedForGood } = options;
       const listeners = { ...(unknownInKernel === undefined ? {} : { unknownInKernel }), ...(haltedForGood === undefined ? {} : { haltedForGood }) };
-      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, ...listeners };
+      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, translator: options.translator ?? defaultTranslatorMode(), ...listeners };
       const { long, legacy } = image;
       return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
         long: instantiate(long.module, surroundings, imports),

@@ -10,4 +10,6 @@ export const HANDLER_GOTO = 2;
 export const HANDLER_CROSS_PAGE = 3;
 /** No emitter for this instruction, or an impossible encoding: the vector in the immediate is raised. */
 export const HANDLER_UNKNOWN = 4;
-export const FIRST_INSTRUCTION_HANDLER = 5;
+/** A translated region begins here. */
+export const HANDLER_REGION = 5;
+export const FIRST_INSTRUCTION_HANDLER = 6;

@@ -29,7 +29,11 @@ export class HandlerTable {
   readonly #rows: Uint8Array;
   readonly #known = new Map<number, number>();
 
+  /** Form keys in the order of the cases. */
+  readonly keys: readonly string[];
+
   constructor(keys: readonly string[], long: boolean, model: CpuModel) {
+    this.keys = keys;
     this.#model = model;
     this.#rows = rowsOf(model);
     this.#byKey = new Map(keys.map((key, i) => [key, FIRST_INSTRUCTION_HANDLER + i]));

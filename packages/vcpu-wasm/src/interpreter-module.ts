@@ -15,7 +15,7 @@ import { S, TEMPORARIES, U } from './locals.ts';
 import { RegisterFileBinding } from './register-file-binding.ts';
 import type { InstructionEmitter } from './emitter.ts';
 import type { Form } from './form.ts';
-import { FIRST_INSTRUCTION_HANDLER, HANDLER_CROSS_PAGE, HANDLER_EXIT, HANDLER_GOTO, HANDLER_STALE, HANDLER_UNKNOWN } from './handler-number.ts';
+import { FIRST_INSTRUCTION_HANDLER, HANDLER_CROSS_PAGE, HANDLER_EXIT, HANDLER_GOTO, HANDLER_REGION, HANDLER_STALE, HANDLER_UNKNOWN } from './handler-number.ts';
 import { declareRuntime } from './runtime.ts';
 import * as state from './cpu-state.ts';
 import * as uop from './uop.ts';
@@ -33,8 +33,9 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   const inline = handlers.findIndex((handler) => handler.emitter.apart === true);
   const inlineCount = inline < 0 ? handlers.length : inline;
   const apart = handlers.slice(inlineCount).map(() => module.declare(APART));
-  module.table(apart);
+  module.table(apart, 'table');
   const run = module.declare({ parameters: [I32], results: [] }, 'run');
+  const callApart = module.declare({ parameters: [I32, I32, I32], results: [I32] }, 'apart');
   runtime.define();
 
   const first = handlers[0];
@@ -49,6 +50,11 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
     code.get(U).const32(uop.UOP_BYTES).add32();
     module.define(apart[i] as number, TEMPORARIES, code);
   });
+
+  // What a translated region calls: the function with this number in the table.
+  code.reset();
+  code.get(S).get(U).get(2).callIndirect(module.typeIndex(APART));
+  module.define(callApart, [], code);
 
   // | loop | advance | functions | case n-1 .. case 0 | br_table |
   code.reset();
@@ -94,6 +100,11 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
       case HANDLER_CROSS_PAGE:
         giveBack();
         code.get(U).call(runtime.crossPage).set(U).br(loop);
+        break;
+      case HANDLER_REGION:
+        giveBack();
+        code.get(S).get(U).get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().callIndirect(module.typeIndex(APART)).tee(U).brIf(loop);
+        code.get(S).get(S).load(state.RIP).call(runtime.lookup).set(U).br(loop);
         break;
       case HANDLER_UNKNOWN:
         code.get(U).call(runtime.unknown).br(advance);

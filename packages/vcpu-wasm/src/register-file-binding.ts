@@ -18,6 +18,15 @@ export function pushStepOverflow(code: CodeWriter, delta: 1 | -1, a: number, res
   code.const(bytes * 8 - 1).shrU().const(1).and();
 }
 
+/** Counts that a branch goes to the uop in local `target`; uses P and M. */
+export function pushHeat(code: CodeWriter, hot: number, target: number, counter: number = P, left: number = M): void {
+  code.get(0).get(target).const32(state.HEAT_SHIFT).shrU32().const32(state.HEAT_MASK).and32().add32().tee(counter);
+  code.get(counter).load16U32(state.HEAT).const32(1).sub32().tee(left).store16From32(state.HEAT).get(left).eqz32();
+  code.if();
+  code.get(target).call(hot);
+  code.end();
+}
+
 export class RegisterFileBinding implements Binding {
   /** Set while the code is a case of the interpreter's loop; null in a function of its own. */
   readonly #loop: Label | null;
@@ -42,6 +51,7 @@ export class RegisterFileBinding implements Binding {
       code.if();
       code.get(U).call(e.runtime.link).set(N);
       code.end();
+      pushHeat(code, e.runtime.hot, N);
       code.get(N);
       this.continueAt(e);
       return;

@@ -9,6 +9,7 @@ import * as state from './cpu-state.ts';
 import { DECODE_MAP, PAGE_LINEAR_SHIFT } from './code-page.ts';
 import { declareFloat } from './float/float-runtime.ts';
 import type { FloatFunctions } from './float/float-runtime.ts';
+import { pushHeat } from './register-file-binding.ts';
 import { declareX87 } from './float80/x87-functions.ts';
 import type { X87Functions } from './float80/x87-functions.ts';
 
@@ -25,6 +26,8 @@ export interface Runtime {
   readonly lookup: number;
   /** (uop) -> uop of its in-page target. */
   readonly link: number;
+  /** (uop): its counter has run out. */
+  readonly hot: number;
   /** (vector, error code or -1); does not return. */
   readonly raise: number;
   /** (id, uop) -> 0 go on, 1 RIP was set, 2 leave. */
@@ -49,6 +52,7 @@ export interface EngineImports {
   readonly slowLinear: (segment: number, offset: number, bytes: number, write: number) => void;
   readonly resolve: () => number;
   readonly link: (uop: number) => number;
+  readonly hot: (uop: number) => void;
   /** Answer the uop to go on with. */
   readonly stale: (uop: number) => number;
   readonly crossPage: (uop: number) => number;
@@ -74,6 +78,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const slowLinearImport = module.import('slowLinear', signature([I32, I32, I32, I32]));
   const resolve = module.import('resolve', signature([], [I32]));
   const link = module.import('link', signature([I32], [I32]));
+  const hot = module.import('hot', signature([I32]));
   const stale = module.import('stale', signature([I32], [I32]));
   const crossPage = module.import('crossPage', signature([I32], [I32]));
   const raise = module.import('raise', signature([I32, I32]));
@@ -143,6 +148,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     if (!long) code.get(0).load(state.SEGMENT_BASE + state.CS * 8).sub();
     code.store(state.PAGE_RIP);
     code.get(0).get(PAGE).store32(state.CODE_PAGE);
+    pushHeat(code, hot, FOUND, ENTRY, PAGE);
     code.get(FOUND).return();
     code.end();
     code.call(resolve);
@@ -179,7 +185,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, raise, system, getFlags, setFlags, portIn, portOut, float, x87,
+    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, hot, raise, system, getFlags, setFlags, portIn, portOut, float, x87,
     stale, crossPage, unknown, define,
   };
 }

@@ -110,6 +110,7 @@ export class Segmentation {
     if (segment <= state.GS) this.#updateLimits(segment, attributes, limit);
     if (segment === state.SS) s.set64(state.STACK_MASK, (attributes & DESCRIPTOR_DB) !== 0 ? 0xffff_ffff : 0xffff, 0);
     if (segment === state.CS) this.codeSegmentChanged();
+    if (segment <= state.DS) this.#updateFlat();
   }
   /** A segment register with its hidden part, to put back when a fault undoes a transfer. */
   remember(segment: number): readonly number[] {
@@ -118,6 +119,14 @@ export class Segmentation {
   }
   restore(segment: number, [selector = 0, attributes = 0, base = 0, baseHigh = 0, limit = 0]: readonly number[]): void {
     this.setSegment(segment, selector, attributes, base, baseHigh, limit);
+  }
+  /** What translated code of 32-bit segments relies on. */
+  #updateFlat(): void {
+    const s = this.#state;
+    const spans = (segment: number, limits: number): boolean =>
+      s.base(segment) === 0 && s.get(limits + segment * 8) === 0xffff_ffff && s.get(limits + segment * 8 + 4) === 0;
+    const data = [state.ES, state.SS, state.DS].every((segment) => spans(segment, state.LIMIT_READ) && spans(segment, state.LIMIT_WRITE));
+    s.set(state.FLAT, data && spans(state.CS, state.LIMIT_READ) && s.get(state.STACK_MASK) === 0xffff_ffff ? 1 : 0);
   }
   /** Real mode and virtual-8086 mode: base is the selector times 16, the limit stays (real) or is 64 KiB. */
   setRealMode(segment: number, selector: number): void {

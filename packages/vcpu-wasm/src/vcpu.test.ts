@@ -1,6 +1,6 @@
 import { createAssembler, r32, r64, RAX, RCX, RSP } from '@vm/x86';
 import type { InterruptPort } from '@vm/core/engine';
-import { EXIT_BUDGET, EXIT_HALT, EXIT_SHUTDOWN } from '@vm/core/exit';
+import { EXIT_BUDGET, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import { describe, expect, it } from 'vitest';
 import * as state from './cpu-state.ts';
 import { FlatMachine } from './flat-machine.ts';
@@ -138,6 +138,16 @@ describe('the processor', () => {
     machine.vcpu.stopAfter(5); // between runs there is nothing to shorten
     expect(machine.vcpu.run(20)).toBe(EXIT_BUDGET);
     expect(machine.vcpu.retired - retired).toBe(20);
+  });
+
+  it('counts the instruction in whose middle it is asked to leave', () => {
+    const { machine, port } = start(createAssembler(64).mov(r32(RCX), 0x1b).rdmsr().nop().nop().nop().nop().nop().nop().hlt().bytes(), 2);
+    port.readModelRegister = () => {
+      machine.vcpu.stopAfter(3);
+      return true;
+    };
+    expect(machine.vcpu.run(20)).toBe(EXIT_REQUEST);
+    expect(machine.vcpu.retired).toBe(4); // one before RDMSR, RDMSR, two behind it
   });
 
   it('shuts down at a fault without handlers', () => {

@@ -31,6 +31,9 @@ import { StateView } from './state-view.ts';
 import { SystemFunctions } from './system-functions.ts';
 import { TaskSwitch } from './task-switch.ts';
 import { TimeStamp } from './time-stamp.ts';
+import { Translator } from './translate/translator.ts';
+import type { RegionHost } from './translate/translator.ts';
+import type { TranslatorMode } from './translate/translator-mode.ts';
 import * as uop from './uop.ts';
 import { Virtual8086 } from './virtual-8086.ts';
 
@@ -38,14 +41,14 @@ import { Virtual8086 } from './virtual-8086.ts';
 const APIC_BASE_BSP = 0x100;
 
 /** The exports of one interpreter module. */
-export interface Interpreter {
+export interface Interpreter extends RegionHost {
   run(s: number): void;
   getFlags(s: number): number;
   setFlags(s: number, flags: number): void;
 }
 export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
 
-export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number }
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number; readonly translator: TranslatorMode }
 
 export class WasmVcpu implements Vcpu {
   readonly state: StateView;
@@ -63,6 +66,7 @@ export class WasmVcpu implements Vcpu {
   readonly #index: number;
   readonly #model: CpuModel;
   readonly #interpreters: Interpreters;
+  readonly #translator: Translator;
   #issued = 0;
   #halted = false;
   #shadow = false;
@@ -108,6 +112,11 @@ export class WasmVcpu implements Vcpu {
     this.code = new CodeFetch(this.state, this.memory, this.segments, place.cache, place.handlers);
     this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
     this.#interpreters = instantiate(this.#imports());
+    const { long, legacy } = this.#interpreters;
+    this.#translator = new Translator({
+      state: this.state, cache: place.cache, memory: ram.memory as WebAssembly.Memory, mode: place.translator,
+      long: { host: long, keys: place.handlers.long.keys }, legacy: { host: legacy, keys: place.handlers.legacy.keys },
+    });
     this.flags = new FlagsRegister(this.state, this.#interpreters.long, () => this.memory.tlb.updateTags());
     this.#control = new ControlRegisters(this.state, this.memory, this.segments, interrupts, place.model);
     const tasks = new TaskSwitch(this.state, this.memory, this.segments, this.flags, this.#control, this.#fault, {
@@ -139,7 +148,7 @@ export class WasmVcpu implements Vcpu {
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
       checkPort: (port, bytes) => this.#ports.check(port, bytes),
     });
-    place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWrites(page), flushed: () => this.memory.tlb.flush() });
+    place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWrites(page), dropped: () => undefined, flushed: () => this.memory.tlb.flush() });
     // Processors of one machine draw different numbers.
     this.state.set64(state.RANDOM, place.randomSeed >>> 0, place.index);
     this.reset();
@@ -152,8 +161,9 @@ export class WasmVcpu implements Vcpu {
       slowLoadForUpdate: (low, high, bytes) => this.memory.loadForUpdate(low >>> 0, high >>> 0, bytes),
       slowStore: (low, high, bytes) => this.memory.store(low >>> 0, high >>> 0, bytes),
       slowLinear: (segment, offset, bytes, write) => this.segments.checkAccess(segment, offset >>> 0, bytes, write !== 0),
-      resolve: () => this.code.resolve(),
+      resolve: () => this.#resolve(),
       link: (branch) => this.code.link(branch),
+      hot: (at) => this.#translator.hot(at),
       stale: (at) => this.code.renew(at),
       crossPage: (check) => this.code.crossPage(check),
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
@@ -162,6 +172,12 @@ export class WasmVcpu implements Vcpu {
       portOut: (port, bytes, value) => { this.#ports.check(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
       unknown: (at) => { this.#noteUnknown(at); this.code.raiseUnknown(at); },
     };
+  }
+
+  #resolve(): number {
+    const found = this.code.resolve();
+    if (this.#translator.isEager) this.#translator.hot(found);
+    return found;
   }
 
   // ---- Vcpu ----------------------------------------------------------------------------------------------------------------
@@ -175,6 +191,7 @@ export class WasmVcpu implements Vcpu {
     const s = this.state;
     if (this.#shutdown) return EXIT_SHUTDOWN;
     this.#requested = false;
+    this.#translator.collect();
     this.#issued += instructions;
     s.set(state.BUDGET, instructions);
     s.set(state.BUDGET_HELD, 0);
@@ -378,14 +395,15 @@ export class WasmVcpu implements Vcpu {
   stopAfter(instructions: number): void {
     const s = this.state;
     const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
-    if (instructions >= left) return;
+    const after = this.#inside ? Math.max(0, instructions - 1) : instructions; // the present one is among them, and its budget is gone
+    if (after >= left) return;
     this.#requested = true;
-    this.#issued -= left - instructions;
+    this.#issued -= left - after;
     if (s.get(state.BUDGET_HELD) !== 0) {
       // It is about to leave anyhow.
       s.set(state.BUDGET, 0);
-      s.set(state.BUDGET_HELD, instructions);
-    } else s.set(state.BUDGET, instructions);
+      s.set(state.BUDGET_HELD, after);
+    } else s.set(state.BUDGET, after);
   }
 
   /** SDM vol. 3, section 9.1.1. */
@@ -505,5 +523,6 @@ export class WasmVcpu implements Vcpu {
     yield ['tlb.flushes', memory.tlb.flushes];
     yield ['deviceAccesses', memory.deviceAccesses];
     yield* code.counts();
+    yield* this.#translator.counts();
   }
 }

@@ -41,6 +41,14 @@ export class CodeWriter {
     return this;
   }
 
+  /** Appends what another writer holds, whose structure is balanced. */
+  append(other: CodeWriter): this {
+    this.#room(other.length);
+    this.bytes.set(other.bytes.subarray(0, other.length), this.length);
+    this.length += other.length;
+    return this;
+  }
+
   unsigned(value: number): this {
     this.#room(5);
     let rest = value >>> 0;
@@ -218,7 +226,7 @@ export class CodeWriter {
   /** Sign-extends the low `size` bytes of an i64. */
   signExtend(size: number): this { return size === 8 ? this : size === 4 ? this.extend32S() : size === 2 ? this.extend16S() : this.extend8S(); }
   /** Clears everything above the low `size` bytes of an i64. */
-  zeroExtend(size: number): this { return size === 8 ? this : size === 4 ? this.const64(-1, 0).and() : this.const(size === 2 ? 0xffff : 0xff).and(); }
+  zeroExtend(size: number): this { return size === 8 ? this : size === 4 ? this.wrap().extendU() : this.const(size === 2 ? 0xffff : 0xff).and(); }
 
   /** Any other one-byte instruction without operands (floating point and conversions), by its opcode. */
   plain(opcode: number): this { return this.byte(opcode); }

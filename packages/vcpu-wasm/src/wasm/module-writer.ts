@@ -14,14 +14,18 @@ export class ModuleWriter {
   readonly #functions: Defined[] = [];
   readonly #memory: MemoryImport;
   #table: readonly number[] = [];
+  #tableName: string | null = null;
 
   constructor(memory: MemoryImport) { this.#memory = memory; }
 
   /** Index of a signature, as call_indirect names it. */
   typeIndex(signature: Signature): number { return this.#type(signature); }
 
-  /** The functions that call_indirect reaches, by their place in the list. */
-  table(functions: readonly number[]): void { this.#table = functions; }
+  /** The functions that call_indirect reaches, by their place in the list; with a name the table is exported and can grow. */
+  table(functions: readonly number[], name: string | null = null): void {
+    this.#table = functions;
+    this.#tableName = name;
+  }
 
   #type(signature: Signature): number {
     const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((type, i) => type === b[i]);
@@ -96,11 +100,12 @@ export class ModuleWriter {
     if (this.#table.length > 0) section(4, (content) => { content.unsigned(1).byte(0x70).byte(0).unsigned(this.#table.length); });
     section(7, (content) => {
       const exported = this.#functions.flatMap((defined, i) => (defined.exportName === null ? [] : [{ name: defined.exportName, index: this.#imports.length + i }]));
-      content.unsigned(exported.length);
+      content.unsigned(exported.length + (this.#tableName === null ? 0 : 1));
       for (const entry of exported) {
         name(content, entry.name);
         content.byte(0).unsigned(entry.index);
       }
+      if (this.#tableName !== null) { name(content, this.#tableName); content.byte(1).unsigned(0); }
     });
     if (this.#table.length > 0) {
       section(9, (content) => {

@@ -1,0 +1,241 @@
+/**
+ * A translated region's binding: registers and flags are locals, what the micro-operation says is constant, and whatever
+ * cannot be done here leaves the region with the instruction undone, for the interpreter to do (the emitter contract: up to
+ * the last access that can fault nothing architectural has changed).
+ */
+import type { Binding } from '../binding.ts';
+import type { Emitter } from '../emitter.ts';
+import type { CodeWriter, Label } from '../wasm/code-writer.ts';
+import * as state from '../cpu-state.ts';
+import { H, M, N, P, S, U, VA } from '../locals.ts';
+import * as uop from '../uop.ts';
+import { KIND_ADD, KIND_SUBTRACT, LazyFlags } from './lazy-flags.ts';
+import { DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, UNDONE } from './region-locals.ts';
+
+const RSP = 4;
+const ALL_REGISTERS = 0xffff;
+/** Everything up to here in the processor block are general registers. */
+const END_OF_REGISTERS = state.GPR + 16 * 8;
+
+/** Functions of the region's module. */
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly canonical: number }
+
+export class RegionBinding implements Binding {
+  readonly flags: LazyFlags;
+  readonly functions: RegionFunctions;
+  readonly #view: DataView;
+  /** The exit that writes everything back; U is the uop to go on with, 0 for the instruction pointer in the state. */
+  readonly exit: Label;
+  /** The uop whose fields describe the instruction. */
+  record = 0;
+  /** Takes the direct branch of the instruction, set by whoever knows the control flow. */
+  onBranch: () => void = () => undefined;
+  /** Registers that the region reads and writes, one bit each. */
+  used = 0;
+  written = 0;
+
+  constructor(view: DataView, functions: RegionFunctions, exit: Label) {
+    this.#view = view;
+    this.functions = functions;
+    this.flags = new LazyFlags(functions.canonical);
+    this.exit = exit;
+  }
+
+  useAllRegisters(): void {
+    this.used = ALL_REGISTERS;
+    this.written = ALL_REGISTERS;
+  }
+
+  // ---- Where control goes next -------------------------------------------------------------------------------------
+
+  continueAt(e: Emitter): void { throw new TypeError(`${e.form.key}: goes on by uop, which no region does`); }
+  /** The instruction is done: the interpreter looks up where to go on. */
+  jump({ code }: Emitter, rip: number): void {
+    code.get(S).get(rip).store(state.RIP);
+    code.const32(0).set(U).const32(0).set(UNDONE).br(this.exit);
+  }
+  branch(): void { this.onBranch(); }
+  nextRip({ code, long }: Emitter): void {
+    code.get(PAGE_RIP).const(this.#view.getUint16(this.record + uop.UOP_NEXT, true)).add();
+    if (!long) code.zeroExtend(4);
+  }
+  /** Pushes the instruction pointer that the direct branch goes to. */
+  branchTarget({ code, long, size }: Emitter): void {
+    const next = this.#view.getUint16(this.record + uop.UOP_NEXT, true);
+    code.get(PAGE_RIP).const64(...sum64(this.#view.getInt32(this.record + uop.UOP_IMMEDIATE, true), this.#view.getInt32(this.record + uop.UOP_IMMEDIATE + 4, true), next)).add();
+    if (!long) code.zeroExtend(size === 2 ? 2 : 4);
+  }
+  raise({ code }: Emitter): void { code.br(this.exit); }
+  raiseIf({ code }: Emitter): void { code.brIf(this.exit); }
+  checkEvents(): void { /* leaveIf has left before the flag was set */ }
+  system({ code }: Emitter): void { code.br(this.exit); }
+  leaveIf({ code }: Emitter): void { code.brIf(this.exit); }
+
+  // ---- Addresses ---------------------------------------------------------------------------------------------------
+
+  effectiveAddress(e: Emitter): void {
+    const { code } = e;
+    const view = this.#view;
+    const displacement = view.getInt32(this.record + uop.UOP_DISPLACEMENT, true);
+    const base = view.getUint16(this.record + uop.UOP_BASE, true);
+    const index = view.getUint16(this.record + uop.UOP_INDEX, true);
+    let parts = 0;
+    if (base !== state.ZERO) {
+      if (base === state.PAGE_RIP) code.get(PAGE_RIP);
+      else code.get(this.#register(base));
+      parts++;
+    }
+    if (index !== state.ZERO) {
+      const scale = view.getUint8(this.record + uop.UOP_SCALE);
+      code.get(this.#register(index));
+      if (scale !== 0) code.const(scale).shl();
+      if (parts++ > 0) code.add();
+    }
+    if (parts === 0) code.const(displacement);
+    else if (displacement !== 0) code.const(displacement).add();
+  }
+  /** The local of the general register at `offset` of the processor block. */
+  #register(offset: number): number {
+    const number = (offset - state.GPR) >> 3;
+    this.used |= 1 << number;
+    return REGISTER + number;
+  }
+  addressOfOffset(e: Emitter, bytes: number, write: boolean): void {
+    if (e.long) {
+      const base = this.#view.getUint16(this.record + uop.UOP_SEGMENT_BASE, true);
+      if (base !== state.ZERO) e.code.get(S).load(base).add();
+      return;
+    }
+    this.segmentAddress(e, this.#view.getUint8(this.record + uop.UOP_SEGMENT), bytes, write);
+  }
+  /** Outside 64-bit mode a region runs only with CS, SS, DS and ES flat. */
+  segmentAddress({ code, long }: Emitter, segment: number, bytes: number, write: boolean): void {
+    if (segment !== state.FS && segment !== state.GS) {
+      if (!long && segment === state.CS && write) code.br(this.exit);
+      return;
+    }
+    if (long) { code.get(S).load(state.SEGMENT_BASE + segment * 8).add(); return; }
+    code.tee(VA).const(bytes - 1).add().get(S).load((write ? state.LIMIT_WRITE : state.LIMIT_READ) + segment * 8).gtS().brIf(this.exit);
+    code.get(VA).get(S).load(state.SEGMENT_BASE + segment * 8).add().zeroExtend(4);
+  }
+  maskStackOffset({ code, long }: Emitter): void { if (!long) code.zeroExtend(4); }
+  setStackOffset({ code, long }: Emitter): void {
+    if (!long) code.zeroExtend(4);
+    code.set(REGISTER + RSP);
+    this.written |= 1 << RSP;
+    this.used |= 1 << RSP;
+  }
+
+  // ---- Memory: what the TLB does not answer is not done here -----------------------------------------------------------
+
+  /** Leaves unless the TLB answers for the address in VA; pushes the host address. */
+  #hostAddress(code: CodeWriter, tlb: number, bytes: number): void {
+    code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).add32().set(P);
+    code.get(VA);
+    if (bytes > 1) code.const(bytes - 1).add();
+    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne().brIf(this.exit);
+    code.get(VA).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
+  }
+  load({ code }: Emitter, bytes: number): void {
+    this.#hostAddress(code, state.READ_TLB, bytes);
+    code.loadSize(bytes);
+  }
+  store({ code }: Emitter, bytes: number, value: number): void {
+    this.#hostAddress(code, state.WRITE_TLB, bytes);
+    code.get(value).storeSize(bytes);
+  }
+  loadForUpdate({ code }: Emitter, bytes: number): void {
+    this.#hostAddress(code, state.WRITE_TLB, bytes);
+    code.tee(H).loadSize(bytes);
+  }
+  storeBack({ code }: Emitter, bytes: number, value: number): void { code.get(H).get(value).storeSize(bytes); }
+  loadVector({ code }: Emitter): void {
+    this.#hostAddress(code, state.READ_TLB, 16);
+    code.loadV128();
+  }
+  storeVector({ code }: Emitter, value: number): void {
+    this.#hostAddress(code, state.WRITE_TLB, 16);
+    code.get(value).storeV128();
+  }
+
+  // ---- Registers ---------------------------------------------------------------------------------------------------
+
+  #offset(field: number): number { return this.#view.getUint16(this.record + field, true); }
+  registerAddress({ code }: Emitter, field: number): void { code.get(S).const32(this.#offset(field)).add32(); }
+  readRegister(e: Emitter, field: number, bytes: number): void {
+    const offset = this.#offset(field);
+    if (offset >= END_OF_REGISTERS) e.code.get(S).loadSize(bytes, offset);
+    else if ((offset & 7) === 1) e.code.get(this.#register(offset)).const(8).shrU().const(0xff).and();
+    else this.readGpr(e, (offset - state.GPR) >> 3, bytes);
+  }
+  writeRegister(e: Emitter, field: number, bytes: number, value: number, clears: boolean): void {
+    const { code } = e;
+    const offset = this.#offset(field);
+    if (offset >= END_OF_REGISTERS) {
+      code.get(S).get(value);
+      if (clears && bytes === 4) code.zeroExtend(4).store(offset);
+      else code.storeSize(bytes, offset);
+    } else if ((offset & 7) === 1) {
+      const register = this.#register(offset);
+      this.written |= 1 << (register - REGISTER);
+      code.get(register).const64(~0xff00, -1).and().get(value).const(0xff).and().const(8).shl().or().set(register);
+    } else this.writeGpr(e, (offset - state.GPR) >> 3, bytes, value);
+  }
+  readGpr({ code }: Emitter, number: number, bytes: number): void {
+    this.used |= 1 << number;
+    code.get(REGISTER + number);
+    if (bytes < 8) code.zeroExtend(bytes);
+  }
+  writeGpr({ code }: Emitter, number: number, bytes: number, value: number): void {
+    const register = REGISTER + number;
+    this.written |= 1 << number;
+    // Where no path has written it before an exit, it is written back as it came.
+    this.used |= 1 << number;
+    if (bytes === 8) code.get(value).set(register);
+    else if (bytes === 4) code.get(value).zeroExtend(4).set(register);
+    else code.get(register).const64(bytes === 2 ? ~0xffff : ~0xff, -1).and().get(value).zeroExtend(bytes).or().set(register);
+  }
+  immediate({ code }: Emitter): void {
+    code.const64(this.#view.getInt32(this.record + uop.UOP_IMMEDIATE, true), this.#view.getInt32(this.record + uop.UOP_IMMEDIATE + 4, true));
+  }
+
+  // ---- Flags -------------------------------------------------------------------------------------------------------
+
+  flagsAdd({ code }: Emitter, a: number, b: number, result: number, bytes: number, carryIn: boolean): void {
+    this.flags.setArithmetic(code, KIND_ADD, a, b, result, bytes, carryIn);
+  }
+  flagsSubtract({ code }: Emitter, a: number, b: number, result: number, bytes: number, carryIn: boolean): void {
+    this.flags.setArithmetic(code, KIND_SUBTRACT, a, b, result, bytes, carryIn);
+  }
+  flagsLogic({ code }: Emitter, result: number, bytes: number): void { this.flags.setLogic(code, result, bytes); }
+  flagsStep({ code, size }: Emitter, delta: 1 | -1, a: number, result: number): void { this.flags.setStep(code, delta, a, result, size); }
+  flagsWhen({ code }: Emitter, emit: () => void): void { this.flags.when(code, emit); }
+  setCarryOverflow({ code }: Emitter): void { this.flags.setCarryOverflow(code, M, N); }
+  carry({ code }: Emitter): void { this.flags.pushCarry(code); }
+  setCarry({ code }: Emitter): void { this.flags.setCarry(code, N, VA); }
+  condition({ code }: Emitter, number: number): void { this.flags.pushCondition(code, number); }
+  arithmeticFlags({ code }: Emitter): void {
+    this.flags.store(code);
+    this.storeFlags(code);
+    code.get(S).call(this.functions.getFlags);
+  }
+  setArithmeticFlags({ code }: Emitter): void {
+    code.set(N).get(S).get(N).call(this.functions.setFlags);
+    this.loadFlags(code);
+  }
+  /** FLAG_RESULT, FLAG_A and FLAG_B, which hold what the block holds, to the processor block. */
+  storeFlags(code: CodeWriter): void {
+    code.get(S).get(FLAG_RESULT).store(state.FLAG_RESULT).get(S).get(FLAG_A).store(state.FLAG_CARRY);
+    code.get(S).get(FLAG_B).wrap().store32(state.FLAG_EXTRA);
+  }
+  loadFlags(code: CodeWriter): void {
+    code.get(S).load(state.FLAG_RESULT).set(FLAG_RESULT).get(S).load(state.FLAG_CARRY).set(FLAG_A).get(S).load32U(state.FLAG_EXTRA).set(FLAG_B);
+    this.flags.loaded(code);
+  }
+}
+
+/** A signed 64-bit number given as halves, plus a small one. */
+function sum64(low: number, high: number, add: number): [low: number, high: number] {
+  const sum = (low >>> 0) + add;
+  return [sum | 0, sum > 0xffff_ffff ? high + 1 : high];
+}

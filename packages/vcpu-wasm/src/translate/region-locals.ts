@@ -1,0 +1,27 @@
+/** Locals of a region's function, behind those that every function with emitted instructions has. */
+import { I32, I64 } from '../wasm/code-writer.ts';
+import type { ValueType } from '../wasm/code-writer.ts';
+import { TEMPORARIES } from '../locals.ts';
+
+const FIRST = 2 + TEMPORARIES.length;
+/** The 16 general registers. */
+export const REGISTER: number = FIRST;
+/** Arithmetic flags: the last result, sign-extended; then by FLAG_KIND its two operands, or what FLAG_CARRY and FLAG_EXTRA hold. */
+export const FLAG_RESULT: number = FIRST + 16;
+export const FLAG_A: number = FIRST + 17;
+export const FLAG_B: number = FIRST + 18;
+/** Tag of data accesses. */
+export const DATA_TAG: number = FIRST + 19;
+/** Instruction pointer of byte 0 of the page. */
+export const PAGE_RIP: number = FIRST + 20;
+export const FLAG_KIND: number = FIRST + 21;
+/** Instructions left before the region has to be left, counted as if the block being run were done. */
+export const BUDGET: number = FIRST + 22;
+/** Instructions of the block being run that are not done. */
+export const UNDONE: number = FIRST + 23;
+/** Block that a dispatch node is to go on to, plus 1; 0 for none. */
+export const SELECTOR: number = FIRST + 24;
+
+export const REGION_LOCALS: readonly ValueType[] = [
+  ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32,
+];

@@ -1,0 +1,56 @@
+/**
+ * Where regions begin. The uop at an entry keeps its fields and gets the case HANDLER_REGION; a word beside the arena says
+ * which function of the interpreter's table that is, and a copy of the uop with its own case stands elsewhere in the arena,
+ * for when the instruction has to be interpreted after all.
+ */
+import type { CodeCache, CodePage } from '../code-page.ts';
+import { HANDLER_GOTO, HANDLER_REGION } from '../handler-number.ts';
+import * as uop from '../uop.ts';
+
+interface Entry { readonly page: CodePage; readonly copy: number }
+
+export class RegionTable {
+  readonly #cache: CodeCache;
+  readonly #view: DataView;
+  readonly #u8: Uint8Array;
+  readonly #entries = new Map<number, Entry>();
+
+  constructor(cache: CodeCache, buffer: ArrayBufferLike) {
+    this.#cache = cache;
+    this.#view = new DataView(buffer);
+    this.#u8 = new Uint8Array(buffer);
+  }
+
+  isEntry(at: number): boolean { return this.#view.getUint16(at + uop.UOP_HANDLER, true) === HANDLER_REGION; }
+  /** The uop to interpret where a region begins. */
+  copyOf(at: number): number {
+    const entry = this.#entries.get(at);
+    if (entry === undefined) throw new RangeError(`no region begins at uop ${at}`);
+    return entry.copy;
+  }
+  originalHandler(at: number): number { return this.#view.getUint16(this.copyOf(at) + uop.UOP_HANDLER, true); }
+
+  /** Makes the copy; the entry itself is not changed before `install`. */
+  reserve(page: CodePage, at: number): number {
+    const known = this.#entries.get(at);
+    if (known !== undefined && this.isEntry(at)) return known.copy;
+    const copy = this.#cache.allocate();
+    const after = this.#cache.allocate();
+    this.#u8.copyWithin(copy, at, at + uop.UOP_BYTES);
+    this.#u8.fill(0, after, after + uop.UOP_BYTES);
+    this.#view.setUint16(after + uop.UOP_HANDLER, HANDLER_GOTO, true);
+    this.#view.setUint16(after + uop.UOP_NEXT, this.#view.getUint16(at + uop.UOP_NEXT, true), true);
+    this.#view.setUint32(after + uop.UOP_DISPLACEMENT, at + uop.UOP_BYTES, true);
+    page.uops.push(copy, after);
+    this.#entries.set(at, { page, copy });
+    return copy;
+  }
+  /** From now on the interpreter calls function `index` of its table at uop `at`. */
+  install(at: number, index: number): void {
+    this.#view.setUint32(this.#cache.regionWord(at), index, true);
+    this.#view.setUint16(at + uop.UOP_HANDLER, HANDLER_REGION, true);
+  }
+  /** The page's decoded code is gone, or all of it is. */
+  forget(page: CodePage): void { for (const [at, entry] of this.#entries) if (entry.page === page) this.#entries.delete(at); }
+  clear(): void { this.#entries.clear(); }
+}

@@ -1,0 +1,259 @@
+/** Writes one region as a WebAssembly function (s, uop) -> the uop to go on with, 0 for the instruction pointer in the state. */
+import { CodeWriter } from '../wasm/code-writer.ts';
+import type { Label } from '../wasm/code-writer.ts';
+import * as state from '../cpu-state.ts';
+import { Emitter } from '../emitter.ts';
+import { HANDLER_REGION } from '../handler-number.ts';
+import { M, N, S, T, U } from '../locals.ts';
+import type { Runtime } from '../runtime.ts';
+import * as uop from '../uop.ts';
+import { ControlGraph } from './control-graph.ts';
+import type { ControlNode, Edge } from './control-graph.ts';
+import type { HandlerForms, KnownHandler } from './handler-forms.ts';
+import { KIND_STORED, KIND_UNKNOWN } from './lazy-flags.ts';
+import { RegionBinding } from './region-binding.ts';
+import type { RegionFunctions } from './region-binding.ts';
+import { BUDGET, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, SELECTOR, UNDONE } from './region-locals.ts';
+import { END_CONDITIONAL, END_DYNAMIC, END_FALL } from './region-scan.ts';
+import type { Block, RegionScan, Scan } from './region-scan.ts';
+import type { RegionTable } from './region-table.ts';
+
+/** Emitters that a region holds itself call nothing. */
+const NO_RUNTIME = {} as Runtime;
+
+export class RegionWriter {
+  readonly #view: DataView;
+  readonly #forms: HandlerForms;
+  readonly #scanner: RegionScan;
+  readonly #table: RegionTable;
+  readonly #functions: RegionFunctions;
+  readonly #body = new CodeWriter();
+  readonly #whole: CodeWriter;
+  readonly #long: boolean;
+
+  // Of the region being written.
+  #scan: Scan | null = null;
+  #graph: ControlGraph | null = null;
+  #bound: RegionBinding | null = null;
+  #emitter: Emitter | null = null;
+  #callsApart = false;
+  /** Where the branches to loops and to merge nodes go, by node. */
+  readonly #loops = new Map<number, Label>();
+  readonly #merges = new Map<number, Label>();
+  /** What is known of the flags at the start of a node, by the forward edges written so far. */
+  readonly #kinds = new Map<number, number>();
+
+  constructor(view: DataView, long: boolean, forms: HandlerForms, scanner: RegionScan, table: RegionTable, functions: RegionFunctions, whole: CodeWriter) {
+    this.#view = view;
+    this.#long = long;
+    this.#forms = forms;
+    this.#scanner = scanner;
+    this.#table = table;
+    this.#functions = functions;
+    this.#whole = whole;
+  }
+
+  /** Leaves the function's body in the writer given at construction. Entries have their copies already. */
+  write(scan: Scan): void {
+    const code = this.#body;
+    code.reset();
+    const exit = code.block();
+    const bound = new RegionBinding(this.#view, this.#functions, exit);
+    this.#scan = scan;
+    this.#bound = bound;
+    this.#callsApart = false;
+    this.#graph = new ControlGraph(scan.blocks.map((block) => [block.taken, block.next].filter((target) => target >= 0)), scan.entries);
+    this.#loops.clear();
+    this.#merges.clear();
+    this.#kinds.clear();
+    this.#kinds.set(this.#graph.root, KIND_STORED);
+    const first = this.#known(((scan.blocks[scan.entries[0] as number] as Block).uops)[0] as number);
+    this.#emitter = new Emitter(code, first.form, NO_RUNTIME);
+    this.#tree(this.#graph.root);
+    code.end();
+    if (this.#callsApart) bound.useAllRegisters();
+    this.#prologue(scan);
+    this.#whole.append(code);
+    this.#epilogue();
+  }
+
+  #known(at: number): KnownHandler { return this.#forms.of(this.#scanner.handlerAt(at), at, (this.#scan as Scan).page); }
+  /** The uop that stands for the instruction when it has to be interpreted: never one at which this region begins. */
+  #recordOf(at: number): number {
+    const { blocks, entries } = this.#scan as Scan;
+    return entries.some((entry) => (blocks[entry] as Block).uops[0] === at) ? this.#table.copyOf(at) : at;
+  }
+
+  // ---- In and out --------------------------------------------------------------------------------------------------
+
+  #prologue(scan: Scan): void {
+    const code = this.#whole;
+    const bound = this.#bound as RegionBinding;
+    code.reset();
+    // The selector is the entry's block plus 1; the root's branches look at nothing else.
+    const entries = scan.entries.map((entry) => ({ entry, at: (scan.blocks[entry] as Block).uops[0] as number }));
+    entries.forEach(({ entry, at }, i) => {
+      if (i === entries.length - 1) { code.const32(entry + 1).set(SELECTOR); return; }
+      code.get(U).const32(at).eq32();
+      code.if();
+      code.const32(entry + 1).set(SELECTOR);
+      code.else();
+    });
+    for (let i = 1; i < entries.length; i++) code.end();
+    if (!this.#long) {
+      // Made for flat segments: without them, each entry is interpreted.
+      code.get(S).load32(state.FLAT).eqz32();
+      code.if();
+      entries.forEach(({ entry, at }) => {
+        code.get(SELECTOR).const32(entry + 1).eq32();
+        code.if();
+        code.const32(this.#table.copyOf(at)).return();
+        code.end();
+      });
+      code.end();
+    }
+    for (let i = 0; i < 16; i++) if ((bound.used & (1 << i)) !== 0) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
+    if (bound.flags.touched || this.#callsApart) {
+      code.get(S).load(state.FLAG_RESULT).set(FLAG_RESULT).get(S).load(state.FLAG_CARRY).set(FLAG_A).get(S).load32U(state.FLAG_EXTRA).set(FLAG_B);
+    }
+    code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load(state.PAGE_RIP).set(PAGE_RIP).get(S).load32(state.BUDGET).set(BUDGET);
+  }
+  #spillRegisters(code: CodeWriter): void {
+    const { written } = this.#bound as RegionBinding;
+    for (let i = 0; i < 16; i++) if ((written & (1 << i)) !== 0) code.get(S).get(REGISTER + i).store(state.GPR + i * 8);
+  }
+  #epilogue(): void {
+    const code = this.#whole;
+    const bound = this.#bound as RegionBinding;
+    this.#spillRegisters(code);
+    if (bound.flags.touched) {
+      bound.flags.kind = KIND_UNKNOWN;
+      bound.flags.store(code);
+      bound.storeFlags(code);
+    }
+    code.get(S).get(BUDGET).get(UNDONE).add32().store32(state.BUDGET).get(U);
+  }
+
+  // ---- Control flow (Ramsey, section 4) ------------------------------------------------------------------------------
+
+  #tree(at: number): void {
+    const code = this.#body;
+    const node = (this.#graph as ControlGraph).node(at);
+    if (node.isLoop) {
+      this.#loops.set(at, code.loop());
+      this.#within(at, node, 0);
+      code.end();
+    } else this.#within(at, node, 0);
+  }
+  #within(at: number, node: ControlNode, from: number): void {
+    const code = this.#body;
+    const merge = node.merges[from];
+    if (merge === undefined) { this.#node(at, node); return; }
+    this.#merges.set(merge, code.block());
+    this.#within(at, node, from + 1);
+    code.end();
+    this.#tree(merge);
+  }
+  #node(at: number, node: ControlNode): void {
+    const { flags } = this.#bound as RegionBinding;
+    flags.kind = node.isLoop ? KIND_UNKNOWN : this.#kinds.get(at) ?? KIND_UNKNOWN;
+    if (node.choices === null) this.#block(at, node);
+    else this.#dispatch(at, node);
+  }
+  #edge(from: number, edge: Edge): void {
+    const code = this.#body;
+    const graph = this.#graph as ControlGraph;
+    const { flags } = this.#bound as RegionBinding;
+    const target = graph.node(edge.target);
+    if (edge.selector >= 0) code.const32(edge.selector + 1).set(SELECTOR);
+    if (target.order <= graph.node(from).order) { code.br(this.#loops.get(edge.target) as Label); return; }
+    const known = this.#kinds.get(edge.target);
+    this.#kinds.set(edge.target, known === undefined || known === flags.kind ? flags.kind : KIND_UNKNOWN);
+    if (target.isMerge) { code.br(this.#merges.get(edge.target) as Label); return; }
+    const kind = flags.kind;
+    this.#tree(edge.target);
+    flags.kind = kind;
+  }
+  #dispatch(at: number, node: ControlNode): void {
+    const code = this.#body;
+    const choices = node.choices as number[];
+    const isRoot = at === (this.#graph as ControlGraph).root;
+    const skip = isRoot ? 0 : 1;
+    choices.forEach((choice, i) => {
+      const last = isRoot && i === choices.length - 1;
+      if (!last) {
+        code.get(SELECTOR).const32(choice + 1).eq32();
+        code.if();
+      }
+      code.const32(0).set(SELECTOR);
+      this.#edge(at, node.edges[i + skip] as Edge);
+      if (!last) code.end();
+    });
+    if (!isRoot) this.#edge(at, node.edges[0] as Edge);
+  }
+
+  // ---- Instructions ------------------------------------------------------------------------------------------------
+
+  #block(at: number, node: ControlNode): void {
+    const code = this.#body;
+    const bound = this.#bound as RegionBinding;
+    const emitter = this.#emitter as Emitter;
+    const block = (this.#scan as Scan).blocks[at] as Block;
+    const count = block.uops.length;
+    const edgeTo = (target: number): Edge => node.edges[target === block.taken ? 0 : node.edges.length - 1] as Edge;
+    block.uops.forEach((place, i) => {
+      const record = this.#recordOf(place);
+      const known = this.#known(place);
+      code.const32(record).set(U);
+      if (i === 0) {
+        // Without enough budget for the whole block the interpreter takes it, instruction by instruction.
+        code.const32(0).set(UNDONE).get(BUDGET).const32(count).ltU32().brIf(bound.exit);
+        code.get(BUDGET).const32(count).sub32().set(BUDGET);
+      }
+      code.const32(count - i).set(UNDONE);
+      bound.record = record;
+      bound.onBranch = () => {
+        if (block.taken >= 0) { this.#edge(at, edgeTo(block.taken)); return; }
+        bound.branchTarget(emitter);
+        code.set(T);
+        bound.jump(emitter, T);
+      };
+      emitter.begin(code, known.form, bound);
+      if (known.apart >= 0) this.#callApart(known.apart, record, count - i - 1, i === count - 1 && block.end === END_DYNAMIC);
+      else known.emitter.emit(emitter);
+    });
+    if (block.end !== END_FALL && block.end !== END_CONDITIONAL) return;
+    if (block.next >= 0) this.#edge(at, edgeTo(block.next));
+    else code.const32(block.nextUop).set(U).const32(0).set(UNDONE).br(bound.exit);
+  }
+
+  /** An instruction that is a function of the interpreter: with everything in the processor block, as there. */
+  #callApart(index: number, record: number, after: number, last: boolean): void {
+    const code = this.#body;
+    const bound = this.#bound as RegionBinding;
+    this.#callsApart = true;
+    bound.useAllRegisters();
+    this.#spillRegisters(code);
+    bound.flags.store(code);
+    bound.storeFlags(code);
+    code.get(S).get(U).store32(state.CURRENT_UOP);
+    code.get(S).get(BUDGET).const32(after).add32().tee(N).store32(state.BUDGET);
+    code.get(S).get(U).const32(index).call(this.#functions.apart);
+    if (last) { code.return(); return; }
+    code.tee(M).const32(record + uop.UOP_BYTES).ne32();
+    // Something wants attention, code of this page was stored to, translations or segments changed.
+    code.get(S).load32(state.BUDGET).get(N).ne32().or32();
+    code.const32(this.#firstEntry()).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).ne32().or32();
+    code.get(S).load(state.DATA_TAG).get(DATA_TAG).ne().or32();
+    if (!this.#long) code.get(S).load32(state.FLAT).eqz32().or32();
+    code.if();
+    code.get(M).return();
+    code.end();
+    for (let i = 0; i < 16; i++) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
+    bound.loadFlags(code);
+  }
+  #firstEntry(): number {
+    const { blocks, entries } = this.#scan as Scan;
+    return (blocks[entries[0] as number] as Block).uops[0] as number;
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * Turns hot guest code into WebAssembly: hears from the interpreter which uops are branched to often, writes the regions that
+ * begin there, and puts them into the interpreter's table.
+ *
+ * A region is found only through the uop at its entry, so whatever makes decoded code invalid (a store to its page, a flush)
+ * makes its regions unreachable too. Where the guest's addresses lead is not cached here at all: an entry is reached through
+ * the fetch TLB or within the page that it answered for.
+ */
+import type { CodeCache, CodePage } from '../code-page.ts';
+import * as state from '../cpu-state.ts';
+import { FIRST_INSTRUCTION_HANDLER } from '../handler-number.ts';
+import type { StateView } from '../state-view.ts';
+import * as uop from '../uop.ts';
+import { CodeWriter } from '../wasm/code-writer.ts';
+import { HandlerForms } from './handler-forms.ts';
+import { REGION_FUNCTIONS, RegionModule, regionName } from './region-module.ts';
+import { RegionScan } from './region-scan.ts';
+import type { Block, Scan } from './region-scan.ts';
+import { RegionTable } from './region-table.ts';
+import { RegionWriter } from './region-writer.ts';
+import type { TranslatorMode } from './translator-mode.ts';
+
+/** What of an interpreter a region works with. */
+export interface RegionHost {
+  readonly table: WebAssembly.Table;
+  readonly getFlags: unknown;
+  readonly setFlags: unknown;
+  readonly apart: unknown;
+}
+export interface TranslatorParts {
+  readonly state: StateView;
+  readonly cache: CodeCache;
+  readonly memory: WebAssembly.Memory;
+  readonly mode: TranslatorMode;
+  readonly long: { readonly host: RegionHost; readonly keys: readonly string[] };
+  readonly legacy: { readonly host: RegionHost; readonly keys: readonly string[] };
+}
+
+/** Branches to a uop before its region is written. */
+const THRESHOLD = 200;
+const NEVER = 0;
+/** Regions written into one module. */
+const BATCH = 8;
+/** A page whose code was overwritten so often after it was translated stays with the interpreter. */
+const MOST_DROPS = 12;
+/** When regions take more bytes of WebAssembly than this, all decoded code is dropped. */
+const MOST_BYTES = 48 << 20;
+const UOPS_OF_AN_ENTRY = 2;
+
+interface Half { readonly host: RegionHost; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
+interface Waiting { readonly at: number; readonly page: CodePage; readonly generation: number }
+interface Installed { readonly half: Half; readonly index: number }
+
+export class Translator {
+  readonly #state: StateView;
+  readonly #cache: CodeCache;
+  readonly #memory: WebAssembly.Memory;
+  readonly #mode: TranslatorMode;
+  readonly #table: RegionTable;
+  readonly #scanner: RegionScan;
+  readonly #long: Half;
+  readonly #legacy: Half;
+  readonly #code = new CodeWriter();
+  readonly #waiting: Waiting[] = [];
+  readonly #installed = new Map<CodePage, Installed[]>();
+  /** By offset of the page. */
+  readonly #drops = new Map<number, number>();
+  #bytesLive = 0;
+
+  // Counters.
+  regions = 0;
+  modules = 0;
+  instructions = 0;
+  bytes = 0;
+  microseconds = 0;
+
+  constructor({ state: view, cache, memory, mode, long, legacy }: TranslatorParts) {
+    this.#state = view;
+    this.#cache = cache;
+    this.#memory = memory;
+    this.#mode = mode;
+    this.#table = new RegionTable(cache, view.u8.buffer);
+    this.#scanner = new RegionScan(cache, view.view, this.#table);
+    const half = ({ host, keys }: TranslatorParts['long'], isLong: boolean): Half => {
+      const forms = new HandlerForms(keys, isLong, view.u8.buffer);
+      return { host, forms, writer: new RegionWriter(view.view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [] };
+    };
+    this.#long = half(long, true);
+    this.#legacy = half(legacy, false);
+    view.set(state.REGION_WORDS, cache.regionWords);
+    this.#cool();
+    cache.listeners.push({ becameCode: () => undefined, dropped: (page) => this.#dropped(page), flushed: () => this.#flushed() });
+  }
+
+  get isEager(): boolean { return this.#mode === 'eager'; }
+
+  *counts(): Generator<readonly [name: string, count: number]> {
+    if (this.#mode === 'off') return;
+    yield ['translator.regions', this.regions];
+    yield ['translator.modules', this.modules];
+    yield ['translator.instructions', this.instructions];
+    yield ['translator.bytes', this.bytes];
+    yield ['translator.microseconds', Math.round(this.microseconds)];
+  }
+
+  #cool(): void {
+    const { u8, at } = this.#state;
+    const heat = new Uint16Array(u8.buffer, at + state.HEAT, state.HEAT_COUNTERS);
+    heat.fill(this.#mode === 'off' ? NEVER : this.#mode === 'eager' ? 1 : THRESHOLD);
+  }
+
+  /** The counter of a uop in the page being run has run out. */
+  hot(at: number): void {
+    const { view } = this.#state;
+    view.setUint16(this.#state.at + state.HEAT + ((at >>> state.HEAT_SHIFT) & state.HEAT_MASK), this.#mode === 'off' ? NEVER : this.#mode === 'eager' ? 1 : THRESHOLD, true);
+    if (this.#mode === 'off' || view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) return;
+    const page = this.#cache.ofMap(this.#state.get(state.CODE_PAGE));
+    if (page.mode === 16 || (page.mode === 32 && this.#state.get(state.FLAT) === 0)) return;
+    if ((this.#drops.get(page.offset) ?? 0) >= MOST_DROPS) return;
+    this.#waiting.push({ at, page, generation: this.#cache.generation });
+    if (this.isEager || this.#waiting.length >= BATCH) this.translate();
+  }
+
+  /** Writes what waits. */
+  translate(): void {
+    const begin = performance.now();
+    for (const half of [this.#long, this.#legacy]) this.#translate(half);
+    this.#waiting.length = 0;
+    this.microseconds += (performance.now() - begin) * 1000;
+  }
+  /** Called while no generated code runs: makes room. */
+  collect(): void { if (this.#bytesLive > MOST_BYTES) this.#cache.flush(); }
+
+  #translate(half: Half): void {
+    let module: RegionModule | null = null;
+    const written: Scan[] = [];
+    for (const { at, page, generation } of this.#waiting) {
+      if ((page.mode === 64) !== (half === this.#long) || generation !== this.#cache.generation) continue;
+      if (this.#state.view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) continue;
+      const scan = this.#scanner.scan(page, at, half.forms);
+      if (scan.entries.length === 0 || this.#cache.isFull(scan.entries.length * UOPS_OF_AN_ENTRY)) continue;
+      for (const entry of scan.entries) this.#table.reserve(page, firstOf(scan, entry));
+      module ??= new RegionModule(this.#code);
+      half.writer.write(scan);
+      module.add(this.#code);
+      written.push(scan);
+    }
+    if (module !== null) this.#install(half, module, written);
+  }
+  #install(half: Half, module: RegionModule, scans: readonly Scan[]): void {
+    const bytes = module.finish();
+    const { host } = half;
+    const { getFlags, setFlags, apart } = host;
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.#memory, getFlags, setFlags, apart } });
+    this.modules++;
+    this.bytes += bytes.length;
+    this.#bytesLive += bytes.length;
+    scans.forEach((scan, place) => {
+      const index = half.free.pop() ?? host.table.grow(1);
+      host.table.set(index, instance.exports[regionName(place)]);
+      this.regions++;
+      this.instructions += scan.instructions;
+      for (const entry of scan.entries) this.#table.install(firstOf(scan, entry), index);
+      const list = this.#installed.get(scan.page);
+      if (list === undefined) this.#installed.set(scan.page, [{ half, index }]);
+      else list.push({ half, index });
+    });
+  }
+
+  #dropped(page: CodePage): void {
+    const list = this.#installed.get(page);
+    if (list === undefined) return;
+    this.#drops.set(page.offset, (this.#drops.get(page.offset) ?? 0) + 1);
+    this.#free(list);
+    this.#installed.delete(page);
+    this.#table.forget(page);
+  }
+  #free(list: readonly Installed[]): void {
+    for (const { half, index } of list) {
+      half.host.table.set(index, null);
+      half.free.push(index);
+    }
+  }
+  #flushed(): void {
+    for (const list of this.#installed.values()) this.#free(list);
+    this.#installed.clear();
+    this.#table.clear();
+    this.#drops.clear();
+    this.#waiting.length = 0;
+    this.#bytesLive = 0;
+    this.#cool();
+  }
+}
+
+const firstOf = (scan: Scan, entry: number): number => (scan.blocks[entry] as Block).uops[0] as number;
