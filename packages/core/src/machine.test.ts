@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { Capability, Device, DeviceContext, DeviceModule, Line, Timer } from './abi.ts';
 import { device } from './device-spec.ts';
@@ -137,6 +138,17 @@ describe('stopping a machine', () => {
     } })]);
     await runUntil(vm, () => acted.length === 3);
     expect(acted.slice(0, 3)).toEqual([78, 1078, 2078]);
+  });
+
+  it('leaves its signal alone when it is gone', async () => {
+    const { signal } = new AbortController();
+    const vm = await machineOf(new ScriptedEngine((cpu) => cpu.work()), [], { signal });
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    await vm.powerUp();
+    await vm.reset();
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    await vm[Symbol.asyncDispose]();
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   });
 
   it('stops when its signal is aborted', async () => {

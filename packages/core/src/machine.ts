@@ -66,6 +66,7 @@ export class Machine<V extends Vcpu = Vcpu> {
   readonly #pio: Bus;
   readonly #mmio: Bus;
   #stopReason: StopReason | null = null;
+  readonly #abort = (): void => this.requestStop('aborted');
   readonly #stopWaiters: ((reason: StopReason) => void)[] = [];
 
   /** Use `createMachine`. */
@@ -106,7 +107,6 @@ export class Machine<V extends Vcpu = Vcpu> {
       log: (device, level, text) => this.#log(device, level, text),
     });
     this.#count();
-    options.signal?.addEventListener('abort', () => this.requestStop('aborted'), { once: true });
   }
 
   get phase(): Phase { return this.lifecycle.phase; }
@@ -154,6 +154,7 @@ export class Machine<V extends Vcpu = Vcpu> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#options.signal?.removeEventListener('abort', this.#abort); // it may outlive many machines
     if (this.phase === 'off') return;
     if (this.phase === 'running') await this.powerDown();
     await this.lifecycle.tearDown();
@@ -167,6 +168,7 @@ export class Machine<V extends Vcpu = Vcpu> {
       return this.#options.load?.(this);
     });
     this.#lines.setLive(true);
+    this.#options.signal?.addEventListener('abort', this.#abort);
     await this.resume();
     if (this.#options.signal?.aborted === true) this.requestStop('aborted');
   }
