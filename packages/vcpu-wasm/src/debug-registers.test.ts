@@ -55,6 +55,17 @@ describe('debug exceptions', () => {
     expect(log(machine).map(([cause, at]) => [cause, at])).toEqual(offsets.map((offset) => [0x4000, offset]));
   });
 
+  it('single-step traps after each element of a REP', () => {
+    const machine = machineWithHandler(false);
+    const a = createAssembler(64).mov(r64(7), DATA).mov(r32(RCX), 3);
+    const from = a.offset();
+    a.rep().size(1).stos();
+    const after = a.offset();
+    start(machine, a.hlt().bytes(), 0x102);
+    machine.run();
+    expect(log(machine).map(([, at]) => at).filter((at) => at >= from)).toEqual([from, from, from, after]);
+  });
+
   it('a data breakpoint that MOV SS hits waits for the next instruction', () => {
     const machine = machineWithHandler(false);
     machine.view.setUint16(DATA, 16, true);

@@ -11,6 +11,7 @@ const RDX = 2;
 const RSI = 6;
 const RDI = 7;
 const DF = 0x400;
+const TF = 0x100;
 const PAGE = 4096;
 
 /** Leaves at once when a REP count is 0. */
@@ -82,7 +83,8 @@ function bulk(e: Emitter, kind: 'movs' | 'stos'): void {
   const bytes = e.form.addressBytes;
   if (e.form.rep === 0 || bytes === 2) return;
   const move = kind === 'movs';
-  code.get(S).load32(state.FLAGS_OTHER).const32(DF).and32().eqz32();
+  // A single step is one element (SDM vol. 3, section 17.3.1.4).
+  code.get(S).load32(state.FLAGS_OTHER).const32(DF | TF).and32().eqz32();
   flatSegments(e, move);
   code.and32();
   code.if();
