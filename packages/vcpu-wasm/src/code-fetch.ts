@@ -1,6 +1,6 @@
 /** From instruction pointer to decoded uops: what generated code asks for when its own tables do not answer. */
 import {
-  createInstruction, decode, DECODE_MORE, DECODE_OK, DECODE_TOO_LONG, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_MEMORY, OPERAND_MMX, OPERAND_REGISTER,
+  createInstruction, decode, DECODE_MORE, DECODE_OK, DECODE_TOO_LONG, METHOD_VECTOR_INDEX, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_MEMORY, OPERAND_MMX, OPERAND_REGISTER,
   OPERAND_REGISTER_HIGH_BYTE, OPERAND_SEGMENT, OPERAND_ST, OPERAND_XMM, ROWS, VECTOR_GP, VECTOR_UD,
 } from '@vm/x86';
 import type { Instruction } from '@vm/x86';
@@ -41,6 +41,8 @@ export class CodeFetch {
   readonly #frames: Uint8Array;
   /** 1 + segment number for les, lds, lss, lfs and lgs. */
   readonly #targets: Uint8Array;
+  /** 1 where the index of the memory operand is a vector register. */
+  readonly #gathers: Uint8Array;
   /** Low bits of an x87 escape opcode in their place in the opcode register; -1 for other rows. */
   readonly #escapes: Int16Array;
   readonly #instruction: Instruction = createInstruction();
@@ -70,6 +72,7 @@ export class CodeFetch {
     this.#ends = Uint8Array.from(ROWS, (row) => (ENDS.has(row.name) ? 1 : 0));
     this.#frames = Uint8Array.from(ROWS, (row) => (FRAMES.has(row.name) ? 1 : 0));
     this.#targets = Uint8Array.from(ROWS, (row) => FAR_POINTER_LOADS.indexOf(row.name) + 1);
+    this.#gathers = Uint8Array.from(ROWS, (row) => (row.operands.some((operand) => operand.method === METHOD_VECTOR_INDEX) ? 1 : 0));
     this.#escapes = Int16Array.from(ROWS, (row) => (row.map === 0 && (row.opcode & 0xf8) === 0xd8 ? (row.opcode & 7) << 8 : -1));
   }
 
@@ -287,7 +290,8 @@ export class CodeFetch {
     let field = 0;
     for (let k = 0; k < i.operandCount; k++) {
       const offset = registerOffset(i.operandKind[k] as number, i.operandNumber[k] as number);
-      if (offset >= 0) view.setUint16(made + (FIELDS[field++] as number), offset, true);
+      // A fourth operand is a register that the immediate names.
+      if (offset >= 0) view.setUint16(made + (k === 3 ? uop.UOP_IMMEDIATE_2 : FIELDS[field++] as number), offset, true);
     }
     view.setUint8(made + uop.UOP_SEGMENT, this.#frames[i.row] === 1 ? state.SS : i.segment);
     view.setUint8(made + uop.UOP_SIZE, i.operandSize);
@@ -302,7 +306,7 @@ export class CodeFetch {
     const i = this.#instruction;
     let displacement = i.displacementLow;
     let base: number = state.ZERO;
-    let index: number = i.index >= 0 ? state.GPR + i.index * 8 : state.ZERO;
+    let index: number = i.index < 0 ? state.ZERO : this.#gathers[i.row] === 1 ? state.XMM + i.index * 16 : state.GPR + i.index * 8;
     let { scale } = i;
     if (i.base === 16) {
       base = state.PAGE_RIP;

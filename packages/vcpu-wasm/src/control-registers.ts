@@ -1,6 +1,6 @@
 /** Control registers and EFER (SDM vol. 3, section 2.5), with the side effects of changing them. */
 import {
-  CR0_CD, CR0_EM, CR0_ET, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR0_AM, CR0_MP, CR3_NO_FLUSH_HIGH, CR3_PCID_MASK, CR4_OSFXSR, CR4_PAE,
+  CR0_CD, CR0_EM, CR0_ET, CR0_NE, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR0_AM, CR0_MP, CR3_NO_FLUSH_HIGH, CR3_PCID_MASK, CR4_OSFXSR, CR4_OSXSAVE, CR4_PAE,
   CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, DESCRIPTOR_L, EFER_LMA, EFER_LME, EFER_NXE, VECTOR_GP, VECTOR_UD,
 } from '@vm/x86';
 import type { InterruptPort } from '@vm/core/engine';
@@ -10,6 +10,7 @@ import type { LinearMemory } from './linear-memory.ts';
 import { PHYSICAL_BITS } from './page-walk.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
+import { isExtendedControl, stateComponents, XSTATE_AVX, XSTATE_SSE } from './xsave.ts';
 
 const CR0_EXISTING = (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG) >>> 0;
 /** Bits whose change makes cached translations wrong. */
@@ -131,6 +132,13 @@ export class ControlRegisters {
     return true;
   }
 
+  /** XSETBV (SDM vol. 2). */
+  writeExtended(number: number, low: number, high: number): void {
+    if (number !== 0 || !isExtendedControl(low, high, stateComponents(this.#model.features))) this.#memory.raise(VECTOR_GP, 0);
+    this.#state.set(state.XCR0, low);
+    this.floatingPointAvailability();
+  }
+
   /** LMSW: sets PE but does not clear it. */
   loadStatusWord(value: number): void {
     const old = this.#state.get(state.CR0);
@@ -140,7 +148,10 @@ export class ControlRegisters {
   floatingPointAvailability(): void {
     const s = this.#state;
     const cr0 = s.get(state.CR0);
+    const cr4 = s.get(state.CR4);
     s.set(state.X87_BLOCKED, cr0 & (CR0_EM | CR0_TS));
-    s.set(state.SSE_BLOCKED, (cr0 & (CR0_EM | CR0_TS)) | ((s.get(state.CR4) & CR4_OSFXSR) === 0 ? 0x8000_0000 : 0));
+    s.set(state.SSE_BLOCKED, (cr0 & (CR0_EM | CR0_TS)) | ((cr4 & CR4_OSFXSR) === 0 ? 0x8000_0000 : 0));
+    const vectors = XSTATE_SSE | XSTATE_AVX;
+    s.set(state.AVX_BLOCKED, (cr0 & CR0_TS) | ((cr4 & CR4_OSXSAVE) === 0 || (s.get(state.XCR0) & vectors) !== vectors ? 0x8000_0000 : 0));
   }
 }

@@ -8,6 +8,8 @@ import type { FlatMode } from './flat-machine.ts';
 
 const AT = 0x8000;
 const UD = 6;
+/** Features stand in its subleaf 1. */
+const EXTENDED_STATE = 0xd;
 
 function run(name: CpuModelName, mode: FlatMode, bytes: readonly number[], features: readonly CpuFeature[] = []): FlatMachine {
   const machine = new FlatMachine(mode, { processor: { cpuModel: name, cpuFeatures: features } });
@@ -19,11 +21,11 @@ function run(name: CpuModelName, mode: FlatMode, bytes: readonly number[], featu
 const undefinedOn = (name: CpuModelName, mode: FlatMode, bytes: readonly number[]): boolean => (run(name, mode, bytes).vcpu.exceptions[UD] as number) > 0;
 
 /** Leaf `leaf` in `register`, as the guest reads it. */
-function leafOf(machine: FlatMachine, leaf: number, register: 'eax' | 'ebx' | 'ecx' | 'edx'): number {
+function leafOf(machine: FlatMachine, leaf: number, register: 'eax' | 'ebx' | 'ecx' | 'edx', subleaf = leaf === EXTENDED_STATE ? 1 : 0): number {
   machine.put(AT, [0x0f, 0xa2, 0xf4]);
   machine.enter(AT);
   machine.setGpr(RAX, BigInt(leaf));
-  machine.setGpr(RCX, 0n);
+  machine.setGpr(RCX, BigInt(subleaf));
   expect(machine.run(10)).toBe(true);
   return Number(machine.gpr({ eax: RAX, ebx: RBX, ecx: RCX, edx: RDX }[register])) >>> 0;
 }

@@ -3,8 +3,8 @@
  * the control registers have the bits that belong to them.
  */
 import {
-  CR4_DE, CR4_FSGSBASE, CR4_MCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, CR4_PCE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_PVI, CR4_SMAP, CR4_SMEP, CR4_TSD,
-  CR4_UMIP, CR4_VME, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, ROW_FEATURES,
+  CR4_DE, CR4_FSGSBASE, CR4_MCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, CR4_PAE, CR4_PCE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_PVI, CR4_SMAP, CR4_SMEP, CR4_TSD,
+  CR4_UMIP, CR4_VME, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, ROW_FEATURES, WIDE_ROW_FEATURES,
 } from '@vm/x86';
 import type { CpuFeature } from '@vm/x86';
 
@@ -38,7 +38,7 @@ const BESIDE_V2: readonly CpuFeature[] = [
 /** The control bits that a feature brings. */
 const CR4_BITS: Readonly<Partial<Record<CpuFeature, number>>> = {
   vme: CR4_VME | CR4_PVI, tsc: CR4_TSD, de: CR4_DE, pse: CR4_PSE, pae: CR4_PAE, mce: CR4_MCE, pge: CR4_PGE, cmov: CR4_PCE, fxsr: CR4_OSFXSR, sse: CR4_OSXMMEXCPT,
-  umip: CR4_UMIP, fsgsbase: CR4_FSGSBASE, pcid: CR4_PCIDE, smep: CR4_SMEP, smap: CR4_SMAP,
+  xsave: CR4_OSXSAVE, umip: CR4_UMIP, fsgsbase: CR4_FSGSBASE, pcid: CR4_PCIDE, smep: CR4_SMEP, smap: CR4_SMAP,
 };
 const EFER_BITS: Readonly<Partial<Record<CpuFeature, number>>> = { syscall: EFER_SCE, nx: EFER_NXE, 'long-mode': EFER_LME | EFER_LMA };
 
@@ -56,7 +56,7 @@ const MODELS: readonly CpuModel[] = [
 ];
 
 /** All that the engine can do. */
-export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V2, ...BESIDE_V2, 'movbe', 'lzcnt', 'bmi1', 'bmi2']);
+export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V2, ...BESIDE_V2, 'movbe', 'lzcnt', 'bmi1', 'bmi2', 'xsave', 'xsaveopt', 'avx', 'avx2', 'fma', 'f16c']);
 
 export const CPU_MODEL_NAMES: readonly CpuModelName[] = MODELS.map(({ name }) => name);
 export const DEFAULT_CPU_MODEL: CpuModelName = 'x86-64-v2';
@@ -70,7 +70,7 @@ export function cpuModel(name: CpuModelName = DEFAULT_CPU_MODEL, beside: readonl
   return beside.length === 0 ? found : model(name, found.vendor, found.signature, [...new Set([...found.features, ...beside])]);
 }
 
-/** Which rows of the instruction tables a model has, by row number; forms of one row that came later are the caller's business. */
-export function rowsOf({ features }: CpuModel): Uint8Array {
-  return Uint8Array.from(ROW_FEATURES, (feature) => (feature === null || features.has(feature) ? 1 : 0));
+/** Which rows of the instruction tables a model has with a VEX.L, by row number; forms of one row that came later are the caller's business. */
+export function rowsOf({ features }: CpuModel, vexLength: number): Uint8Array {
+  return Uint8Array.from(vexLength === 0 ? ROW_FEATURES : WIDE_ROW_FEATURES, (feature) => (feature === null || features.has(feature) ? 1 : 0));
 }

@@ -74,6 +74,8 @@ export const CPL = 0x440;
 /** Not 0: an x87 or MMX, or an SSE instruction raises #NM or #UD now (CR0.TS, CR0.EM, CR4.OSFXSR). */
 export const X87_BLOCKED = 0x444;
 export const SSE_BLOCKED = 0x448;
+/** The same for AVX (CR0.TS, CR4.OSXSAVE, XCR0); that it needs protected mode is not in it. */
+export const AVX_BLOCKED = 0x44c;
 /** 16 bytes through which the slow paths pass values. */
 export const VALUE = 0x450;
 /** 32 further bytes for multi-part results of helpers. */

@@ -2,6 +2,9 @@
 import { CPU_FEATURES } from '@vm/x86';
 import type { CpuFeature, CpuidRegister } from '@vm/x86';
 import type { CpuModel } from './cpu-model.ts';
+import { AVX_BYTES, AVX_OFFSET, stateComponents, XSTATE_AVX, xsaveBytes } from './xsave.ts';
+
+const OSXSAVE = 1 << 27;
 
 /** One answer: eax, ebx, ecx, edx. */
 export type CpuidLeaf = readonly [number, number, number, number];
@@ -23,21 +26,25 @@ export interface CpuidContext {
   readonly apicId: number;
   readonly apicEnabled: boolean;
   readonly physicalBits: number;
+  /** CR4.OSXSAVE, which leaf 1 repeats, and XCR0. */
+  readonly osxsave: boolean;
+  readonly extendedControl: number;
 }
 
 export function cpuid(leaf: number, subleaf: number, context: CpuidContext): CpuidLeaf {
   const { model } = context;
   const { features } = model;
   const vendor = VENDORS[model.vendor];
-  const last = model.features.has('sse3') ? 7 : 1;
+  const last = features.has('xsave') ? 0xd : features.has('sse3') ? 7 : 1;
   const lastExtended = features.has('long-mode') ? 0x8000_0008 : 0x8000_0004;
   const hypervised = features.has('hypervisor') && leaf >= 0x4000_0000 && leaf < 0x4001_0000;
   if (!hypervised && (leaf > (leaf >= 0x8000_0000 ? lastExtended : last) || (leaf >= 0x8000_0000 && model.name === '486'))) return [0, 0, 0, 0];
   const bits = (register: CpuidRegister): number => bitsOf(context, leaf, register);
   switch (leaf) {
     case 0: return [last, ...vendor];
-    case 1: return [model.signature, (context.apicId << 24) | (1 << 16) | (features.has('clfsh') ? 8 << 8 : 0), bits('ecx'), bits('edx')];
+    case 1: return [model.signature, (context.apicId << 24) | (1 << 16) | (features.has('clfsh') ? 8 << 8 : 0), (bits('ecx') | (context.osxsave ? OSXSAVE : 0)) >>> 0, bits('edx')];
     case 7: return subleaf === 0 ? [0, bits('ebx'), bits('ecx'), bits('edx')] : [0, 0, 0, 0];
+    case 0xd: return extendedState(context, subleaf);
     case 0x4000_0000: return [0x4000_0000, 0x206d_7640, 0x6d6f_6e6f, 0x726f_7469]; // a signature of our own: "@vm monitor"
     case 0x8000_0000: return [lastExtended, ...vendor];
     case 0x8000_0001: {
@@ -48,6 +55,17 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
     case 0x8000_0005: return [0x01ff_01ff, 0x01ff_01ff, 0x2002_0140, 0x2002_0140];
     case 0x8000_0006: return [0, 0x4200_4200, 0x0200_8140, 0];
     case 0x8000_0008: return [context.physicalBits | (48 << 8), 0, 0, 0];
+    default: return [0, 0, 0, 0];
+  }
+}
+
+/** Sizes and places of the XSAVE area (SDM vol. 1, section 13.2). */
+function extendedState(context: CpuidContext, subleaf: number): CpuidLeaf {
+  const components = stateComponents(context.model.features);
+  switch (subleaf) {
+    case 0: return [components, xsaveBytes(context.extendedControl), xsaveBytes(components), 0];
+    case 1: return [bitsOf(context, 0xd, 'eax'), 0, 0, 0];
+    case 2: return (components & XSTATE_AVX) !== 0 ? [AVX_BYTES, AVX_OFFSET, 0, 0] : [0, 0, 0, 0];
     default: return [0, 0, 0, 0];
   }
 }

@@ -2,10 +2,12 @@
  * The emitter contract: nothing architectural changes before the last access of an instruction that can fault. Every form
  * that touches memory runs with each of its pages missing, and read-only, in turn; the state is compared with that before.
  */
-import { createInstruction, decode, DECODE_OK, ROWS } from '@vm/x86';
+import { createInstruction, decode, DECODE_OK, METHOD_VECTOR_INDEX, ROWS } from '@vm/x86';
+import type { Row } from '@vm/x86';
 import { EXIT_SHUTDOWN } from '@vm/core/exit';
 import { describe, expect, it } from 'vitest';
 import * as state from './cpu-state.ts';
+import { AVAILABLE } from './cpu-model.ts';
 import { EMITTERS } from './emitters.ts';
 import { FlatMachine } from './flat-machine.ts';
 import type { FlatMode } from './flat-machine.ts';
@@ -19,6 +21,8 @@ const AREA = 0x40_0000;
 /** Linear pages that instructions reach: memory operand, source index, destination index, stack; each with a neighbour. */
 const PAGES = 8;
 const FRAMES = 0x10_0000;
+/** Vector register that indexes gathers. */
+const INDEX = 4;
 const RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7;
 const IMPLICIT: ReadonlySet<string> = new Set(['push', 'pop', 'pusha', 'popa', 'pushf', 'popf', 'push_seg', 'pop_seg', 'call', 'callf', 'ret', 'retf', 'iret', 'enter', 'leave', 'movs',
   'cmps', 'stos', 'lods', 'scas', 'ins', 'outs', 'xlat', 'maskmovq', 'maskmovdqu']);
@@ -54,6 +58,22 @@ function encodings(bits: 32 | 64): Encoding[] {
       }
     }
   }
+  // VEX, with xmm1 in vvvv where there is a register; gathers have their three registers and an index.
+  for (const modrm of [...Array.from({ length: 8 }, (_, reg) => 0x43 | (reg << 3)), 0x54]) {
+    for (const vvvv of [0x70, 0x78]) {
+      for (const wide of [0, 0x80]) {
+        for (let at = 0; at < 3 * 8 * 256; at++) {
+          code.fill(0);
+          code.set([0xc4, 0xe1 + (at >> 11), wide | vvvv | ((at >> 8) & 7), at & 255, modrm, modrm === 0x54 ? 0x23 : 0, 0]); // [rbx + disp8] or [rbx + xmm4 + disp8]
+          if (decode(bits, code, 0, 15, instruction) !== DECODE_OK || instruction.isMemory === 0) continue;
+          const row = ROWS[instruction.row] as Row;
+          if ((modrm === 0x54) !== row.operands.some((operand) => operand.method === METHOD_VECTOR_INDEX) || EMITTERS[row.name] === undefined) continue;
+          const { key } = formOf(instruction, bits === 64);
+          if (!found.has(key)) found.set(key, { key, name: row.name, bytes: code.slice(0, instruction.length) });
+        }
+      }
+    }
+  }
   return [...found.values()];
 }
 
@@ -74,13 +94,13 @@ function mapArea(machine: FlatMachine, mode: FlatMode): (page: number, rights: n
 function snapshot(machine: FlatMachine): string {
   const { state: s } = machine.vcpu;
   const part = (from: number, to: number): string => Buffer.from(s.u8.buffer, s.at + from, to - from).toString('hex');
-  return [machine.flags.toString(16), s.get(state.RIP).toString(16), part(state.GPR, state.ZERO), part(state.SEGMENT_BASE, state.FLAG_RESULT), part(state.XMM, state.YMM_HIGH),
+  return [machine.flags.toString(16), s.get(state.RIP).toString(16), part(state.GPR, state.ZERO), part(state.SEGMENT_BASE, state.FLAG_RESULT), part(state.XMM, state.X87),
     part(state.X87, state.X87_OPCODE), s.get(state.MXCSR).toString(16), part(state.SEGMENT, state.CR0), part(state.GDTR_BASE, state.TSC_OFFSET)].join(' ');
 }
 
 describe('the emitter contract', () => {
   it.each([['long', 64], ['protected', 32]] as const)('a fault leaves everything as it was, in %s mode', (mode, bits) => {
-    const machine = new FlatMachine(mode, { processor: { cpuFeatures: ['movbe', 'lzcnt', 'bmi1', 'bmi2'] } });
+    const machine = new FlatMachine(mode, { processor: { cpuFeatures: [...AVAILABLE] } });
     const { state: s } = machine.vcpu;
     const setPage = mapArea(machine, mode);
     const frames = machine.bytes.subarray(FRAMES, FRAMES + PAGES * 4096);
@@ -103,6 +123,9 @@ describe('the emitter contract', () => {
       machine.setGpr(RDI, at(4));
       machine.setGpr(RSP, at(6));
       machine.setGpr(RBP, at(6));
+      // Every element of a mask is chosen, every index is 0.
+      s.u8.fill(0x80, s.at + state.XMM, s.at + state.X87);
+      for (const half of [state.XMM, state.YMM_HIGH]) s.u8.fill(0, s.at + half + INDEX * 16, s.at + half + INDEX * 16 + 16);
       machine.flags = 0x8d7;
       s.set(state.IDTR_LIMIT, 0); // no handler: the fault ends in a shut-down with the state as it was
       const before = snapshot(machine);

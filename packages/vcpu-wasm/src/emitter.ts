@@ -28,6 +28,11 @@ export interface InstructionEmitter {
 export type EmitterTable = Readonly<Record<string, InstructionEmitter>>;
 
 const RSP = 4;
+const CR0_PE = 1 << 0, FLAG_VM = 1 << 17;
+/** From a vector register's lower half to its upper. */
+const UPPER_HALF = state.YMM_HIGH - state.XMM;
+/** An operand that is a register named by the immediate. */
+const FOURTH = 3;
 const IN_FUNCTION: Binding = new RegisterFileBinding(null);
 
 export class Emitter {
@@ -50,6 +55,11 @@ export class Emitter {
 
   get size(): number { return this.form.size; }
   get long(): boolean { return this.form.long; }
+  /** Behind a VEX prefix; working on 256 bits. */
+  get vex(): boolean { return this.form.vex; }
+  get wide(): boolean { return this.form.wide; }
+  /** The operand that is source k, counted from the destination where that is the first source. */
+  source(k: number): number { return k + this.form.firstSource; }
 
   isMemory(k: number): boolean { return this.form.operands[k]?.letter === 'M'; }
   bytes(k: number): number { return this.#operand(k).bytes; }
@@ -95,11 +105,17 @@ export class Emitter {
     this.system(call.X87_NOT_AVAILABLE);
     this.code.end();
   }
-  /** #UD or #NM when SSE is not available. */
+  /** #UD or #NM when SSE is not available; behind a VEX prefix, when AVX is not. */
   requireSse(): void {
-    this.code.get(S).load32(state.SSE_BLOCKED);
+    const { code, vex } = this;
+    code.get(S).load32(vex ? state.AVX_BLOCKED : state.SSE_BLOCKED);
+    if (vex && !this.long) {
+      // Neither real nor virtual-8086 mode knows the prefix.
+      code.get(S).load32(state.CR0).const32(CR0_PE).and32().eqz32().or32();
+      code.get(S).load32(state.FLAGS_OTHER).const32(FLAG_VM).and32().or32();
+    }
     this.code.if();
-    this.system(call.SSE_NOT_AVAILABLE);
+    this.system(vex ? call.AVX_NOT_AVAILABLE : call.SSE_NOT_AVAILABLE);
     this.code.end();
   }
   /** Leaves generated code at the next instruction boundary when an event waits and interrupts are enabled. */
@@ -171,6 +187,7 @@ export class Emitter {
   /** The uop's field that names register operand k. */
   #field(k: number): number {
     // Registers take the fields in the order in which they appear; memory and immediates have their own.
+    if (k === FOURTH) return uop.UOP_IMMEDIATE_2;
     let field = 0;
     for (let i = 0; i < k; i++) if (isRegister(this.form.operands[i]?.letter)) field++;
     return field === 0 ? uop.UOP_REGISTER_0 : field === 1 ? uop.UOP_REGISTER_1 : uop.UOP_BASE;
@@ -217,8 +234,7 @@ export class Emitter {
       this.loadVector(aligned);
       return;
     }
-    this.registerAddress(k);
-    this.code.loadV128();
+    this.readVectorRegister(k);
   }
   writeVector(k: number, value: number, aligned = true): void {
     if (this.isMemory(k)) {
@@ -226,8 +242,42 @@ export class Emitter {
       this.storeVector(value, aligned);
       return;
     }
+    this.writeVectorRegister(k, value);
+  }
+  /** Pushes one half of vector register operand k. */
+  readVectorRegister(k: number, upper = false): void {
     this.registerAddress(k);
-    this.code.get(value).storeV128();
+    this.code.loadV128(upper ? UPPER_HALF : 0);
+  }
+  /** Writes one half of vector register operand k; the lower half of an operand that has no other makes the upper one zero behind a VEX prefix. */
+  writeVectorRegister(k: number, value: number, upper = false): void {
+    const { code } = this;
+    this.registerAddress(k);
+    code.get(value).storeV128(upper ? UPPER_HALF : 0);
+    if (!this.vex || upper || this.bytes(k) === 32) return;
+    this.registerAddress(k);
+    code.constV128([]).storeV128(UPPER_HALF);
+  }
+  /** Clears the upper halves of all vector registers that the mode knows, or the whole of them. */
+  clearVectorRegisters(all: boolean): void {
+    for (let n = 0; n < (this.long ? 16 : 8); n++) {
+      this.code.get(S).constV128([]).storeV128(state.YMM_HIGH + n * 16);
+      if (all) this.code.get(S).constV128([]).storeV128(state.XMM + n * 16);
+    }
+  }
+  /** Pushes one half of the vector register that is the index of a gather. */
+  readIndexVector(upper: boolean): void { this.code.get(S).get(U).load16U32(uop.UOP_INDEX).add32().loadV128(upper ? UPPER_HALF : 0); }
+  /** Takes one index and pushes the effective address that a gather has for it. */
+  indexedAddress(): void {
+    const { code } = this;
+    code.get(U).load8U(uop.UOP_SCALE).shl().get(S).get(U).load16U32(uop.UOP_BASE).add32().load().add().get(U).load32S(uop.UOP_DISPLACEMENT).add();
+    if (this.form.addressBytes !== 8) code.zeroExtend(this.form.addressBytes);
+  }
+  /** Writes the v128 local to xmm0. */
+  writeXmm0(value: number): void {
+    const { code } = this;
+    code.get(S).get(value).storeV128(state.XMM);
+    if (this.vex) code.get(S).constV128([]).storeV128(state.YMM_HIGH);
   }
 
   /** Pushes general register `number`, `bytes` wide (never a high byte). */

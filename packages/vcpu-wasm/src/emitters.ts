@@ -1,9 +1,15 @@
 /** The emitter of every instruction that the engine has, by the name of its row in the instruction tables. */
-import type { EmitterTable } from './emitter.ts';
+import { ROWS, VEX_MAPS } from '@vm/x86';
+import type { EmitterTable, InstructionEmitter } from './emitter.ts';
 import { AES } from './emit/aes.ts';
 import { ARITHMETIC } from './emit/arithmetic.ts';
+import { AVX_GATHER } from './emit/avx-gather.ts';
+import { AVX_MOVE } from './emit/avx-move.ts';
+import { AVX_PERMUTE } from './emit/avx-permute.ts';
 import { BIT_MANIPULATION } from './emit/bit-manipulation.ts';
 import { CONTROL_FLOW } from './emit/control-flow.ts';
+import { F16C } from './emit/f16c.ts';
+import { FMA } from './emit/fma.ts';
 import { MOVE } from './emit/move.ts';
 import { MULTIPLY } from './emit/multiply.ts';
 import { PROTECTION } from './emit/protection.ts';
@@ -21,6 +27,7 @@ import { SSE4_PRODUCT } from './emit/sse4-product.ts';
 import { STACK } from './emit/stack.ts';
 import { STRING } from './emit/string.ts';
 import { SYSTEM } from './emit/system.ts';
+import { XSAVE } from './emit/xsave.ts';
 import { X87_ARITHMETIC } from './emit/x87-arithmetic.ts';
 import { X87_CONTROL } from './emit/x87-control.ts';
 import { X87_ENVIRONMENT } from './emit/x87-environment.ts';
@@ -28,8 +35,20 @@ import { X87_MOVE } from './emit/x87-move.ts';
 import { X87_TOP } from './emit/x87-top.ts';
 import { X87_TRANSCENDENTAL } from './emit/x87-transcendental.ts';
 
-export const EMITTERS: EmitterTable = {
+const LEGACY: EmitterTable = {
   ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM, ...PROTECTION, ...RANDOM_NUMBER,
   ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP, ...X87_TRANSCENDENTAL,
-  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4, ...SSE4_PRODUCT, ...SSE_STRING, ...AES, ...BIT_MANIPULATION,
+  ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4, ...SSE4_PRODUCT, ...SSE_STRING, ...AES, ...BIT_MANIPULATION, ...XSAVE,
 };
+
+/** Instructions with a VEX prefix are those without it but for what their form says: sources apart, 256 bits, zeros above. */
+function vexForms(): EmitterTable {
+  const forms: Record<string, InstructionEmitter> = {};
+  for (const { name, map } of ROWS) {
+    const without = map > VEX_MAPS ? LEGACY[name.slice(1)] : undefined;
+    if (without !== undefined) forms[name] = { emit: without.emit, apart: true };
+  }
+  return forms;
+}
+
+export const EMITTERS: EmitterTable = { ...vexForms(), ...LEGACY, ...AVX_MOVE, ...AVX_PERMUTE, ...AVX_GATHER, ...FMA, ...F16C };

@@ -27,4 +27,6 @@ export interface EntryState {
   readonly cr3: number;
   readonly cr4: number;
   readonly efer: number;
+  /** Default 1: nothing but the x87. */
+  readonly xcr0?: number;
 }

@@ -2,9 +2,12 @@
  * A processor with RAM and nothing else, for tests: puts code and registers in place, runs to the first HLT, shows the state.
  * No interrupts, ports read as all-ones.
  */
+import { CR4_OSXSAVE } from '@vm/x86';
 import type { IoBus, InterruptPort, Ram } from '@vm/core/engine';
 import { EXIT_HALT } from '@vm/core/exit';
 import * as state from './cpu-state.ts';
+import { cpuModel } from './cpu-model.ts';
+import type { CpuModel } from './cpu-model.ts';
 import { wasmEngine } from './engine.ts';
 import type { WasmEngineOptions } from './engine.ts';
 import type { EntryState } from './entry-state.ts';
@@ -13,6 +16,7 @@ import { CODE_32, CODE_64, DATA, GDT_LIMIT, SELECTOR_CODE, SELECTOR_DATA, writeD
 import { interpreterImage } from '#interpreter';
 import type { InterpreterImage } from './interpreter-image.ts';
 import type { WasmVcpu } from './vcpu.ts';
+import { stateComponents } from './xsave.ts';
 
 export type FlatMode = 'real' | 'protected' | 'long';
 
@@ -55,7 +59,7 @@ export class FlatMachine {
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
     const bus = busOf(options.read ?? allOnes);
     this.vcpu = engine.createVcpu(0, { ram: this.ram, pio: busOf(allOnes), mmio: bus, interrupts: options.interrupts ?? NO_INTERRUPTS, now: () => 0, log: () => undefined });
-    this.entry = entryOf(mode);
+    this.entry = entryOf(mode, cpuModel(options.processor?.cpuModel, options.processor?.cpuFeatures));
     if (options.tables ?? true) this.#writeTables(mode === 'long');
   }
 
@@ -85,7 +89,8 @@ export class FlatMachine {
   set flags(value: number) { this.vcpu.flags.write(value); }
 }
 
-function entryOf(mode: FlatMode): EntryState {
+/** As a system would have set it up: all vector registers that there are may be used. */
+function entryOf(mode: FlatMode, { cr4, features }: CpuModel): EntryState {
   const long = mode === 'long';
   const real = mode === 'real';
   const segment = (selector: number, attributes: number) => ({ selector, base: 0, limit: real ? 0xffff : FLAT, attributes });
@@ -93,7 +98,7 @@ function entryOf(mode: FlatMode): EntryState {
     rip: 0, rflags: 2, rax: 0, rbx: 0, rsi: 0, rsp: 0,
     cs: real ? segment(0, 0x9b00) : segment(SELECTOR_CODE, long ? CODE_64 : CODE_32), data: real ? segment(0, 0x9300) : segment(SELECTOR_DATA, DATA),
     tr: segment(0, 0x8b00), ldtr: segment(0, 0), gdt: { base: GDT, limit: GDT_LIMIT }, idt: { base: 0, limit: real ? 0x3ff : 0 },
-    cr0: real ? 0x10 : (0x31 | (long ? 0x8000_0000 : 0)) >>> 0, cr3: long ? PAGE_TABLES : 0, cr4: 0x600 | (long ? 0x20 : 0), efer: long ? 0x500 : 0,
+    cr0: real ? 0x10 : (0x31 | (long ? 0x8000_0000 : 0)) >>> 0, cr3: long ? PAGE_TABLES : 0, cr4: 0x600 | (long ? 0x20 : 0) | (cr4 & CR4_OSXSAVE), xcr0: stateComponents(features) | 1, efer: long ? 0x500 : 0,
   };
 }
 

@@ -1,5 +1,5 @@
 /** Runs a piece of code on a processor with nothing around it, and answers with all of its state: thousands of times a second. */
-import { CR0_AM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, createInstruction, decode, DECODE_OK, EFER_LMA, EFER_LME, EFER_NXE, MAX_INSTRUCTION_BYTES, ROWS, VECTOR_GP, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR0_AM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, CR4_PAE, createInstruction, decode, DECODE_OK, EFER_LMA, EFER_LME, EFER_NXE, MAX_INSTRUCTION_BYTES, ROWS, VECTOR_GP, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import { EXIT_BUDGET, EXIT_HALT } from '@vm/core/exit';
 import { AVAILABLE } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
@@ -281,7 +281,7 @@ export class FlatRunner {
       data: descriptorOf(user ? SELECTOR_USER_DATA : SELECTOR_DATA, long),
       tr: { ...machine.entry.tr, limit: 0 }, // no I/O permission bitmap
       gdt: { base: HIDDEN, limit: GDT_LIMIT }, idt: { base: INTERRUPT_TABLE, limit: long ? 0xfff : 0x7ff },
-      cr0: (CR0_PLAIN | (user ? CR0_AM : 0) | (tables === null ? 0 : CR0_PG) | (this.#given ? CR0_WP : 0)) >>> 0, cr3: tables?.root ?? 0, cr4: CR4_OSFXSR | CR4_OSXMMEXCPT | (tables === null ? 0 : CR4_PAE),
+      cr0: (CR0_PLAIN | (user ? CR0_AM : 0) | (tables === null ? 0 : CR0_PG) | (this.#given ? CR0_WP : 0)) >>> 0, cr3: tables?.root ?? 0, cr4: CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | (tables === null ? 0 : CR4_PAE),
       efer: (long ? EFER_LME | EFER_LMA : 0) | (this.#given ? EFER_NXE : 0),
     };
     machine.enter(0);

@@ -3,8 +3,8 @@
  * the register numbers, displacements and immediates. One form is one case of the interpreter.
  */
 import {
-  OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX, OPERAND_REGISTER,
-  OPERAND_REGISTER_HIGH_BYTE, OPERAND_RELATIVE, OPERAND_SEGMENT, OPERAND_ST, OPERAND_XMM, ROWS,
+  METHOD_VECTOR_INDEX, METHOD_XMM_VVVV, OPERAND_CONSTANT, OPERAND_CONTROL, OPERAND_DEBUG, OPERAND_FAR, OPERAND_IMMEDIATE, OPERAND_MEMORY, OPERAND_MMX, OPERAND_REGISTER,
+  OPERAND_REGISTER_HIGH_BYTE, OPERAND_RELATIVE, OPERAND_SEGMENT, OPERAND_ST, OPERAND_XMM, ROWS, VEX_MAPS,
 } from '@vm/x86';
 import type { Instruction } from '@vm/x86';
 
@@ -25,6 +25,12 @@ export interface Form {
   readonly rep: number;
   /** Condition of jcc, setcc, cmovcc, fcmov; -1 otherwise. */
   readonly condition: number;
+  /** Behind a VEX prefix: bits above those that a vector instruction writes become zero. */
+  readonly vex: boolean;
+  /** Works on 256 bits. */
+  readonly wide: boolean;
+  /** The operand that is the first source: 0, the destination, or 1 where VEX.vvvv names one apart. */
+  readonly firstSource: 0 | 1;
   /** The memory operand is a 64-bit absolute offset in the immediate. */
   readonly absolute: boolean;
 }
@@ -76,11 +82,17 @@ export function formOf(instruction: Instruction, long: boolean): Form {
   const absolute = long && isAbsolute(instruction);
   const rep = STRING_OPERATIONS.has(name) ? instruction.rep : 0;
   const condition = CONDITIONAL.has(name) ? instruction.condition : -1;
+  const vex = row.map > VEX_MAPS;
+  const gathers = row.operands.some((operand) => operand.method === METHOD_VECTOR_INDEX);
+  // VEX.L is ignored by scalar instructions.
+  const wide = instruction.vexLength === 1 && (gathers || name === 'vzeroall' || operands.some((operand) => operand.bytes === 32));
+  const firstSource = row.operands.slice(0, 2).some((operand) => operand.method === METHOD_XMM_VVVV) && !row.operands[0]!.memoryOnly ? 1 : 0;
   let key = `${name}.${size}`;
   if (operands.length > 0) key += `/${operands.map((operand) => `${operand.letter}${operand.bytes}`).join(',')}`;
   if (memory) key += `;a${addressBytes}`;
+  if (gathers && wide) key += ';wide';
   if (absolute) key += ';absolute';
   if (rep !== 0) key += rep === 0xf2 ? ';repne' : ';rep';
   if (condition >= 0) key += `;c${condition}`;
-  return { key, name, size, operands, addressBytes, long, rep, condition, absolute };
+  return { key, name, size, operands, addressBytes, long, rep, condition, vex, wide, firstSource, absolute };
 }

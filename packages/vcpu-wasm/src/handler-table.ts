@@ -17,8 +17,8 @@ const BEFORE: Readonly<Record<string, string>> = { tzcnt: 'bsf', lzcnt: 'bsr' };
  * size settles their sizes but for the source of CRC32.
  */
 export function packForm(i: Instruction, near: boolean): number {
-  const flags = (isAbsolute(i) ? 4 : 0) | (i.operandBytes[1] === 2 ? 2 : 0) | (near ? 1 : 0);
-  return (((((i.row * 16 + i.operandSize) * 16 + i.addressSize) * 2 + i.isMemory) * 4 + (i.rep & 3)) * 32 + (i.condition & 31)) * 8 + flags;
+  const flags = i.vexLength * 8 + (isAbsolute(i) ? 4 : 0) | (i.operandBytes[1] === 2 ? 2 : 0) | (near ? 1 : 0);
+  return (((((i.row * 16 + i.operandSize) * 16 + i.addressSize) * 2 + i.isMemory) * 4 + (i.rep & 3)) * 32 + (i.condition & 31)) * 16 + flags;
 }
 
 /** From instruction to case number. */
@@ -26,7 +26,8 @@ export class HandlerTable {
   readonly #byKey: ReadonlyMap<string, number>;
   readonly #long: boolean;
   readonly #model: CpuModel;
-  readonly #rows: Uint8Array;
+  /** By VEX.L. */
+  readonly #rows: readonly [Uint8Array, Uint8Array];
   readonly #known = new Map<number, number>();
 
   /** Form keys in the order of the cases. */
@@ -35,7 +36,7 @@ export class HandlerTable {
   constructor(keys: readonly string[], long: boolean, model: CpuModel) {
     this.keys = keys;
     this.#model = model;
-    this.#rows = rowsOf(model);
+    this.#rows = [rowsOf(model, 0), rowsOf(model, 1)];
     this.#byKey = new Map(keys.map((key, i) => [key, FIRST_INSTRUCTION_HANDLER + i]));
     this.#long = long;
   }
@@ -58,7 +59,7 @@ export class HandlerTable {
   }
   #has(instruction: Instruction, name: string): boolean {
     const { features } = this.#model;
-    if (this.#rows[instruction.row] !== 1) return false;
+    if (this.#rows[instruction.vexLength === 0 ? 0 : 1][instruction.row] !== 1) return false;
     if (name === 'cmpxchg8b') return instruction.operandSize !== 8 || features.has('cx16');
     if (name === 'lahf' || name === 'sahf') return !this.#long || features.has('lahf');
     return true;

@@ -48,11 +48,13 @@ export function enumerateHandlers(long: boolean): Handler[] {
   }
   for (const address of [[], [0x67]]) {
     for (let map = 1; map <= 3; map++) {
-      for (const wide of long ? [0, 0x80] : [0]) {
-        for (let pp = 0; pp < 4; pp++) {
-          // VEX with no register in vvvv; outside 64-bit code R and X have to be ones.
+      for (const wide of [0, 0x80]) {
+        for (let pp = 0; pp < 8; pp++) {
+          // VEX with no register in vvvv, or xmm0, and with both lengths; outside 64-bit code R and X have to be ones.
           const prefix = [...address, 0xc4, 0xe0 | map, wide | 0x78 | pp];
           for (let opcode = 0; opcode < 256; opcode++) for (const modrm of EACH_REG) if (!tryEncoding(prefix, [opcode], modrm)) break;
+          // Gathers ask for three different registers.
+          for (let opcode = GATHERS; opcode < GATHERS + 4; opcode++) tryEncoding([...address, 0xc4, 0xe0 | map, wide | 0x70 | pp], [opcode], 0x14);
         }
       }
     }
@@ -69,6 +71,8 @@ function prefixesOf(long: boolean): number[][] {
   }
   return all;
 }
+/** First opcode of the gathers in map 0F 38. */
+const GATHERS = 0x90;
 const regs = (from: number): number[] => Array.from({ length: 8 }, (_, reg) => from | (reg << 3));
 /** Each reg field in memory and in register form. */
 const EACH_REG: readonly number[] = [...regs(0), ...regs(0xc0)];

@@ -29,5 +29,8 @@ export const F = 19;
 export const G = 20;
 export const E32 = 21;
 export const F32_B = 22;
+/** v128 temporaries for ymm registers: the result of the lower half while the upper one is computed, and the upper half of an operand in memory. */
+export const LOWER_RESULT = 23;
+export const UPPER_OPERAND = 24;
 /** Types of the locals after the two parameters S and U. */
-export const TEMPORARIES: readonly ValueType[] = [I64, I64, I64, I64, I64, I64, I64, I64, I32, I32, I32, I32, I32, V128, V128, V128, V128, F64, F64, F32, F32];
+export const TEMPORARIES: readonly ValueType[] = [I64, I64, I64, I64, I64, I64, I64, I64, I32, I32, I32, I32, I32, V128, V128, V128, V128, F64, F64, F32, F32, V128, V128];

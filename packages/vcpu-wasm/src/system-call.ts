@@ -56,11 +56,18 @@ export const FLAGS_ATTENTION = 44;
 export const ENTER_NESTED = 45;
 /** INS and OUTS: may the port in DX be used? Raises #GP before memory is looked at. */
 export const CHECK_PORT = 46;
+export const XGETBV = 47;
+export const XSETBV = 48;
 export const FXSAVE = 49;
 export const FXRSTOR = 50;
+/** SCRATCH: linear address. */
+export const XSAVE = 51;
+export const XSAVEOPT = 52;
+export const XRSTOR = 53;
 /** Raises the exception that CR0 and CR4 ask for. */
 export const X87_NOT_AVAILABLE = 57;
 export const SSE_NOT_AVAILABLE = 58;
+export const AVX_NOT_AVAILABLE = 54;
 /** #MF, or what CR0.NE = 0 makes of it, when an unmasked x87 exception is pending. */
 export const X87_PENDING_EXCEPTION = 59;
 /** #XM or #UD: an unmasked SSE exception. */

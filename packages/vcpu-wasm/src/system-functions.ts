@@ -20,6 +20,7 @@ import * as call from './system-call.ts';
 import type { TimeStamp } from './time-stamp.ts';
 import * as uop from './uop.ts';
 import type { Virtual8086 } from './virtual-8086.ts';
+import type { XsaveArea } from './xsave.ts';
 
 /** What the functions need from the processor's loop. */
 export interface LoopControl {
@@ -54,6 +55,7 @@ export interface ProcessorParts {
   readonly fast: FastSystemCall;
   readonly time: TimeStamp;
   readonly fxsave: FxsaveImage;
+  readonly xsave: XsaveArea;
   readonly virtual: Virtual8086;
 }
 
@@ -187,9 +189,13 @@ export class SystemFunctions {
       case call.CHECK_PORT: this.#loop.checkPort(s.gpr(RDX) & 0xffff, this.#size(at)); return GO_ON;
       case call.ENTER_NESTED: this.#enterNested(at); return GO_ON;
       case call.FXSAVE: case call.FXRSTOR: this.#fxsave(id, at, value, valueHigh); return GO_ON;
+      case call.XSAVE: case call.XSAVEOPT: case call.XRSTOR: this.#xsave(id, at, value, valueHigh); return GO_ON;
+      case call.XGETBV: this.#readExtended(); return GO_ON;
+      case call.XSETBV: control.writeExtended(s.gpr(RCX), s.gpr(RAX), s.gpr(RDX)); return GO_ON;
       case call.X87_NOT_AVAILABLE: return memory.raise(VECTOR_NM, -1);
       case call.SSE_NOT_AVAILABLE:
         return memory.raise((s.get(state.CR0) & CR0_EM) !== 0 || (s.get(state.CR4) & CR4_OSFXSR) === 0 ? VECTOR_UD : VECTOR_NM, -1);
+      case call.AVX_NOT_AVAILABLE: return memory.raise((s.get(state.AVX_BLOCKED) & CR0_TS) === s.get(state.AVX_BLOCKED) && segments.isProtected() ? VECTOR_NM : VECTOR_UD, -1);
       case call.X87_PENDING_EXCEPTION: return memory.raise(VECTOR_MF, -1);
       case call.SSE_EXCEPTION: return memory.raise((s.get(state.CR4) & (1 << 10)) !== 0 ? VECTOR_XM : VECTOR_UD, -1);
       default: throw new RangeError(`system function ${id} does not exist`);
@@ -432,6 +438,20 @@ export class SystemFunctions {
       if (size === 2) s.set(state.GPR + RBP * 8, ((s.gpr(RBP) & 0xffff_0000) | (frameLow & 0xffff)) >>> 0);
       else s.set(state.GPR + RBP * 8, frameLow);
     }
+  }
+  #readExtended(): void {
+    const s = this.#state;
+    if (s.gpr(RCX) !== 0) this.#parts.memory.raise(VECTOR_GP, 0);
+    s.setGpr(RAX, s.get(state.XCR0), 0);
+    s.setGpr(RDX, 0, 0);
+  }
+  #xsave(id: number, at: number, low: number, high: number): void {
+    const { xsave, segments } = this.#parts;
+    const wide = this.#size(at) === 8;
+    const registers = segments.is64Bit() ? 16 : 8;
+    const asked = this.#state.gpr(RAX);
+    if (id === call.XRSTOR) xsave.restore(low, high, asked, wide, registers);
+    else xsave.save(low, high, asked, wide, registers, id === call.XSAVEOPT);
   }
   #fxsave(id: number, at: number, low: number, high: number): void {
     const { fxsave, memory, segments } = this.#parts;

@@ -32,5 +32,5 @@ export const UOP_SCALE = 28;
 export const UOP_SIZE = 29;
 /** u8: segment register that les, lds, lss, lfs or lgs load (they have no second immediate). */
 export const UOP_TARGET_SEGMENT = 30;
-/** u16: second immediate (ENTER, far selectors); of x87 instructions the 11 bits of the opcode register (SDM vol. 1, section 8.1.9). */
+/** u16: a fourth register operand (VEX); second immediate (ENTER, far selectors); of x87 instructions the 11 bits of the opcode register (SDM vol. 1, section 8.1.9). */
 export const UOP_IMMEDIATE_2 = 30;

@@ -1,5 +1,5 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR0_ET, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, DR6_RESET, DR7_RESET, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR0_ET, CR4_OSXSAVE, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, DR6_RESET, DR7_RESET, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
@@ -36,6 +36,7 @@ import type { RegionHost } from './translate/translator.ts';
 import type { TranslatorMode } from './translate/translator-mode.ts';
 import * as uop from './uop.ts';
 import { Virtual8086 } from './virtual-8086.ts';
+import { XsaveArea } from './xsave.ts';
 
 
 const APIC_BASE_BSP = 0x100;
@@ -131,6 +132,7 @@ export class WasmVcpu implements Vcpu {
       transfer: new FarTransfer(this.state, this.memory, this.segments, this.flags, this.#delivery, tasks),
       fast: new FastSystemCall(this.state, this.memory, this.segments, this.flags),
       fxsave: new FxsaveImage(this.state, this.memory),
+      xsave: new XsaveArea(this.state, this.memory),
       virtual: new Virtual8086(this.state, this.memory, this.segments, this.flags),
     }, {
       halt: () => {
@@ -430,6 +432,7 @@ export class WasmVcpu implements Vcpu {
     s.set(state.CR0, 0x6000_0010);
     s.set64(state.MSR_PAT, 0x0007_0406, 0x0007_0406);
     s.set(state.MXCSR, 0x1f80);
+    s.set(state.XCR0, 1);
     s.set(state.X87_CONTROL, 0x40);
     s.set(state.DR + 48, DR6_RESET);
     s.set(state.DR + 56, DR7_RESET);
@@ -459,6 +462,7 @@ export class WasmVcpu implements Vcpu {
     number(state.CR3, entry.cr3);
     s.set(state.CR4, entry.cr4);
     s.set(state.EFER, entry.efer);
+    s.set(state.XCR0, entry.xcr0 ?? 1);
     number(state.GPR + 0, entry.rax);
     number(state.GPR + 3 * 8, entry.rbx);
     number(state.GPR + 6 * 8, entry.rsi);
@@ -493,7 +497,7 @@ export class WasmVcpu implements Vcpu {
 
   #cpuidContext(): CpuidContext {
     const known = this.#surroundings.interrupts.readModelRegister(0x1b);
-    return { model: this.#model, apicId: this.#index, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS };
+    return { model: this.#model, apicId: this.#index, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS, osxsave: (this.state.get(state.CR4) & CR4_OSXSAVE) !== 0, extendedControl: this.state.get(state.XCR0) };
   }
   #unknownRegister(index: number, write: boolean): void {
     const name = `${write ? 'WRMSR' : 'RDMSR'} ${index.toString(16)}`;

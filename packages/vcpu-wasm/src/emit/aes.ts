@@ -3,7 +3,7 @@ import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import { A, B, C, N, R, T, U, W, X, Y, Z } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
-import { readPacked, writePacked } from './mmx-operand.ts';
+import { packedBinary, packedUnary } from './packed-operand.ts';
 
 /** Multiplication by x in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1. */
 const timesX = (a: number): number => ((a << 1) ^ ((a & 0x80) === 0 ? 0 : 0x11b)) & 0xff;
@@ -70,16 +70,8 @@ function unmix(e: Emitter): void {
   code.set(Z);
 }
 /** X = the state, Y = the round key. */
-function operands(e: Emitter): void {
-  e.requireSse();
-  readPacked(e, 1);
-  e.code.set(Y);
-  readPacked(e, 0);
-  e.code.set(X);
-}
-const encrypt = (last: boolean): Emit => (e) => {
+const encrypt = (last: boolean): Emit => packedBinary((e) => {
   const { code } = e;
-  operands(e);
   code.get(X).get(X).shuffle(SHIFT_ROWS).set(Z);
   substitute(e, Z, SUBSTITUTION);
   if (!last) {
@@ -87,41 +79,30 @@ const encrypt = (last: boolean): Emit => (e) => {
     code.set(Z);
   }
   code.get(Z).get(Y).simd(simd.V128_XOR).set(Z);
-  writePacked(e, 0, Z);
-};
-const decrypt = (last: boolean): Emit => (e) => {
+});
+const decrypt = (last: boolean): Emit => packedBinary((e) => {
   const { code } = e;
-  operands(e);
   code.get(X).get(X).shuffle(INVERSE_SHIFT_ROWS).set(Z);
   substitute(e, Z, INVERSE_SUBSTITUTION);
   if (!last) unmix(e);
   code.get(Z).get(Y).simd(simd.V128_XOR).set(Z);
-  writePacked(e, 0, Z);
-};
-const unmixKey: Emit = (e) => {
-  e.requireSse();
-  readPacked(e, 1);
-  e.code.set(Z);
+});
+const unmixKey: Emit = packedUnary((e) => {
+  e.code.get(Y).set(Z);
   unmix(e);
-  writePacked(e, 0, Z);
-};
+});
 /** AESKEYGENASSIST: of words 1 and 3 the substitution, and that rotated with the round constant. */
-const assistKey: Emit = (e) => {
+const assistKey: Emit = packedUnary((e) => {
   const { code } = e;
-  e.requireSse();
-  readPacked(e, 1);
-  code.set(Y);
   code.get(Y).get(Y).shuffle([4, 5, 6, 7, 5, 6, 7, 4, 12, 13, 14, 15, 13, 14, 15, 12]).set(Z);
   substitute(e, Z, SUBSTITUTION);
   code.get(Z).get(U).load8U32(uop.UOP_IMMEDIATE).simd(simd.I32X4_SPLAT).constV128([0, 0, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff]).simd(simd.V128_AND);
   code.simd(simd.V128_XOR).set(Z);
-  writePacked(e, 0, Z);
-};
+});
 
 /** PCLMULQDQ: one half of each operand, multiplied without carries. */
-const multiplyCarryless: Emit = (e) => {
+const multiplyCarryless: Emit = packedBinary((e) => {
   const { code } = e;
-  operands(e);
   const half = (x: number, bit: number, into: number): void => {
     code.get(x).lane(simd.I64X2_EXTRACT_LANE, 1).get(x).lane(simd.I64X2_EXTRACT_LANE, 0);
     code.get(U).load8U32(uop.UOP_IMMEDIATE).const32(bit).and32().select().set(into);
@@ -138,8 +119,7 @@ const multiplyCarryless: Emit = (e) => {
   code.get(N).const32(1).sub32().tee(N).brIf(loop);
   code.end();
   code.get(T).simd(simd.I64X2_SPLAT).get(R).lane(simd.I64X2_REPLACE_LANE, 1).set(Z);
-  writePacked(e, 0, Z);
-};
+});
 
 const apart = (emit: Emit): { emit: Emit; apart: true } => ({ emit, apart: true });
 

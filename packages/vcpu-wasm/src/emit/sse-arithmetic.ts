@@ -3,64 +3,71 @@ import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import { A, B, R, S, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, pushConstant, SINGLE } from '../float/float-format.ts';
-import type { FormatFunctions } from '../float/float-runtime.ts';
 import type { SoftOperation } from '../float/soft-float.ts';
 import * as simd from '../wasm/simd-opcode.ts';
-import { readPacked, writePacked } from './mmx-operand.ts';
-
-const functionsOf = (e: Emitter, of: FloatFormat): FormatFunctions => (of === SINGLE ? e.runtime.float.single : e.runtime.float.double);
+import { clearFlags, commit, functionsOf, readAlone } from './float-operand.ts';
+import { eachHalf, FIRST, packedUnary, SECOND, writeHalves, writeScalar } from './packed-operand.ts';
+import type { PackedSource } from './packed-operand.ts';
 
 const scalar = (of: FloatFormat, operation: SoftOperation): Emit => (e) => {
   const { code } = e;
   e.requireSse();
-  e.read(1);
+  e.read(e.source(1));
   code.set(B);
   if (operation === 'sqrt') code.get(S).get(B);
   else {
     code.get(S);
-    e.read(0);
+    e.read(e.source(0));
   }
   code.get(B).call(functionsOf(e, of).scalar[operation]).set(R);
-  e.write(0, R);
+  writeScalar(e, R);
 };
-const packed = (of: FloatFormat, operation: SoftOperation): Emit => (e) => {
-  const { code } = e;
+/** Takes two vectors above S, pushes their sum, product and so on. Of 256 bits the halves' flags are committed together. */
+function callPacked(e: Emitter, of: FloatFormat, operation: SoftOperation): void {
+  const functions = functionsOf(e, of);
+  e.code.call((e.wide ? functions.noted : functions.packed)[operation]);
+}
+/** Each half by itself, `combine` leaving the result in Z. */
+const floating = (sources: readonly PackedSource[], combine: (e: Emitter) => void): Emit => (e) => {
   e.requireSse();
-  readPacked(e, 1);
-  code.set(Y).get(S);
-  if (operation === 'sqrt') code.get(Y);
-  else readPacked(e, 0);
-  code.get(Y).call(functionsOf(e, of).packed[operation]).set(Z);
-  writePacked(e, 0, Z);
+  if (e.wide) clearFlags(e);
+  eachHalf(e, sources, () => combine(e));
+  if (e.wide) commit(e);
+  writeHalves(e);
 };
+const packed = (of: FloatFormat, operation: SoftOperation): Emit => floating(operation === 'sqrt' ? [SECOND] : [SECOND, FIRST], (e) => {
+  e.code.get(S).get(operation === 'sqrt' ? Y : X).get(Y);
+  callPacked(e, of, operation);
+  e.code.set(Z);
+});
 
 /** MIN and MAX give the second operand unless the first is strictly smaller (greater): zeros and NaNs too. */
 function minimum(e: Emitter, of: FloatFormat, opcode: number): void {
   const { code } = e;
   const { compare, flush } = functionsOf(e, of);
-  code.get(S).get(X).get(Y).const32(1).call(compare).get(S).call(e.runtime.float.commit);
+  code.get(S).get(X).get(Y).const32(1).call(compare);
   code.get(S).get(Y).call(flush).get(S).get(X).call(flush).simd(opcode).set(Z);
 }
 const packedMinimum = (of: FloatFormat, opcode: number): Emit => (e) => {
   e.requireSse();
-  readPacked(e, 1);
-  e.code.set(Y);
-  readPacked(e, 0);
-  e.code.set(X);
-  minimum(e, of, opcode);
-  writePacked(e, 0, Z);
+  clearFlags(e);
+  eachHalf(e, [SECOND, FIRST], () => minimum(e, of, opcode));
+  commit(e);
+  writeHalves(e);
 };
 const scalarMinimum = (of: FloatFormat, opcode: number): Emit => (e) => {
   const { code } = e;
   e.requireSse();
   // Nothing in the upper lanes, so that they raise no flags.
-  e.read(1);
-  code.set(A).constV128([]).get(A).lane(simd.I64X2_REPLACE_LANE, 0).set(Y);
-  e.read(0);
-  code.set(A).constV128([]).get(A).lane(simd.I64X2_REPLACE_LANE, 0).set(X);
+  readAlone(e, 1);
+  code.set(Y);
+  readAlone(e, 0);
+  code.set(X);
+  clearFlags(e);
   minimum(e, of, opcode);
+  commit(e);
   code.get(Z).lane(simd.I64X2_EXTRACT_LANE, 0).set(R);
-  e.write(0, R);
+  writeScalar(e, R);
 };
 
 /** ADDSUB and HSUB go through the addition: subtracting is adding the negative, but for NaNs, which keep their sign. */
@@ -70,32 +77,23 @@ function negateNumbers(e: Emitter, of: FloatFormat, x: number, lanes: readonly n
   for (let i = 0; i < 16; i++) mask.push(lanes.includes(Math.floor(i / of.bytes)) && i % of.bytes === of.bytes - 1 ? 0x80 : 0);
   code.get(x).get(x).get(x).simd(of === SINGLE ? simd.F32X4_EQ : simd.F64X2_EQ).constV128(mask).simd(simd.V128_AND).simd(simd.V128_XOR).set(x);
 }
-const addSubtract = (of: FloatFormat): Emit => (e) => {
-  const { code } = e;
-  e.requireSse();
-  readPacked(e, 1);
-  code.set(Y);
+const addSubtract = (of: FloatFormat): Emit => floating([SECOND, FIRST], (e) => {
   negateNumbers(e, of, Y, of === SINGLE ? [0, 2] : [0]);
-  code.get(S);
-  readPacked(e, 0);
-  code.get(Y).call(functionsOf(e, of).packed.add).set(Z);
-  writePacked(e, 0, Z);
-};
-const horizontal = (of: FloatFormat, operation: 'add' | 'sub'): Emit => (e) => {
+  e.code.get(S).get(X).get(Y);
+  callPacked(e, of, 'add');
+  e.code.set(Z);
+});
+const horizontal = (of: FloatFormat, operation: 'add' | 'sub'): Emit => floating([SECOND, FIRST], (e) => {
   const { code } = e;
   const lanes = (first: number): number[] => {
     const bytes: number[] = [];
     for (let pair = 0; pair < 16 / of.bytes; pair++) for (let b = 0; b < of.bytes; b++) bytes.push((pair * 2 + first) * of.bytes + b);
     return bytes;
   };
-  e.requireSse();
-  readPacked(e, 1);
-  code.set(Y);
-  readPacked(e, 0);
-  code.set(X);
-  code.get(S).get(X).get(Y).shuffle(lanes(0)).get(X).get(Y).shuffle(lanes(1)).call(functionsOf(e, of).packed[operation]).set(Z);
-  writePacked(e, 0, Z);
-};
+  code.get(S).get(X).get(Y).shuffle(lanes(0)).get(X).get(Y).shuffle(lanes(1));
+  callPacked(e, of, operation);
+  code.set(Z);
+});
 
 const F32_DIV = 0x95, F32_SQRT = 0x91, F32_ABS = 0x8b, F32_LT = 0x5d, F32_NE = 0x5c;
 const I32_REINTERPRET = 0xbc, F32_REINTERPRET = 0xbe;
@@ -154,23 +152,19 @@ function approximate(e: Emitter, root: boolean, x: number, into: number): void {
 }
 const scalarApproximation = (root: boolean): Emit => (e) => {
   e.requireSse();
-  e.read(1);
+  e.read(e.source(1));
   e.code.set(A);
   approximate(e, root, A, R);
-  e.write(0, R);
+  writeScalar(e, R);
 };
-const packedApproximation = (root: boolean): Emit => (e) => {
+const packedApproximation = (root: boolean): Emit => packedUnary((e) => {
   const { code } = e;
-  e.requireSse();
-  readPacked(e, 1);
-  code.set(Y);
   for (let lane = 0; lane < 4; lane++) {
     code.get(Y).lane(simd.I32X4_EXTRACT_LANE, lane).extendU().set(A);
     approximate(e, root, A, R);
     code.get(Z).get(R).wrap().lane(simd.I32X4_REPLACE_LANE, lane).set(Z);
   }
-  writePacked(e, 0, Z);
-};
+});
 
 const apart = (emit: Emit): { emit: Emit; apart: true } => ({ emit, apart: true });
 

@@ -1,34 +1,43 @@
 /** Floating-point comparisons of SSE and SSE2 (SDM vol. 1, sections 10.4.1.4 and 11.4.1.3; vol. 2, CMPPD). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, K, N, R, S, U, X, Y, Z } from '../locals.ts';
+import { K, N, R, S, U, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, SINGLE } from '../float/float-format.ts';
 import { V128 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
-import { readPacked, writePacked } from './mmx-operand.ts';
+import { clearFlags, commit, functionsOf, readAlone } from './float-operand.ts';
+import { eachHalf, FIRST, SECOND, writeHalves, writeScalar } from './packed-operand.ts';
 
+/** Bits of AVX's predicates. */
+const OTHER_FOR_NANS = 8, SIGNALLING = 16;
 const EQUAL = 0, LESS = 1, LESS_OR_EQUAL = 2;
 
-/** Pushes operand k alone in a vector of zeros, so that the other lanes raise nothing. */
-function readAlone(e: Emitter, k: number): void {
-  e.read(k);
-  e.code.set(A).constV128([]).get(A).lane(simd.I64X2_REPLACE_LANE, 0);
-}
-/** Notes and commits the flags of comparing X with Y, then applies DAZ to both; K says whether quiet NaNs are invalid. */
+/** Notes the flags of comparing X with Y, then applies DAZ to both; K says whether quiet NaNs are invalid. */
 function compareFlags(e: Emitter, of: FloatFormat): void {
   const { code } = e;
-  const { compare, flush } = of === SINGLE ? e.runtime.float.single : e.runtime.float.double;
-  code.get(S).get(X).get(Y).get(K).call(compare).get(S).call(e.runtime.float.commit);
+  const { compare, flush } = functionsOf(e, of);
+  code.get(S).get(X).get(Y).get(K).call(compare);
   code.get(S).get(X).call(flush).set(X).get(S).get(Y).call(flush).set(Y);
 }
-/** Z = lane masks of the predicate in bits 0 to 2 of the immediate; bit 2 negates the first four. */
+/** Pushes the lane masks of where X or Y is a NaN. */
+function unordered(e: Emitter, of: FloatFormat): void {
+  const { code } = e;
+  for (const x of [X, Y]) code.get(x).get(x).simd(of === SINGLE ? simd.F32X4_NE : simd.F64X2_NE);
+  code.simd(simd.V128_OR);
+}
+/**
+ * Z = lane masks of the predicate in the immediate (SDM vol. 2, CMPPD, table 3-1). Bits 0 and 1 choose, bit 2 negates. Of the 32 of AVX
+ * bit 3 gives the other answer about NaNs: EQ or unordered, not NGE and NGT but their opposites, none at all; bit 4 swaps what a quiet NaN is to it.
+ */
 function predicate(e: Emitter, of: FloatFormat): void {
   const { code } = e;
   const single = of === SINGLE;
   code.get(U).load8U32(uop.UOP_IMMEDIATE).set(N);
   // EQ, UNORD and their opposites are quiet: 0, 3, 4 and 7.
-  code.get(N).const32(1).add32().const32(2).and32().set(K);
+  code.get(N).const32(1).add32().const32(2).and32();
+  if (e.vex) code.get(N).const32(SIGNALLING).and32().const32(3).shrU32().xor32();
+  code.set(K);
   compareFlags(e, of);
   const test = (number: number, comparison: () => void): void => {
     code.get(N).const32(3).and32().const32(number).eq32();
@@ -39,22 +48,25 @@ function predicate(e: Emitter, of: FloatFormat): void {
   test(EQUAL, () => code.get(X).get(Y).simd(single ? simd.F32X4_EQ : simd.F64X2_EQ));
   test(LESS, () => code.get(X).get(Y).simd(single ? simd.F32X4_LT : simd.F64X2_LT));
   test(LESS_OR_EQUAL, () => code.get(X).get(Y).simd(single ? simd.F32X4_LE : simd.F64X2_LE));
-  for (const x of [X, Y]) code.get(x).get(x).simd(single ? simd.F32X4_NE : simd.F64X2_NE);
-  code.simd(simd.V128_OR);
+  unordered(e, of);
   code.end();
   code.end();
   code.end();
+  if (e.vex) {
+    // EQ, LT and LE become true for NaNs (their opposites false), UNORD false (ORD true).
+    code.constV128([]);
+    unordered(e, of);
+    code.get(N).const32(OTHER_FOR_NANS).and32().eqz32().select().simd(simd.V128_XOR);
+  }
   // All ones from bit 2.
   code.const32(0).get(N).const32(2).shrU32().const32(1).and32().sub32().simd(simd.I32X4_SPLAT).simd(simd.V128_XOR).set(Z);
 }
 const packed = (of: FloatFormat): Emit => (e) => {
   e.requireSse();
-  readPacked(e, 1);
-  e.code.set(Y);
-  readPacked(e, 0);
-  e.code.set(X);
-  predicate(e, of);
-  writePacked(e, 0, Z);
+  clearFlags(e);
+  eachHalf(e, [SECOND, FIRST], () => predicate(e, of));
+  commit(e);
+  writeHalves(e);
 };
 const scalar = (of: FloatFormat): Emit => (e) => {
   e.requireSse();
@@ -62,9 +74,11 @@ const scalar = (of: FloatFormat): Emit => (e) => {
   e.code.set(Y);
   readAlone(e, 0);
   e.code.set(X);
+  clearFlags(e);
   predicate(e, of);
+  commit(e);
   e.code.get(Z).lane(simd.I64X2_EXTRACT_LANE, 0).set(R);
-  e.write(0, R);
+  writeScalar(e, R);
 };
 /** COMIS and UCOMIS: ZF, PF and CF as for an unsigned comparison; all three when unordered. */
 const toFlags = (of: FloatFormat, quietIsInvalid: boolean): Emit => (e) => {
@@ -76,7 +90,9 @@ const toFlags = (of: FloatFormat, quietIsInvalid: boolean): Emit => (e) => {
   readAlone(e, 0);
   code.set(X);
   code.const32(quietIsInvalid ? 1 : 0).set(K);
+  clearFlags(e);
   compareFlags(e, of);
+  commit(e);
   // Lane masks are -1: not greater is CF or more, not different (or unordered) is ZF.
   const lane = (): void => { code.lane(simd.I32X4_EXTRACT_LANE, 0); };
   code.get(X).get(Y).simd(single ? simd.F32X4_GE : simd.F64X2_GE);
@@ -85,8 +101,7 @@ const toFlags = (of: FloatFormat, quietIsInvalid: boolean): Emit => (e) => {
   code.get(X).get(Y).simd(single ? simd.F32X4_EQ : simd.F64X2_EQ);
   lane();
   code.const32(0x40).and32().or32();
-  for (const x of [X, Y]) code.get(x).get(x).simd(single ? simd.F32X4_NE : simd.F64X2_NE);
-  code.simd(simd.V128_OR);
+  unordered(e, of);
   lane();
   code.const32(0x45).and32().or32();
   e.setArithmeticFlags();

@@ -1,36 +1,44 @@
 /** Conversions between integers and floating point, and between the two formats (SDM vol. 1, sections 10.4.4 and 11.4.1.6). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, R, S, X, Z } from '../locals.ts';
+import { A, LOWER_RESULT, R, S, UPPER_OPERAND, X, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, MXCSR_PLAIN, MXCSR_PLAIN_MASK, SINGLE } from '../float/float-format.ts';
-import type { FormatFunctions } from '../float/float-runtime.ts';
-import { FLOAT_FLAGS } from '../float/float-value.ts';
 import { I64 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
-import { enterMmx, isMmx, readPacked, requirePacked, writePacked } from './mmx-operand.ts';
+import { clearFlags, commit, functionsOf } from './float-operand.ts';
+import { enterMmx, isMmx, readHalves, readPacked, requirePacked, writeHalves, writePacked, writeScalar } from './packed-operand.ts';
 
 const F32_CONVERT_I64 = 0xb4, F64_CONVERT_I32 = 0xb7, F64_CONVERT_I64 = 0xb9;
 const I32_REINTERPRET = 0xbc, I64_REINTERPRET = 0xbd;
 
-const functionsOf = (e: Emitter, of: FloatFormat): FormatFunctions => (of === SINGLE ? e.runtime.float.single : e.runtime.float.double);
 const other = (of: FloatFormat): FloatFormat => (of === SINGLE ? DOUBLE : SINGLE);
 
-function clearFlags(e: Emitter): void { e.code.get(S).const32(0).store32(FLOAT_FLAGS); }
-function commit(e: Emitter): void { e.code.get(S).call(e.runtime.float.commit); }
-/** Pushes lane `lane` of x, zero-extended. */
-function pushLane(e: Emitter, of: FloatFormat, x: number, lane: number): void {
-  if (of === SINGLE) e.code.get(x).lane(simd.I32X4_EXTRACT_LANE, lane).extendU();
-  else e.code.get(x).lane(simd.I64X2_EXTRACT_LANE, lane);
+/** Pushes element `element` of the source in X and, from 16 bytes on, UPPER_OPERAND; zero-extended. */
+function pushElement(e: Emitter, of: FloatFormat, element: number): void {
+  const perHalf = 16 / of.bytes;
+  const x = element < perHalf ? X : UPPER_OPERAND;
+  if (of === SINGLE) e.code.get(x).lane(simd.I32X4_EXTRACT_LANE, element % perHalf).extendU();
+  else e.code.get(x).lane(simd.I64X2_EXTRACT_LANE, element % perHalf);
 }
-/** Takes an i64 and puts it into lane `lane` of Z. */
-function setLane(e: Emitter, bytes: 4 | 8, lane: number): void {
+/** Takes an i64 and puts it into element `element` of LOWER_RESULT and Z, or of Z alone. */
+function setElement(e: Emitter, bytes: 4 | 8, element: number): void {
   const { code } = e;
-  code.set(R).get(Z);
-  if (bytes === 4) code.get(R).wrap().lane(simd.I32X4_REPLACE_LANE, lane);
-  else code.get(R).lane(simd.I64X2_REPLACE_LANE, lane);
-  code.set(Z);
+  const perHalf = 16 / bytes;
+  const z = isWideResult(e) && element < perHalf ? LOWER_RESULT : Z;
+  code.set(R).get(z);
+  if (bytes === 4) code.get(R).wrap().lane(simd.I32X4_REPLACE_LANE, element % perHalf);
+  else code.get(R).lane(simd.I64X2_REPLACE_LANE, element % perHalf);
+  code.set(z);
 }
+const isWideResult = (e: Emitter): boolean => e.bytes(0) === 32;
+function writeResult(e: Emitter): void {
+  if (isWideResult(e)) writeHalves(e);
+  else writePacked(e, 0, Z);
+}
+/** With 256 bits, twice as many. */
+const countOf = (e: Emitter, count: number): number => (e.wide ? count * 2 : count);
+
 /** Takes a signed i64, pushes the bit pattern of the number; notes flags. */
 function fromInteger(e: Emitter, of: FloatFormat): void {
   const { code } = e;
@@ -53,18 +61,19 @@ function toInteger(e: Emitter, of: FloatFormat, truncate: boolean, wide: boolean
 const scalarFromInteger = (of: FloatFormat): Emit => (e) => {
   const { code } = e;
   e.requireSse();
-  e.read(1);
-  if (of === DOUBLE && e.bytes(1) === 4) {
+  const from = e.source(1);
+  e.read(from);
+  if (of === DOUBLE && e.bytes(from) === 4) {
     code.wrap().plain(F64_CONVERT_I32).plain(I64_REINTERPRET).set(R);
   } else {
-    code.signExtend(e.bytes(1)).set(R);
+    code.signExtend(e.bytes(from)).set(R);
     clearFlags(e);
     code.get(R);
     fromInteger(e, of);
     code.set(R);
     commit(e);
   }
-  e.write(0, R);
+  writeScalar(e, R);
 };
 const scalarToInteger = (of: FloatFormat, truncate: boolean): Emit => (e) => {
   e.requireSse();
@@ -80,62 +89,61 @@ const scalarToInteger = (of: FloatFormat, truncate: boolean): Emit => (e) => {
 /** CVTSS2SD and CVTSD2SS. */
 const scalarFromOther = (of: FloatFormat): Emit => (e) => {
   e.requireSse();
-  e.read(1);
+  e.read(e.source(1));
   e.code.set(A);
   clearFlags(e);
   e.code.get(S).get(A).call(functionsOf(e, of).fromOther).set(R);
   commit(e);
-  e.write(0, R);
+  writeScalar(e, R);
 };
-/** CVTPS2PD and CVTPD2PS: two elements, the rest of the destination cleared. */
+/** CVTPS2PD and CVTPD2PS: two elements (four with 256 bits), the rest of the destination cleared. */
 const packedFromOther = (of: FloatFormat): Emit => (e) => {
   const { code } = e;
   e.requireSse();
-  readPacked(e, 1);
-  code.set(X).constV128([]).set(Z);
+  readHalves(e, 1, X, UPPER_OPERAND);
+  code.constV128([]).set(Z);
   clearFlags(e);
-  for (let lane = 0; lane < 2; lane++) {
+  for (let element = 0; element < countOf(e, 2); element++) {
     code.get(S);
-    pushLane(e, other(of), X, lane);
+    pushElement(e, other(of), element);
     code.call(functionsOf(e, of).fromOther);
-    setLane(e, of.bytes, lane);
+    setElement(e, of.bytes, element);
   }
   commit(e);
-  writePacked(e, 0, Z);
+  writeResult(e);
 };
 /** Packed doublewords to floating point: `count` elements; the others stay (CVTPI2PS) or do not exist. */
 const packedFromIntegers = (of: FloatFormat, count: number): Emit => (e) => {
   const { code } = e;
   requirePacked(e);
-  readPacked(e, 1);
-  code.set(X);
+  readHalves(e, 1, X, UPPER_OPERAND);
   readPacked(e, 0);
   code.set(Z);
   clearFlags(e);
-  for (let lane = 0; lane < count; lane++) {
-    pushLane(e, SINGLE, X, lane);
+  for (let element = 0; element < countOf(e, count); element++) {
+    pushElement(e, SINGLE, element);
     code.extend32S();
     fromInteger(e, of);
-    setLane(e, of.bytes, lane);
+    setElement(e, of.bytes, element);
   }
   commit(e);
-  writePacked(e, 0, Z);
+  writeResult(e);
   if (isMmx(e)) enterMmx(e);
 };
 /** Floating point to packed doublewords in an xmm or MMX register, the rest cleared. */
 const packedToIntegers = (of: FloatFormat, count: number, truncate: boolean): Emit => (e) => {
   const { code } = e;
   requirePacked(e);
-  readPacked(e, 1);
-  code.set(X).constV128([]).set(Z);
+  readHalves(e, 1, X, UPPER_OPERAND);
+  code.constV128([]).set(Z);
   clearFlags(e);
-  for (let lane = 0; lane < count; lane++) {
-    pushLane(e, of, X, lane);
+  for (let element = 0; element < countOf(e, count); element++) {
+    pushElement(e, of, element);
     toInteger(e, of, truncate, false);
-    setLane(e, 4, lane);
+    setElement(e, 4, element);
   }
   commit(e);
-  writePacked(e, 0, Z);
+  writeResult(e);
 };
 
 const apart = (emit: Emit): { emit: Emit; apart: true } => ({ emit, apart: true });

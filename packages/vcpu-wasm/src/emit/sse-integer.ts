@@ -1,23 +1,13 @@
 /** Packed integer arithmetic, comparison, logic and packing of MMX, SSE2 and SSSE3 (SDM vol. 1, sections 9.4, 11.4.3 and 12.6). */
-import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
+import type { Emit, EmitterTable } from '../emitter.ts';
 import { X, Y, Z } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
-import { isMmx, readPacked, requirePacked, writePacked } from './mmx-operand.ts';
+import { isMmx, packedBinary as binary } from './packed-operand.ts';
 
 const LOW_HALVES = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23];
 /** The upper 16 bits of each product of two words, from the vectors of low and high products. */
 const UPPER_WORDS = [2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31];
 
-/** X = operand 0 (the destination), Y = operand 1; `combine` leaves the result in Z. */
-const binary = (combine: (e: Emitter) => void): Emit => (e) => {
-  requirePacked(e);
-  readPacked(e, 1);
-  e.code.set(Y);
-  readPacked(e, 0);
-  e.code.set(X);
-  combine(e);
-  writePacked(e, 0, Z);
-};
 /** One instruction that maps onto another. */
 const direct = (opcode: number): Emit => binary((e) => { e.code.get(X).get(Y).simd(opcode).set(Z); });
 

@@ -1,33 +1,65 @@
 /** Moves of SSE, SSE2, SSE3 and MMX (SDM vol. 1, sections 9.4.1, 10.4.1.1, 11.4.1.1 and 11.4.2). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, N, P, R, S, T, U, X, Y, Z } from '../locals.ts';
+import { A, B, D, LOWER_RESULT, N, P, R, S, T, U, X, Y, Z } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
-import { enterMmx, isMmx, readHalf, readPacked, requireMmx, requirePacked, writeMmx, writePacked } from './mmx-operand.ts';
+import { enterMmx, isMmx, packedUnary, readHalf, readHalves, readPacked, readWideMemory, requireMmx, requirePacked, writeHalves, writeMmx, writePacked, writeScalar } from './packed-operand.ts';
 
 const RDI = 7;
 const letter = (e: Emitter, k: number): string | undefined => e.form.operands[k]?.letter;
 
-/** All 16 bytes. */
+/** All 16 or 32 bytes. */
 const moveVector = (aligned: boolean): Emit => (e) => {
   e.requireSse();
+  if (e.wide) {
+    moveWide(e, aligned);
+    return;
+  }
   e.readVector(1, aligned);
   e.code.set(X);
   e.writeVector(0, X, aligned);
 };
+function moveWide(e: Emitter, aligned: boolean): void {
+  if (e.isMemory(1)) readWideMemory(e, 1, aligned, LOWER_RESULT, Z);
+  else readHalves(e, 1, LOWER_RESULT, Z);
+  if (e.isMemory(0)) writeWideMemory(e, aligned);
+  else writeHalves(e);
+}
+/** Stores LOWER_RESULT and Z to memory operand 0. */
+export function writeWideMemory(e: Emitter, aligned: boolean): void {
+  const { code } = e;
+  e.address(32, true);
+  code.set(D);
+  if (aligned) {
+    code.get(D).wrap().const32(31).and32();
+    e.raiseIf(13, 0);
+  }
+  // First and last byte are proved writable, and with them all between.
+  for (const at of [0, 31]) {
+    code.get(D).const(at).add();
+    e.loadForUpdate(1);
+    code.drop();
+  }
+  code.get(D);
+  e.storeVector(LOWER_RESULT, false);
+  code.get(D).const(16).add();
+  e.storeVector(Z, false);
+}
 /** Writes the i64 in `value` to xmm operand k and clears the rest of it. */
 function writeAlone(e: Emitter, k: number, value: number): void {
-  e.registerAddress(k);
-  e.code.constV128([]).get(value).lane(simd.I64X2_REPLACE_LANE, 0).storeV128();
+  e.code.constV128([]).get(value).lane(simd.I64X2_REPLACE_LANE, 0).set(Z);
+  e.writeVectorRegister(k, Z);
 }
 /** MOVSS and MOVSD: from memory the upper part is cleared, between registers it stays. */
 const moveScalar: Emit = (e) => {
+  const from = e.source(1);
   e.requireSse();
-  e.read(1);
+  e.read(from);
   e.code.set(R);
-  if (e.isMemory(1)) writeAlone(e, 0, R);
-  else e.write(0, R);
+  if (e.isMemory(from)) writeAlone(e, 0, R);
+  else if (e.isMemory(0)) e.write(0, R);
+  else writeScalar(e, R);
 };
 /** MOVQ: an xmm destination loses its upper half in every form. */
 const moveQuad: Emit = (e) => {
@@ -77,16 +109,22 @@ const moveHalf = (to: 0 | 1, from: 0 | 1): Emit => (e) => {
     e.write(0, R);
     return;
   }
-  if (e.isMemory(1)) e.read(1);
-  else readHalf(e, 1, from);
+  const source = e.source(1);
+  if (e.isMemory(source)) e.read(source);
+  else readHalf(e, source, from);
   e.code.set(R);
-  e.registerAddress(0);
-  e.code.get(R).store(to * 8);
+  e.readVectorRegister(e.source(0));
+  e.code.get(R).lane(simd.I64X2_REPLACE_LANE, to).set(Z);
+  e.writeVectorRegister(0, Z);
 };
 const moveMask = (bitmask: number): Emit => (e) => {
   requirePacked(e);
   readPacked(e, 1);
   e.code.simd(bitmask).extendU();
+  if (e.wide) {
+    readPacked(e, 1, false, true);
+    e.code.simd(bitmask).extendU().const(bitmask === simd.I8X16_BITMASK ? 16 : bitmask === simd.I32X4_BITMASK ? 4 : 2).shl().or();
+  }
   if (isMmx(e)) e.code.const(0xff).and();
   e.code.set(R);
   e.write(0, R);
@@ -100,12 +138,7 @@ const moveNontemporalQuad: Emit = (e) => {
   enterMmx(e);
 };
 /** MOVDDUP, MOVSLDUP, MOVSHDUP. */
-const duplicate = (lanes: readonly number[]): Emit => (e) => {
-  e.requireSse();
-  readPacked(e, 1);
-  e.code.tee(X).get(X).shuffle(lanes).set(Z);
-  writePacked(e, 0, Z);
-};
+const duplicate = (lanes: readonly number[]): Emit => packedUnary((e) => { e.code.get(Y).get(Y).shuffle(lanes).set(Z); });
 
 /** MASKMOVQ and MASKMOVDQU: the bytes of operand 0 whose mask byte in operand 1 is negative go to DS:rDI. */
 const moveMasked: Emit = (e) => {
@@ -166,7 +199,7 @@ function selectedWord(e: Emitter, mask: number): void {
 const insertWord: Emit = (e) => {
   const { code } = e;
   requirePacked(e);
-  e.read(1);
+  e.read(e.source(1));
   code.set(A);
   readPacked(e, 0);
   code.set(X);

@@ -4,23 +4,14 @@ import { C, N, U, X, Y, Z } from '../locals.ts';
 import { V128 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
-import { isMmx, readHalf, readPacked, requirePacked, writePacked } from './mmx-operand.ts';
+import { eachHalf, FIRST, isMmx, packed, packedBinary, packedUnary, readHalf, readPacked, requirePacked, writeHalves } from './packed-operand.ts';
 
 const IDENTITY = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 function immediate(e: Emitter): void { e.code.get(U).load8U32(uop.UOP_IMMEDIATE); }
-/** X = operand 0, Y = operand 1. */
-function operands(e: Emitter): void {
-  requirePacked(e);
-  readPacked(e, 1);
-  e.code.set(Y);
-  readPacked(e, 0);
-  e.code.set(X);
-}
 
 /** PUNPCK and UNPCK: elements of the lower (or upper) half of both operands in turn. */
-const interleave = (elementBytes: 1 | 2 | 4 | 8, upper: boolean): Emit => (e) => {
-  operands(e);
+const interleave = (elementBytes: 1 | 2 | 4 | 8, upper: boolean): Emit => packedBinary((e) => {
   // The upper half of an MMX register is bytes 4 to 7.
   const first = upper ? (isMmx(e) ? 4 : 8) : 0;
   const lanes: number[] = [];
@@ -28,8 +19,7 @@ const interleave = (elementBytes: 1 | 2 | 4 | 8, upper: boolean): Emit => (e) =>
     for (const source of [0, 16]) for (let b = 0; b < elementBytes; b++) lanes.push((at + b) % 16 + source);
   }
   e.code.get(X).get(Y).shuffle(lanes).set(Z);
-  writePacked(e, 0, Z);
-};
+});
 
 /** Pushes byte indices for i8x16.swizzle: four 4-byte elements, two bits of the immediate each. */
 function doubleWordIndices(e: Emitter): void {
@@ -50,56 +40,46 @@ function wordIndices(e: Emitter, first: 0 | 8): void {
   code.constV128([2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]).simd(simd.I16X8_MUL);
   code.constV128(IDENTITY.map((_, i) => first + (i & 1))).simd(simd.I8X16_ADD);
 }
-const shuffleDoubleWords: Emit = (e) => {
-  requirePacked(e);
-  readPacked(e, 1);
+export const shuffleDoubleWords: Emit = packedUnary((e) => {
+  e.code.get(Y);
   doubleWordIndices(e);
   e.code.simd(simd.I8X16_SWIZZLE).set(Z);
-  writePacked(e, 0, Z);
-};
+});
 /** PSHUFLW, PSHUFHW and PSHUFW: the words of one half; the other half of the source is copied. */
-const shuffleWords = (first: 0 | 8): Emit => (e) => {
+const shuffleWords = (first: 0 | 8): Emit => packedUnary((e) => {
   const { code } = e;
-  requirePacked(e);
-  readPacked(e, 1);
-  code.tee(Y);
+  code.get(Y);
   wordIndices(e, first);
   code.simd(simd.I8X16_SWIZZLE).get(Y);
   code.shuffle(first === 0 ? [0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31] : [16, 17, 18, 19, 20, 21, 22, 23, 8, 9, 10, 11, 12, 13, 14, 15]);
   code.set(Z);
-  writePacked(e, 0, Z);
-};
+});
 /** SHUFPS: two elements of the destination, then two of the source. */
-const shuffleSingles: Emit = (e) => {
+const shuffleSingles: Emit = packedBinary((e) => {
   const { code } = e;
-  operands(e);
   doubleWordIndices(e);
   code.set(Z);
   code.get(X).get(Z).simd(simd.I8X16_SWIZZLE).get(Y).get(Z).simd(simd.I8X16_SWIZZLE);
   code.shuffle([0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31]).set(Z);
-  writePacked(e, 0, Z);
-};
-const shuffleDoubles: Emit = (e) => {
+});
+/** Z = an element of X and one of Y; each half of 256 bits has two bits of the immediate. */
+export function chooseDoubles(e: Emitter, upper: boolean): void {
   const { code } = e;
-  operands(e);
   const selected = (source: number, bit: number): void => {
     code.get(source).lane(simd.I64X2_EXTRACT_LANE, 1).get(source).lane(simd.I64X2_EXTRACT_LANE, 0);
     immediate(e);
-    code.const32(bit).and32().select();
+    code.const32(upper ? bit << 2 : bit).and32().select();
   };
   selected(X, 1);
   code.simd(simd.I64X2_SPLAT);
   selected(Y, 2);
   code.lane(simd.I64X2_REPLACE_LANE, 1).set(Z);
-  writePacked(e, 0, Z);
-};
-const shuffleBytes: Emit = (e) => {
+}
+const shuffleBytes: Emit = packedBinary((e) => {
   const { code } = e;
-  operands(e);
   // Bit 7 of an index gives zero; otherwise only the bits that can name a byte count.
   code.get(X).get(Y).constV128(IDENTITY.map(() => (isMmx(e) ? 0x87 : 0x8f))).simd(simd.V128_AND).simd(simd.I8X16_SWIZZLE).set(Z);
-  writePacked(e, 0, Z);
-};
+});
 
 /** N = the immediate, but no more than `most`. */
 function limitedCount(e: Emitter, most: number): void {
@@ -108,9 +88,8 @@ function limitedCount(e: Emitter, most: number): void {
   code.tee(N).const32(most).get(N).const32(most).ltU32().select().set(N);
 }
 /** PALIGNR: bytes from the immediate on, of the destination above the source. */
-const alignRight: Emit = (e) => {
+const alignRight: Emit = packedBinary((e) => {
   const { code } = e;
-  operands(e);
   if (isMmx(e)) {
     limitedCount(e, 16);
     code.get(Y).get(X).shuffle([0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]);
@@ -122,31 +101,31 @@ const alignRight: Emit = (e) => {
     code.get(X).constV128(IDENTITY).get(N).const32(16).sub32().simd(simd.I8X16_SPLAT).simd(simd.I8X16_ADD).simd(simd.I8X16_SWIZZLE);
     code.simd(simd.V128_OR).set(Z);
   }
-  writePacked(e, 0, Z);
-};
+});
 /** PSLLDQ and PSRLDQ. */
-const shiftBytes = (opcode: number): Emit => (e) => {
+const shiftBytes = (opcode: number): Emit => packed([FIRST], (e) => {
   const { code } = e;
-  requirePacked(e);
   limitedCount(e, 16);
-  readPacked(e, 0);
-  code.constV128(IDENTITY).get(N).simd(simd.I8X16_SPLAT).simd(opcode).simd(simd.I8X16_SWIZZLE).set(Z);
-  writePacked(e, 0, Z);
-};
+  code.get(X).constV128(IDENTITY).get(N).simd(simd.I8X16_SPLAT).simd(opcode).simd(simd.I8X16_SWIZZLE).set(Z);
+});
 /** Shifts of every element by one count, which may be beyond its width. */
 const shift = (opcode: number, bits: 16 | 32 | 64, arithmetic: boolean): Emit => (e) => {
   const { code } = e;
   requirePacked(e);
-  const letter = e.form.operands[1]?.letter;
+  const counted = e.source(1);
+  const letter = e.form.operands[counted]?.letter;
   if (letter === 'I') code.get(U).load8U(uop.UOP_IMMEDIATE);
   else if (letter === 'M' && !isMmx(e)) {
     readPacked(e, 1);
     code.lane(simd.I64X2_EXTRACT_LANE, 0);
-  } else if (letter === 'M') e.read(1);
-  else readHalf(e, 1, 0);
+  } else if (letter === 'M') e.read(counted);
+  else readHalf(e, counted, 0);
   code.set(C);
-  readPacked(e, 0);
-  code.set(X);
+  eachHalf(e, [FIRST], () => shiftHalf(e, opcode, bits, arithmetic));
+  writeHalves(e);
+};
+function shiftHalf(e: Emitter, opcode: number, bits: number, arithmetic: boolean): void {
+  const { code } = e;
   if (arithmetic) {
     code.get(X).get(C).const(bits - 1).get(C).const(bits).ltU().select().wrap().simd(opcode).set(Z);
   } else {
@@ -158,8 +137,7 @@ const shift = (opcode: number, bits: 16 | 32 | 64, arithmetic: boolean): Emit =>
     code.end();
     code.set(Z);
   }
-  writePacked(e, 0, Z);
-};
+}
 
 const apart = (emit: Emit): { emit: Emit; apart: true } => ({ emit, apart: true });
 
@@ -181,7 +159,7 @@ export const SSE_SHUFFLE: EmitterTable = {
   pshuflw: apart(shuffleWords(0)),
   pshufhw: apart(shuffleWords(8)),
   shufps: apart(shuffleSingles),
-  shufpd: apart(shuffleDoubles),
+  shufpd: apart(packedBinary(chooseDoubles)),
   pshufb: apart(shuffleBytes),
   palignr: apart(alignRight),
   pslldq: apart(shiftBytes(simd.I8X16_SUB)),

@@ -5,7 +5,7 @@ import { I32, I64, V128 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
-import { readPacked } from './mmx-operand.ts';
+import { readPacked } from './packed-operand.ts';
 
 const RAX = 0, RCX = 1, RDX = 2;
 
@@ -193,7 +193,6 @@ function pushExpanded(e: Emitter, bytes: 1 | 2): void {
 const mask = (explicit: boolean): Emit => (e) => {
   const { code } = e;
   compare(e, explicit);
-  code.get(S);
   pushAre(e, FROM_THE_TOP);
   code.if(V128);
   pushAre(e, WORDS);
@@ -205,7 +204,8 @@ const mask = (explicit: boolean): Emit => (e) => {
   code.else();
   code.constV128([]).get(RESULT).lane(simd.I64X2_REPLACE_LANE, 0);
   code.end();
-  code.storeV128(state.XMM);
+  code.set(Z);
+  e.writeXmm0(Z);
   setFlags(e);
 };
 

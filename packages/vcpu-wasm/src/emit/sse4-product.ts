@@ -1,20 +1,15 @@
 /** Sums over several elements of SSE4.1: DPPS, DPPD, MPSADBW (SDM vol. 1, sections 12.10.1 and 12.10.8). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { N, P, S, U, W, X, Y, Z } from '../locals.ts';
+import { LOWER_RESULT, N, P, S, U, W, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, SINGLE } from '../float/float-format.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
-import { readPacked, writePacked } from './mmx-operand.ts';
+import { clearFlags, commit, functionsOf } from './float-operand.ts';
+import { eachHalf, FIRST, packedBinary, SECOND, writeHalves } from './packed-operand.ts';
 
-/** X = operand 0, Y = operand 1, N = the immediate. */
-function operands(e: Emitter): void {
-  e.requireSse();
-  readPacked(e, 1);
-  e.code.set(Y);
-  readPacked(e, 0);
-  e.code.set(X).get(U).load8U32(uop.UOP_IMMEDIATE).set(N);
-}
+/** N = the immediate. */
+function immediate(e: Emitter): void { e.code.get(U).load8U32(uop.UOP_IMMEDIATE).set(N); }
 /** Pushes a mask of the lanes whose bit of N, from bit `shift` on, is set. */
 function pushChosen(e: Emitter, of: FloatFormat, shift: number): void {
   const { code } = e;
@@ -27,12 +22,22 @@ function pushChosen(e: Emitter, of: FloatFormat, shift: number): void {
 /** The chosen products, added pair by pair and then pair with pair, go where the low bits say. */
 const dotProduct = (of: FloatFormat): Emit => (e) => {
   const { code } = e;
-  const { add, mul } = (of === SINGLE ? e.runtime.float.single : e.runtime.float.double).packed;
-  operands(e);
+  const { add, mul } = functionsOf(e, of).noted;
+  // The flags of each step are those of both halves.
+  const halves = e.wide ? [LOWER_RESULT, Z] : [Z];
+  e.requireSse();
+  immediate(e);
   pushChosen(e, of, 4);
-  code.set(W).get(S).get(X).get(W).simd(simd.V128_AND).get(Y).get(W).simd(simd.V128_AND).call(mul).set(Z);
+  code.set(W);
+  clearFlags(e);
+  eachHalf(e, [SECOND, FIRST], () => {
+    code.get(S).get(X).get(W).simd(simd.V128_AND).get(Y).get(W).simd(simd.V128_AND).call(mul).set(Z);
+  });
+  commit(e);
   const sum = (first: readonly number[], second: readonly number[]): void => {
-    code.get(S).get(Z).get(Z).shuffle(first).get(Z).get(Z).shuffle(second).call(add).set(Z);
+    clearFlags(e);
+    for (const z of halves) code.get(S).get(z).get(z).shuffle(first).get(z).get(z).shuffle(second).call(add).set(z);
+    commit(e);
   };
   const LOW = [0, 1, 2, 3, 4, 5, 6, 7], HIGH = [8, 9, 10, 11, 12, 13, 14, 15];
   if (of === DOUBLE) sum([...LOW, ...LOW], [...HIGH, ...HIGH]);
@@ -40,16 +45,19 @@ const dotProduct = (of: FloatFormat): Emit => (e) => {
     sum([0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15, 4, 5, 6, 7, 12, 13, 14, 15]);
     sum([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3], [4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7]);
   }
-  code.get(Z);
-  pushChosen(e, of, 0);
-  code.simd(simd.V128_AND).set(Z);
-  writePacked(e, 0, Z);
+  for (const z of halves) {
+    code.get(z);
+    pushChosen(e, of, 0);
+    code.simd(simd.V128_AND).set(z);
+  }
+  writeHalves(e);
 };
 
-/** MPSADBW: four bytes of the source against each of eight groups of four in the destination. */
-const sumsOfDifferences: Emit = (e) => {
+/** MPSADBW: four bytes of the source against each of eight groups of four in the destination; the upper half has three bits of its own. */
+const sumsOfDifferences: Emit = packedBinary((e, upper) => {
   const { code } = e;
-  operands(e);
+  immediate(e);
+  if (upper) code.get(N).const32(3).shrU32().set(N);
   code.constV128([]).set(Z);
   for (let k = 0; k < 4; k++) {
     code.get(X).constV128(Array.from({ length: 8 }, (_, i) => i + k)).get(N).const32(4).and32().simd(simd.I8X16_SPLAT).simd(simd.I8X16_ADD).simd(simd.I8X16_SWIZZLE);
@@ -66,8 +74,7 @@ const sumsOfDifferences: Emit = (e) => {
     difference(true);
     code.simd(simd.V128_OR).simd(simd.I16X8_EXTEND_LOW_I8X16_U).get(Z).simd(simd.I16X8_ADD).set(Z);
   }
-  writePacked(e, 0, Z);
-};
+});
 
 export const SSE4_PRODUCT: EmitterTable = {
   dpps: { emit: dotProduct(SINGLE), apart: true },

@@ -1,6 +1,6 @@
 /** SSE4.1 and the parts of SSE4.2 that need no string comparison: blending, widening, rounding, single elements, tests, CRC (SDM vol. 1, sections 12.8 to 12.11). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, K, N, P, R, S, T, U, W, X, Y, Z } from '../locals.ts';
+import { A, B, K, LOWER_RESULT, N, P, R, S, T, U, W, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, MXCSR_IE, MXCSR_PE, MXCSR_ROUNDING_SHIFT, pushLanes, SINGLE } from '../float/float-format.ts';
 import { FLOAT_FLAGS } from '../float/float-value.ts';
@@ -8,62 +8,67 @@ import { V128 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
-import { readPacked, writePacked } from './mmx-operand.ts';
+import { clearFlags, commit, functionsOf, readAlone } from './float-operand.ts';
+import { eachHalf, packed, packedBinary, packedUnary, readPacked, FIRST, SECOND, writeHalves, writePacked, writeScalar } from './packed-operand.ts';
 
 function immediate(e: Emitter): void { e.code.get(U).load8U32(uop.UOP_IMMEDIATE); }
-/** X = operand 0, Y = operand 1. */
-function operands(e: Emitter): void {
-  e.requireSse();
-  readPacked(e, 1);
-  e.code.set(Y);
-  readPacked(e, 0);
-  e.code.set(X);
-}
 /** A vector of numbers, one a lane. */
 const lanes = (bytes: number, value: (lane: number) => number): number[] =>
   Array.from({ length: 16 }, (_, i) => (i % bytes < 4 ? (value(Math.floor(i / bytes)) >> ((i % bytes) * 8)) & 0xff : 0));
 
-/** PBLENDW, BLENDPS, BLENDPD: the source where the immediate has a bit. */
-const blend = (bytes: 2 | 4 | 8): Emit => (e) => {
+/** PBLENDW, BLENDPS, BLENDPD: the source where the immediate has a bit; the words of the upper half have the same bits. */
+export const blend = (bytes: 2 | 4 | 8): Emit => packedBinary((e, upper) => {
   const { code } = e;
   const [splat, equal] = bytes === 2 ? [simd.I16X8_SPLAT, simd.I16X8_EQ] : bytes === 4 ? [simd.I32X4_SPLAT, simd.I32X4_EQ] : [simd.I64X2_SPLAT, simd.I64X2_EQ];
-  operands(e);
   code.get(Y).get(X);
   immediate(e);
+  if (upper && bytes > 2) code.const32(16 / bytes).shrU32();
   if (bytes === 8) code.extendU();
   code.simd(splat).constV128(lanes(bytes, (lane) => 1 << lane)).simd(simd.V128_AND).constV128(lanes(bytes, (lane) => 1 << lane)).simd(equal);
   code.simd(simd.V128_BITSELECT).set(Z);
-  writePacked(e, 0, Z);
-};
-/** PBLENDVB, BLENDVPS, BLENDVPD: the source where the sign in xmm0 is set. */
-const blendBySign = (shift: number, by: number): Emit => (e) => {
-  operands(e);
-  e.code.get(Y).get(X);
-  readPacked(e, 2);
-  e.code.const32(by).simd(shift).simd(simd.V128_BITSELECT).set(Z);
-  writePacked(e, 0, Z);
-};
+});
+/** PBLENDVB, BLENDVPS, BLENDVPD: the source where the sign in xmm0, or in the register that VEX forms name, is set. */
+const blendBySign = (shift: number, by: number): Emit => packed([SECOND, FIRST, [2, W]], (e) => {
+  e.code.get(Y).get(X).get(W).const32(by).simd(shift).simd(simd.V128_BITSELECT).set(Z);
+});
 /** PMOVSX and PMOVZX. */
 const widen = (...steps: readonly number[]): Emit => (e) => {
+  const { code } = e;
   e.requireSse();
   readPacked(e, 1);
-  for (const step of steps) e.code.simd(step);
-  e.code.set(Z);
-  writePacked(e, 0, Z);
+  code.set(Y);
+  if (e.wide) {
+    code.get(Y);
+    for (const step of steps) code.simd(step);
+    code.set(LOWER_RESULT);
+    // The upper half comes from the elements behind those.
+    const used = 16 >> steps.length;
+    code.get(Y).get(Y).shuffle(lanes(1, (lane) => (lane + used) % 16)).set(Y);
+  }
+  code.get(Y);
+  for (const step of steps) code.simd(step);
+  code.set(Z);
+  writeHalves(e);
 };
-const test: Emit = (e) => {
+/** ZF when the sources share no bit, CF when the second has none that the first lacks; only bits of `mask`, where there is one, count. */
+export const test = (mask: readonly number[] | null): Emit => (e) => {
   const { code } = e;
-  operands(e);
-  code.get(X).get(Y).simd(simd.V128_AND).simd(simd.V128_ANY_TRUE).eqz32().const32(6).shl32();
-  code.get(Y).get(X).simd(simd.V128_ANDNOT).simd(simd.V128_ANY_TRUE).eqz32().or32();
+  e.requireSse();
+  code.constV128([]).tee(Z).set(W);
+  eachHalf(e, [SECOND, FIRST], () => {
+    if (mask !== null) code.get(Y).constV128(mask).simd(simd.V128_AND).set(Y);
+    code.get(X).get(Y).simd(simd.V128_AND).get(Z).simd(simd.V128_OR).set(Z).get(Y).get(X).simd(simd.V128_ANDNOT).get(W).simd(simd.V128_OR).set(W);
+  });
+  code.get(Z).simd(simd.V128_ANY_TRUE).eqz32().const32(6).shl32();
+  code.get(W).simd(simd.V128_ANY_TRUE).eqz32().or32();
   e.setArithmeticFlags();
 };
 
-/** Z = Y rounded as the immediate or MXCSR says. */
+/** Z = Y rounded as the immediate or MXCSR says; notes flags. */
 function round(e: Emitter, of: FloatFormat): void {
   const { code } = e;
   const single = of === SINGLE;
-  const { flush } = single ? e.runtime.float.single : e.runtime.float.double;
+  const { flush } = functionsOf(e, of);
   const [nearest, floor, ceil, trunc] = single
     ? [simd.F32X4_NEAREST, simd.F32X4_FLOOR, simd.F32X4_CEIL, simd.F32X4_TRUNC] : [simd.F64X2_NEAREST, simd.F64X2_FLOOR, simd.F64X2_CEIL, simd.F64X2_TRUNC];
   const FROM_MXCSR = 4, KEEP_EXACT_FLAG = 8;
@@ -86,28 +91,29 @@ function round(e: Emitter, of: FloatFormat): void {
   code.get(Y);
   pushLanes(code, of, of.quiet);
   code.simd(simd.V128_OR).get(Z).get(W).simd(simd.V128_BITSELECT).set(Z);
-  code.get(S);
+  code.get(S).get(S).load32(FLOAT_FLAGS);
   code.get(Z).get(Y).simd(single ? simd.F32X4_NE : simd.F64X2_NE).get(W).simd(simd.V128_ANDNOT).simd(simd.V128_ANY_TRUE).const32(MXCSR_PE).mul32();
-  code.const32(0).get(N).const32(KEEP_EXACT_FLAG).and32().eqz32().select();
+  code.const32(0).get(N).const32(KEEP_EXACT_FLAG).and32().eqz32().select().or32();
   code.get(Z).get(Y).simd(simd.V128_XOR).get(W).simd(simd.V128_AND).simd(simd.V128_ANY_TRUE).const32(MXCSR_IE).mul32().or32();
   code.store32(FLOAT_FLAGS);
-  code.get(S).call(e.runtime.float.commit);
 }
 const roundPacked = (of: FloatFormat): Emit => (e) => {
   e.requireSse();
-  readPacked(e, 1);
-  e.code.set(Y);
-  round(e, of);
-  writePacked(e, 0, Z);
+  clearFlags(e);
+  eachHalf(e, [SECOND], () => round(e, of));
+  commit(e);
+  writeHalves(e);
 };
 const roundScalar = (of: FloatFormat): Emit => (e) => {
   const { code } = e;
   e.requireSse();
-  e.read(1);
-  code.set(A).constV128([]).get(A).lane(simd.I64X2_REPLACE_LANE, 0).set(Y);
+  readAlone(e, 1);
+  code.set(Y);
+  clearFlags(e);
   round(e, of);
+  commit(e);
   code.get(Z).lane(simd.I64X2_EXTRACT_LANE, 0).set(R);
-  e.write(0, R);
+  writeScalar(e, R);
 };
 
 /** PEXTRB, PEXTRD, PEXTRQ, EXTRACTPS: the element that the immediate names comes down to lane 0. */
@@ -126,9 +132,9 @@ const extract = (fixedBytes: 1 | 4 | null): Emit => (e) => {
 /** PINSRB, PINSRD, PINSRQ. */
 const insert = (fixedBytes: 1 | null): Emit => (e) => {
   const { code } = e;
-  const bytes = fixedBytes ?? e.bytes(1);
+  const bytes = fixedBytes ?? e.bytes(e.source(1));
   e.requireSse();
-  e.read(1);
+  e.read(e.source(1));
   code.set(A);
   readPacked(e, 0);
   code.set(X);
@@ -142,32 +148,27 @@ const insert = (fixedBytes: 1 | null): Emit => (e) => {
   writePacked(e, 0, Z);
 };
 /** INSERTPS: bits 7-6 choose the source element of a register, 5-4 the place, 3-0 what becomes zero. */
-const insertSingle: Emit = (e) => {
+const insertSingle: Emit = packedBinary((e) => {
   const { code } = e;
-  operands(e);
   immediate(e);
   code.set(N);
   code.get(Y);
-  if (e.isMemory(1)) code.constV128(lanes(1, (lane) => lane % 4));
+  if (e.isMemory(e.source(1))) code.constV128(lanes(1, (lane) => lane % 4));
   else code.get(N).const32(6).shrU32().const32(2).shl32().simd(simd.I8X16_SPLAT).constV128(lanes(1, (lane) => lane % 4)).simd(simd.I8X16_ADD);
   code.simd(simd.I8X16_SWIZZLE).get(X);
   code.constV128(lanes(4, (lane) => lane)).get(N).const32(4).shrU32().const32(3).and32().simd(simd.I32X4_SPLAT).simd(simd.I32X4_EQ).simd(simd.V128_BITSELECT);
   code.get(N).simd(simd.I32X4_SPLAT).constV128(lanes(4, (lane) => 1 << lane)).simd(simd.V128_AND).constV128([]).simd(simd.I32X4_EQ).simd(simd.V128_AND).set(Z);
-  writePacked(e, 0, Z);
-};
+});
 /** PHMINPOSUW: the smallest word and where it first stands. */
-const smallestWord: Emit = (e) => {
+const smallestWord: Emit = packedUnary((e) => {
   const { code } = e;
-  e.requireSse();
-  readPacked(e, 1);
-  code.set(Y).const(-1).set(T);
+  code.const(-1).set(T);
   for (let lane = 0; lane < 8; lane++) {
     // Value above position, so that the unsigned minimum finds both.
     code.get(Y).lane(simd.I16X8_EXTRACT_LANE_U, lane).extendU().const(8).shl().const(lane).or().tee(A).get(T).get(A).get(T).ltU().select().set(T);
   }
   code.constV128([]).get(T).const(8).shrU().get(T).const(7).and().const(16).shl().or().lane(simd.I64X2_REPLACE_LANE, 0).set(Z);
-  writePacked(e, 0, Z);
-};
+});
 /** CRC32 with the Castagnoli polynomial, reflected. */
 const crc: Emit = (e) => {
   const { code } = e;
@@ -213,7 +214,7 @@ export const SSE4: EmitterTable = {
   pmovzxwd: apart(widen(simd.I32X4_EXTEND_LOW_I16X8_U)),
   pmovzxwq: apart(widen(simd.I32X4_EXTEND_LOW_I16X8_U, simd.I64X2_EXTEND_LOW_I32X4_U)),
   pmovzxdq: apart(widen(simd.I64X2_EXTEND_LOW_I32X4_U)),
-  ptest: apart(test),
+  ptest: apart(test(null)),
   roundps: apart(roundPacked(SINGLE)),
   roundpd: apart(roundPacked(DOUBLE)),
   roundss: apart(roundScalar(SINGLE)),

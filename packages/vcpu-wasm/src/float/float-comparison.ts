@@ -51,7 +51,6 @@ export function defineCompare(module: ModuleWriter, code: CodeWriter, of: FloatF
     code.simd(simd.V128_AND).constV128([]).simd(single ? simd.I32X4_NE : simd.I64X2_NE).simd(simd.V128_AND);
   };
   code.reset();
-  code.get(S).const32(0).store32(FLOAT_FLAGS);
   pushExtraordinary(code, of, A, T);
   pushExtraordinary(code, of, B, T);
   code.simd(simd.V128_OR).simd(simd.V128_ANY_TRUE).eqz32();

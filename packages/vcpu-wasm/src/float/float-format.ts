@@ -1,8 +1,8 @@
-/** The two binary floating-point formats of SSE (SDM vol. 1, section 4.2.2) and the bits of MXCSR (section 10.2.3). */
+/** The binary floating-point formats of SSE and F16C (SDM vol. 1, section 4.2.2) and the bits of MXCSR (section 10.2.3). */
 import type { CodeWriter } from '../wasm/code-writer.ts';
 
-export interface FloatFormat {
-  readonly bytes: 4 | 8;
+export interface BinaryFormat {
+  readonly bytes: 2 | 4 | 8;
   /** Bits of the significand with the leading one. */
   readonly precision: number;
   readonly bias: number;
@@ -15,8 +15,10 @@ export interface FloatFormat {
   /** What an invalid operation gives: negative and quiet. */
   readonly defaultNan: bigint;
 }
+/** A format that there is arithmetic in. */
+export interface FloatFormat extends BinaryFormat { readonly bytes: 4 | 8 }
 
-function format(bytes: 4 | 8, precision: number): FloatFormat {
+function format<Bytes extends 2 | 4 | 8>(bytes: Bytes, precision: number): BinaryFormat & { readonly bytes: Bytes } {
   const fractionBits = BigInt(precision - 1);
   const sign = 1n << BigInt(bytes * 8 - 1);
   const fraction = (1n << fractionBits) - 1n;
@@ -26,6 +28,7 @@ function format(bytes: 4 | 8, precision: number): FloatFormat {
   return { bytes, precision, bias: maximumExponent >> 1, maximumExponent, sign, fraction, quiet, infinity, defaultNan: sign | infinity | quiet };
 }
 
+export const HALF: BinaryFormat = format(2, 11);
 export const SINGLE: FloatFormat = format(4, 24);
 export const DOUBLE: FloatFormat = format(8, 53);
 

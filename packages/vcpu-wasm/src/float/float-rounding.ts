@@ -5,10 +5,10 @@ import type { ModuleWriter } from '../wasm/module-writer.ts';
 import {
   MXCSR_FTZ, MXCSR_OE, MXCSR_OM, MXCSR_PE, MXCSR_UE, MXCSR_UM, pushConstant, ROUND_DOWN, ROUND_NEAREST, ROUND_UP,
 } from './float-format.ts';
-import type { FloatFormat } from './float-format.ts';
+import type { BinaryFormat } from './float-format.ts';
 import { note, pushMxcsrBit, pushRounding, pushShiftedJam } from './float-value.ts';
 
-export function defineRound(module: ModuleWriter, code: CodeWriter, of: FloatFormat, index: number): void {
+export function defineRound(module: ModuleWriter, code: CodeWriter, of: BinaryFormat, index: number): void {
   // (s, sign, exponent, significand) -> bits. The significand's leading one is bit 62.
   const SIGN_BIT = 1, EXPONENT = 2, SIGNIFICAND = 3, INCREMENT = 4, LOST = 5, MODE = 6, TINY = 7, SHIFT = 8;
   const dropped = 62 - (of.precision - 1);

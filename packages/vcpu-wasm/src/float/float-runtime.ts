@@ -15,6 +15,9 @@ import type { FloatFormat } from './float-format.ts';
 import { defineCompare, defineFlush } from './float-comparison.ts';
 import { defineFromOther, defineToInteger } from './float-conversion.ts';
 import { FLOAT_FLAGS } from './float-value.ts';
+import { definePackedFused } from './fused.ts';
+import { declareHalf } from './half.ts';
+import type { HalfFunctions } from './half.ts';
 import { pushAsBits, pushAsFloat, pushExtraordinary, pushIsOrdinary, pushIsPlain } from './ordinary-number.ts';
 import { declareSoftFloat } from './soft-float.ts';
 import type { SoftFormat, SoftOperation } from './soft-float.ts';
@@ -24,13 +27,19 @@ export interface FormatFunctions {
   readonly scalar: Readonly<Record<SoftOperation, number>>;
   /** (s, a, b) -> result, all lanes. */
   readonly packed: Readonly<Record<SoftOperation, number>>;
+  /** The same, but the flags are only noted. */
+  readonly noted: Readonly<Record<SoftOperation, number>>;
   /** (s, signed integer as i64) -> bit pattern. */
   readonly fromInteger: number;
   /** (s, bit pattern of the other format) -> bit pattern of this one. */
   readonly fromOther: number;
+  /** (s, a, b, c, mode) -> a · b + c; notes flags. */
+  readonly fused: number;
+  /** (s, a, b, c, mode of even lanes, mode of odd ones) -> all lanes; notes flags. */
+  readonly packedFused: number;
   /** (s, v) -> v with denormals made zero when DAZ is on. */
   readonly flush: number;
-  /** (s, a, b, quiet NaNs are invalid too): notes what comparing the lanes raises. */
+  /** (s, a, b, quiet NaNs are invalid too): notes what comparing the lanes raises, commits nothing. */
   readonly compare: number;
   /** (s, bit pattern, truncate, 64-bit) -> integer; truncate 0 rounds as MXCSR says. Notes flags, commits nothing. */
   readonly toInteger: number;
@@ -38,6 +47,7 @@ export interface FormatFunctions {
 export interface FloatFunctions {
   readonly single: FormatFunctions;
   readonly double: FormatFunctions;
+  readonly half: HalfFunctions;
   /** (s): makes the flags of one instruction sticky in MXCSR, or raises #XM. */
   readonly commit: number;
 }
@@ -93,7 +103,7 @@ function pushZeroLanes(code: CodeWriter, of: FloatFormat, x: number): void {
   code.get(x).constV128([]).simd(of.bytes === 4 ? simd.F32X4_EQ : simd.F64X2_EQ);
 }
 
-function definePacked(module: ModuleWriter, code: CodeWriter, of: FloatFormat, operation: SoftOperation, index: number, soft: number, commit: number): void {
+function definePacked(module: ModuleWriter, code: CodeWriter, of: FloatFormat, operation: SoftOperation, index: number, soft: number, commit: number | null): void {
   const RESULT = 3, T = 4;
   const single = of.bytes === 4;
   const unary = operation === 'sqrt';
@@ -121,7 +131,7 @@ function definePacked(module: ModuleWriter, code: CodeWriter, of: FloatFormat, o
   code.simd(simd.V128_ANY_TRUE).brIf(careful);
   code.get(RESULT).return();
   code.end();
-  code.get(S).const32(0).store32(FLOAT_FLAGS);
+  if (commit !== null) code.get(S).const32(0).store32(FLOAT_FLAGS);
   code.get(A).set(RESULT);
   for (let lane = 0; lane < 16 / of.bytes; lane++) {
     code.get(RESULT).get(S);
@@ -133,7 +143,8 @@ function definePacked(module: ModuleWriter, code: CodeWriter, of: FloatFormat, o
     if (single) code.wrap();
     code.lane(single ? simd.I32X4_REPLACE_LANE : simd.I64X2_REPLACE_LANE, lane).set(RESULT);
   }
-  code.get(RESULT).get(S).call(commit);
+  code.get(RESULT);
+  if (commit !== null) code.get(S).call(commit);
   module.define(index, [V128, V128], code);
 }
 
@@ -170,27 +181,34 @@ export function declareFloat(module: ModuleWriter, code: CodeWriter, raise: numb
   const declare = (from: SoftFormat): FormatFunctions => ({
     scalar: declareAll(scalar),
     packed: declareAll(packed),
+    noted: declareAll(packed),
     fromInteger: from.fromInteger,
     fromOther: module.declare({ parameters: [I32, I64], results: [I64] }),
+    fused: from.fused,
+    packedFused: module.declare({ parameters: [I32, V128, V128, V128, I32, I32], results: [V128] }),
     flush: module.declare({ parameters: [I32, V128], results: [V128] }),
     compare: module.declare({ parameters: [I32, V128, V128, I32], results: [] }),
     toInteger: module.declare({ parameters: [I32, I64, I32, I32], results: [I64] }),
   });
   const single = declare(soft.single);
   const double = declare(soft.double);
+  const half = declareHalf(module, code, soft.roundSingle);
   const define = (): void => {
     soft.define();
+    half.define();
     defineCommit(module, code, commit, raise);
     for (const [of, functions, slow] of [[SINGLE, single, soft.single], [DOUBLE, double, soft.double]] as const) {
       for (const operation of OPERATIONS) {
         defineScalar(module, code, of, operation, functions.scalar[operation], slow.operation[operation], commit);
         definePacked(module, code, of, operation, functions.packed[operation], slow.operation[operation], commit);
+        definePacked(module, code, of, operation, functions.noted[operation], slow.operation[operation], null);
       }
       defineFromOther(module, code, of, functions.fromOther, slow.fromOther);
+      definePackedFused(module, code, of, functions.packedFused, functions.fused);
       defineFlush(module, code, of, functions.flush);
       defineCompare(module, code, of, functions.compare);
       defineToInteger(module, code, of, functions.toInteger);
     }
   };
-  return { single, double, commit, define };
+  return { single, double, half, commit, define };
 }

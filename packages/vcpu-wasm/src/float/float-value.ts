@@ -7,7 +7,7 @@ import { I32, I64 } from '../wasm/code-writer.ts';
 import type { ValueType } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import { MXCSR_DAZ, MXCSR_DE, MXCSR_IE, MXCSR_ROUNDING_SHIFT, pushConstant } from './float-format.ts';
-import type { FloatFormat } from './float-format.ts';
+import type { BinaryFormat } from './float-format.ts';
 
 /** Exceptions of the instruction that runs, i32. */
 export const FLOAT_FLAGS: number = state.SCRATCH + 24;
@@ -33,39 +33,39 @@ export function note(code: CodeWriter, flags: number): void {
 }
 export function pushMxcsrBit(code: CodeWriter, bit: number): void { code.get(S).load32(state.MXCSR).const32(bit).and32(); }
 export function pushRounding(code: CodeWriter): void { code.get(S).load32(state.MXCSR).const32(MXCSR_ROUNDING_SHIFT).shrU32().const32(3).and32(); }
-export function pushMagnitude(code: CodeWriter, of: FloatFormat, x: number): void {
+export function pushMagnitude(code: CodeWriter, of: BinaryFormat, x: number): void {
   code.get(x);
   pushConstant(code, of.sign - 1n);
   code.and();
 }
-export function pushSign(code: CodeWriter, of: FloatFormat, x: number): void { code.get(x).const(of.bytes * 8 - 1).shrU(); }
-export function pushIsNan(code: CodeWriter, of: FloatFormat, x: number): void {
+export function pushSign(code: CodeWriter, of: BinaryFormat, x: number): void { code.get(x).const(of.bytes * 8 - 1).shrU(); }
+export function pushIsNan(code: CodeWriter, of: BinaryFormat, x: number): void {
   pushMagnitude(code, of, x);
   pushConstant(code, of.infinity);
   code.gtU();
 }
-export function pushIsInfinite(code: CodeWriter, of: FloatFormat, x: number): void {
+export function pushIsInfinite(code: CodeWriter, of: BinaryFormat, x: number): void {
   pushMagnitude(code, of, x);
   pushConstant(code, of.infinity);
   code.eq();
 }
-export function pushIsZero(code: CodeWriter, of: FloatFormat, x: number): void {
+export function pushIsZero(code: CodeWriter, of: BinaryFormat, x: number): void {
   pushMagnitude(code, of, x);
   code.eqz();
 }
-export function returnDefaultNan(code: CodeWriter, of: FloatFormat): void {
+export function returnDefaultNan(code: CodeWriter, of: BinaryFormat): void {
   note(code, MXCSR_IE);
   pushConstant(code, of.defaultNan);
   code.return();
 }
 /** Returns the sign in local SIGN with the magnitude `bits`. */
-export function returnSigned(code: CodeWriter, of: FloatFormat, bits: bigint): void {
+export function returnSigned(code: CodeWriter, of: BinaryFormat, bits: bigint): void {
   code.get(SIGN).const(of.bytes * 8 - 1).shl();
   pushConstant(code, bits);
   code.or().return();
 }
 /** Notes IE when x is a signalling NaN, then returns it made quiet. */
-export function returnIfNan(code: CodeWriter, of: FloatFormat, x: number): void {
+export function returnIfNan(code: CodeWriter, of: BinaryFormat, x: number): void {
   pushIsNan(code, of, x);
   code.if();
   code.get(x);
@@ -73,7 +73,7 @@ export function returnIfNan(code: CodeWriter, of: FloatFormat, x: number): void 
   code.or().return();
   code.end();
 }
-export function noteSignalling(code: CodeWriter, of: FloatFormat, x: number): void {
+export function noteSignalling(code: CodeWriter, of: BinaryFormat, x: number): void {
   pushIsNan(code, of, x);
   code.get(x);
   pushConstant(code, of.quiet);
@@ -83,12 +83,12 @@ export function noteSignalling(code: CodeWriter, of: FloatFormat, x: number): vo
   code.end();
 }
 /** SDM vol. 1, table 4-7: the first operand's NaN wins, made quiet. */
-export function propagateNans(code: CodeWriter, of: FloatFormat, operands: readonly number[]): void {
+export function propagateNans(code: CodeWriter, of: BinaryFormat, operands: readonly number[]): void {
   for (const x of operands) noteSignalling(code, of, x);
   for (const x of operands) returnIfNan(code, of, x);
 }
 /** A denormal operand becomes zero with DAZ, else it is counted in DENORMAL. */
-export function takeDenormal(code: CodeWriter, of: FloatFormat, x: number): void {
+export function takeDenormal(code: CodeWriter, of: BinaryFormat, x: number): void {
   pushMagnitude(code, of, x);
   code.const(1).sub();
   pushConstant(code, of.fraction);
@@ -111,7 +111,7 @@ export function noteDenormal(code: CodeWriter): void {
   code.end();
 }
 /** Exponent and significand of x, which is neither NaN nor infinite; a zero has significand 0. */
-export function unpack(code: CodeWriter, of: FloatFormat, x: number, exponent: number, significand: number): void {
+export function unpack(code: CodeWriter, of: BinaryFormat, x: number, exponent: number, significand: number): void {
   const fractionBits = of.precision - 1;
   code.get(x).const(fractionBits).shrU().wrap().const32(of.maximumExponent).and32().set(exponent);
   code.get(x);

@@ -10,8 +10,9 @@ import type { CodeWriter } from '../wasm/code-writer.ts';
 import { I32, I64 } from '../wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from '../wasm/module-writer.ts';
 import { DOUBLE, MXCSR_ZE, pushConstant, ROUND_DOWN, SINGLE } from './float-format.ts';
-import type { FloatFormat } from './float-format.ts';
+import type { BinaryFormat, FloatFormat } from './float-format.ts';
 import { defineRound } from './float-rounding.ts';
+import { defineFused } from './fused.ts';
 import {
   A, B, EA, EB, LOCALS, MA, MB, N, note, noteDenormal, noteSignalling, propagateNans, pushIsInfinite, pushIsNan, pushIsZero, pushRounding,
   pushShiftedJam, pushSign, Q, returnDefaultNan, returnSigned, S, SIGN, T, takeDenormal, unpack,
@@ -26,10 +27,14 @@ export interface SoftFormat {
   readonly fromInteger: number;
   /** (s, value in the other format) -> result. */
   readonly fromOther: number;
+  /** (s, a, b, c, mode) -> a · b + c, product and addend negated as the mode says (fused.ts). */
+  readonly fused: number;
 }
 export interface SoftFloat {
   readonly single: SoftFormat;
   readonly double: SoftFormat;
+  /** The rounding of single precision. */
+  readonly roundSingle: number;
   define(): void;
 }
 
@@ -309,7 +314,7 @@ function defineFromInteger(module: ModuleWriter, code: CodeWriter, of: FloatForm
 }
 
 /** (s, value) in format `from` -> format `to`. */
-function defineConvert(module: ModuleWriter, code: CodeWriter, from: FloatFormat, to: FloatFormat, index: number, round: number): void {
+export function defineConvert(module: ModuleWriter, code: CodeWriter, from: BinaryFormat, to: BinaryFormat, index: number, round: number): void {
   // The parameter b of the arithmetic functions is a local here.
   code.reset();
   pushSign(code, from, A);
@@ -350,6 +355,7 @@ export function declareSoftFloat(module: ModuleWriter, code: CodeWriter): SoftFl
     operation: { add: module.declare(binary), sub: module.declare(binary), mul: module.declare(binary), div: module.declare(binary), sqrt: module.declare(binary) },
     fromInteger: module.declare(unary),
     fromOther: module.declare(unary),
+    fused: module.declare({ parameters: [I32, I64, I64, I64, I32], results: [I64] }),
     round: module.declare({ parameters: [I32, I64, I32, I64], results: [I64] }),
   });
   const single = declare();
@@ -364,8 +370,9 @@ export function declareSoftFloat(module: ModuleWriter, code: CodeWriter): SoftFl
       defineDivide(module, code, of, operation.div, round);
       defineSquareRoot(module, code, of, operation.sqrt, round);
       defineFromInteger(module, code, of, functions.fromInteger, round);
+      defineFused(module, code, of, functions.fused, round);
       defineConvert(module, code, of === SINGLE ? DOUBLE : SINGLE, of, functions.fromOther, round);
     }
   };
-  return { single, double, define };
+  return { single, double, roundSingle: single.round, define };
 }

@@ -1,5 +1,5 @@
 /** One encoding of every instruction form that a program without privileges can be compared by, found by decoding. */
-import { createInstruction, decode, DECODE_OK, OPERAND_MMX, OPERAND_ST, OPERAND_XMM, ROW_FEATURES, ROWS } from '@vm/x86';
+import { createInstruction, decode, DECODE_OK, OPERAND_MMX, OPERAND_ST, OPERAND_XMM, ROW_FEATURES, ROWS, WIDE_ROW_FEATURES } from '@vm/x86';
 import type { Instruction, Row } from '@vm/x86';
 import { AVAILABLE } from '../cpu-model.ts';
 import { EMITTERS } from '../emitters.ts';
@@ -93,8 +93,8 @@ function listVexEncodings(bits: 32 | 64, found: Map<string, Encoding>): void {
           bytes.set([...head, modrm]);
           if (decode(bits, bytes, 0, 15, instruction) !== DECODE_OK) continue;
           const row = ROWS[instruction.row] as Row;
-          const feature = ROW_FEATURES[row.id] ?? null;
-          if (EMITTERS[row.name] === undefined || LEFT_OUT.has(row.name) || APPROXIMATE.has(row.name) || (feature !== null && !AVAILABLE.has(feature))) continue;
+          const feature = (vex.length === 1 ? WIDE_ROW_FEATURES : ROW_FEATURES)[row.id] ?? null;
+          if (EMITTERS[row.name] === undefined || LEFT_OUT.has(row.name) || APPROXIMATE.has(row.name.slice(1)) || (feature !== null && !AVAILABLE.has(feature))) continue;
           const form = formOf(instruction, bits === 64);
           const key = `${bits} ${row.encoding}: ${form.key}`;
           if (!found.has(key)) found.set(key, { bits, prefixes: address, rexW: false, opcode: [opcode], vex, modrm: instruction.modrm, row, form, kind: kindOf(instruction, row), key });

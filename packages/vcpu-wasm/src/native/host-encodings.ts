@@ -1,6 +1,7 @@
 /** The encodings that a host's processor can be asked about. */
 import { readFileSync } from 'node:fs';
-import { ROW_FEATURES } from '@vm/x86';
+import { ROW_FEATURES, WIDE_ROW_FEATURES } from '@vm/x86';
+import type { CpuFeature } from '@vm/x86';
 import { listEncodings } from './encoding-list.ts';
 import type { Encoding } from './encoding-list.ts';
 import type { NativeRun } from './native-program.ts';
@@ -10,10 +11,14 @@ const LINUX_NAMES: Readonly<Record<string, string>> = { sse3: 'pni', lzcnt: 'abm
 const BASES = /^(?:rd|wr)[fg]sbase$/;
 const POINTERS: ReadonlySet<string> = new Set(['fnstenv', 'fnsave']);
 
+/** Whether the host's processor has a feature. */
+export function hostHas(feature: CpuFeature | null): boolean {
+  flags ??= new Set((/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '').trim().split(/\s+/));
+  return feature === null || flags.has(LINUX_NAMES[feature] ?? feature);
+}
+let flags: ReadonlySet<string> | null = null;
+
 export function encodingsFor({ lowPages, hasBases, keepsPointers }: NativeRun): Encoding[] {
-  const flags = new Set((/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '').trim().split(/\s+/));
-  return ([64, 32] as const).flatMap(listEncodings).filter(({ row, form }) => {
-    const feature = ROW_FEATURES[row.id] ?? null;
-    return (feature === null || flags.has(LINUX_NAMES[feature] ?? feature)) && (lowPages || form.addressBytes !== 2) && (hasBases || !BASES.test(row.name)) && (keepsPointers || !POINTERS.has(row.name));
-  });
+  return ([64, 32] as const).flatMap(listEncodings).filter(({ row, form, vex }) =>
+    hostHas((vex?.length === 1 ? WIDE_ROW_FEATURES : ROW_FEATURES)[row.id] ?? null) && (lowPages || form.addressBytes !== 2) && (hasBases || !BASES.test(row.name)) && (keepsPointers || !POINTERS.has(row.name)));
 }

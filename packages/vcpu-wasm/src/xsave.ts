@@ -1,0 +1,103 @@
+/** XSAVE, XSAVEOPT and XRSTOR in the standard format (SDM vol. 1, chapter 13), and the register that says which state they know. */
+import { VECTOR_GP } from '@vm/x86';
+import type { CpuFeature } from '@vm/x86';
+import * as state from './cpu-state.ts';
+import { IMAGE_BYTES, MXCSR_OFFSET, ST_OFFSET, StateImage, XMM_OFFSET } from './fxsave.ts';
+import type { LinearMemory } from './linear-memory.ts';
+import type { StateView } from './state-view.ts';
+
+/** State components. */
+export const XSTATE_X87 = 1;
+export const XSTATE_SSE = 2;
+export const XSTATE_AVX = 4;
+
+const HEADER_BYTES = 64;
+export const AVX_OFFSET: number = IMAGE_BYTES + HEADER_BYTES;
+export const AVX_BYTES = 256;
+const ALIGNMENT = 64;
+const X87_INITIAL_CONTROL = 0x37f;
+
+/** The components that a processor with these features has: bits of XCR0. */
+export function stateComponents(features: ReadonlySet<CpuFeature>): number {
+  return features.has('xsave') ? XSTATE_X87 | XSTATE_SSE | (features.has('avx') ? XSTATE_AVX : 0) : 0;
+}
+/** Bytes of an area that holds these components. */
+export const xsaveBytes = (components: number): number => ((components & XSTATE_AVX) !== 0 ? AVX_OFFSET + AVX_BYTES : AVX_OFFSET);
+
+/** Whether XSETBV takes the value for XCR0: x87 always, AVX not without SSE (SDM vol. 2, XSETBV). */
+export function isExtendedControl(low: number, high: number, components: number): boolean {
+  return high === 0 && (low & ~components) === 0 && (low & XSTATE_X87) !== 0 && (low & (XSTATE_SSE | XSTATE_AVX)) !== XSTATE_AVX;
+}
+
+export class XsaveArea {
+  readonly #state: StateView;
+  readonly #memory: LinearMemory;
+  readonly #image: StateImage;
+
+  constructor(view: StateView, memory: LinearMemory) {
+    this.#state = view;
+    this.#memory = memory;
+    this.#image = new StateImage(view, memory, AVX_OFFSET + AVX_BYTES);
+  }
+
+  /** `asked` is EDX:EAX, of which only the low half can matter. `optimized`: what is in its initial state is not stored. */
+  save(low: number, high: number, asked: number, wide: boolean, registers: number, optimized: boolean): void {
+    const image = this.#image;
+    const wanted = asked & this.#state.get(state.XCR0);
+    const used = this.#inUse(registers);
+    const stored = optimized ? wanted & used : wanted;
+    const control = (wanted & (XSTATE_SSE | XSTATE_AVX)) !== 0;
+    image.place(low, high, ALIGNMENT);
+    image.load(IMAGE_BYTES, IMAGE_BYTES + 8);
+    image.view.setUint32(IMAGE_BYTES, (image.view.getUint32(IMAGE_BYTES, true) & ~wanted) | (wanted & used), true);
+    if ((stored & XSTATE_X87) !== 0) image.gatherX87(wide);
+    if (control) image.gatherControl();
+    image.gatherVectors(state.XMM, XMM_OFFSET, registers);
+    image.gatherVectors(state.YMM_HIGH, AVX_OFFSET, registers);
+    image.probe(0, (stored & XSTATE_AVX) !== 0 ? AVX_OFFSET + registers * 16 : IMAGE_BYTES + 8);
+    if ((stored & XSTATE_X87) !== 0) {
+      image.store(0, MXCSR_OFFSET);
+      image.store(ST_OFFSET, XMM_OFFSET);
+    }
+    if (control) image.store(MXCSR_OFFSET, ST_OFFSET);
+    if ((stored & XSTATE_SSE) !== 0) image.store(XMM_OFFSET, XMM_OFFSET + registers * 16);
+    if ((stored & XSTATE_AVX) !== 0) image.store(AVX_OFFSET, AVX_OFFSET + registers * 16);
+    image.store(IMAGE_BYTES, IMAGE_BYTES + 8);
+  }
+
+  restore(low: number, high: number, asked: number, wide: boolean, registers: number): void {
+    const image = this.#image;
+    const enabled = this.#state.get(state.XCR0);
+    const wanted = asked & enabled;
+    image.place(low, high, ALIGNMENT);
+    image.load(0, AVX_OFFSET);
+    const header = (at: number): number => image.view.getUint32(IMAGE_BYTES + at, true);
+    const present = header(0);
+    // The compacted format is not there, so its word is 0, and so is the one after it.
+    if ((present & ~enabled) !== 0 || [4, 8, 12, 16, 20].some((at) => header(at) !== 0)) this.#memory.raise(VECTOR_GP, 0);
+    const control = (wanted & (XSTATE_SSE | XSTATE_AVX)) !== 0;
+    if (control) image.checkControl();
+    if ((wanted & present & XSTATE_AVX) !== 0) image.load(AVX_OFFSET, AVX_OFFSET + registers * 16);
+    if ((wanted & XSTATE_X87) !== 0) {
+      if ((present & XSTATE_X87) !== 0) image.applyX87(wide);
+      else image.initializeX87();
+    }
+    if (control) image.applyControl();
+    if ((wanted & XSTATE_SSE) !== 0) this.#vectors(state.XMM, XMM_OFFSET, registers, (present & XSTATE_SSE) !== 0);
+    if ((wanted & XSTATE_AVX) !== 0) this.#vectors(state.YMM_HIGH, AVX_OFFSET, registers, (present & XSTATE_AVX) !== 0);
+  }
+  #vectors(field: number, from: number, registers: number, present: boolean): void {
+    if (present) this.#image.applyVectors(field, from, registers);
+    else this.#state.u8.fill(0, this.#state.at + field, this.#state.at + field + registers * 16);
+  }
+
+  /** Components that are not in their initial state (XINUSE, SDM vol. 1, section 13.6). */
+  #inUse(registers: number): number {
+    const s = this.#state;
+    const isZero = (field: number, bytes: number): boolean => !s.u8.subarray(s.at + field, s.at + field + bytes).some((byte) => byte !== 0);
+    const emptied = s.get(state.X87_EMPTY) === 0x0101_0101 && s.high(state.X87_EMPTY) === 0x0101_0101;
+    const x87 = !emptied || s.get(state.X87_CONTROL) !== X87_INITIAL_CONTROL || s.get(state.X87_STATUS) !== 0 || s.get(state.X87_TOP) !== 0
+      || !isZero(state.X87, 128) || !isZero(state.X87_OPCODE, state.MXCSR - state.X87_OPCODE);
+    return (x87 ? XSTATE_X87 : 0) | (isZero(state.XMM, registers * 16) ? 0 : XSTATE_SSE) | (isZero(state.YMM_HIGH, registers * 16) ? 0 : XSTATE_AVX);
+  }
+}
