@@ -1,6 +1,8 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
+export { type ExcusedCases, Excuses, noteCases, type SuiteCases } from './conformance.ts';
+
 /** The part of vitest's `it` that is used here, so that the testkit needs no test runner. */
 export interface TestApi {
   (name: string, body: () => void | Promise<void>): void;

@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { CS, DS, ES, SS, RIP } from './cpu-state.ts';
 import { createInstruction, decode, DECODE_OK } from '@vm/x86';
+import { Excuses, noteCases } from '@vm/testkit/oracle';
 import { describe, expect, it } from 'vitest';
 import { FlatMachine } from './flat-machine.ts';
 import { MOO_REGISTERS, readMoo } from './moo-file.ts';
@@ -40,15 +41,33 @@ function undefinedFlags(file: string): number {
   return 0;
 }
 
+const VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13;
+const LONGEST = 10; // bytes of an instruction on the 80286, and one for the HLT behind it
+/** Recordings that cannot be right, by hash. */
+const MISRECORDED: Readonly<Record<string, string>> = { ba5bb16b5a4306333a359c3abd2169b871ffa42c: 'the recording has SS on the stack where INT pushes CS' };
+const PREFIXES: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0xf0, 0xf2, 0xf3]);
 const instruction = createInstruction();
 /** Why a case does not apply to a later processor, or null. */
-function excuse({ bytes, exception }: MooCase): string | null {
-  if (bytes.length > 11) return 'more than 10 bytes: #UD on the 80286 only';
-  if (decode(16, bytes, 0, bytes.length, instruction) !== DECODE_OK) return 'LOCK where later processors raise #UD';
-  if (exception === 6) return 'an encoding that later processors have';
-  // #GP for an operand across the end of a segment; in the stack segment later processors raise #SS.
-  if (exception === 13) return 'the 80286 raises #13 where later processors raise #SS or none';
+function excuse({ bytes, exception, hash, initial }: MooCase, form: string): string | null {
+  const misrecorded = MISRECORDED[hash];
+  if (misrecorded !== undefined) return misrecorded;
+  if (bytes.length > LONGEST + 1) return 'more than 10 bytes, which only the 80286 refuses';
+  const refused = exception === VECTOR_UD && form !== 'CD'; // INT raises what it is told to
+  const known = decode(16, bytes, 0, bytes.length, instruction) === DECODE_OK && !isLesOfRegister(bytes);
+  if (known && refused) return 'an encoding that is invalid on the 80286 and that later processors have';
+  if (!known && !refused) return 'LOCK before what it does not go with: the 80286 ignores it there, later processors raise #UD';
+  if (form === 'C4' && exception < 0 && isAcrossEnd(initial.ram)) return 'a far pointer across the end of a segment: the 80286 takes its second word from the beginning, later processors raise an exception';
   return null;
+}
+/** Words were read at 0xfffe and at 0 of a segment. */
+function isAcrossEnd(ram: MooCase['initial']['ram']): boolean {
+  const addresses = new Set(ram.map(([address]) => address));
+  return ram.some(([address]) => addresses.has(address + 0xfffe));
+}
+/** VEX, which real mode does not have. */
+function isLesOfRegister(bytes: Uint8Array): boolean {
+  const opcode = bytes.findIndex((byte) => !PREFIXES.has(byte));
+  return (bytes[opcode] === 0xc4 || bytes[opcode] === 0xc5) && bytes[opcode + 1]! >= 0xc0;
 }
 
 describe('real mode, against an 80286', () => {
@@ -58,14 +77,21 @@ describe('real mode, against an 80286', () => {
 
   it.skipIf(!present).each(files)('%s [needs the recorded 80286 steps]', (file) => {
     const wrong: string[] = [];
+    const excused = new Excuses();
+    const form = file.replace('.MOO.gz', '');
     let run = 0;
     for (const test of readMoo(gunzipSync(readFileSync(new URL(file, FOLDER))))) {
       if (run >= CASES) break;
-      if (revoked.has(test.hash) || excuse(test) !== null) continue;
+      const reason = revoked.has(test.hash) ? 'withdrawn by the authors of the recordings' : excuse(test, form);
+      if (reason !== null) {
+        excused.add(reason, form);
+        continue;
+      }
       run++;
       const difference = compare(machine!, test, undefinedFlags(file));
       if (difference !== '') wrong.push(`${test.name} (${Buffer.from(test.bytes).toString('hex')}):${difference}`);
     }
+    noteCases({ suite: 'recorded-80286', run, passed: run - wrong.length, excused: excused.list() });
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(run).toBeGreaterThan(0);
   });
@@ -77,6 +103,8 @@ function compare(machine: FlatMachine, { initial, final, exception }: MooCase, i
   const start = initial.registers as number[];
   machine.enter(0);
   for (const [address, value] of initial.ram) machine.put(address, [value]);
+  // Beyond the end of the stack segment later processors raise #SS where the 80286 raises its #13: both go to one handler.
+  if (exception === VECTOR_GP) machine.put(VECTOR_SS * 4, machine.bytes.subarray(VECTOR_GP * 4, VECTOR_GP * 4 + 4));
   for (const [place, register] of GPR) state.setGpr(register, start[place]!, 0);
   [CS, SS, DS, ES].forEach((segment, i) => vcpu.segments.setRealMode(segment, start[4 + i]!));
   state.set64(RIP, start[12]!, 0);
