@@ -39,7 +39,7 @@ export interface WasmEngineOptions {
   readonly haltedForGood?: () => void;
   /** Whether hot guest code is translated (`on`), all of it (`eager`) or none (`off`, the default). */
   readonly translator?: TranslatorMode;
-  /** A stored interpreter; default: written now. */
+  /** A stored interpreter; default: written for the first engine of the process. */
   readonly image?: InterpreterImage;
   /** Pages of guest code that are kept decoded, each in one mode; default 4096. When they run out, all are dropped. */
   readonly codePages?: number;
@@ -47,8 +47,11 @@ export interface WasmEngineOptions {
   readonly codeBytes?: number;
 }
 
+// All engines of a process share these; nothing of a machine is in them.
+let written: InterpreterImage | null = null;
+const compiled = new WeakMap<Uint8Array, WebAssembly.Module>();
+
 export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
-  let image: InterpreterImage | null = options.image ?? null;
   let cache: CodeCache | null = null;
   let processors = 1;
   const model = cpuModel(options.cpuModel, options.cpuFeatures);
@@ -68,7 +71,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
       return region().words + (codeBytes >>> 3);
     },
     createVcpu: (index, surroundings) => {
-      image ??= interpreterImage();
+      const image = options.image ?? (written ??= interpreterImage());
       if (cache === null) {
         cache = new CodeCache(surroundings.ram.memory.buffer, region());
         watchStores(cache, surroundings);
@@ -109,6 +112,8 @@ function watchStores(cache: CodeCache, { ram }: Surroundings): void {
 }
 
 function instantiate(module: Uint8Array, { ram }: Surroundings, imports: EngineImports): Interpreter {
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(module), { env: { memory: ram.memory, ...imports } });
+  const code = compiled.get(module) ?? new WebAssembly.Module(module);
+  compiled.set(module, code);
+  const instance = new WebAssembly.Instance(code, { env: { memory: ram.memory, ...imports } });
   return instance.exports as unknown as Interpreter;
 }
