@@ -48,6 +48,7 @@ describe('processor models', () => {
   const paddq = [0x0f, 0xd4, 0xc1], pmaxub = [0x0f, 0xde, 0xc1], movbe = [0x0f, 0x38, 0xf0, 0x03], nopl = [0x0f, 0x1f, 0xc0];
   const cases: readonly [string, readonly number[], number][] = [
     ['POPCNT', popcnt, 3], ['PSHUFB', pshufb, 3], ['CRC32', crc32, 3], ['AESENC', aesenc, 3], ['ADDPD', addpd, 2], ['PADDQ on MMX', paddq, 2],
+    ['VADDPS', [0xc5, 0xf0, 0x58, 0xc2], 4], ['VADDPS of 256 bits', [0xc5, 0xf4, 0x58, 0xc2], 4], ['VPADDD of 256 bits', [0xc5, 0xf5, 0xfe, 0xc2], 4], ['XGETBV', [0xb9, 0, 0, 0, 0, 0x0f, 0x01, 0xd0], 4],
     ['ADDPS', addps, 1], ['PMAXUB on MMX', pmaxub, 1], ['CMOV', cmov, 1], ['PADDB on MMX', paddb, 1], ['RDTSC', rdtsc, 1], ['long NOP', nopl, 1], ['MOVBE', movbe, 4],
   ];
   it.each(cases)('raise #UD for %s before they have it', (_name, bytes, first) => {
@@ -75,6 +76,14 @@ describe('processor models', () => {
     expect(run('x86-64-v2', 'protected', andn, ['bmi1']).vcpu.exceptions[UD]).toBe(0);
     expect(run('x86-64-v2', 'real', andn, ['bmi1']).vcpu.exceptions[UD]).toBeGreaterThan(0);
     expect(undefinedOn('x86-64-v2', 'protected', andn)).toBe(true);
+  });
+
+  it('have 256 bits of integers only with AVX2', () => {
+    const wide = [0xc5, 0xf5, 0xfe, 0xc2], narrow = [0xc5, 0xf1, 0xfe, 0xc2]; // VPADDD
+    expect(undefinedOn('x86-64-v2', 'long', narrow)).toBe(true);
+    expect(run('x86-64-v2', 'long', narrow, ['xsave', 'avx']).vcpu.exceptions[UD]).toBe(0);
+    expect(run('x86-64-v2', 'long', wide, ['xsave', 'avx']).vcpu.exceptions[UD]).toBe(1);
+    expect(run('x86-64-v2', 'long', wide, ['xsave', 'avx', 'avx2']).vcpu.exceptions[UD]).toBe(0);
   });
 
   it('refuse bits of control registers that belong to other models', () => {

@@ -8,7 +8,7 @@ import {
 } from '@vm/x86';
 import type { CpuFeature } from '@vm/x86';
 
-export type CpuModelName = '486' | 'pentium3' | 'x86-64-v1' | 'x86-64-v2';
+export type CpuModelName = '486' | 'pentium3' | 'x86-64-v1' | 'x86-64-v2' | 'x86-64-v3';
 
 export interface CpuModel {
   readonly name: CpuModelName;
@@ -30,6 +30,7 @@ const X86_64_V1: readonly CpuFeature[] = [
   ...PENTIUM_3, 'clfsh', 'sse2', 'tsc-deadline', 'hypervisor', 'cr8-legacy', 'syscall', 'nx', 'page-1-gib', 'rdtscp', 'long-mode',
 ];
 const X86_64_V2: readonly CpuFeature[] = [...X86_64_V1, 'sse3', 'ssse3', 'cx16', 'sse4.1', 'sse4.2', 'popcnt', 'lahf'];
+const X86_64_V3: readonly CpuFeature[] = [...X86_64_V2, 'avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'lzcnt', 'movbe', 'xsave'];
 /** What belongs to no level comes with the second. */
 const BESIDE_V2: readonly CpuFeature[] = [
   'aes', 'pclmulqdq', 'adx', 'rdrand', 'rdseed', 'rdpid', 'fsgsbase', 'clflushopt', 'clwb', 'smep', 'smap', 'umip', 'pcid', 'invpcid',
@@ -53,10 +54,11 @@ const MODELS: readonly CpuModel[] = [
   // AMD: no Meltdown work-arounds in guests.
   model('x86-64-v1', 'AuthenticAMD', 0x0002_0ff2, X86_64_V1),
   model('x86-64-v2', 'AuthenticAMD', 0x0002_0ff2, [...X86_64_V2, ...BESIDE_V2]),
+  model('x86-64-v3', 'AuthenticAMD', 0x0002_0ff2, [...X86_64_V3, ...BESIDE_V2, 'xsaveopt']),
 ];
 
 /** All that the engine can do. */
-export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V2, ...BESIDE_V2, 'movbe', 'lzcnt', 'bmi1', 'bmi2', 'xsave', 'xsaveopt', 'avx', 'avx2', 'fma', 'f16c']);
+export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V3, ...BESIDE_V2, 'xsaveopt']);
 
 export const CPU_MODEL_NAMES: readonly CpuModelName[] = MODELS.map(({ name }) => name);
 export const DEFAULT_CPU_MODEL: CpuModelName = 'x86-64-v2';
