@@ -1,6 +1,6 @@
 /** Delivery of interrupts and exceptions through the IVT or IDT (SDM vol. 3, chapter 6; real mode section 20.1.4). */
 import {
-  CR0_PE, DESCRIPTOR_L, DESCRIPTOR_PRESENT, DESCRIPTOR_S, DESCRIPTOR_DB, SEGMENT_ACCESSED, SEGMENT_CODE, SEGMENT_CONFORMING,
+  CR0_PE, DR7_GD, DESCRIPTOR_L, DESCRIPTOR_PRESENT, DESCRIPTOR_S, DESCRIPTOR_DB, SEGMENT_ACCESSED, SEGMENT_CODE, SEGMENT_CONFORMING,
   SEGMENT_WRITABLE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, SYSTEM_INTERRUPT_GATE, SYSTEM_INTERRUPT_GATE_16, SYSTEM_TASK_GATE,
   SYSTEM_TRAP_GATE, SYSTEM_TRAP_GATE_16, SYSTEM_TSS_16_BUSY, VECTOR_DB, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
 } from '@vm/x86';
@@ -26,6 +26,7 @@ const FLAG_RF = 0x1_0000;
 const FLAG_VM = 0x2_0000;
 const FLAG_AC = 0x4_0000;
 const RSP = 4;
+const DR7 = state.DR + 7 * 8;
 
 export class ExceptionDelivery {
   readonly #state: StateView;
@@ -52,6 +53,8 @@ export class ExceptionDelivery {
     if ((this.#state.get(state.CR0) & CR0_PE) === 0) this.#deliverReal(vector);
     else if (this.#segments.isLongMode()) this.#deliverLong(vector, errorCode, source, external);
     else this.#deliverProtected(vector, errorCode, source, external);
+    // The handler may use the debug registers (SDM vol. 3, section 17.2.4).
+    if (vector === VECTOR_DB) this.#state.set(DR7, this.#state.get(DR7) & ~DR7_GD);
   }
 
   #deliverReal(vector: number): void {

@@ -17,6 +17,8 @@ export type Access = typeof READ | typeof WRITE | typeof FETCH;
 /** Physical address width that CPUID reports; frame bits above it are reserved. */
 export const PHYSICAL_BITS = 40;
 const RESERVED_FRAME_HIGH = PTE_FRAME_HIGH & ~((1 << (PHYSICAL_BITS - 32)) - 1);
+/** Bits 52 to 62 of an entry, which only four levels leave to software (SDM vol. 3, tables 4-8 to 4-11). */
+const PAE_RESERVED_HIGH = 0x7ff0_0000;
 /** Bits 1, 2 and 5 to 8 of a page-directory pointer. */
 const DIRECTORY_POINTER_RESERVED = 0x1e6;
 const TWO_32 = 0x1_0000_0000;
@@ -99,6 +101,7 @@ export class PageWalk {
     const u32 = this.#state.u32;
     const write = access === WRITE;
     const nxReserved = (efer & EFER_NXE) === 0;
+    const reservedHigh = levels === 4 ? RESERVED_FRAME_HIGH : RESERVED_FRAME_HIGH | PAE_RESERVED_HIGH;
     let table = cr3 - (cr3 % 4096);
     let allUser = PTE_USER;
     let allWritable = PTE_WRITABLE;
@@ -114,7 +117,7 @@ export class PageWalk {
       const entryHigh = u32[(at >>> 2) + 1] as number;
       if ((entryLow & PTE_PRESENT) === 0) this.#pageFault(low, high, error);
       const large = (entryLow & PTE_LARGE) !== 0 && (level === 2 || (level === 3 && levels === 4));
-      if (((entryHigh & RESERVED_FRAME_HIGH) !== 0) || (nxReserved && (entryHigh & PTE_NX_HIGH) !== 0)
+      if ((entryHigh & reservedHigh) !== 0 || (nxReserved && (entryHigh & PTE_NX_HIGH) !== 0)
         || (level === 4 && (entryLow & PTE_LARGE) !== 0)
         || (large && (entryLow & (level === 2 ? 0x001f_e000 : 0x3fff_e000)) !== 0)) this.#pageFault(low, high, error | PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED);
       if (!directory) {

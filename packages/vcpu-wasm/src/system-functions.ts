@@ -295,7 +295,7 @@ export class SystemFunctions {
     const high = this.#parts.segments.is64Bit() ? s.high(this.#register(at, 1)) : 0;
     if (number >= 6 && high !== 0) this.#parts.memory.raise(VECTOR_GP, 0);
     if (number === 6) s.set64(state.DR + 48, ((low & 0xe00f) | 0xffff_0ff0) >>> 0, 0);
-    else if (number === 7) s.set64(state.DR + 56, ((low & ~0xd800) | 0x400) >>> 0, 0);
+    else if (number === 7) s.set64(state.DR + 56, ((low & ~0xd000) | 0x400) >>> 0, 0);
     else s.set64(state.DR + number * 8, low, high);
     this.#loop.debugRegistersChanged();
   }

@@ -145,7 +145,11 @@ export class WasmVcpu implements Vcpu {
       interruptReturns: () => { this.#nmiBlocked = false; if (this.#nmi) this.state.set(state.EVENT_PENDING, 1); },
       stepByNewFlags: () => { this.#stepsByNewFlags = true; },
       debugRegistersChanged: () => this.#debug.update(),
-      softwareInterrupt: (vector) => this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE),
+      softwareInterrupt: (vector) => {
+        // Cleared before the flags are pushed (SDM vol. 3, section 17.3.1.1).
+        this.flags.setOther(this.flags.other() & ~FLAG_RF);
+        this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE);
+      },
       cpuidContext: () => this.#cpuidContext(),
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
       checkPort: (port, bytes) => this.#ports.check(port, bytes),
