@@ -1,6 +1,7 @@
 /**
  * The programs of bench/programs, compiled for the host, give the same results in a guest: integer and floating-point code,
- * memory, self-modifying code and system calls, as 64-bit code, as 32-bit code with SSE2 and as 32-bit code with the x87.
+ * memory, self-modifying code and system calls, as 64-bit code, as 32-bit code with SSE2 and as 32-bit code with the x87; and vector
+ * code at each level of x86-64 that the host has.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -23,12 +24,15 @@ const KINDS = [
   { name: '32-sse2', options: ['-m32', '-march=pentium4', '-mfpmath=sse'] },
   { name: '32-x87', options: ['-m32', '-march=i686', '-mfpmath=387'] },
 ] as const;
+/** Vector code by level, and what a host has to have for it. */
+const VECTORS = fileURLToPath(new URL('programs/vectors.c', import.meta.url));
+const LEVELS = [['x86-64', 'sse2'], ['x86-64-v2', 'sse4_2'], ['x86-64-v3', 'avx2']] as const;
 const folder = mkdtempSync(join(tmpdir(), 'vm-programs-'));
 const built: { name: string; path: string }[] = [];
 let refused = '';
 
 const compile = (source: string, out: string, options: readonly string[]): string =>
-  spawnSync('gcc', [...options, '-O2', '-static', '-o', out, source, '-lm'], { encoding: 'utf8' }).stderr;
+  spawnSync('gcc', ['-O2', ...options, '-static', '-o', out, source, '-lm'], { encoding: 'utf8' }).stderr;
 
 beforeAll(() => {
   if (findOracle('gcc') === null) return;
@@ -42,6 +46,13 @@ beforeAll(() => {
       }
       built.push({ name: `${name}-${program}`, path });
     }
+  }
+  const hostFlags = readFileSync('/proc/cpuinfo', 'utf8');
+  for (const [level, flag] of LEVELS) {
+    const path = join(folder, `vectors-${level}`);
+    if (!new RegExp(`\\b${flag}\\b`).test(hostFlags)) continue;
+    refused ||= compile(VECTORS, path, [`-march=${level}`, '-O3']);
+    built.push({ name: `vectors-${level}`, path });
   }
 }, 300_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -58,7 +69,7 @@ describe.skipIf(findOracle('gcc') === null)('programs in a guest', () => {
     // The kernel unpacks archives one behind the other.
     const initrd = Buffer.concat([image.initrdBytes, new Uint8Array(-image.initrdBytes.length & 3), writeCpio(entries)]);
     await using guest = await bootGuest({
-      engine: wasmEngine(), ramBytes: 512 * 2 ** 20, kernel: image.kernelBytes, initrd, commandLine: 'console=ttyS0 quiet cryptomgr.notests',
+      engine: wasmEngine({ cpuModel: 'x86-64-v3' }), ramBytes: 512 * 2 ** 20, kernel: image.kernelBytes, initrd, commandLine: 'console=ttyS0 quiet cryptomgr.notests',
     });
     await guest.waitFor(PROMPT, { timeoutMs: 300_000 });
     for (const { name, path } of built) {

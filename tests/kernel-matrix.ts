@@ -1,6 +1,7 @@
 import { PROMPT } from '@vm/cli';
 import { bootGuest, type KernelEntry } from '@vm/pc';
-import { wasmEngine } from '@vm/vcpu-wasm';
+import { DEFAULT_CPU_MODEL, wasmEngine } from '@vm/vcpu-wasm';
+import type { CpuModelName } from '@vm/vcpu-wasm';
 import { expect, it } from 'vitest';
 import { type GuestImage, itWithGuest } from './guest-image.ts';
 import { missingUnpacker, unpackKernel } from './kernel-payload.ts';
@@ -16,6 +17,8 @@ export interface Cell {
   readonly interrupts: 'APIC' | 'PIC';
   /** The kernel tests its ciphers at its start, which is a good test of the processor and takes minutes; default false. */
   readonly cipherTests?: boolean;
+  /** Default: the engine's. */
+  readonly cpuModel?: CpuModelName;
 }
 
 const MiB = 2 ** 20;
@@ -25,8 +28,8 @@ const NANOS_PER_INSTRUCTION = 10;
 
 /** Everything that such a boot has to show: a quiet start, the right machine, arithmetic, and a guest that turns itself off. */
 export function itBoots(cell: Cell): void {
-  const { kernel, file, entry = 'auto', memoryMiB, interrupts, cipherTests = false } = cell;
-  const title = `${kernel}, ${file}, entry ${entry}, ${memoryMiB} MiB, ${interrupts}${cipherTests ? ', with cipher tests' : ''}`;
+  const { kernel, file, entry = 'auto', memoryMiB, interrupts, cipherTests = false, cpuModel = DEFAULT_CPU_MODEL } = cell;
+  const title = `${kernel}, ${file}, entry ${entry}, ${memoryMiB} MiB, ${interrupts}${cipherTests ? ', with cipher tests' : ''}${cpuModel === DEFAULT_CPU_MODEL ? '' : `, ${cpuModel}`}`;
   const lacking = file === 'vmlinux' ? missingUnpacker() : null;
   if (lacking !== null) {
     const full = `${title} [needs ${lacking}]`;
@@ -34,7 +37,7 @@ export function itBoots(cell: Cell): void {
     else it.skip(full, () => undefined);
     return;
   }
-  itWithGuest(kernel, title, async (image) => bootAndAsk({ ...cell, entry, cipherTests }, image));
+  itWithGuest(kernel, title, async (image) => bootAndAsk({ ...cell, entry, cipherTests, cpuModel }, image));
 }
 
 /** The command line of a cell. */
@@ -44,7 +47,7 @@ export function commandLineOf({ interrupts, cipherTests }: Pick<Cell, 'interrupt
 
 async function bootAndAsk(cell: Required<Cell>, image: GuestImage): Promise<void> {
   await using guest = await bootGuest({
-    engine: wasmEngine(),
+    engine: wasmEngine({ cpuModel: cell.cpuModel }),
     ramBytes: cell.memoryMiB * MiB,
     kernel: cell.file === 'vmlinux' ? unpackKernel(image.kernelBytes) : image.kernelBytes,
     entry: cell.entry,
