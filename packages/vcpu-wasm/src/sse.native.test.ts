@@ -1,4 +1,0 @@
-import { describePackedInstructions } from './native/packed-test.ts';
-import { listPackedEncodings } from './native/packed-case.ts';
-
-describePackedInstructions('MMX and SSE instructions', listPackedEncodings, 300);
