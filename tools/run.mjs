@@ -10,13 +10,14 @@ const COMMANDS = {
   test: (args) => [NODE, ...SOURCE, join(ROOT, 'tools/test.mjs'), ...args],
   bench: (args) => [NODE, ...SOURCE, join(ROOT, 'bench/run.ts'), ...args],
   fuzz: (args) => [NODE, ...SOURCE, join(ROOT, 'tests/fuzz/run.ts'), ...args],
+  conformance: (args) => [NODE, ...SOURCE, join(ROOT, 'tests/conformance/run.ts'), ...args],
   exec: (args) => args,
 };
 
 const [name = 'start', ...rest] = process.argv.slice(2);
 const command = COMMANDS[name];
 if (command === undefined || (name === 'exec' && rest.length === 0)) {
-  console.error('usage: node tools/run.mjs start|test|bench|fuzz|exec ...');
+  console.error('usage: node tools/run.mjs start|test|bench|fuzz|conformance|exec ...');
   process.exit(2);
 }
 bootstrap();

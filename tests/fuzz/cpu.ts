@@ -1,6 +1,6 @@
 // The software processor against the one that this runs on. What differs goes into fuzz-cases.json, which the tests run again.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { findOracle } from '@vm/testkit/oracle';
+import { findOracle, noteCases } from '@vm/testkit/oracle';
 import type { FoundCase } from '../../packages/vcpu-wasm/src/native/found-case.ts';
 import { ProcessorFuzz } from '../../packages/vcpu-wasm/src/native/fuzz-processor.ts';
 import type { Fuzzer } from './registry.ts';
@@ -55,6 +55,7 @@ function keep(found: readonly FoundCase[]): void {
 
 function report(fuzz: ProcessorFuzz, found: readonly FoundCase[], least: number): boolean {
   const counts = [...fuzz.coverage].toSorted((a, b) => a[1] - b[1]);
+  noteCases({ suite: 'fuzz', run: fuzz.cases, passed: fuzz.cases - found.length });
   const few = counts.filter(([, count]) => count < least);
   console.log(`\n${fuzz.cases} cases, ${fuzz.instructions} instructions, ${counts.length} forms, ${found.length} different`);
   console.log(`ended by: ${[...fuzz.vectors].toSorted((a, b) => a[0] - b[0]).map(([vector, count]) => `#${vector} ${count}`).join(', ')}`);

@@ -30,6 +30,10 @@ export class Excuses {
     forms.set(form, (forms.get(form) ?? 0) + 1);
   }
 
+  get count(): number {
+    return this.list().reduce((sum, { forms }) => sum + Object.values(forms).reduce((inner, one) => inner + one, 0), 0);
+  }
+
   list(): readonly ExcusedCases[] {
     return Array.from(this.#reasons, ([reason, forms]) => ({ reason, forms: Object.fromEntries(forms) }));
   }

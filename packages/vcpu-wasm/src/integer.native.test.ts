@@ -1,4 +1,4 @@
-import { itWithOracle } from '@vm/testkit/oracle';
+import { Excuses, itWithOracle, noteCases } from '@vm/testkit/oracle';
 import { describe, expect, it } from 'vitest';
 import { EngineProcessor } from './native/engine-program.ts';
 import { encodingsFor } from './native/host-encodings.ts';
@@ -25,6 +25,7 @@ describe('integer instructions', () => {
     const random = new Random(SEED);
     const cases = encodings.flatMap((encoding) => Array.from({ length: CASES }, () => encoding));
     const failures: string[] = [];
+    const excused = new Excuses();
     const failed = new Map<string, number>();
     for (let from = 0; from < cases.length; from += BATCH) {
       const batch = cases.slice(from, from + BATCH);
@@ -40,6 +41,7 @@ describe('integer instructions', () => {
         const at = i * RECORD_BYTES;
         engine.run(before, at, ours);
         const tolerance = toleranceOf(before, after, at);
+        if (tolerance === null) excused.add('a result that the manuals leave undefined', encoding.row.name);
         const different = tolerance === null ? [] : differences(ours, after, at, tolerance);
         if (different.length === 0) return;
         const count = (failed.get(encoding.key) ?? 0) + 1;
@@ -47,6 +49,8 @@ describe('integer instructions', () => {
         if (count === 1 && failures.length < 20) failures.push(`${encoding.key}\n  ${formatProgram(before, at).join('; ')}\n  ${formatRegisters(before, at)}\n    ${different.join('\n    ')}`);
       });
     }
+    const run = cases.length - excused.count;
+    noteCases({ suite: 'integer', run, excused: excused.list(), passed: run - [...failed.values()].reduce((sum, count) => sum + count, 0) });
     expect(encodings.length).toBeGreaterThan(process.env['VM_ONLY'] === undefined ? 2000 : 0);
     expect(failures, `${[...failed].map(([key, count]) => `${key}: ${count}`).join('\n')}\n${failures.join('\n')}`).toEqual([]);
   });

@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { itWithOracle } from '@vm/testkit/oracle';
+import { itWithOracle, noteCases } from '@vm/testkit/oracle';
 import { describe, expect, it } from 'vitest';
 import type { CodeMode } from './decoder.ts';
 import { decode, DECODE_INVALID, DECODE_OK } from './decoder.ts';
@@ -41,6 +41,7 @@ describe('the decoder against objdump', () => {
         const found = difference(mode, bytes, theirs, result, instruction);
         if (found !== null) differences.push(`${theirs.bytes}: ${theirs.text}: ${found}`);
       }
+      noteCases({ suite: 'objdump', run: compared, passed: compared - differences.length });
       expect(compared).toBe(CASES);
       expect(differences).toEqual([]);
       // What was compared is most of the tables: a generator gone wrong is not to pass for agreement.
