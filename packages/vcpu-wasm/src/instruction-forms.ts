@@ -2,7 +2,7 @@
  * The list of the interpreter's cases, found by decoding every opcode under every prefix that changes the form, so that it
  * cannot disagree with the decoder. It is made at build time and stored beside the module.
  */
-import { createInstruction, decode, DECODE_OK } from '@vm/x86';
+import { createInstruction, decode, DECODE_OK, METHOD_VECTOR_INDEX, ROWS, VEX_MAPS } from '@vm/x86';
 import { EMITTERS } from './emitters.ts';
 import { formOf } from './form.ts';
 import { HandlerTable, NEAR, packForm } from './handler-table.ts';
@@ -46,15 +46,17 @@ export function enumerateHandlers(long: boolean): Handler[] {
       }
     }
   }
-  for (const address of [[], [0x67]]) {
-    for (let map = 1; map <= 3; map++) {
-      for (const wide of [0, 0x80]) {
-        for (let pp = 0; pp < 8; pp++) {
-          // VEX with no register in vvvv, or xmm0, and with both lengths; outside 64-bit code R and X have to be ones.
-          const prefix = [...address, 0xc4, 0xe0 | map, wide | 0x78 | pp];
-          for (let opcode = 0; opcode < 256; opcode++) for (const modrm of EACH_REG) if (!tryEncoding(prefix, [opcode], modrm)) break;
-          // Gathers ask for three different registers.
-          for (let opcode = GATHERS; opcode < GATHERS + 4; opcode++) tryEncoding([...address, 0xc4, 0xe0 | map, wide | 0x70 | pp], [opcode], 0x14);
+  // Behind a VEX prefix a row says nearly everything about its encodings; outside 64-bit code R and X have to be ones.
+  const either = (wanted: number): readonly number[] => (wanted < 0 ? [0, 1] : [wanted]);
+  for (const row of ROWS) {
+    if (row.map < VEX_MAPS) continue;
+    // Gathers ask for three different registers and a SIB byte.
+    const [vvvv, modrms] = row.operands.some((operand) => operand.method === METHOD_VECTOR_INDEX) ? [0x70, [0x14]] : [0x78, EACH_REG];
+    for (const address of [[], [0x67]]) {
+      for (const wide of either(row.vexWide)) {
+        for (const length of either(row.vexLength)) {
+          const prefix = [...address, 0xc4, 0xe0 | (row.map - VEX_MAPS), (wide << 7) | vvvv | (length << 2) | VEX_PREFIXES.indexOf(row.prefix)];
+          for (const modrm of modrms) if (!tryEncoding(prefix, [row.opcode], modrm)) break;
         }
       }
     }
@@ -71,8 +73,8 @@ function prefixesOf(long: boolean): number[][] {
   }
   return all;
 }
-/** First opcode of the gathers in map 0F 38. */
-const GATHERS = 0x90;
+/** What VEX.pp stands for. */
+const VEX_PREFIXES: readonly string[] = ['np', '66', 'f3', 'f2'];
 const regs = (from: number): number[] => Array.from({ length: 8 }, (_, reg) => from | (reg << 3));
 /** Each reg field in memory and in register form. */
 const EACH_REG: readonly number[] = [...regs(0), ...regs(0xc0)];

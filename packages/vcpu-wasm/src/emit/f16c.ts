@@ -4,7 +4,7 @@ import { A, D, LOWER_RESULT, R, S, U, UPPER_OPERAND, X, Z } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
 import { clearFlags, commit } from './float-operand.ts';
-import { readHalves, readPacked, writeHalves } from './packed-operand.ts';
+import { probeWritable, readHalves, readPacked, writeHalves } from './packed-operand.ts';
 
 const fromHalves: Emit = (e) => {
   const { code } = e;
@@ -28,11 +28,7 @@ const toHalves: Emit = (e) => {
     // Proved writable before an exception of the numbers can come.
     e.address(bytes, true);
     code.set(D);
-    for (const at of [0, bytes - 1]) {
-      code.get(D).const(at).add();
-      e.loadForUpdate(1);
-      code.drop();
-    }
+    probeWritable(e, bytes);
   }
   readHalves(e, 1, X, UPPER_OPERAND);
   code.constV128([]).set(Z);

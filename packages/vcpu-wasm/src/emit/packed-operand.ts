@@ -8,7 +8,7 @@
  * every MMX instruction but EMMS marks all registers used and makes register 0 the top of the stack (SDM vol. 1, section 9.5).
  */
 import type { Emit, Emitter } from '../emitter.ts';
-import { D, LOWER_RESULT, S, UPPER_OPERAND, X, Y, Z } from '../locals.ts';
+import { D, LOWER_RESULT, S, T, UPPER_OPERAND, X, Y, Z } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
 import * as call from '../system-call.ts';
@@ -72,6 +72,16 @@ export function readWideMemory(e: Emitter, k: number, aligned: boolean, lower: n
   code.set(lower).get(D).const(16).add();
   e.loadVector(false);
   code.set(upper);
+}
+/** Proves that `bytes` bytes at the linear address in D can be written: the first, and where there is another page the first in that. Uses T. */
+export function probeWritable(e: Emitter, bytes: number): void {
+  const { code } = e;
+  code.get(D);
+  e.loadForUpdate(1);
+  code.drop();
+  code.get(D).const(bytes - 1).add().const(-4096).and().tee(T).get(D).get(T).get(D).gtU().select();
+  e.loadForUpdate(1);
+  code.drop();
 }
 /** Reads source k into one local, or both halves of it into two. */
 export function readHalves(e: Emitter, k: number, lower: number, upper: number): void {

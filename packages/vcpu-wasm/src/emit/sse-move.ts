@@ -4,7 +4,7 @@ import { A, B, D, LOWER_RESULT, N, P, R, S, T, U, X, Y, Z } from '../locals.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
-import { enterMmx, isMmx, packedUnary, readHalf, readHalves, readPacked, readWideMemory, requireMmx, requirePacked, writeHalves, writeMmx, writePacked, writeScalar } from './packed-operand.ts';
+import { enterMmx, isMmx, packedUnary, probeWritable, readHalf, readHalves, readPacked, readWideMemory, requireMmx, requirePacked, writeHalves, writeMmx, writePacked, writeScalar } from './packed-operand.ts';
 
 const RDI = 7;
 const letter = (e: Emitter, k: number): string | undefined => e.form.operands[k]?.letter;
@@ -35,12 +35,7 @@ export function writeWideMemory(e: Emitter, aligned: boolean): void {
     code.get(D).wrap().const32(31).and32();
     e.raiseIf(13, 0);
   }
-  // First and last byte are proved writable, and with them all between.
-  for (const at of [0, 31]) {
-    code.get(D).const(at).add();
-    e.loadForUpdate(1);
-    code.drop();
-  }
+  probeWritable(e, 32);
   code.get(D);
   e.storeVector(LOWER_RESULT, false);
   code.get(D).const(16).add();
