@@ -7,7 +7,8 @@ import {
 import * as state from './cpu-state.ts';
 import type { FlagsRegister } from './flags-register.ts';
 import type { LinearMemory } from './linear-memory.ts';
-import { dplOf, isCanonical, isNull, typeOf } from './segmentation.ts';
+import { isCanonical } from './page-walk.ts';
+import { dplOf, isNull, typeOf } from './segmentation.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 import { TASK_CALL } from './task-switch.ts';
@@ -36,6 +37,8 @@ export class ExceptionDelivery {
   readonly #tasks: TaskSwitch;
   /** The flags that are pushed. */
   #image = 0;
+  /** Error code of a stack that is at no address. */
+  #stackError = 0;
 
   constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, tasks: TaskSwitch) {
     this.#state = view;
@@ -110,7 +113,6 @@ export class ExceptionDelivery {
       spHigh = s.high(state.VALUE);
     }
     spLow = (spLow & ~15) >>> 0;
-    if (!isCanonical(spHigh)) memory.raise(VECTOR_SS, external);
     const flags = this.#image;
     const ssSelector = s.selector(state.SS);
     const rspLow = s.gpr(RSP);
@@ -119,6 +121,7 @@ export class ExceptionDelivery {
     const ripHigh = s.high(state.RIP);
     // Pushes run with the rights of the new level; where that is 3 it was 3 before.
     const supervisor = newCpl !== 3;
+    this.#stackError = external;
     this.#push64(spLow, spHigh, 8, ssSelector, 0, supervisor);
     this.#push64(spLow, spHigh, 16, rspLow, rspHigh, supervisor);
     this.#push64(spLow, spHigh, 24, flags, 0, supervisor);
@@ -139,7 +142,9 @@ export class ExceptionDelivery {
     this.#flags.write(flags & ~(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | (type === SYSTEM_INTERRUPT_GATE ? FLAG_IF : 0)));
   }
   #push64(spLow: number, spHigh: number, below: number, low: number, high: number, supervisor: boolean): void {
-    this.#memory.storeValue((spLow - below) >>> 0, spLow < below ? (spHigh - 1) >>> 0 : spHigh, 8, low, high, supervisor);
+    const atHigh = spLow < below ? (spHigh - 1) >>> 0 : spHigh;
+    if (!isCanonical(atHigh)) this.#memory.raise(VECTOR_SS, this.#stackError);
+    this.#memory.storeValue((spLow - below) >>> 0, atHigh, 8, low, high, supervisor);
   }
   /** Reads 8 bytes of the long-mode TSS at `offset` into VALUE. */
   #loadTaskStack(offset: number): void {

@@ -7,7 +7,8 @@ import * as state from './cpu-state.ts';
 import type { ExceptionDelivery } from './exception-delivery.ts';
 import type { FlagsRegister } from './flags-register.ts';
 import type { LinearMemory } from './linear-memory.ts';
-import { dplOf, isCanonical, isNull, typeOf } from './segmentation.ts';
+import { isCanonical } from './page-walk.ts';
+import { dplOf, isNull, typeOf } from './segmentation.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 import { TASK_CALL, TASK_JUMP, TASK_RETURN } from './task-switch.ts';
@@ -104,8 +105,8 @@ export class FarTransfer {
   }
   #checkCode(error: number): void {
     const { high } = this.#segments;
-    if ((high & DESCRIPTOR_PRESENT) === 0) this.#memory.raise(VECTOR_NP, error);
     if (this.#segments.isLongMode() && (high & DESCRIPTOR_L) !== 0 && (high & DESCRIPTOR_DB) !== 0) this.#memory.raise(VECTOR_GP, error);
+    if ((high & DESCRIPTOR_PRESENT) === 0) this.#memory.raise(VECTOR_NP, error);
   }
   /** Loads CS from the descriptor last read with `cpl` and jumps. */
   #enter(selector: number, cpl: number, ripLow: number, ripHigh: number): void {
@@ -215,11 +216,11 @@ export class FarTransfer {
     segments.readDescriptor(selector);
     const codeError = selector & 0xfffc;
     if ((segments.high & (DESCRIPTOR_S | SEGMENT_CODE)) !== (DESCRIPTOR_S | SEGMENT_CODE) || dplOf(segments.high) > cpl) memory.raise(VECTOR_GP, codeError);
-    if (long && (segments.high & DESCRIPTOR_L) === 0) memory.raise(VECTOR_GP, codeError);
-    this.#checkCode(codeError);
+    if (long && (segments.high & (DESCRIPTOR_L | DESCRIPTOR_DB)) !== DESCRIPTOR_L) memory.raise(VECTOR_GP, codeError);
     const conforming = (segments.high & SEGMENT_CONFORMING) !== 0;
     const newCpl = conforming || !isCall ? cpl : dplOf(segments.high);
     if (!isCall && !conforming && dplOf(segments.high) !== cpl) memory.raise(VECTOR_GP, codeError);
+    this.#checkCode(codeError);
     this.#checkTarget(rip, ripHigh, segments.high, segments.low);
     const codeLow = segments.low;
     const codeHigh = segments.high;
@@ -333,7 +334,7 @@ export class FarTransfer {
       const ssError = ssSelector & 0xfffc;
       if (isNull(ssSelector)) {
         const to64 = segments.isLongMode() && (codeHigh & DESCRIPTOR_L) !== 0;
-        if (!to64 || rpl === 3 || (ssSelector & 3) !== rpl) memory.raise(VECTOR_GP, 0);
+        if (!to64 || rpl === 3) memory.raise(VECTOR_GP, 0);
         ssNull = true;
       } else {
         segments.readDescriptor(ssSelector);

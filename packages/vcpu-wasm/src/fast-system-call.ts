@@ -3,7 +3,7 @@ import { CR0_PE, EFER_SCE, VECTOR_GP, VECTOR_UD } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { FlagsRegister } from './flags-register.ts';
 import type { LinearMemory } from './linear-memory.ts';
-import { isCanonical } from './segmentation.ts';
+import { isCanonical } from './page-walk.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 

@@ -126,6 +126,7 @@ export class LinearMemory {
     this.walk.translate(nextLow, carry ? (high + 1) >>> 0 : high, access, supervisor);
   }
   #probeAcross(low: number, high: number): void {
+    this.walk.requireCanonicalEnd(low, high);
     this.walk.translate(low, high, WRITE);
     this.#translateNext(low, high, WRITE, false);
   }
@@ -133,6 +134,7 @@ export class LinearMemory {
   #across(low: number, high: number, bytes: number, access: Access, supervisor: boolean): void {
     const { walk } = this;
     const first = 4096 - (low & 4095);
+    walk.requireCanonicalEnd(low, high);
     walk.translate(low, high, access, supervisor);
     const firstPhysical = walk.physical;
     const firstOffset = walk.offset;

@@ -22,6 +22,8 @@ const PAE_RESERVED_HIGH = 0x7ff0_0000;
 /** Bits 1, 2 and 5 to 8 of a page-directory pointer. */
 const DIRECTORY_POINTER_RESERVED = 0x1e6;
 const TWO_32 = 0x1_0000_0000;
+/** SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal. */
+export const isCanonical = (high: number): boolean => high >> 15 === 0 || high >> 15 === -1;
 const RSP = 4;
 
 export class PageWalk {
@@ -80,14 +82,17 @@ export class PageWalk {
     const cr4 = s.get(state.CR4);
     if (access === FETCH && (((efer & EFER_NXE) !== 0 && (cr4 & CR4_PAE) !== 0) || (cr4 & CR4_SMEP) !== 0)) error |= PAGE_FAULT_FETCH;
     if ((efer & EFER_LMA) !== 0) {
-      // SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal.
-      const top = high >> 15;
-      if (top !== 0 && top !== -1) this.#raise(this.#isStackAccess(low, high) ? VECTOR_SS : VECTOR_GP, 0);
+      if (!isCanonical(high)) this.#raise(this.#isStackAccess(low, high) ? VECTOR_SS : VECTOR_GP, 0);
       this.#walk64(low, high, access, user, error, cr0, efer, 4, s.number(state.CR3));
     } else if ((cr4 & CR4_PAE) !== 0) this.#walk64(low, 0, access, user, error, cr0, efer, 3, 0);
     else this.#walk32(low, access, user, error, cr0);
   }
 
+  /** For an access that goes on at the next page: that one has to be at an address too, before anything is translated. */
+  requireCanonicalEnd(low: number, high: number): void {
+    if (low < 0xffff_f000 || (this.#state.get(state.EFER) & EFER_LMA) === 0) return;
+    if (isCanonical(high) && !isCanonical((high + 1) >>> 0)) this.#raise(this.#isStackAccess(low, high) ? VECTOR_SS : VECTOR_GP, 0);
+  }
   /** Does the running instruction reach a non-canonical address through the stack? */
   #isStackAccess(low: number, high: number): boolean {
     const s = this.#state;

@@ -17,8 +17,6 @@ const VIRTUAL_8086_ATTRIBUTES = 0xf300;
 
 export const typeOf = (high: number): number => (high >>> 8) & 15;
 export const dplOf = (high: number): number => (high >>> DESCRIPTOR_DPL_SHIFT) & 3;
-/** SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal. */
-export const isCanonical = (high: number): boolean => high >> 15 === 0 || high >> 15 === -1;
 export const isNull = (selector: number): boolean => (selector & 0xfffc) === 0;
 
 export class Segmentation {

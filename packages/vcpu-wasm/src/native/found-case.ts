@@ -2,7 +2,7 @@
 import { differences, EXACT, formatProgram, toleranceOf } from './record-difference.ts';
 import type { Tolerance } from './record-difference.ts';
 import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC, VECTOR_DB, VECTOR_PF } from '@vm/x86';
-import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_CR2, RECORD_LENGTH, RECORD_RIP, RECORD_VECTOR } from './program-record.ts';
+import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_CR2, RECORD_LENGTH, RECORD_RIP, RECORD_SELECTORS, RECORD_VECTOR, SELECTORS } from './program-record.ts';
 import type { NativeRun } from './native-program.ts';
 import { formatRecord } from './record-text.ts';
 import type { RecordText } from './record-text.ts';
@@ -22,6 +22,7 @@ export interface FoundCase {
   readonly after: RecordText;
 }
 
+const LINUX_PER_CPU = 0x78;
 const instruction = createInstruction();
 
 /** What the manuals leave open about the state after a program. */
@@ -53,6 +54,8 @@ function flagsLeftUndefinedBefore(bits: 32 | 64, code: Uint8Array, end: number):
 /** The host's processor ended the program with a fault which the manuals do not ask for in its place. */
 function mayEndOtherwise(before: DataView, ours: DataView, native: DataView, at: number): boolean {
   const rip = native.getUint32(at + RECORD_RIP, true);
+  // Linux has a segment of its own that programs can load.
+  for (let i = 0; i < SELECTORS; i++) if ((native.getUint16(at + RECORD_SELECTORS + i * 2, true) & ~3) === LINUX_PER_CPU) return true;
   const from = rip - CODE_AT;
   const length = before.getUint32(at + RECORD_LENGTH, true);
   if (from < 0 || from >= length) return false;
@@ -63,7 +66,7 @@ function mayEndOtherwise(before: DataView, ours: DataView, native: DataView, at:
   if (vector === VECTOR_AC && instruction.isMemory !== 0 && instruction.operandBytes.includes(16)) return true;
   const name = ROWS[instruction.row]?.name ?? '';
   // Whether an operand may reach beyond the last byte of a segment of 4 GiB (SDM vol. 3, section 5.3).
-  if (bits === 32 && vector === VECTOR_PF && native.getUint32(at + RECORD_CR2, true) > 0xffff_fff0) return true;
+  if (bits === 32 && vector === VECTOR_PF && native.getUint32(at + RECORD_CR2, true) > (isLong(name) ? 0xffff_ff00 : 0xffff_fff0)) return true;
   return ours.getUint32(at + RECORD_RIP, true) === rip && mayBeEitherFault(name, ours.getUint32(at + RECORD_VECTOR, true), vector);
 }
 

@@ -57,12 +57,13 @@ export const mayHaveEnteredMmx = (name: string, vector: number): boolean => vect
 
 /**
  * Which of several faults an instruction raises, where it has met more than one (SDM vol. 3, section 6.9: the order among faults on
- * executing an instruction is the processor's own): alignment against paging and limits, the accesses of nested ENTER.
+ * executing an instruction is the processor's own): alignment against paging and limits, the accesses of nested ENTER, the two operands
+ * of CMPS and MOVS.
  */
 export function mayBeEitherFault(name: string, ours: number, native: number): boolean {
   const faults = [VECTOR_SS, VECTOR_GP, VECTOR_PF, VECTOR_AC];
   if (!faults.includes(ours) || !faults.includes(native)) return false;
-  return name === 'enter' || ours === VECTOR_AC || native === VECTOR_AC || (ours === VECTOR_SS && native === VECTOR_GP);
+  return name === 'enter' || name === 'cmps' || name === 'movs' || ours === VECTOR_AC || native === VECTOR_AC || (ours === VECTOR_SS && native === VECTOR_GP);
 }
 
 /** Operands of 14 bytes and more, which are loaded and stored piece by piece in any order (SDM vol. 1, section 8.1.10). */
