@@ -69,6 +69,11 @@ itWithOracle(it, 'gcc', 'a program that goes back to real mode finds vectors, da
   expect([end.output, end.how, end.code]).toEqual(['abcde\n', 'exit', 0]);
 });
 
+itWithOracle(it, 'gcc', 'a program that sends INIT to its processor goes on at the resume vector in real mode', async () => {
+  const end = await runBare({ kernel: readFileSync(build('init', 32, ['init.S'])) });
+  expect([end.output, end.how, end.code]).toEqual(['12', 'exit', 7]);
+});
+
 describe('an image whose header says where it goes', () => {
   const make = (...words: number[]): Uint8Array => {
     const code = createAssembler(32, { origin: 0x10_0000 }).jmp('start').align(4);

@@ -54,6 +54,17 @@ describe('vm exec', () => {
     expect(await exec(code, '--mode', 'real', '--at', '0x7c00', '--stop-at', '0x7c01')).toMatchObject({ stop: 'address', rax: '0x1', rip: '0x7c01' });
   });
 
+  it('takes registers of their own, by short names, and what it has printed', async () => {
+    const code = file('code.bin', [0x40, 0xf4]); // inc eax; hlt
+    const first = file('in.json', '{"registers": {"eax": 41, "esp": "0x7000", "eflags": "0x206"}, "memory": [{"at": 4096, "bytes": [1, 2]}]}');
+    const state = await exec(code, '--mode', 'protected', '--state', first);
+    expect(state).toMatchObject({ rax: '0x2a', rsp: '0x7000', errorCode: null, memory: [{ at: '0x1000', bytes: '0102' }] });
+    const second = file('out.json', JSON.stringify({ ...state, rip: '0x10000' }));
+    expect(await exec(code, '--mode', 'protected', '--state', second)).toMatchObject({ rax: '0x2b', rsp: '0x7000', memory: [{ at: '0x1000', bytes: '0102' }] });
+    expect(await runCli(['exec', code, '--state', file('twice.json', '{"rax": 1, "registers": {"eax": 2}}')])).toBe(2);
+    expect(refused).toEqual(['vm exec: --state: rax is there twice']);
+  });
+
   it('says what is wrong in one line', async () => {
     const code = file('code.bin', [0xf4]);
     const refuse = async (line: string, ...args: string[]): Promise<void> => {

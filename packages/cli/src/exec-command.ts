@@ -27,7 +27,8 @@ export const execCommand: Command = {
     'The run ends at the first HLT, and outside of real mode at the first exception, whose vector is "exception". All registers are 0 to\n'
       + 'begin with, but RFLAGS is 0x202 and floating point is as after FINIT.',
     'The state file has registers by the names of the output and, under "memory", regions of RAM: {"rbx": "0xe0000000", "xmm": [["1", "2"]],\n'
-      + '"memory": [{"at": "0xe0000000", "bytes": "2a00"}, {"at": 4096, "bytes": 64}]}, where bytes is hexadecimal, a list or a count of zeros.',
+      + '"memory": [{"at": "0xe0000000", "bytes": "2a00"}, {"at": 4096, "bytes": 64}]}, where bytes is hexadecimal, a list or a count of zeros.\n'
+      + 'Registers may stand under "registers" too, and have their short names: eax and ax are rax. What was printed can be the next state.',
   ],
   examples: ['vm exec code.bin', 'vm exec code.bin --at 0x1000 --mode protected --state in.json', 'vm exec code.bin --ring 3 --mapped given --stop-at 0x10010'],
   run: async (args) => {

@@ -10,7 +10,13 @@ export interface StateFile {
 }
 
 const NUMBERS = [...GENERAL_REGISTERS, ...SEGMENT_REGISTERS, 'rip', 'rflags', 'fsBase', 'gsBase', 'x87Control', 'x87Status', 'x87Tag', 'mxcsr', 'cr2'];
-const LISTS = ['xmm', 'ymmHigh', 'x87', 'memory'];
+const LISTS = ['xmm', 'ymmHigh', 'x87', 'memory', 'registers'];
+/** What a printed state has beside registers: it may be the state of the next run as it is. */
+const RESULTS: ReadonlySet<string> = new Set(['stop', 'exception', 'errorCode', 'instructions']);
+/** Names of the registers in 16- and 32-bit code. */
+const SHORT_NAMES: Readonly<Record<string, string>> = Object.fromEntries(
+  ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di', 'ip', 'flags'].flatMap((name) => [[name, `r${name}`], [`e${name}`, `r${name}`]]),
+);
 
 /** A number as JSON can hold it: a number, or a text such as `0x1f` where more than 53 bits are needed. Throws UsageError. */
 export function parseNumber(where: string, value: unknown): bigint {
@@ -21,7 +27,7 @@ export function parseNumber(where: string, value: unknown): bigint {
   return number;
 }
 
-/** Reads the text of a state file. Throws UsageError. */
+/** Reads the text of a state file: registers by name, at the top or under `registers`, and `memory`. Throws UsageError. */
 export function parseStateFile(text: string): StateFile {
   let file: unknown;
   try {
@@ -32,7 +38,12 @@ export function parseStateFile(text: string): StateFile {
   if (typeof file !== 'object' || file === null || Array.isArray(file)) throw new UsageError('--state: expected an object with names of registers');
   const registers: Record<string, unknown> = {};
   let memory: FlatRegion[] = [];
-  for (const [name, value] of Object.entries(file)) {
+  const { registers: nested = {}, ...rest } = file as { readonly registers?: unknown };
+  if (typeof nested !== 'object' || nested === null || Array.isArray(nested)) throw new UsageError('--state: registers: expected an object with names of registers');
+  for (const [given, value] of [...Object.entries(rest), ...Object.entries(nested)]) {
+    const name = SHORT_NAMES[given] ?? given;
+    if (RESULTS.has(name)) continue;
+    if (Object.hasOwn(registers, name)) throw new UsageError(`--state: ${name} is there twice`);
     if (NUMBERS.includes(name)) registers[name] = parseNumber(name, value);
     else if (name === 'xmm' || name === 'ymmHigh') registers[name] = listOf(name, value, 16).map((lanes, i) => listOf(`${name}[${i}]`, lanes, 2).map((lane) => parseNumber(`${name}[${i}]`, lane)));
     else if (name === 'x87') registers[name] = listOf(name, value, 8).map((one, i) => ({ mantissa: memberOf(`x87[${i}]`, one, 'mantissa'), exponent: memberOf(`x87[${i}]`, one, 'exponent') }));

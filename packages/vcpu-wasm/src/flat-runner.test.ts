@@ -119,7 +119,14 @@ describe('runFlat', () => {
     expect(runFlat({ code: bytes, at: AT, mode: 'protected', registers: { rax: 21 } }).xmm[1]).toEqual([42n, 0n]);
   });
 
+  it('goes on from its own result', () => {
+    const first = runFlat({ code: [0x48, 0xff, 0xc0, 0xf4], at: AT, mode: 'long', registers: { rax: 1, xmm: [[5n, 6n]] } });
+    const second = runFlat({ code: [0x48, 0xff, 0xc0, 0xf4], at: AT, mode: 'long', registers: { ...first, rip: AT } });
+    expect([second.rax, second.xmm[0], second.stop]).toEqual([3n, [5n, 6n], 'halt']);
+  });
+
   it('refuses what it cannot do', () => {
+    expect(() => runFlat({ code: [0xf4], at: AT, mode: 'protected', registers: { eax: 1 } as never })).toThrow(/nothing is named eax/);
     expect(() => runFlat({ code: [0xf4], at: 0x1_0000_0000n, mode: 'protected' })).toThrow(/below 4 GiB/);
     expect(() => runFlat({ code: [0xf4], at: 0xfd00_0000, mode: 'long' })).toThrow(/taken/);
     expect(() => runFlat({ code: [0xf4], at: AT, mode: 'long', registers: { ds: 0x77 } })).toThrow(/selector/);

@@ -7,7 +7,7 @@ import type { SegmentState } from './entry-state.ts';
 import { FlatMachine } from './flat-machine.ts';
 import type { FlatMode } from './flat-machine.ts';
 import type { WasmVcpu } from './vcpu.ts';
-import { readState, SEGMENT_REGISTERS, writeState } from './flat-state.ts';
+import { readState, REGISTER_NAMES, SEGMENT_REGISTERS, writeState } from './flat-state.ts';
 import type { FlatRegisters, FlatState } from './flat-state.ts';
 import {
   CODE_32, CODE_64, DATA, FlatPageTables, GDT_LIMIT, PAGE_NO_EXECUTE, PAGE_SUPERVISOR, PAGE_USER, PAGE_USER_READ_ONLY, SELECTOR_CODE, SELECTOR_DATA, SELECTOR_USER_CODE_32,
@@ -263,6 +263,7 @@ export class FlatRunner {
     const machine = this.#machine;
     const { vcpu } = machine;
     const { registers = {} } = request;
+    checkNames(registers);
     const user = request.ring === 3;
     if (user && this.#mode === 'real') throw new RangeError('ring: there is none but 0 in real mode');
     const long = this.#mode === 'long';
@@ -293,6 +294,16 @@ export class FlatRunner {
     });
     if (user) vcpu.segments.setCpl(3);
     writeState(vcpu, { rflags: RFLAGS, rip: request.at, ...registers });
+  }
+}
+
+/** What a result has beside registers: it may be the state of the next run as it is. */
+const RESULT_NAMES: ReadonlySet<string> = new Set<Exclude<keyof FlatResult, keyof FlatState>>(['stop', 'exception', 'errorCode', 'instructions', 'read']);
+
+/** Whoever writes JavaScript learns of a register that there is not. */
+function checkNames(registers: FlatRegisters): void {
+  for (const name of Object.keys(registers)) {
+    if (!REGISTER_NAMES.has(name) && !RESULT_NAMES.has(name)) throw new RangeError(`registers: nothing is named ${name}; the names are those of the result, rax in every mode`);
   }
 }
 

@@ -43,6 +43,10 @@ export type FlatRegisters = {
       : readonly { readonly mantissa: bigint | number; readonly exponent: bigint | number }[];
 };
 
+/** All that can be set. */
+export const REGISTER_NAMES: ReadonlySet<string> = new Set<keyof FlatState>([
+  ...GENERAL_REGISTERS, ...SEGMENT_REGISTERS, 'rip', 'rflags', 'fsBase', 'gsBase', 'x87', 'x87Control', 'x87Status', 'x87Tag', 'xmm', 'ymmHigh', 'mxcsr', 'cr2',
+]);
 const TAG_EMPTY = 3;
 
 export function readState(vcpu: WasmVcpu): FlatState {
