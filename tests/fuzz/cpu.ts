@@ -30,13 +30,13 @@ export const cpu: Fuzzer = {
       for (const one of fuzz.runBatch()) {
         if (found.some((other) => isSame(other, one))) continue;
         found.push(one);
+        keep(one);
         console.log(`\ndifferent (${found.length}):\n  ${one.program.join('\n  ')}\n    ${one.found.join('\n    ')}`);
       }
       if (Date.now() < nextReport) continue;
       nextReport += REPORT_SECONDS * 1000;
       console.log(`${fuzz.cases} cases, ${fuzz.instructions} instructions, ${found.length} different`);
     }
-    if (found.length > 0) keep(found);
     return Promise.resolve(report(fuzz, found, least ?? (minutes >= LONG_MINUTES ? LEAST : 0)));
   },
 };
@@ -47,10 +47,9 @@ function isSame(a: FoundCase, b: FoundCase): boolean {
   return shape(a) === shape(b);
 }
 
-function keep(found: readonly FoundCase[]): void {
+function keep(one: FoundCase): void {
   const known = JSON.parse(readFileSync(CASES, 'utf8')) as FoundCase[];
-  const fresh = found.filter((one) => !known.some((other) => isSame(other, one)));
-  writeFileSync(CASES, `${JSON.stringify([...known, ...fresh], null, 1)}\n`);
+  if (!known.some((other) => isSame(other, one))) writeFileSync(CASES, `${JSON.stringify([...known, one], null, 1)}\n`);
 }
 
 function report(fuzz: ProcessorFuzz, found: readonly FoundCase[], least: number): boolean {

@@ -62,8 +62,8 @@ function mayEndOtherwise(before: DataView, ours: DataView, native: DataView, at:
   const bits = before.getUint32(at + RECORD_BITS, true) as 32 | 64;
   if (decode(bits, new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, length), from, length - from, instruction) !== DECODE_OK) return false;
   const vector = native.getUint32(at + RECORD_VECTOR, true);
-  // Whether 16 bytes at a multiple of 8 are aligned (SDM vol. 2, MOVDQU: a matter of the processor).
-  if (vector === VECTOR_AC && instruction.isMemory !== 0 && instruction.operandBytes.includes(16)) return true;
+  // Whether 16 or 32 bytes at a multiple of 8 are aligned (SDM vol. 2, MOVDQU: a matter of the processor).
+  if (vector === VECTOR_AC && instruction.isMemory !== 0 && (instruction.operandBytes.includes(16) || instruction.operandBytes.includes(32))) return true;
   const name = ROWS[instruction.row]?.name ?? '';
   // Whether an operand may reach beyond the last byte of a segment of 4 GiB (SDM vol. 3, section 5.3).
   if (bits === 32 && vector === VECTOR_PF && native.getUint32(at + RECORD_CR2, true) > (isLong(name) ? 0xffff_ff00 : 0xffff_fff0)) return true;

@@ -66,8 +66,9 @@ export function mayBeEitherFault(name: string, ours: number, native: number): bo
   return name === 'enter' || name === 'cmps' || name === 'movs' || ours === VECTOR_AC || native === VECTOR_AC || (ours === VECTOR_SS && native === VECTOR_GP);
 }
 
-/** Operands of 14 bytes and more, which are loaded and stored piece by piece in any order (SDM vol. 1, section 8.1.10). */
-export const isLong = (name: string): boolean => ['fnstenv', 'fldenv', 'fnsave', 'frstor'].includes(name);
+/** Operands that are loaded and stored piece by piece in any order: environments of the x87 (SDM vol. 1, section 8.1.10), far pointers, what returns pop. */
+const LONG: ReadonlySet<string> = new Set(['fnstenv', 'fldenv', 'fnsave', 'frstor', 'retf', 'iret', 'jmpf', 'callf', 'les', 'lds', 'lss', 'lfs', 'lgs']);
+export const isLong = (name: string): boolean => LONG.has(name);
 
 /** An ENTER or PUSHA that faults may have stored below the stack pointer already, and a long operand may have been stored in part. */
 export const mayHaveStored = (name: string, vector: number): boolean => (name === 'enter' || name === 'pusha' || isLong(name)) && (vector === VECTOR_PF || vector === VECTOR_SS);
