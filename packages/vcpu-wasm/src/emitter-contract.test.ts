@@ -26,7 +26,7 @@ const FRAMES = 0x10_0000;
 const INDEX = 4;
 const RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7;
 const IMPLICIT: ReadonlySet<string> = new Set(['push', 'pop', 'pusha', 'popa', 'pushf', 'popf', 'push_seg', 'pop_seg', 'call', 'callf', 'ret', 'retf', 'iret', 'enter', 'leave', 'movs',
-  'cmps', 'stos', 'lods', 'scas', 'ins', 'outs', 'xlat', 'maskmovq', 'maskmovdqu']);
+  'cmps', 'stos', 'lods', 'scas', 'ins', 'outs', 'xlat', 'maskmovq', 'maskmovdqu', 'vmaskmovdqu']);
 /** Memory operands that are not accessed. */
 const NOT_ACCESSED: ReadonlySet<string> = new Set(['lea', 'nop', 'prefetchw', 'prefetchnta', 'prefetcht0', 'prefetcht1', 'prefetcht2', 'clflush', 'clflushopt', 'clwb', 'invlpg']);
 

@@ -37,7 +37,7 @@ export interface Form {
 
 const STRING_OPERATIONS: ReadonlySet<string> = new Set(['movs', 'cmps', 'stos', 'lods', 'scas', 'ins', 'outs']);
 /** Forms whose address size matters although they have no memory operand that says so. */
-const COUNTED: ReadonlySet<string> = new Set(['loop', 'loope', 'loopne', 'jcxz', 'xlat', 'maskmovdqu', 'maskmovq', ...STRING_OPERATIONS]);
+const COUNTED: ReadonlySet<string> = new Set(['loop', 'loope', 'loopne', 'jcxz', 'xlat', 'maskmovdqu', 'vmaskmovdqu', 'maskmovq', ...STRING_OPERATIONS]);
 const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'setcc', 'cmovcc', 'fcmov']);
 
 function letterOf(kind: number): OperandLetter {

@@ -152,7 +152,7 @@ function prepareOperands(encoding: Encoding, view: DataView, at: number, random:
     case 'loop': case 'loope': case 'loopne': case 'jcxz': if (random.once(2)) set(RCX, random.below(3)); break;
     case 'xlat': pointer(RBX); break;
     case 'leave': case 'enter': set(RBP, MEMORY_AT + 128 + random.below(200)); break;
-    case 'maskmovq': case 'maskmovdqu': pointer(RDI); break;
+    case 'maskmovq': case 'maskmovdqu': case 'vmaskmovdqu': pointer(RDI); break;
     case 'cmpxchg':
       if (random.once(2)) break;
       if (instruction.isMemory !== 0) store(0, getGpr(view, at, RAX));
