@@ -1,8 +1,8 @@
 import type { Device, DeviceContext, DeviceModule, IoHandler, Plain, Size } from '@vm/core';
 
 export interface HostBridgeConfig {
-  /** The guest asked for a hardware reset. Called in the middle of a guest instruction. */
-  readonly reset: () => void;
+  /** The guest asked for a reset, of everything or of the processor alone. Called in the middle of a guest instruction. */
+  readonly reset: (everything: boolean) => void;
 }
 
 // Configuration mechanism #1 (PCI Local Bus Specification 3.0, 3.2.2.3.2).
@@ -14,6 +14,7 @@ const ADDRESS_FUNCTION = 0x00ff_ff00; // bus, device and function
 
 /** Reset control, in the byte after the first of the address register: that one takes only accesses of 4 bytes. */
 const RESET_OFFSET = 1;
+const RESET_EVERYTHING = 1 << 1;
 const RESET_NOW = 1 << 2;
 
 /** Configuration space of the one function there is, 00:00.0, in units of 4 bytes; zeros follow. Nothing in it can be written. */
@@ -27,7 +28,7 @@ const HOST_BRIDGE: readonly number[] = [
 class HostBridge implements Device {
   #address = 0;
   #resetControl = 0;
-  readonly #reset: () => void;
+  readonly #reset: (everything: boolean) => void;
 
   constructor(ctx: DeviceContext<'pio'>, config: HostBridgeConfig) {
     this.#reset = config.reset;
@@ -64,7 +65,7 @@ class HostBridge implements Device {
     if (size !== 1 || offset !== RESET_OFFSET) return;
     const rises = (value & ~this.#resetControl & RESET_NOW) !== 0;
     this.#resetControl = value;
-    if (rises) this.#reset();
+    if (rises) this.#reset((value & RESET_EVERYTHING) !== 0);
   }
 
   #readData(offset: number, size: Size): number {

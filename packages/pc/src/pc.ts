@@ -82,6 +82,8 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
   });
   const reset = (): void => late.machine?.requestStop('reset');
+  // Of the processor alone, which goes on in the firmware at its reset vector. Kernels have none, and mean the machine.
+  const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpu.notify?.('init', 0) : reset;
   const devices: DeviceSpec[] = [
     device('pic', pic8259, { levelLines: 1 << SCI_PIN }),
     device('io-apic', ioApic, { bus }),
@@ -94,8 +96,8 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       powerOff: () => late.machine?.requestStop('power-off'),
       connect: (end) => (buttons = end),
     }),
-    device('host-bridge', hostBridge, { reset }),
-    device('i8042', i8042, { reset, keyboardPin: KEYBOARD.pin, mousePin: KEYBOARD.mousePin }),
+    device('host-bridge', hostBridge, { reset: (everything) => (everything ? reset() : resetProcessor()) }),
+    device('i8042', i8042, { reset: resetProcessor, keyboardPin: KEYBOARD.pin, mousePin: KEYBOARD.mousePin }),
     device('com1', uart16550, {
       ...SERIAL,
       output: options.serial?.output.bind(options.serial) ?? (() => {}),
