@@ -129,6 +129,9 @@ export const PAGE_BYTES = 0x1800;
 export const REGION_WORDS = 0x2000;
 /** Not 0: outside 64-bit mode, CS, SS, DS and ES span all 4 GiB from 0 and the stack pointer has 32 bits. */
 export const FLAT = 0x2004;
+/** How often a translated region was entered, and instructions that ended there; 8 bytes each. */
+export const REGION_ENTRIES = 0x2008;
+export const REGION_INSTRUCTIONS = 0x2010;
 
 export const TLB_ENTRIES = 4096;
 export const TLB_STRIDE = 16;

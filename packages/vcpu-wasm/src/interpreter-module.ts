@@ -11,7 +11,7 @@ import { I32 } from './wasm/code-writer.ts';
 import { ModuleWriter } from './wasm/module-writer.ts';
 import type { Signature } from './wasm/module-writer.ts';
 import { Emitter } from './emitter.ts';
-import { S, TEMPORARIES, U } from './locals.ts';
+import { S, TEMPORARIES, U, VA } from './locals.ts';
 import { RegisterFileBinding } from './register-file-binding.ts';
 import type { InstructionEmitter } from './emitter.ts';
 import type { Form } from './form.ts';
@@ -103,7 +103,11 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
         break;
       case HANDLER_REGION:
         giveBack();
-        code.get(S).get(U).get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().callIndirect(module.typeIndex(APART)).tee(U).brIf(loop);
+        code.get(S).get(S).load(state.REGION_ENTRIES).const(1).add().store(state.REGION_ENTRIES);
+        code.get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add().set(VA);
+        code.get(S).get(U).get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().callIndirect(module.typeIndex(APART)).set(U);
+        code.get(S).get(S).load(state.REGION_INSTRUCTIONS).get(VA).add().get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add().sub().store(state.REGION_INSTRUCTIONS);
+        code.get(U).brIf(loop);
         code.get(S).get(S).load(state.RIP).call(runtime.lookup).set(U).br(loop);
         break;
       case HANDLER_UNKNOWN:

@@ -4,7 +4,9 @@
  * the last access that can fault nothing architectural has changed).
  */
 import type { Binding } from '../binding.ts';
+import { isRegister } from '../emitter.ts';
 import type { Emitter } from '../emitter.ts';
+import type { Form } from '../form.ts';
 import type { CodeWriter, Label } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import { H, M, N, P, S, U, VA } from '../locals.ts';
@@ -13,7 +15,8 @@ import { KIND_ADD, KIND_SUBTRACT, LazyFlags } from './lazy-flags.ts';
 import { DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, UNDONE } from './region-locals.ts';
 
 const RSP = 4;
-const ALL_REGISTERS = 0xffff;
+/** Fields of the uop that name register operands, in the order of the operands. */
+const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 /** Everything up to here in the processor block are general registers. */
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
@@ -30,6 +33,8 @@ export class RegionBinding implements Binding {
   record = 0;
   /** Takes the direct branch of the instruction, set by whoever knows the control flow. */
   onBranch: () => void = () => undefined;
+  /** Takes over when the instruction pointer in the local is one that the region knows. */
+  onJump: (rip: number) => void = () => undefined;
   /** Registers that the region reads and writes, one bit each. */
   used = 0;
   written = 0;
@@ -41,16 +46,12 @@ export class RegionBinding implements Binding {
     this.exit = exit;
   }
 
-  useAllRegisters(): void {
-    this.used = ALL_REGISTERS;
-    this.written = ALL_REGISTERS;
-  }
-
   // ---- Where control goes next -------------------------------------------------------------------------------------
 
   continueAt(e: Emitter): void { throw new TypeError(`${e.form.key}: goes on by uop, which no region does`); }
   /** The instruction is done: the interpreter looks up where to go on. */
   jump({ code }: Emitter, rip: number): void {
+    this.onJump(rip);
     code.get(S).get(rip).store(state.RIP);
     code.const32(0).set(U).const32(0).set(UNDONE).br(this.exit);
   }
@@ -81,18 +82,22 @@ export class RegionBinding implements Binding {
     const index = view.getUint16(this.record + uop.UOP_INDEX, true);
     let parts = 0;
     if (base !== state.ZERO) {
-      if (base === state.PAGE_RIP) code.get(PAGE_RIP);
-      else code.get(this.#register(base));
+      this.#pushBase(code, base);
       parts++;
     }
     if (index !== state.ZERO) {
       const scale = view.getUint8(this.record + uop.UOP_SCALE);
-      code.get(this.#register(index));
+      this.#pushBase(code, index);
       if (scale !== 0) code.const(scale).shl();
       if (parts++ > 0) code.add();
     }
     if (parts === 0) code.const(displacement);
     else if (displacement !== 0) code.const(displacement).add();
+  }
+  #pushBase(code: CodeWriter, offset: number): void {
+    if (offset === state.PAGE_RIP) code.get(PAGE_RIP);
+    else if (offset < END_OF_REGISTERS) code.get(this.#register(offset));
+    else code.get(S).load(offset);
   }
   /** The local of the general register at `offset` of the processor block. */
   #register(offset: number): number {
@@ -156,6 +161,18 @@ export class RegionBinding implements Binding {
   storeVector({ code }: Emitter, value: number): void {
     this.#hostAddress(code, state.WRITE_TLB, 16);
     code.get(value).storeV128();
+  }
+
+  /** General registers that the instruction names as operands, one bit each. */
+  operandRegisters(form: Form): number {
+    let mask = 0;
+    let field = 0;
+    for (const { letter } of form.operands) {
+      if (!isRegister(letter)) continue;
+      const offset = this.#offset(FIELDS[field++] as number);
+      if (letter === 'R') mask |= 1 << ((offset - state.GPR) >> 3);
+    }
+    return mask;
   }
 
   // ---- Registers ---------------------------------------------------------------------------------------------------

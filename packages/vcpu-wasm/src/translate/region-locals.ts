@@ -21,7 +21,9 @@ export const BUDGET: number = FIRST + 22;
 export const UNDONE: number = FIRST + 23;
 /** Block that a dispatch node is to go on to, plus 1; 0 for none. */
 export const SELECTOR: number = FIRST + 24;
+/** Decode map of the page being run. */
+export const CODE_PAGE: number = FIRST + 25;
 
 export const REGION_LOCALS: readonly ValueType[] = [
-  ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32,
+  ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32, I32,
 ];

@@ -1,25 +1,37 @@
-/** Finds the basic blocks of a region: decoded code of one page that is reached from a hot instruction by direct branches. */
+/**
+ * Finds the basic blocks of a region: decoded code that is reached from a hot instruction by direct branches and calls, in
+ * its page and in others. Other pages are found through the fetch TLB; generated code asks it again at each change of page.
+ */
 import { ENDS } from '../code-fetch.ts';
 import type { CodeCache, CodePage } from '../code-page.ts';
+import * as state from '../cpu-state.ts';
 import { FIRST_INSTRUCTION_HANDLER, HANDLER_GOTO, HANDLER_REGION } from '../handler-number.ts';
+import type { StateView } from '../state-view.ts';
 import * as uop from '../uop.ts';
 import type { HandlerForms } from './handler-forms.ts';
 import type { RegionTable } from './region-table.ts';
 
-const MOST_BLOCKS = 48;
-const MOST_INSTRUCTIONS = 600;
-const MOST_ENTRIES = 12;
+const MOST_BLOCKS = 24;
+const MOST_INSTRUCTIONS = 120;
+const MOST_ENTRIES = 8;
+const MOST_PAGES = 6;
+const MOST_CALLS_FOLLOWED = 2;
+const PAGE = 4096;
 
 /** What ends a block. */
 export const END_FALL = 0;
 export const END_CONDITIONAL = 1;
 export const END_JUMP = 2;
-/** A call: the next instruction is entered from outside, by the return. */
+/** A call: the next instruction is entered from outside, by the return, unless the return is in the region too. */
 export const END_CALL = 3;
-/** The instruction says itself where it goes on (indirect jumps, returns). */
-export const END_DYNAMIC = 4;
+export const END_RETURN = 4;
+/** The instruction says itself where it goes on (indirect jumps, whatever leaves the program). */
+export const END_DYNAMIC = 5;
 
 export interface Block {
+  readonly page: CodePage;
+  /** Virtual distance of its page from that of the first entry, in pages. */
+  readonly delta: number;
   /** Uops of its instructions, in order. */
   readonly uops: number[];
   end: number;
@@ -29,19 +41,41 @@ export interface Block {
   /** Uop to go on with when `next` is outside. */
   nextUop: number;
 }
+/** Where a call that is followed in the region comes back to. */
+export interface ReturnPoint { readonly block: number; readonly delta: number; readonly offset: number }
 
-export interface Scan { readonly page: CodePage; readonly blocks: Block[]; readonly entries: number[]; instructions: number }
+export interface Scan {
+  readonly blocks: Block[];
+  readonly entries: number[];
+  readonly pages: ReadonlyMap<CodePage, number>;
+  readonly returns: ReturnPoint[];
+  readonly instructions: number;
+}
 
 const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'loop', 'loope', 'loopne', 'jcxz']);
 
 export class RegionScan {
   readonly #cache: CodeCache;
+  readonly #state: StateView;
   readonly #view: DataView;
   readonly #table: RegionTable;
 
-  constructor(cache: CodeCache, view: DataView, table: RegionTable) {
+  // Of the region being found.
+  #blocks: Block[] = [];
+  #entries: number[] = [];
+  #pages = new Map<CodePage, number>();
+  #returns: ReturnPoint[] = [];
+  #instructions = 0;
+  #ripLow = 0;
+  #ripHigh = 0;
+  readonly #leaders = new Map<number, number>();
+  readonly #owner = new Map<number, number>();
+  readonly #waiting: number[] = [];
+
+  constructor(cache: CodeCache, view: StateView, table: RegionTable) {
     this.#cache = cache;
-    this.#view = view;
+    this.#state = view;
+    this.#view = view.view;
     this.#table = table;
   }
 
@@ -54,8 +88,7 @@ export class RegionScan {
   #resolve(page: CodePage, at: number): number {
     let current = at;
     for (let hops = 0; hops < 8 && this.#view.getUint16(current + uop.UOP_HANDLER, true) === HANDLER_GOTO; hops++) {
-      const offset = this.#view.getUint16(current + uop.UOP_NEXT, true);
-      const target = this.#view.getUint32(current + uop.UOP_DISPLACEMENT, true) || (offset < 4096 ? this.#cache.find(page, offset) : 0);
+      const target = this.#view.getUint32(current + uop.UOP_DISPLACEMENT, true) || this.#following(page, current);
       if (target === 0) break;
       current = target;
     }
@@ -64,91 +97,126 @@ export class RegionScan {
   /** The uop of the instruction that follows in memory, 0 when it is not decoded or in the next page. */
   #following(page: CodePage, at: number): number {
     const offset = this.#view.getUint16(at + uop.UOP_NEXT, true);
-    return offset < 4096 ? this.#cache.find(page, offset) : 0;
+    return offset < PAGE ? this.#cache.find(page, offset) : 0;
   }
-  /** The uop that the direct branch at `at` goes to, 0 when that is not decoded or lies in another page. */
-  #target(page: CodePage, at: number): number {
+  /** The page at a virtual distance from the first, null when the fetch TLB does not know it. */
+  #pageAt(delta: number, mode: number): CodePage | null {
+    for (const [page, known] of this.#pages) if (known === delta) return page;
+    if (this.#pages.size >= MOST_PAGES) return null;
+    const s = this.#state;
+    const sum = this.#ripLow + delta * PAGE;
+    const low = sum >>> 0;
+    const high = mode === 64 ? (this.#ripHigh + Math.floor(sum / 0x1_0000_0000)) >>> 0 : 0;
+    const entry = state.FETCH_TLB + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE));
+    if (s.get(entry) !== ((low | s.get(state.FETCH_TAG)) >>> 0) || s.high(entry) !== high) return null;
+    const page = this.#cache.ofMap(s.get(entry + state.TLB_CODE_PAGE));
+    if (page.mode !== mode || this.#pages.has(page)) return null;
+    this.#pages.set(page, delta);
+    return page;
+  }
+  /** The block that the direct branch at `at` goes to; -1 when that is not decoded, not known, or too much. */
+  #target(from: Block, at: number): number {
     const view = this.#view;
-    const high = view.getInt32(at + uop.UOP_IMMEDIATE + 4, true);
     const low = view.getInt32(at + uop.UOP_IMMEDIATE, true);
-    if (high !== low >> 31) return 0;
-    const offset = view.getUint16(at + uop.UOP_NEXT, true) + low;
-    return offset >= 0 && offset < 4096 ? this.#cache.find(page, offset) : 0;
+    if (view.getInt32(at + uop.UOP_IMMEDIATE + 4, true) !== low >> 31) return -1;
+    const distance = view.getUint16(at + uop.UOP_NEXT, true) + low;
+    const pages = Math.floor(distance / PAGE);
+    const page = pages === 0 ? from.page : this.#pageAt(from.delta + pages, from.page.mode);
+    if (page === null) return -1;
+    const found = this.#cache.find(page, distance - pages * PAGE);
+    return found === 0 ? -1 : this.#blockAt(found, page, from.delta + pages);
   }
 
-  scan(page: CodePage, first: number, forms: HandlerForms): Scan {
-    const scan: Scan = { page, blocks: [], entries: [], instructions: 0 };
-    // Blocks begin at leaders; a leader inside a block found earlier splits it.
-    const leaders = new Map<number, number>();
-    const owner = new Map<number, number>();
-    const waiting: number[] = [];
-    const blockAt = (at: number): number => {
-      const known = leaders.get(at);
-      if (known !== undefined) return known;
-      if (scan.blocks.length >= MOST_BLOCKS || this.handlerAt(at) < FIRST_INSTRUCTION_HANDLER) return -1;
-      const containing = owner.get(at);
-      const made = scan.blocks.push({ uops: [], end: END_FALL, taken: -1, next: -1, nextUop: at }) - 1;
-      leaders.set(at, made);
-      if (containing === undefined) {
-        waiting.push(made);
-        return made;
-      }
-      const block = scan.blocks[containing] as Block;
-      const split = scan.blocks[made] as Block;
-      const moved = block.uops.splice(block.uops.indexOf(at));
-      split.uops.push(...moved);
-      for (const inside of moved) owner.set(inside, made);
-      split.end = block.end;
-      split.taken = block.taken;
-      split.next = block.next;
-      split.nextUop = block.nextUop;
-      block.end = END_FALL;
-      block.taken = -1;
-      block.next = made;
+  #blockAt(at: number, page: CodePage, delta: number): number {
+    const known = this.#leaders.get(at);
+    if (known !== undefined) return known;
+    if (this.#blocks.length >= MOST_BLOCKS || this.handlerAt(at) < FIRST_INSTRUCTION_HANDLER) return -1;
+    const containing = this.#owner.get(at);
+    const split: Block = { page, delta, uops: [], end: END_FALL, taken: -1, next: -1, nextUop: at };
+    const made = this.#blocks.push(split) - 1;
+    this.#leaders.set(at, made);
+    if (containing === undefined) {
+      this.#waiting.push(made);
       return made;
-    };
-    const enter = (at: number): void => {
-      if (scan.entries.length >= MOST_ENTRIES) return;
-      const block = blockAt(at);
-      if (scan.entries.length > 0 && this.#table.isEntry(at)) return;
-      if (block >= 0 && !scan.entries.includes(block)) scan.entries.push(block);
-    };
-    enter(first);
-    for (let index = waiting.shift(); index !== undefined; index = waiting.shift()) {
-      const block = scan.blocks[index] as Block;
-      let at = block.nextUop;
-      let last = -1;
-      for (;;) {
-        if (owner.has(at) || (block.uops.length > 0 && leaders.has(at)) || scan.instructions >= MOST_INSTRUCTIONS) break;
-        const handler = this.handlerAt(at);
-        if (handler < FIRST_INSTRUCTION_HANDLER) break;
-        const { form } = forms.of(handler, at, page);
-        block.uops.push(at);
-        owner.set(at, index);
-        scan.instructions++;
-        const here = at;
-        last = at;
-        const ends = ENDS.has(form.name);
-        at = ends ? this.#following(page, at) : this.#resolve(page, at + uop.UOP_BYTES);
-        const direct = form.operands[0]?.letter === 'J';
-        if (CONDITIONAL.has(form.name)) block.end = END_CONDITIONAL;
-        else if (form.name === 'jmp') block.end = direct ? END_JUMP : END_DYNAMIC;
-        else if (form.name === 'call') block.end = END_CALL;
-        else if (ends) block.end = END_DYNAMIC;
-        else continue;
-        if (block.end === END_CONDITIONAL || block.end === END_JUMP) {
-          const target = this.#target(page, here);
-          const taken = target === 0 ? -1 : blockAt(target);
-          // The block may have been split by its own branch.
-          (scan.blocks[owner.get(here) as number] as Block).taken = taken;
-        }
-        if (block.end === END_CALL && at !== 0) enter(at);
-        break;
-      }
-      const ending = scan.blocks[owner.get(last) ?? index] as Block;
-      ending.nextUop = at;
-      if (last >= 0 && (ending.end === END_FALL || ending.end === END_CONDITIONAL)) ending.next = blockAt(at);
     }
-    return { ...scan, entries: scan.entries.filter((entry) => (scan.blocks[entry] as Block).uops.length > 0) };
+    // A leader inside a block found earlier splits it.
+    const block = this.#blocks[containing] as Block;
+    split.uops.push(...block.uops.splice(block.uops.indexOf(at)));
+    for (const inside of split.uops) this.#owner.set(inside, made);
+    split.end = block.end;
+    split.taken = block.taken;
+    split.next = block.next;
+    split.nextUop = block.nextUop;
+    block.end = END_FALL;
+    block.taken = -1;
+    block.next = made;
+    return made;
+  }
+  #enter(at: number, page: CodePage, delta: number): number {
+    const block = this.#blockAt(at, page, delta);
+    const first = this.#entries.length === 0;
+    if (block >= 0 && this.#entries.length < MOST_ENTRIES && !this.#entries.includes(block) && (first || !this.#table.isEntry(at))) this.#entries.push(block);
+    return block;
+  }
+
+  /** The region that begins at uop `first` of `page`, byte 0 of which has the given instruction pointer. */
+  scan(page: CodePage, first: number, ripLow: number, ripHigh: number, forms: HandlerForms): Scan {
+    this.#blocks = [];
+    this.#entries = [];
+    this.#pages = new Map([[page, 0]]);
+    this.#returns = [];
+    this.#instructions = 0;
+    this.#ripLow = ripLow;
+    this.#ripHigh = ripHigh;
+    this.#leaders.clear();
+    this.#owner.clear();
+    this.#waiting.length = 0;
+    this.#enter(first, page, 0);
+    for (let index = this.#waiting.shift(); index !== undefined; index = this.#waiting.shift()) this.#fill(index, forms);
+    const begins = (block: number): boolean => (this.#blocks[block] as Block).uops.length > 0;
+    return { blocks: this.#blocks, entries: this.#entries.filter(begins), pages: this.#pages, returns: this.#returns, instructions: this.#instructions };
+  }
+  #fill(index: number, forms: HandlerForms): void {
+    const block = this.#blocks[index] as Block;
+    const { page, delta } = block;
+    let at = block.nextUop;
+    let last = -1;
+    // The block may be split by its own branch: what is at its end belongs to whatever block that is in then.
+    const ending = (): Block => this.#blocks[this.#owner.get(last) ?? index] as Block;
+    for (;;) {
+      if (this.#owner.has(at) || (last >= 0 && this.#leaders.has(at)) || this.#instructions >= MOST_INSTRUCTIONS) break;
+      const handler = this.handlerAt(at);
+      if (handler < FIRST_INSTRUCTION_HANDLER) break;
+      const { form } = forms.of(handler, at, page);
+      block.uops.push(at);
+      this.#owner.set(at, index);
+      this.#instructions++;
+      last = at;
+      const ends = ENDS.has(form.name);
+      at = ends ? this.#following(page, at) : this.#resolve(page, at + uop.UOP_BYTES);
+      const direct = form.operands[0]?.letter === 'J';
+      if (CONDITIONAL.has(form.name)) block.end = END_CONDITIONAL;
+      else if (form.name === 'jmp') block.end = direct ? END_JUMP : END_DYNAMIC;
+      else if (form.name === 'call') block.end = END_CALL;
+      else if (form.name === 'ret') block.end = END_RETURN;
+      else if (ends) block.end = END_DYNAMIC;
+      else continue;
+      if (block.end === END_CONDITIONAL || block.end === END_JUMP) {
+        const taken = this.#target(block, last);
+        ending().taken = taken;
+      } else if (block.end === END_CALL && at !== 0) this.#call(block, last, at, direct);
+      break;
+    }
+    const end = ending();
+    end.nextUop = at;
+    if (last >= 0 && (end.end === END_FALL || end.end === END_CONDITIONAL)) end.next = this.#blockAt(at, page, delta);
+  }
+  #call(block: Block, at: number, next: number, direct: boolean): void {
+    const back = this.#enter(next, block.page, block.delta);
+    if (!direct || back < 0 || this.#returns.length >= MOST_CALLS_FOLLOWED) return;
+    const taken = this.#target(block, at);
+    if (taken < 0) return;
+    (this.#blocks[this.#owner.get(at) as number] as Block).taken = taken;
+    this.#returns.push({ block: back, delta: block.delta, offset: this.#view.getUint16(at + uop.UOP_NEXT, true) });
   }
 }

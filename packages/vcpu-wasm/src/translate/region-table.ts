@@ -50,6 +50,13 @@ export class RegionTable {
     this.#view.setUint32(this.#cache.regionWord(at), index, true);
     this.#view.setUint16(at + uop.UOP_HANDLER, HANDLER_REGION, true);
   }
+  /** The instruction at uop `at` is interpreted again, unless another region begins there by now or nothing does. */
+  uninstall(at: number, index: number): void {
+    const entry = this.#entries.get(at);
+    if (entry === undefined || !this.isEntry(at) || this.#view.getUint32(this.#cache.regionWord(at), true) !== index) return;
+    this.#view.setUint16(at + uop.UOP_HANDLER, this.#view.getUint16(entry.copy + uop.UOP_HANDLER, true), true);
+    this.#entries.delete(at);
+  }
   /** The page's decoded code is gone, or all of it is. */
   forget(page: CodePage): void { for (const [at, entry] of this.#entries) if (entry.page === page) this.#entries.delete(at); }
   clear(): void { this.#entries.clear(); }

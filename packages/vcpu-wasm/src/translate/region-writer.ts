@@ -4,17 +4,18 @@ import type { Label } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import { Emitter } from '../emitter.ts';
 import { HANDLER_REGION } from '../handler-number.ts';
-import { M, N, S, T, U } from '../locals.ts';
+import { M, N, P, S, T, U, VA } from '../locals.ts';
 import type { Runtime } from '../runtime.ts';
 import * as uop from '../uop.ts';
+import { changedRegisters } from './apart-effects.ts';
 import { ControlGraph } from './control-graph.ts';
 import type { ControlNode, Edge } from './control-graph.ts';
 import type { HandlerForms, KnownHandler } from './handler-forms.ts';
 import { KIND_STORED, KIND_UNKNOWN } from './lazy-flags.ts';
 import { RegionBinding } from './region-binding.ts';
 import type { RegionFunctions } from './region-binding.ts';
-import { BUDGET, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, SELECTOR, UNDONE } from './region-locals.ts';
-import { END_CONDITIONAL, END_DYNAMIC, END_FALL } from './region-scan.ts';
+import { BUDGET, CODE_PAGE, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, SELECTOR, UNDONE } from './region-locals.ts';
+import { END_CONDITIONAL, END_DYNAMIC, END_FALL, END_RETURN } from './region-scan.ts';
 import type { Block, RegionScan, Scan } from './region-scan.ts';
 import type { RegionTable } from './region-table.ts';
 
@@ -37,6 +38,14 @@ export class RegionWriter {
   #bound: RegionBinding | null = null;
   #emitter: Emitter | null = null;
   #callsApart = false;
+  /** Registers that the region writes and has in locals, as a first writing found; 0 while that is not known. */
+  #spilled = 0;
+  #reloaded = 0;
+  #savesFlags = false;
+  /** Uops at which the region begins, with the copies that are interpreted in their place. */
+  readonly #copies = new Map<number, number>();
+  /** Successors of each block, in the order of the graph's edges. */
+  #successors: number[][] = [];
   /** Where the branches to loops and to merge nodes go, by node. */
   readonly #loops = new Map<number, Label>();
   readonly #merges = new Map<number, Label>();
@@ -55,34 +64,51 @@ export class RegionWriter {
 
   /** Leaves the function's body in the writer given at construction. Entries have their copies already. */
   write(scan: Scan): void {
+    this.#scan = scan;
+    this.#copies.clear();
+    for (const entry of scan.entries) {
+      const at = firstUop(scan, entry);
+      this.#copies.set(at, this.#table.copyOf(at));
+    }
+    const returns = [...new Set(scan.returns.map((point) => point.block))];
+    this.#successors = scan.blocks.map((block) => {
+      const direct = [block.taken, block.next].filter((target) => target >= 0);
+      return [...new Set(block.end === END_RETURN ? returns : direct)];
+    });
+    this.#callsApart = false;
+    this.#spilled = 0;
+    this.#reloaded = 0;
+    this.#savesFlags = false;
+    this.#writeBody(scan);
+    if (this.#callsApart) {
+      // What the calls have to save and to take back is known only now.
+      const { used, written, flags } = this.#bound as RegionBinding;
+      this.#spilled = written;
+      this.#reloaded = used;
+      this.#savesFlags = flags.touched;
+      this.#writeBody(scan);
+    }
+    this.#prologue(scan);
+    this.#whole.append(this.#body);
+    this.#epilogue();
+  }
+  #writeBody(scan: Scan): void {
     const code = this.#body;
     code.reset();
     const exit = code.block();
-    const bound = new RegionBinding(this.#view, this.#functions, exit);
-    this.#scan = scan;
-    this.#bound = bound;
-    this.#callsApart = false;
-    this.#graph = new ControlGraph(scan.blocks.map((block) => [block.taken, block.next].filter((target) => target >= 0)), scan.entries);
+    this.#bound = new RegionBinding(this.#view, this.#functions, exit);
+    this.#graph = new ControlGraph(this.#successors, scan.entries);
     this.#loops.clear();
     this.#merges.clear();
     this.#kinds.clear();
     this.#kinds.set(this.#graph.root, KIND_STORED);
-    const first = this.#known(((scan.blocks[scan.entries[0] as number] as Block).uops)[0] as number);
-    this.#emitter = new Emitter(code, first.form, NO_RUNTIME);
+    const entry = scan.blocks[scan.entries[0] as number] as Block;
+    this.#emitter = new Emitter(code, this.#known(entry.uops[0] as number, entry).form, NO_RUNTIME);
     this.#tree(this.#graph.root);
     code.end();
-    if (this.#callsApart) bound.useAllRegisters();
-    this.#prologue(scan);
-    this.#whole.append(code);
-    this.#epilogue();
   }
 
-  #known(at: number): KnownHandler { return this.#forms.of(this.#scanner.handlerAt(at), at, (this.#scan as Scan).page); }
-  /** The uop that stands for the instruction when it has to be interpreted: never one at which this region begins. */
-  #recordOf(at: number): number {
-    const { blocks, entries } = this.#scan as Scan;
-    return entries.some((entry) => (blocks[entry] as Block).uops[0] === at) ? this.#table.copyOf(at) : at;
-  }
+  #known(at: number, block: Block): KnownHandler { return this.#forms.of(this.#scanner.handlerAt(at), at, block.page); }
 
   // ---- In and out --------------------------------------------------------------------------------------------------
 
@@ -91,7 +117,7 @@ export class RegionWriter {
     const bound = this.#bound as RegionBinding;
     code.reset();
     // The selector is the entry's block plus 1; the root's branches look at nothing else.
-    const entries = scan.entries.map((entry) => ({ entry, at: (scan.blocks[entry] as Block).uops[0] as number }));
+    const entries = scan.entries.map((entry) => ({ entry, at: firstUop(scan, entry) }));
     entries.forEach(({ entry, at }, i) => {
       if (i === entries.length - 1) { code.const32(entry + 1).set(SELECTOR); return; }
       code.get(U).const32(at).eq32();
@@ -107,25 +133,26 @@ export class RegionWriter {
       entries.forEach(({ entry, at }) => {
         code.get(SELECTOR).const32(entry + 1).eq32();
         code.if();
-        code.const32(this.#table.copyOf(at)).return();
+        code.const32(this.#copies.get(at) as number).return();
         code.end();
       });
       code.end();
     }
     for (let i = 0; i < 16; i++) if ((bound.used & (1 << i)) !== 0) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
-    if (bound.flags.touched || this.#callsApart) {
+    if (bound.flags.touched) {
       code.get(S).load(state.FLAG_RESULT).set(FLAG_RESULT).get(S).load(state.FLAG_CARRY).set(FLAG_A).get(S).load32U(state.FLAG_EXTRA).set(FLAG_B);
     }
-    code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load(state.PAGE_RIP).set(PAGE_RIP).get(S).load32(state.BUDGET).set(BUDGET);
+    code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load(state.PAGE_RIP).set(PAGE_RIP).get(S).load32(state.BUDGET).set(BUDGET).get(S).load32(state.CODE_PAGE).set(CODE_PAGE);
   }
-  #spillRegisters(code: CodeWriter): void {
-    const { written } = this.#bound as RegionBinding;
+  /** Where the instructions are, and the registers of the mask. */
+  #spill(code: CodeWriter, written: number): void {
+    code.get(S).get(PAGE_RIP).store(state.PAGE_RIP).get(S).get(CODE_PAGE).store32(state.CODE_PAGE);
     for (let i = 0; i < 16; i++) if ((written & (1 << i)) !== 0) code.get(S).get(REGISTER + i).store(state.GPR + i * 8);
   }
   #epilogue(): void {
     const code = this.#whole;
     const bound = this.#bound as RegionBinding;
-    this.#spillRegisters(code);
+    this.#spill(code, bound.written);
     if (bound.flags.touched) {
       bound.flags.kind = KIND_UNKNOWN;
       bound.flags.store(code);
@@ -200,10 +227,9 @@ export class RegionWriter {
     const emitter = this.#emitter as Emitter;
     const block = (this.#scan as Scan).blocks[at] as Block;
     const count = block.uops.length;
-    const edgeTo = (target: number): Edge => node.edges[target === block.taken ? 0 : node.edges.length - 1] as Edge;
     block.uops.forEach((place, i) => {
-      const record = this.#recordOf(place);
-      const known = this.#known(place);
+      const record = this.#copies.get(place) ?? place;
+      const known = this.#known(place, block);
       code.const32(record).set(U);
       if (i === 0) {
         // Without enough budget for the whole block the interpreter takes it, instruction by instruction.
@@ -213,47 +239,86 @@ export class RegionWriter {
       code.const32(count - i).set(UNDONE);
       bound.record = record;
       bound.onBranch = () => {
-        if (block.taken >= 0) { this.#edge(at, edgeTo(block.taken)); return; }
+        if (block.taken >= 0) { this.#follow(at, node, block.taken, null); return; }
         bound.branchTarget(emitter);
         code.set(T);
         bound.jump(emitter, T);
       };
+      bound.onJump = (rip) => { if (block.end === END_RETURN && i === count - 1) this.#return(at, node, rip); };
       emitter.begin(code, known.form, bound);
-      if (known.apart >= 0) this.#callApart(known.apart, record, count - i - 1, i === count - 1 && block.end === END_DYNAMIC);
+      if (known.apart >= 0) this.#callApart(known, record, count - i - 1, i === count - 1 && block.end === END_DYNAMIC);
       else known.emitter.emit(emitter);
     });
     if (block.end !== END_FALL && block.end !== END_CONDITIONAL) return;
-    if (block.next >= 0) this.#edge(at, edgeTo(block.next));
+    if (block.next >= 0) this.#follow(at, node, block.next, null);
     else code.const32(block.nextUop).set(U).const32(0).set(UNDONE).br(bound.exit);
+  }
+  /** Goes to another block of the region; where that lies in another page, only when the page is still there. */
+  #follow(at: number, node: ControlNode, target: number, rip: number | null): void {
+    const code = this.#body;
+    const bound = this.#bound as RegionBinding;
+    const { blocks } = this.#scan as Scan;
+    const from = blocks[at] as Block;
+    const to = blocks[target] as Block;
+    if (to.page !== from.page) {
+      code.get(PAGE_RIP).const((to.delta - from.delta) * 4096).add();
+      if (!this.#long) code.zeroExtend(4);
+      code.tee(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).add32().set(P);
+      code.get(VA).get(S).load(state.FETCH_TAG).or().get(P).load(state.FETCH_TLB).ne();
+      code.get(P).load32(state.FETCH_TLB + state.TLB_CODE_PAGE).const32(to.page.map).ne32().or32();
+      code.if();
+      if (rip === null) {
+        bound.branchTarget(this.#emitter as Emitter);
+        code.set(T);
+      }
+      code.get(S).get(rip ?? T).store(state.RIP).const32(0).set(U).const32(0).set(UNDONE).br(bound.exit);
+      code.end();
+      code.get(VA).set(PAGE_RIP).const32(to.page.map).set(CODE_PAGE);
+    }
+    this.#edge(at, node.edges[(this.#successors[at] as number[]).indexOf(target)] as Edge);
+  }
+  /** A return goes on in the region when it goes to where one of the region's calls came from. */
+  #return(at: number, node: ControlNode, rip: number): void {
+    const code = this.#body;
+    const { blocks, returns } = this.#scan as Scan;
+    const from = blocks[at] as Block;
+    for (const point of returns) {
+      code.get(PAGE_RIP).const((point.delta - from.delta) * 4096 + point.offset).add();
+      if (!this.#long) code.zeroExtend(4);
+      code.get(rip).eq();
+      code.if();
+      this.#follow(at, node, point.block, rip);
+      code.end();
+    }
   }
 
   /** An instruction that is a function of the interpreter: with everything in the processor block, as there. */
-  #callApart(index: number, record: number, after: number, last: boolean): void {
+  #callApart({ apart, form }: KnownHandler, record: number, after: number, last: boolean): void {
     const code = this.#body;
     const bound = this.#bound as RegionBinding;
     this.#callsApart = true;
-    bound.useAllRegisters();
-    this.#spillRegisters(code);
-    bound.flags.store(code);
-    bound.storeFlags(code);
+    this.#spill(code, this.#spilled);
+    if (this.#savesFlags) {
+      bound.flags.store(code);
+      bound.storeFlags(code);
+    }
     code.get(S).get(U).store32(state.CURRENT_UOP);
     code.get(S).get(BUDGET).const32(after).add32().tee(N).store32(state.BUDGET);
-    code.get(S).get(U).const32(index).call(this.#functions.apart);
+    code.get(S).get(U).const32(apart).call(this.#functions.apart);
     if (last) { code.return(); return; }
     code.tee(M).const32(record + uop.UOP_BYTES).ne32();
-    // Something wants attention, code of this page was stored to, translations or segments changed.
+    // Something wants attention, code of the region was stored to, translations or segments changed.
     code.get(S).load32(state.BUDGET).get(N).ne32().or32();
-    code.const32(this.#firstEntry()).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).ne32().or32();
+    code.const32(firstUop(this.#scan as Scan, (this.#scan as Scan).entries[0] as number)).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).ne32().or32();
     code.get(S).load(state.DATA_TAG).get(DATA_TAG).ne().or32();
     if (!this.#long) code.get(S).load32(state.FLAT).eqz32().or32();
     code.if();
     code.get(M).return();
     code.end();
-    for (let i = 0; i < 16; i++) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
-    bound.loadFlags(code);
-  }
-  #firstEntry(): number {
-    const { blocks, entries } = this.#scan as Scan;
-    return (blocks[entries[0] as number] as Block).uops[0] as number;
+    const changed = (changedRegisters(form.name) | bound.operandRegisters(form)) & this.#reloaded;
+    for (let i = 0; i < 16; i++) if ((changed & (1 << i)) !== 0) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
+    if (this.#savesFlags) bound.loadFlags(code);
   }
 }
+
+function firstUop({ blocks }: Scan, entry: number): number { return (blocks[entry] as Block).uops[0] as number; }

@@ -37,7 +37,7 @@ export interface TranslatorParts {
 }
 
 /** Branches to a uop before its region is written. */
-const THRESHOLD = 200;
+const THRESHOLD = 1000;
 const NEVER = 0;
 /** Regions written into one module. */
 const BATCH = 8;
@@ -48,8 +48,9 @@ const MOST_BYTES = 48 << 20;
 const UOPS_OF_AN_ENTRY = 2;
 
 interface Half { readonly host: RegionHost; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
-interface Waiting { readonly at: number; readonly page: CodePage; readonly generation: number }
-interface Installed { readonly half: Half; readonly index: number }
+interface Waiting { readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
+/** A region that can be entered. */
+interface Installed { readonly half: Half; readonly index: number; readonly scan: Scan }
 
 export class Translator {
   readonly #state: StateView;
@@ -62,7 +63,8 @@ export class Translator {
   readonly #legacy: Half;
   readonly #code = new CodeWriter();
   readonly #waiting: Waiting[] = [];
-  readonly #installed = new Map<CodePage, Installed[]>();
+  /** By each of the pages that a region holds code of. */
+  readonly #installed = new Map<CodePage, Set<Installed>>();
   /** By offset of the page. */
   readonly #drops = new Map<number, number>();
   #bytesLive = 0;
@@ -80,7 +82,7 @@ export class Translator {
     this.#memory = memory;
     this.#mode = mode;
     this.#table = new RegionTable(cache, view.u8.buffer);
-    this.#scanner = new RegionScan(cache, view.view, this.#table);
+    this.#scanner = new RegionScan(cache, view, this.#table);
     const half = ({ host, keys }: TranslatorParts['long'], isLong: boolean): Half => {
       const forms = new HandlerForms(keys, isLong, view.u8.buffer);
       return { host, forms, writer: new RegionWriter(view.view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [] };
@@ -97,6 +99,8 @@ export class Translator {
   *counts(): Generator<readonly [name: string, count: number]> {
     if (this.#mode === 'off') return;
     yield ['translator.regions', this.regions];
+    yield ['translator.entries', this.#state.number(state.REGION_ENTRIES)];
+    yield ['translator.executed', this.#state.number(state.REGION_INSTRUCTIONS)];
     yield ['translator.modules', this.modules];
     yield ['translator.instructions', this.instructions];
     yield ['translator.bytes', this.bytes];
@@ -117,7 +121,7 @@ export class Translator {
     const page = this.#cache.ofMap(this.#state.get(state.CODE_PAGE));
     if (page.mode === 16 || (page.mode === 32 && this.#state.get(state.FLAT) === 0)) return;
     if ((this.#drops.get(page.offset) ?? 0) >= MOST_DROPS) return;
-    this.#waiting.push({ at, page, generation: this.#cache.generation });
+    this.#waiting.push({ at, page, ripLow: this.#state.get(state.PAGE_RIP), ripHigh: this.#state.high(state.PAGE_RIP), generation: this.#cache.generation });
     if (this.isEager || this.#waiting.length >= BATCH) this.translate();
   }
 
@@ -134,12 +138,12 @@ export class Translator {
   #translate(half: Half): void {
     let module: RegionModule | null = null;
     const written: Scan[] = [];
-    for (const { at, page, generation } of this.#waiting) {
+    for (const { at, page, ripLow, ripHigh, generation } of this.#waiting) {
       if ((page.mode === 64) !== (half === this.#long) || generation !== this.#cache.generation) continue;
       if (this.#state.view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) continue;
-      const scan = this.#scanner.scan(page, at, half.forms);
+      const scan = this.#scanner.scan(page, at, ripLow, ripHigh, half.forms);
       if (scan.entries.length === 0 || this.#cache.isFull(scan.entries.length * UOPS_OF_AN_ENTRY)) continue;
-      for (const entry of scan.entries) this.#table.reserve(page, firstOf(scan, entry));
+      for (const entry of scan.entries) this.#table.reserve((scan.blocks[entry] as Block).page, firstOf(scan, entry));
       module ??= new RegionModule(this.#code);
       half.writer.write(scan);
       module.add(this.#code);
@@ -161,9 +165,12 @@ export class Translator {
       this.regions++;
       this.instructions += scan.instructions;
       for (const entry of scan.entries) this.#table.install(firstOf(scan, entry), index);
-      const list = this.#installed.get(scan.page);
-      if (list === undefined) this.#installed.set(scan.page, [{ half, index }]);
-      else list.push({ half, index });
+      const made = { half, index, scan };
+      for (const page of scan.pages.keys()) {
+        const list = this.#installed.get(page);
+        if (list === undefined) this.#installed.set(page, new Set([made]));
+        else list.add(made);
+      }
     });
   }
 
@@ -171,18 +178,19 @@ export class Translator {
     const list = this.#installed.get(page);
     if (list === undefined) return;
     this.#drops.set(page.offset, (this.#drops.get(page.offset) ?? 0) + 1);
-    this.#free(list);
-    this.#installed.delete(page);
+    for (const region of list) this.#remove(region);
     this.#table.forget(page);
   }
-  #free(list: readonly Installed[]): void {
-    for (const { half, index } of list) {
-      half.host.table.set(index, null);
-      half.free.push(index);
-    }
+  /** Where the region began, the instructions are interpreted again. */
+  #remove(region: Installed): void {
+    const { half, index, scan } = region;
+    for (const page of scan.pages.keys()) this.#installed.get(page)?.delete(region);
+    for (const entry of scan.entries) this.#table.uninstall(firstOf(scan, entry), index);
+    half.host.table.set(index, null);
+    half.free.push(index);
   }
   #flushed(): void {
-    for (const list of this.#installed.values()) this.#free(list);
+    for (const list of this.#installed.values()) for (const region of list) this.#remove(region);
     this.#installed.clear();
     this.#table.clear();
     this.#drops.clear();

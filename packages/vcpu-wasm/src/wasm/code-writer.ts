@@ -19,9 +19,12 @@ export type ValueType = typeof I32 | typeof I64 | typeof F32 | typeof F64 | type
 export type Label = number;
 
 export class CodeWriter {
-  bytes: Uint8Array = new Uint8Array(1 << 16);
+  bytes: Uint8Array;
   length = 0;
   #depth = 0;
+
+  /** `room` bytes to begin with. */
+  constructor(room: number = 1 << 16) { this.bytes = new Uint8Array(room); }
 
   reset(): void {
     this.length = 0;
@@ -42,10 +45,11 @@ export class CodeWriter {
   }
 
   /** Appends what another writer holds, whose structure is balanced. */
-  append(other: CodeWriter): this {
-    this.#room(other.length);
-    this.bytes.set(other.bytes.subarray(0, other.length), this.length);
-    this.length += other.length;
+  append(other: CodeWriter): this { return this.raw(other.bytes.subarray(0, other.length)); }
+  raw(bytes: Uint8Array): this {
+    this.#room(bytes.length);
+    this.bytes.set(bytes, this.length);
+    this.length += bytes.length;
     return this;
   }
 

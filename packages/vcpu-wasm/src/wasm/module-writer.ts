@@ -48,7 +48,7 @@ export class ModuleWriter {
   define(index: number, locals: readonly ValueType[], code: CodeWriter): void {
     const defined = this.#functions[index - this.#imports.length];
     if (defined === undefined || defined.body !== null) throw new RangeError(`function ${index} is not declared or has a body already`);
-    const head = new CodeWriter();
+    const head = new CodeWriter(64);
     const runs: { type: number; count: number }[] = [];
     for (const type of locals) {
       const last = runs[runs.length - 1];
@@ -68,10 +68,10 @@ export class ModuleWriter {
     const out = new CodeWriter();
     for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
     const section = (id: number, fill: (content: CodeWriter) => void): void => {
-      const content = new CodeWriter();
+      const content = new CodeWriter(1 << 12);
       fill(content);
       out.byte(id).unsigned(content.length);
-      append(out, content.bytes.subarray(0, content.length));
+      out.append(content);
     };
     section(1, (content) => {
       content.unsigned(this.#signatures.length);
@@ -118,15 +118,11 @@ export class ModuleWriter {
       this.#functions.forEach((defined, i) => {
         if (defined.body === null) throw new TypeError(`function ${this.#imports.length + i} (${defined.exportName ?? 'internal'}) has no body`);
         content.unsigned(defined.body.length);
-        append(content, defined.body);
+        content.raw(defined.body);
       });
     });
     return out.bytes.slice(0, out.length);
   }
-}
-
-function append(out: CodeWriter, bytes: Uint8Array): void {
-  for (let i = 0; i < bytes.length; i++) out.byte(bytes[i] as number);
 }
 
 function name(out: CodeWriter, text: string): void {
