@@ -1,5 +1,5 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR0_ET, CR4_OSXSAVE, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, DR6_RESET, DR7_RESET, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR4_OSXSAVE, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
@@ -17,11 +17,11 @@ import { FastSystemCall } from './fast-system-call.ts';
 import { FlagsRegister } from './flags-register.ts';
 import { FxsaveImage } from './fxsave.ts';
 import { GuestFault } from './guest-fault.ts';
-import { HANDLER_EXIT } from './handler-number.ts';
 import { resetForInit } from './kept-by-init.ts';
 import { LinearMemory } from './linear-memory.ts';
 import { ModelRegisters } from './model-registers.ts';
-import type { EntryState, SegmentState } from './entry-state.ts';
+import type { EntryState } from './entry-state.ts';
+import { writeEntryState, writeResetState } from './initial-state.ts';
 import { DebugRegisters } from './debug-registers.ts';
 import type { EngineImports } from './runtime.ts';
 import { PHYSICAL_BITS } from './page-walk.ts';
@@ -414,7 +414,6 @@ export class WasmVcpu implements Vcpu {
 
   /** SDM vol. 3, section 9.1.1. */
   reset(): void {
-    const s = this.state;
     this.#halted = false;
     this.#shutdown = false;
     this.#deliberate = false;
@@ -424,30 +423,7 @@ export class WasmVcpu implements Vcpu {
     this.#init = false;
     this.#startPage = -1;
     this.#waitsForStartup = false;
-    const keep = [s.get(state.BUDGET), s.get(state.BUDGET_HELD)] as const;
-    const random = [s.get(state.RANDOM), s.high(state.RANDOM)] as const;
-    s.u32.fill(0, s.at >>> 2, (s.at + state.STATIC_UOPS) >>> 2);
-    s.set(state.BUDGET, keep[0]);
-    s.set(state.BUDGET_HELD, keep[1]);
-    s.set64(state.RANDOM, random[0], random[1]);
-    s.view.setUint16(s.at + state.STATIC_UOPS + uop.UOP_HANDLER, HANDLER_EXIT, true);
-    s.set(state.CURRENT_UOP, s.at + state.STATIC_UOPS);
-    this.flags.write(2);
-    s.set(state.CR0, 0x6000_0010);
-    s.set64(state.MSR_PAT, 0x0007_0406, 0x0007_0406);
-    s.set(state.MXCSR, 0x1f80);
-    s.set(state.XCR0, 1);
-    s.set(state.X87_CONTROL, 0x40);
-    s.set(state.DR + 48, DR6_RESET);
-    s.set(state.DR + 56, DR7_RESET);
-    s.set(state.GDTR_LIMIT, 0xffff);
-    s.set(state.IDTR_LIMIT, 0xffff);
-    s.setGpr(2, this.#model.signature, 0);
-    for (const segment of [state.ES, state.SS, state.DS, state.FS, state.GS]) this.segments.setSegment(segment, 0, 0x9300, 0, 0, 0xffff);
-    this.segments.setSegment(state.LDTR, 0, 0x8200, 0, 0, 0xffff);
-    this.segments.setSegment(state.TR, 0, 0x8b00, 0, 0, 0xffff);
-    this.segments.setSegment(state.CS, 0xf000, 0x9b00, 0xffff_0000, 0, 0xffff);
-    s.set64(state.RIP, 0xfff0, 0);
+    writeResetState(this, this.#model.signature);
     this.memory.tlb.clear();
     this.#debug.update();
     this.#control.floatingPointAvailability();
@@ -459,29 +435,8 @@ export class WasmVcpu implements Vcpu {
   /** Puts the processor into a state at the entry of a program; nothing in memory is looked at. */
   loadBootState(entry: EntryState): void {
     this.reset();
+    writeEntryState(this, entry);
     const s = this.state;
-    const number = (offset: number, value: number): void => s.set64(offset, value >>> 0, Math.floor(value / 0x1_0000_0000));
-    const segment = (which: number, value: SegmentState): void => this.segments.setSegment(which, value.selector, value.attributes, value.base, 0, value.limit);
-    s.set(state.CR0, (entry.cr0 | CR0_ET) >>> 0);
-    number(state.CR3, entry.cr3);
-    s.set(state.CR4, entry.cr4);
-    s.set(state.EFER, entry.efer);
-    s.set(state.XCR0, entry.xcr0 ?? 1);
-    number(state.GPR + 0, entry.rax);
-    number(state.GPR + 3 * 8, entry.rbx);
-    number(state.GPR + 6 * 8, entry.rsi);
-    number(state.GPR + 4 * 8, entry.rsp);
-    number(state.RIP, entry.rip);
-    s.setGpr(2, 0, 0);
-    this.flags.write(entry.rflags);
-    number(state.GDTR_BASE, entry.gdt.base);
-    s.set(state.GDTR_LIMIT, entry.gdt.limit);
-    number(state.IDTR_BASE, entry.idt.base);
-    s.set(state.IDTR_LIMIT, entry.idt.limit);
-    for (const which of [state.ES, state.SS, state.DS, state.FS, state.GS]) segment(which, entry.data);
-    segment(state.TR, entry.tr);
-    segment(state.LDTR, entry.ldtr);
-    segment(state.CS, entry.cs);
     if ((s.get(state.CR0) & CR0_PG) !== 0 && (s.get(state.CR4) & CR4_PAE) !== 0 && (s.get(state.EFER) & EFER_LMA) === 0) this.memory.walk.loadDirectoryPointers(s.get(state.CR3));
     this.memory.tlb.clear();
     this.#control.floatingPointAvailability();
