@@ -24,8 +24,8 @@ const KINDS = [
   { name: '32-sse2', options: ['-m32', '-march=pentium4', '-mfpmath=sse'] },
   { name: '32-x87', options: ['-m32', '-march=i686', '-mfpmath=387'] },
 ] as const;
-/** Vector code by level, and what a host has to have for it. */
-const VECTORS = fileURLToPath(new URL('programs/vectors.c', import.meta.url));
+/** Programs about vectors, and what a host has to have for each level. */
+const VECTORS = ['vectors', 'switches'];
 const LEVELS = [['x86-64', 'sse2'], ['x86-64-v2', 'sse4_2'], ['x86-64-v3', 'avx2']] as const;
 const folder = mkdtempSync(join(tmpdir(), 'vm-programs-'));
 const built: { name: string; path: string }[] = [];
@@ -47,12 +47,15 @@ beforeAll(() => {
       built.push({ name: `${name}-${program}`, path });
     }
   }
-  const hostFlags = readFileSync('/proc/cpuinfo', 'utf8');
+  const hostFlags = process.platform === 'linux' ? readFileSync('/proc/cpuinfo', 'utf8') : '';
   for (const [level, flag] of LEVELS) {
-    const path = join(folder, `vectors-${level}`);
     if (!new RegExp(`\\b${flag}\\b`).test(hostFlags)) continue;
-    refused ||= compile(VECTORS, path, [`-march=${level}`, '-O3']);
-    built.push({ name: `vectors-${level}`, path });
+    for (const program of VECTORS) {
+      const path = join(folder, `${program}-${level}`);
+      const complaint = compile(fileURLToPath(new URL(`programs/${program}.c`, import.meta.url)), path, [`-march=${level}`, '-O3']);
+      if (complaint === '') built.push({ name: `${program}-${level}`, path });
+      else refused ||= complaint;
+    }
   }
 }, 300_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
