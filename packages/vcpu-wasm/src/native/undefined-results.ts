@@ -58,12 +58,12 @@ export const mayHaveEnteredMmx = (name: string, vector: number): boolean => vect
 /**
  * Which of several faults an instruction raises, where it has met more than one (SDM vol. 3, section 6.9: the order among faults on
  * executing an instruction is the processor's own): alignment against paging and limits, the accesses of nested ENTER, the two operands
- * of CMPS and MOVS.
+ * of CMPS and MOVS, what a return pops.
  */
 export function mayBeEitherFault(name: string, ours: number, native: number): boolean {
   const faults = [VECTOR_SS, VECTOR_GP, VECTOR_PF, VECTOR_AC];
   if (!faults.includes(ours) || !faults.includes(native)) return false;
-  return name === 'enter' || name === 'cmps' || name === 'movs' || ours === VECTOR_AC || native === VECTOR_AC || (ours === VECTOR_SS && native === VECTOR_GP);
+  return name === 'enter' || name === 'cmps' || name === 'movs' || isLong(name) || ours === VECTOR_AC || native === VECTOR_AC || (ours === VECTOR_SS && native === VECTOR_GP);
 }
 
 /** Operands that are loaded and stored piece by piece in any order: environments of the x87 (SDM vol. 1, section 8.1.10), far pointers, what returns pop. */
