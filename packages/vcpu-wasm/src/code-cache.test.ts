@@ -81,6 +81,105 @@ describe('decoded code', () => {
   });
 });
 
+describe('code that changes', () => {
+  it('at the very next instruction, wherever in a page and across its end that lies', () => {
+    // mov byte [next + 1], value; next: mov al, old; hlt. The store and what it changes take all places around a page end.
+    const machine = new FlatMachine('protected');
+    for (let place = 4096 - 24; place <= 4096 + 2; place++) {
+      const at = PAGE + place;
+      const store = (next: number): Uint8Array => createAssembler(32).mov(mem(1, { displacement: next + 1 }), 42).bytes();
+      const next = at + store(0).length;
+      machine.put(at, [...store(next), 0xb0, 1, 0xf4]);
+      for (let round = 0; round < 2; round++) {
+        machine.enter(at);
+        expect(machine.run()).toBe(true);
+        expect(machine.gpr(RAX) & 0xffn).toBe(42n);
+        machine.put(next + 1, [1]);
+      }
+    }
+  });
+
+  it('by a store to two pages at once, the second of which is running', () => {
+    const machine = new FlatMachine('long');
+    // The second page begins with mov al, 1; ret. A store of 8 bytes from 4 before its start changes its first four.
+    const second = PAGE + 4096;
+    machine.put(second, [0xb0, 1, 0xc3]);
+    const code = createAssembler(64).mov(r64(6), second).call(r64(6)).mov(r64(RBX), second - 4).mov(r64(7), mem(8, { base: RBX, displacement: 0x100 })).mov(mem(8, { base: RBX }), r64(7)).call(r64(6)).hlt().bytes();
+    machine.put(second - 4 + 0x100, [0, 0, 0, 0, 0xb0, 99, 0xc3, 0]);
+    machine.put(0x3_0000, code);
+    machine.enter(0x3_0000);
+    machine.setGpr(4, 0x4_0000n);
+    expect(machine.run()).toBe(true);
+    expect(machine.gpr(RAX) & 0xffn).toBe(99n);
+  });
+
+  it('through an alias, at an instruction that spans two pages which are not neighbours in memory', () => {
+    const machine = new FlatMachine('long');
+    // 4 KiB pages at 4 MiB: two neighbours that show two frames far apart, and at 5 MiB the second of them once more.
+    const TABLE = 0x6000;
+    machine.view.setUint32(0x4000 + 2 * 8, TABLE | 7, true);
+    const first = 0x5_0000, other = 0x7_0000;
+    machine.view.setUint32(TABLE, first | 7, true);
+    machine.view.setUint32(TABLE + 8, other | 7, true);
+    machine.view.setUint32(TABLE + 256 * 8, other | 7, true);
+    // mov eax, imm32 with two bytes of the immediate in the second page; ret
+    machine.put(first + 4096 - 3, [0xb8, 0x11, 0x22]);
+    machine.put(other, [0x33, 0x44, 0xc3]);
+    const code = createAssembler(64).mov(r64(6), 0x40_0000 + 4096 - 3).call(r64(6)).mov(r32(RDX), r32(RAX)).mov(r64(RBX), 0x50_0000).mov(mem(1, { base: RBX, displacement: 1 }), 0x55).call(r64(6)).hlt();
+    machine.put(0x3_0000, code.bytes());
+    machine.enter(0x3_0000);
+    machine.setGpr(4, 0x4_0000n);
+    expect(machine.run()).toBe(true);
+    expect([machine.gpr(RDX), machine.gpr(RAX)]).toEqual([0x4433_2211n, 0x5533_2211n]);
+  });
+
+  it('when the page behind an instruction is exchanged for another one', () => {
+    const machine = new FlatMachine('long');
+    const TABLE = 0x6000;
+    machine.view.setUint32(0x4000 + 2 * 8, TABLE | 7, true);
+    machine.view.setUint32(TABLE, 0x5_0000 | 7, true);
+    machine.view.setUint32(TABLE + 8, 0x7_0000 | 7, true);
+    machine.put(0x5_0000 + 4096 - 3, [0xb8, 0x11, 0x22]);
+    machine.put(0x7_0000, [0x33, 0x44, 0xc3]);
+    machine.put(0x9_0000, [0x77, 0x66, 0xc3]);
+    const code = createAssembler(64).mov(r64(6), 0x40_0000 + 4096 - 3).call(r64(6)).mov(r32(RDX), r32(RAX))
+      .mov(r64(RBX), TABLE).mov(r32(7), 0x9_0007).mov(mem(4, { base: RBX, displacement: 8 }), r32(7)).mov(r64(RBX), 0x40_1000).invlpg(mem(1, { base: RBX })).call(r64(6)).hlt();
+    machine.put(0x3_0000, code.bytes());
+    machine.enter(0x3_0000);
+    machine.setGpr(4, 0x4_0000n);
+    expect(machine.run()).toBe(true);
+    expect([machine.gpr(RDX), machine.gpr(RAX)]).toEqual([0x4433_2211n, 0x6677_2211n]);
+  });
+
+  it('by a device, between two runs and for code that has run often', () => {
+    const machine = new FlatMachine('long');
+    const code = (value: number): Uint8Array => createAssembler(64).mov(r32(RCX), 500).xor(r32(RDX), r32(RDX)).label('next').add(r32(RDX), value).dec(r32(RCX)).jcc(5, 'next').hlt().bytes();
+    for (const value of [1, 2, 3, 4]) {
+      // `put` stores as devices do: past the processor, with a notice.
+      machine.put(PAGE, code(value));
+      for (let round = 0; round < 3; round++) {
+        machine.enter(PAGE);
+        expect(machine.run()).toBe(true);
+        expect(machine.gpr(RDX)).toBe(BigInt(500 * value));
+      }
+    }
+  });
+
+  it('in the middle of a loop that has run often', () => {
+    const machine = new FlatMachine('long');
+    // Every hundredth round the loop changes what its next instruction adds.
+    const a = (at: number) => createAssembler(64, { origin: PAGE }).mov(r32(RCX), 2000).xor(r32(RDX), r32(RDX)).xor(r32(7), r32(7)).mov(r64(RBX), at)
+      .label('next').inc(r32(7)).cmp(r32(7), 100).jcc(5, 'add').xor(r32(7), r32(7)).add(mem(1, { base: RBX }), 1).label('add').add(r32(RDX), 1);
+    const length = a(PAGE + 0x800).bytes().length;
+    machine.put(PAGE, a(PAGE + length - 1).dec(r32(RCX)).jcc(5, 'next').hlt().bytes());
+    machine.enter(PAGE);
+    expect(machine.run()).toBe(true);
+    let expected = 0;
+    for (let i = 1, step = 1; i <= 2000; i++) { if (i % 100 === 0) step++; expected += step; }
+    expect(machine.gpr(RDX)).toBe(BigInt(expected));
+  });
+});
+
 describe('the code cache', () => {
   it('drops everything when it is full, and the program notices nothing', () => {
     const machine = new FlatMachine('long', { code: { codePages: 4, codeBytes: 0x1_0000 } });
