@@ -37,6 +37,8 @@ export interface BootState {
 /** A processor that can be put into such a state. */
 export interface BootableVcpu {
   loadBootState(state: BootState): void;
+  /** Its x87 exceptions as a signal to the board, and what the board says to them; absent: they are exceptions and nothing else. */
+  readonly numericError?: { output: (asserted: boolean) => void; ignore(): void };
   /** It has shut down because the program wanted it to, as systems do to reset the machine; absent: it cannot tell. */
   readonly shutDownOnPurpose?: boolean;
 }

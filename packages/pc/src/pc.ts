@@ -12,6 +12,7 @@ import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
 import { cmosMemory } from './cmos-memory.ts';
 import { firmwareItems } from './firmware-items.ts';
+import { coprocessorError } from './coprocessor-error.ts';
 import { hostBridge } from './host-bridge.ts';
 import { checkKernel, type KernelEntry, loadKernel } from './kernel-boot.ts';
 import { FIRMWARE_BYTES } from './memory-map.ts';
@@ -75,6 +76,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const load = bootOf(options); // refuses what cannot be booted before anything is made
   const bus = new ApicBus();
   const late: { machine: Machine<V> | null } = { machine: null }; // devices call back only while it runs
+  let raiseNumericError = (_asserted: boolean): void => {};
   let input: SerialInput | null = null;
   let buttons: AcpiButtons | null = null;
   const acpi = buildAcpiTables({
@@ -97,6 +99,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       connect: (end) => (buttons = end),
     }),
     device('host-bridge', hostBridge, { reset: (everything) => (everything ? reset() : resetProcessor()) }),
+    device('coprocessor-error', coprocessorError, { connect: (raise) => (raiseNumericError = raise), acknowledge: () => late.machine?.vcpu.numericError?.ignore() }),
     device('i8042', i8042, { reset: resetProcessor, keyboardPin: KEYBOARD.pin, mousePin: KEYBOARD.mousePin }),
     device('com1', uart16550, {
       ...SERIAL,
@@ -127,6 +130,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ...(createMemory === undefined ? {} : { createMemory }),
   });
   late.machine = machine;
+  if (machine.vcpu.numericError !== undefined) machine.vcpu.numericError.output = (asserted) => raiseNumericError(asserted);
   return {
     machine,
     receive: (bytes) => (input === null ? 0 : input.receive(bytes)),

@@ -1,6 +1,6 @@
 /** The system functions behind `system-call.ts`: one method for each group, one switch over all. */
 import {
-  CR0_EM, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_PCIDE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
+  CR0_EM, CR0_NE, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_PCIDE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
   VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, descriptorLimit,
 } from '@vm/x86';
 import type { ControlRegisters } from './control-registers.ts';
@@ -41,6 +41,8 @@ export interface LoopControl {
   softwareInterrupt(vector: number): void;
   cpuidContext(): CpuidContext;
   unknownRegister(index: number, write: boolean): void;
+  /** An x87 exception that the board is told of: false when the instruction has to wait for the interrupt. */
+  numericErrorGoesOn(): boolean;
   /** #GP when the program may not use the port. */
   checkPort(port: number, bytes: number): void;
 }
@@ -197,7 +199,11 @@ export class SystemFunctions {
       case call.SSE_NOT_AVAILABLE:
         return memory.raise((s.get(state.CR0) & CR0_EM) !== 0 || (s.get(state.CR4) & CR4_OSFXSR) === 0 ? VECTOR_UD : VECTOR_NM, -1);
       case call.AVX_NOT_AVAILABLE: return memory.raise((s.get(state.AVX_BLOCKED) & CR0_TS) === s.get(state.AVX_BLOCKED) && segments.isProtected() ? VECTOR_NM : VECTOR_UD, -1);
-      case call.X87_PENDING_EXCEPTION: return memory.raise(VECTOR_MF, -1);
+      case call.X87_PENDING_EXCEPTION:
+        if ((s.get(state.CR0) & CR0_NE) !== 0) memory.raise(VECTOR_MF, -1);
+        if (this.#loop.numericErrorGoesOn()) return GO_ON;
+        this.#setNext(at, s.view.getUint8(at + uop.UOP_LENGTH));
+        return LEAVE;
       case call.SSE_EXCEPTION: return memory.raise((s.get(state.CR4) & (1 << 10)) !== 0 ? VECTOR_XM : VECTOR_UD, -1);
       default: throw new RangeError(`system function ${id} does not exist`);
     }
@@ -211,10 +217,10 @@ export class SystemFunctions {
   #segmentNumber(at: number): number { return (this.#register(at, 0) - state.SEGMENT) / state.SEGMENT_STRIDE; }
   /** Operand size in bytes, from the uop. */
   #size(at: number): number { return this.#state.view.getUint8(at + uop.UOP_SIZE); }
-  /** RIP = the next instruction. */
-  #setNext(at: number): void {
+  /** RIP = the next instruction, or so many bytes before it. */
+  #setNext(at: number, before = 0): void {
     const s = this.#state;
-    const sum = s.get(state.PAGE_RIP) + s.view.getUint16(at + uop.UOP_NEXT, true);
+    const sum = s.get(state.PAGE_RIP) + s.view.getUint16(at + uop.UOP_NEXT, true) - before;
     s.set64(state.RIP, sum >>> 0, this.#parts.segments.is64Bit() ? (s.high(state.PAGE_RIP) + (sum >= TWO_32 ? 1 : 0)) >>> 0 : 0);
   }
   /** Go on behind the instruction when it is `done`, else run the rest of its emitter. */

@@ -25,6 +25,7 @@ import { writeEntryState, writeResetState } from './initial-state.ts';
 import { DebugRegisters } from './debug-registers.ts';
 import type { EngineImports } from './runtime.ts';
 import { PHYSICAL_BITS } from './page-walk.ts';
+import { NumericError } from './numeric-error.ts';
 import { PortPermission } from './port-permission.ts';
 import { Segmentation } from './segmentation.ts';
 import { StateView } from './state-view.ts';
@@ -57,6 +58,7 @@ export class WasmVcpu implements Vcpu {
   readonly segments: Segmentation;
   readonly code: CodeFetch;
   readonly flags: FlagsRegister;
+  readonly numericError: NumericError;
   readonly #control: ControlRegisters;
   readonly #system: SystemFunctions;
   readonly #delivery: ExceptionDelivery;
@@ -109,6 +111,7 @@ export class WasmVcpu implements Vcpu {
     this.state = new StateView(ram.memory.buffer, place.at);
     this.memory = new LinearMemory(this.state, ram, mmio, interrupts, this.#fault);
     this.segments = new Segmentation(this.state, this.memory);
+    this.numericError = new NumericError(this.state);
     this.#ports = new PortPermission(this.state, this.memory, this.segments);
     this.code = new CodeFetch(this.state, this.memory, this.segments, place.cache, place.handlers);
     this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
@@ -142,7 +145,12 @@ export class WasmVcpu implements Vcpu {
       shadow: (traps) => { this.#shadow = true; this.#trapShadow = traps; this.#attend(); },
       attend: () => this.#attend(),
       entered: () => { this.#entered = true; },
-      interruptReturns: () => { this.#nmiBlocked = false; if (this.#nmi) this.state.set(state.EVENT_PENDING, 1); },
+      numericErrorGoesOn: () => {
+        const goesOn = this.numericError.goesOn();
+        if (!goesOn) this.#halted = true;
+        return goesOn;
+      },
+      interruptReturns: () => { this.numericError.handlerReturns(); this.#nmiBlocked = false; if (this.#nmi) this.state.set(state.EVENT_PENDING, 1); },
       stepByNewFlags: () => { this.#stepsByNewFlags = true; },
       debugRegistersChanged: () => this.#debug.update(),
       softwareInterrupt: (vector) => {
