@@ -22,7 +22,7 @@ export type FlatMode = 'real' | 'protected' | 'long';
 
 export interface FlatMachineOptions {
   /** The processor. */
-  readonly processor?: Pick<WasmEngineOptions, 'cpuModel' | 'cpuFeatures' | 'randomSeed'>;
+  readonly processor?: Pick<WasmEngineOptions, 'cpuModel' | 'cpuFeatures' | 'randomSeed' | 'translator'>;
   /** RAM from address 0; default 4 MiB. */
   readonly ramBytes?: number;
   /** How many single pages of RAM there may be elsewhere; default none. */
