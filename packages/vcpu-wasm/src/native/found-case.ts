@@ -23,6 +23,7 @@ export interface FoundCase {
 }
 
 const LINUX_PER_CPU = 0x78;
+const MASKED_STORES: ReadonlySet<string> = new Set(['maskmovq', 'maskmovdqu', 'vmaskmovdqu']);
 const instruction = createInstruction();
 
 /** What the manuals leave open about the state after a program. */
@@ -65,6 +66,8 @@ function mayEndOtherwise(before: DataView, ours: DataView, native: DataView, at:
   // Whether 16 or 32 bytes at a multiple of 8 are aligned (SDM vol. 2, MOVDQU: a matter of the processor).
   if (vector === VECTOR_AC && instruction.isMemory !== 0 && (instruction.operandBytes.includes(16) || instruction.operandBytes.includes(32))) return true;
   const name = ROWS[instruction.row]?.name ?? '';
+  // Whether bytes that the mask leaves out have to be there (SDM vol. 2, MASKMOVDQU); AMD's processors touch all.
+  if (vector === VECTOR_PF && MASKED_STORES.has(name)) return true;
   // Whether an operand may reach beyond the last byte of a segment of 4 GiB (SDM vol. 3, section 5.3).
   if (bits === 32 && vector === VECTOR_PF && native.getUint32(at + RECORD_CR2, true) > (isLong(name) ? 0xffff_ff00 : 0xffff_fff0)) return true;
   return ours.getUint32(at + RECORD_RIP, true) === rip && mayBeEitherFault(name, ours.getUint32(at + RECORD_VECTOR, true), vector);
