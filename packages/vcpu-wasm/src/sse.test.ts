@@ -90,9 +90,8 @@ describe('MMX and SSE instructions', () => {
     expect(vectorOf('movups', [mem(16, { base: RBX }), xmm(1)])).toBe(VECTOR_PF);
     expect([...machine.bytes.subarray(at, at + 16)]).toEqual(Array.from({ length: 16 }, () => 0x11));
   });
-  it('store the bytes under a mask into two pages or into none, and touch only what the mask names', () => {
-    const at = SECOND_LARGE_PAGE - 8;
-    const store = (mask: readonly number[]): number => {
+  it('store the bytes under a mask into two pages or into none, and raise the faults of storing all of them', () => {
+    const store = (mask: readonly number[], at: number): number => {
       machine.bytes.fill(0x11, at, at + 16);
       machine.view.setUint32(SECOND_ENTRY, 0, true);
       machine.enter(CODE_AT);
@@ -102,11 +101,14 @@ describe('MMX and SSE instructions', () => {
       machine.setGpr(RDI, BigInt(at));
       return vectorOf('maskmovdqu', [xmm(1), xmm(2)]);
     };
-    expect(store([1, 6])).toBe(NONE);
-    expect([...machine.bytes.subarray(at, at + 8)]).toEqual([0x11, 1, 0x11, 0x11, 0x11, 0x11, 6, 0x11]);
-    expect(store([1, 9])).toBe(VECTOR_PF);
-    expect([...machine.bytes.subarray(at, at + 8)]).toEqual(Array.from({ length: 8 }, () => 0x11));
-    expect(store([])).toBe(NONE);
+    const whole = SECOND_LARGE_PAGE - 16, across = SECOND_LARGE_PAGE - 8;
+    expect(store([1, 6], whole)).toBe(NONE);
+    expect([...machine.bytes.subarray(whole, whole + 8)]).toEqual([0x11, 1, 0x11, 0x11, 0x11, 0x11, 6, 0x11]);
+    for (const mask of [[1, 9], [1, 6], []]) {
+      expect(store(mask, across)).toBe(VECTOR_PF);
+      expect([...machine.bytes.subarray(across, across + 8)]).toEqual(Array.from({ length: 8 }, () => 0x11));
+    }
+    expect(store([], whole)).toBe(NONE);
   });
   it('make a reciprocal good to 12 bits, without touching MXCSR', () => {
     for (const x of [1, 3, 0.7, 123456, 1e-20]) {
