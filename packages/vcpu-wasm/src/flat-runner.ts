@@ -6,6 +6,7 @@ import * as state from './cpu-state.ts';
 import type { SegmentState } from './entry-state.ts';
 import { FlatMachine } from './flat-machine.ts';
 import type { FlatMode } from './flat-machine.ts';
+import type { TranslatorMode } from './translate/translator-mode.ts';
 import type { WasmVcpu } from './vcpu.ts';
 import { readState, REGISTER_NAMES, SEGMENT_REGISTERS, writeState } from './flat-state.ts';
 import type { FlatRegisters, FlatState } from './flat-state.ts';
@@ -98,11 +99,12 @@ export class FlatRunner {
   /** Physical address of each page whose linear address is not the same. */
   readonly #frames = new Map<bigint, number>();
 
-  constructor(mode: FlatMode) {
+  /** `translator`: default as for engines. */
+  constructor(mode: FlatMode, translator?: TranslatorMode) {
     this.#mode = mode;
     const shift = mode === 'long' ? 4 : 3;
     this.#machine = new FlatMachine(mode, {
-      processor: { cpuFeatures: [...AVAILABLE] }, ramBytes: LOW_BYTES, extraPages: EXTRA_PAGES, tables: false,
+      processor: { cpuFeatures: [...AVAILABLE], ...(translator === undefined ? {} : { translator }) }, ramBytes: LOW_BYTES, extraPages: EXTRA_PAGES, tables: false,
       read: (address, bytes) => {
         if (address >= INTERRUPT_TABLE && address < HIDDEN_END) {
           if (this.#vector < 0) this.#noteVector((address - INTERRUPT_TABLE) >> shift);

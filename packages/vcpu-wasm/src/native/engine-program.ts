@@ -2,6 +2,7 @@
 import { CR4_FSGSBASE } from '@vm/x86';
 import * as state from '../cpu-state.ts';
 import { FlatRunner } from '../flat-runner.ts';
+import type { TranslatorMode } from '../translate/translator-mode.ts';
 import {
   CODE_AT, CODE_PAGE, DATA_BYTES, DATA_PAGES, FX_CONTROL, FX_MXCSR, FX_ST, FX_STATUS, FX_TAGS, FS_BASE, FX_XMM, GS_BASE, HASH_SEED, hashWords, LOW_PAGES, MEMORY_AT, READ_ONLY_PAGE, RECORD_BITS,
   RECORD_CODE, RECORD_CR2, RECORD_FLAGS, RECORD_GPR, RECORD_HASH, RECORD_LENGTH, RECORD_MEMORY, RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_SELECTORS, RECORD_VECTOR, RECORD_YMM, USER_DATA, VECTOR_BUDGET,
@@ -16,13 +17,18 @@ const SELECTOR_ORDER = [state.CS, state.SS, state.DS, state.ES, state.FS, state.
 export class EngineProcessor {
   readonly #lowPages: boolean;
   readonly #hasBases: boolean;
-  readonly #runners = { 32: new FlatRunner('protected'), 64: new FlatRunner('long') } as const;
+  readonly #runners: Readonly<Record<32 | 64, FlatRunner>>;
+  /** How many instructions to run before the next pause; null: no pauses. */
+  slice: (() => number) | null = null;
   readonly #code = new Uint8Array(4096);
   readonly #data = new Uint8Array(DATA_BYTES);
+  /** Instructions that ran in translated code. */
+  get translated(): number { return [32, 64].reduce((sum, bits) => sum + this.#runners[bits as 32 | 64].vcpu.state.number(state.REGION_INSTRUCTIONS), 0); }
   /** Instructions retired. */
   instructions = 0;
 
-  constructor(lowPages: boolean, hasBases: boolean) {
+  constructor(lowPages: boolean, hasBases: boolean, translator?: TranslatorMode) {
+    this.#runners = { 32: new FlatRunner('protected', translator), 64: new FlatRunner('long', translator) };
     this.#lowPages = lowPages;
     this.#hasBases = hasBases;
   }
@@ -64,8 +70,11 @@ export class EngineProcessor {
     for (let b = 0; b < 256; b += 4) cpu.set(state.YMM_HIGH + b, before.getUint32(at + RECORD_YMM + b, true));
     cpu.set(state.MXCSR, before.getUint32(at + FX_MXCSR, true));
 
-    const { stop, exception, instructions } = runner.execute(request);
-    this.instructions += instructions;
+    let left = BUDGET;
+    let { stop, exception, instructions } = runner.execute({ ...request, budget: Math.min(left, this.slice?.() ?? left) });
+    for (left -= instructions, this.instructions += instructions; stop === 'budget' && left > 0; left -= instructions, this.instructions += instructions) {
+      ({ stop, exception, instructions } = runner.execute({ ...request, budget: Math.min(left, this.slice?.() ?? left) }));
+    }
 
     // The host's HLT is a fault: RIP stays at it.
     if (stop === 'halt') cpu.set64(state.RIP, (cpu.get(state.RIP) - 1) >>> 0, cpu.high(state.RIP));

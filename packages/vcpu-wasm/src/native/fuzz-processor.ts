@@ -11,6 +11,8 @@ import type { Unit } from './program-writer.ts';
 import { setCode } from './program-state.ts';
 import { FX_ST, FX_XMM, RECORD_BYTES, RECORD_CODE, RECORD_CODE_BYTES, RECORD_GPR, RECORD_MEMORY, RECORD_MEMORY_BYTES, RECORD_RIP, RECORD_VECTOR, VECTOR_TIMEOUT } from './program-record.ts';
 import { Random } from './random.ts';
+import { defaultTranslatorMode } from '../translate/translator-mode.ts';
+import type { TranslatorMode } from '../translate/translator-mode.ts';
 import { writeSingleInstruction } from './single-instruction.ts';
 
 export interface FuzzOptions {
@@ -19,6 +21,8 @@ export interface FuzzOptions {
   readonly seed: number;
   /** Encodings whose key does not match are left out. */
   readonly only?: RegExp;
+  /** Batch by batch in turn; default: as engines have it. */
+  readonly translators?: readonly TranslatorMode[];
 }
 
 const BATCH = 1500;
@@ -26,7 +30,8 @@ const ATTEMPTS = 10;
 
 export class ProcessorFuzz {
   readonly #native: NativeProcessor;
-  readonly #engine: EngineProcessor;
+  readonly #engines: readonly EngineProcessor[];
+  #batches = 0;
   readonly #host: NativeRun;
   readonly #random: Random;
   readonly #encodings: readonly Encoding[];
@@ -42,22 +47,25 @@ export class ProcessorFuzz {
   /** Exceptions that ended a case, by vector; 13 is HLT too. */
   readonly vectors: Map<number, number> = new Map<number, number>();
 
-  constructor({ compiler, seed, only }: FuzzOptions) {
+  constructor({ compiler, seed, only, translators = [defaultTranslatorMode()] }: FuzzOptions) {
     this.#native = new NativeProcessor(compiler);
     this.#host = this.#native.run(new Uint8Array(0));
     const { lowPages, hasBases } = this.#host;
-    this.#engine = new EngineProcessor(lowPages, hasBases);
+    this.#engines = translators.map((mode) => new EngineProcessor(lowPages, hasBases, mode));
     this.#random = new Random(seed);
     this.#encodings = encodingsFor(this.#host).filter(({ key }) => only?.test(key) ?? true);
     this.#byName = { 32: encodingsForPrograms(this.#encodings, 32), 64: encodingsForPrograms(this.#encodings, 64) };
     for (const encoding of this.#encodings) this.coverage.set(formOf(encoding.key), 0);
   }
 
-  get instructions(): number { return this.#engine.instructions; }
+  get instructions(): number { return this.#engines.reduce((sum, { instructions }) => sum + instructions, 0); }
+  get translated(): number { return this.#engines.reduce((sum, { translated }) => sum + translated, 0); }
+  get #engine(): EngineProcessor { return this.#engines[this.#batches % this.#engines.length] as EngineProcessor; }
   [Symbol.dispose](): void { this.#native[Symbol.dispose](); }
 
   /** Runs one batch, half single instructions and half programs. Answers what differed, programs made as short as they get. */
   runBatch(): FoundCase[] {
+    this.#batches++;
     const before = new DataView(new ArrayBuffer(BATCH * RECORD_BYTES));
     const programs: (Unit[] | null)[] = [];
     const counted = this.#encodings.map((encoding) => ({ encoding, count: this.coverage.get(formOf(encoding.key)) ?? 0 }));

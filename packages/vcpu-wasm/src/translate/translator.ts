@@ -41,7 +41,7 @@ const THRESHOLD = 1000;
 const NEVER = 0;
 /** Regions written into one module. */
 const BATCH = 8;
-/** A page whose code was overwritten so often after it was translated stays with the interpreter. */
+/** A page whose code was overwritten so often after it was translated stays with the interpreter, except in tests of everything. */
 const MOST_DROPS = 12;
 /** When regions take more bytes of WebAssembly than this, all decoded code is dropped. */
 const MOST_BYTES = 48 << 20;
@@ -120,7 +120,7 @@ export class Translator {
     if (this.#mode === 'off' || view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) return;
     const page = this.#cache.ofMap(this.#state.get(state.CODE_PAGE));
     if (page.mode === 16 || (page.mode === 32 && this.#state.get(state.FLAT) === 0)) return;
-    if ((this.#drops.get(page.offset) ?? 0) >= MOST_DROPS) return;
+    if (!this.isEager && (this.#drops.get(page.offset) ?? 0) >= MOST_DROPS) return;
     this.#waiting.push({ at, page, ripLow: this.#state.get(state.PAGE_RIP), ripHigh: this.#state.high(state.PAGE_RIP), generation: this.#cache.generation });
     if (this.isEager || this.#waiting.length >= BATCH) this.translate();
   }
