@@ -15,14 +15,14 @@ const REPORT_SECONDS = 30;
 
 export const cpu: Fuzzer = {
   summary: "random instructions and programs, against the host's processor",
-  run: ({ minutes, seed, only, least }) => {
+  run: ({ minutes, seed, only, least, translators }) => {
     const compiler = findOracle('gcc');
     if (compiler === null || process.arch !== 'x64' || process.platform !== 'linux') {
       console.error('this needs gcc and an x86-64 host with Linux');
       return Promise.resolve(false);
     }
-    console.log(`seed ${seed}, ${minutes} minutes`);
-    using fuzz = new ProcessorFuzz({ compiler, seed, only });
+    console.log(`seed ${seed}, ${minutes} minutes, translator ${translators.join(' and ')} in turn`);
+    using fuzz = new ProcessorFuzz({ compiler, seed, only, translators });
     const found: FoundCase[] = [];
     const end = Date.now() + minutes * 60_000;
     let nextReport = Date.now() + REPORT_SECONDS * 1000;
@@ -35,7 +35,7 @@ export const cpu: Fuzzer = {
       }
       if (Date.now() < nextReport) continue;
       nextReport += REPORT_SECONDS * 1000;
-      console.log(`${fuzz.cases} cases, ${fuzz.instructions} instructions, ${found.length} different`);
+      console.log(`${fuzz.cases} cases, ${fuzz.instructions} instructions (${fuzz.translated} translated), ${found.length} different`);
     }
     return Promise.resolve(report(fuzz, found, least ?? (minutes >= LONG_MINUTES ? LEAST : 0)));
   },

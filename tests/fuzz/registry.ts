@@ -1,3 +1,5 @@
+import type { TranslatorMode } from '@vm/vcpu-wasm';
+
 export interface FuzzRun {
   readonly minutes: number;
   readonly seed: number;
@@ -5,6 +7,8 @@ export interface FuzzRun {
   readonly only: RegExp;
   /** How many cases everything has to have; null: enough when the time is. */
   readonly least: number | null;
+  /** In turn. */
+  readonly translators: readonly TranslatorMode[];
 }
 export interface Fuzzer {
   readonly summary: string;
