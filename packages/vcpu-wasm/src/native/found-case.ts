@@ -1,7 +1,7 @@
 /** Cases in which the engine once differed from a processor; kept, and run again by the tests. */
 import { differences, EXACT, formatProgram, toleranceOf } from './record-difference.ts';
 import type { Tolerance } from './record-difference.ts';
-import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC, VECTOR_DB, VECTOR_PF } from '@vm/x86';
+import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC, VECTOR_PF } from '@vm/x86';
 import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_CR2, RECORD_LENGTH, RECORD_RIP, RECORD_SELECTORS, RECORD_VECTOR, SELECTORS } from './program-record.ts';
 import type { NativeRun } from './native-program.ts';
 import { formatRecord } from './record-text.ts';
@@ -38,9 +38,8 @@ export function toleranceOfProgram(before: DataView, native: DataView, at: numbe
   if (from < 0 || from >= length || decode(bits, code, from, length - from, instruction) !== DECODE_OK) return EXACT;
   const name = ROWS[instruction.row]?.name ?? '';
   const vector = native.getUint32(at + RECORD_VECTOR, true);
-  // A trap shows the flags of the instruction before it, which the one behind it was to define.
-  if (vector === VECTOR_DB) return { ...EXACT, flags: flagsLeftUndefinedBefore(bits, code, from) };
-  return { ...EXACT, anyByte: isLong(name), memory: mayHaveStored(name, vector), x87: mayHaveEnteredMmx(name, vector) };
+  // A trap, or a fault of code that has changed, shows the flags of the instruction before it, which the one behind it was to define.
+  return { ...EXACT, flags: flagsLeftUndefinedBefore(bits, code, from), anyByte: isLong(name), memory: mayHaveStored(name, vector), x87: mayHaveEnteredMmx(name, vector) };
 }
 
 /** Flags that the instruction which ends at `end` of the code leaves undefined. */
