@@ -1,5 +1,7 @@
 /** Where the outcome of a case in `legacy.c` or `long.c` is not the same everywhere, and which is right. */
 
+import { Excuses } from '@vm/testkit/oracle';
+
 export interface KnownDifference {
   /** Lines of the report that it is about. */
   readonly lines: RegExp;
@@ -43,11 +45,29 @@ export const QEMU: readonly KnownDifference[] = [
   { lines: /^(register|privileged|msr) /, what: 'keeps reserved bits of control registers and model-specific registers', manual: 'SDM vol. 3, section 2.5' },
 ];
 
-/** Lines of one report that are not in the other, without those that are known. */
-export function surprises(ours: string, other: string, known: readonly KnownDifference[]): string[] {
+export interface Comparison {
+  /** Lines that are not in the other report, without those that are known. */
+  readonly surprises: readonly string[];
+  /** Lines that are the same, or a surprise. */
+  readonly compared: number;
+  readonly excused: Excuses;
+}
+
+export function compareReports(ours: string, other: string, known: readonly KnownDifference[]): Comparison {
   const theirs = other.split('\n');
-  return ours.split('\n').flatMap((line, i) => {
+  const excused = new Excuses();
+  const surprises: string[] = [];
+  let compared = 0;
+  for (const [i, line] of ours.split('\n').entries()) {
     const there = theirs[i];
-    return there === undefined || line === there || known.some(({ lines }) => lines.test(line)) ? [] : [`ours:  ${line}\nother: ${there}`];
-  });
+    if (there === undefined) break;
+    const difference = line === there ? undefined : known.find(({ lines }) => lines.test(line));
+    if (difference !== undefined) {
+      excused.add(`${difference.what}; ${difference.manual}`, line.split(' ')[0] ?? '');
+      continue;
+    }
+    compared++;
+    if (line !== there) surprises.push(`ours:  ${line}\nother: ${there}`);
+  }
+  return { surprises, compared, excused };
 }

@@ -1,7 +1,7 @@
 import { itWithOracle } from '@vm/testkit/oracle';
 import { describe, expect, it } from 'vitest';
 import { BARE_BASE, compileBare, runBare, runBareInQemu } from './bare-machine.ts';
-import { QEMU, surprises } from './other-processors.ts';
+import { compareReports, QEMU } from './other-processors.ts';
 
 describe('privileges, segments, tasks and pages', () => {
   // Both programs come to a case that QEMU 7.2 does not survive; what it says until then counts.
@@ -11,7 +11,7 @@ describe('privileges, segments, tasks and pages', () => {
       const ours = await runBare(made.image, BARE_BASE);
       const other = await runBareInQemu(qemu, made.image, 'max');
       expect(other.split('\n').length).toBeGreaterThan(least);
-      expect(surprises(ours, other.slice(0, other.lastIndexOf('\n')), QEMU).slice(0, 20)).toEqual([]);
+      expect(compareReports(ours, other.slice(0, other.lastIndexOf('\n')), QEMU).surprises.slice(0, 20)).toEqual([]);
     });
   }
 });
