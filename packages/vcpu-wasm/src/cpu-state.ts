@@ -118,6 +118,7 @@ export const PDPTE = 0x7c0;
 
 /** State of the random-number generator behind RDRAND and RDSEED. */
 export const RANDOM = 0x7e0;
+export const MSR_MISC_ENABLE = 0x7e8;
 
 /** Micro-operations that belong to no page: the exit and the ones that a handler runs out of line. */
 export const STATIC_UOPS = 0x1000;

@@ -1,4 +1,4 @@
-import { createAssembler, MSR_MCG_CAP, r32, RAX, RCX, RDX } from '@vm/x86';
+import { createAssembler, MSR_MCG_CAP, MSR_MISC_ENABLE, r32, RAX, RCX, RDX } from '@vm/x86';
 import { expect, it } from 'vitest';
 import { FlatMachine } from './flat-machine.ts';
 
@@ -27,4 +27,10 @@ it('has the machine-check architecture, and no bank that could report anything',
 it('raises an exception when a register that only tells is written', () => {
   const machine = setup((code) => void code.mov(r32(RCX), MSR_MCG_CAP).data(...WRMSR));
   expect(machine.run()).toBe(false);
+});
+
+it('keeps what is written to IA32_MISC_ENABLE', () => {
+  const machine = setup((code) => void code.mov(r32(RCX), MSR_MISC_ENABLE).mov(r32(RAX), 0xc5_0809).mov(r32(RDX), 4).data(...WRMSR).mov(r32(RAX), 0).mov(r32(RDX), 0).data(...RDMSR));
+  expect(machine.run()).toBe(true);
+  expect([machine.gpr(RAX), machine.gpr(RDX)]).toEqual([0xc5_0809n, 4n]);
 });

@@ -1,7 +1,7 @@
 /** Model-specific registers (SDM vol. 4; AMD APM vol. 2, appendix A): those that work, and those that boots read. */
 import {
   MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_APIC_BASE, MSR_BIOS_SIGNATURE, MSR_CSTAR, MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
-  MSR_LSTAR, MSR_MCG_CAP, MSR_MCG_STATUS, MSR_PAT, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
+  MSR_LSTAR, MSR_MCG_CAP, MSR_MCG_STATUS, MSR_MISC_ENABLE, MSR_PAT, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
   MSR_TSC_DEADLINE,
 } from '@vm/x86';
 import type { CpuFeature } from '@vm/x86';
@@ -19,6 +19,8 @@ const ADDRESS_FIELDS: ReadonlyMap<number, number> = new Map([
 ]);
 const PLAIN_FIELDS: ReadonlyMap<number, number> = new Map([
   [MSR_STAR, state.MSR_STAR], [MSR_SYSCALL_MASK, state.MSR_FMASK], [MSR_SYSENTER_CS, state.MSR_SYSENTER_CS], [MSR_TSC_AUX, state.MSR_TSC_AUX],
+  // Intel's, with nothing to enable here; monitors show it with any vendor, and test programs write it.
+  [MSR_MISC_ENABLE, state.MSR_MISC_ENABLE],
 ]);
 /** Read as 0, writes ignored: registers that kernels touch without looking whether they exist. */
 const IGNORED: ReadonlySet<number> = new Set([MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_BIOS_SIGNATURE, MSR_MCG_STATUS]);
