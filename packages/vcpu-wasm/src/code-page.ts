@@ -49,8 +49,11 @@ export class CodePage {
   }
 }
 
-/** Where everything lies; `words` has 4 bytes for each uop of the arena. */
-export interface CodeCacheRegion { readonly maps: number; readonly mapCount: number; readonly arena: number; readonly arenaBytes: number; readonly words: number }
+/** Bytes for uops that are interpreted where a translated region begins. */
+export const COPY_BYTES: number = 2 << 20;
+
+/** Where everything lies; `words` has 4 bytes for each uop of the arena, `copies` is COPY_BYTES long. */
+export interface CodeCacheRegion { readonly maps: number; readonly mapCount: number; readonly arena: number; readonly arenaBytes: number; readonly words: number; readonly copies: number }
 
 /** Told when a page becomes code (write translations must go) and when everything is dropped. */
 export interface CodeCacheListener {
@@ -112,6 +115,7 @@ export class CodeCache {
   }
   /** Address of the word beside the arena that belongs to a uop. */
   regionWord(uop: number): number { return this.#region.words + ((uop - this.#region.arena) >>> 3); }
+  get copies(): number { return this.#region.copies; }
   /** What REGION_WORDS holds. */
   get regionWords(): number { return this.#region.words - (this.#region.arena >>> 3); }
   find(page: CodePage, at: number): number { return this.#u32[(page.map >>> 2) + at] as number; }

@@ -4,7 +4,7 @@
 import type { CpuFeature } from '@vm/x86';
 import type { Engine, Surroundings } from '@vm/core/engine';
 import { PAGE_CODE } from '@vm/core/exit';
-import { CodeCache } from './code-page.ts';
+import { CodeCache, COPY_BYTES } from './code-page.ts';
 import type { CodeCacheRegion } from './code-page.ts';
 import { cpuModel } from './cpu-model.ts';
 import type { CpuModelName } from './cpu-model.ts';
@@ -60,7 +60,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   const region = (): CodeCacheRegion => {
     const maps = FIRST_BLOCK + processors * VCPU_BLOCK_BYTES;
     const arena = maps + codePages * MAP_BYTES;
-    return { maps, mapCount: codePages, arena, arenaBytes: codeBytes, words: arena + codeBytes };
+    return { maps, mapCount: codePages, arena, arenaBytes: codeBytes, words: arena + codeBytes, copies: arena + codeBytes + (codeBytes >>> 3) };
   };
   return {
     abi: 0,
@@ -68,7 +68,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     features: [],
     reserveBytes: (count) => {
       processors = count;
-      return region().words + (codeBytes >>> 3);
+      return region().copies + COPY_BYTES;
     },
     createVcpu: (index, surroundings) => {
       const image = options.image ?? (written ??= interpreterImage());

@@ -1,11 +1,15 @@
 /**
  * Where regions begin. The uop at an entry keeps its fields and gets the case HANDLER_REGION; a word beside the arena says
- * which function of the interpreter's table that is, and a copy of the uop with its own case stands elsewhere in the arena,
- * for when the instruction has to be interpreted after all.
+ * which function of the interpreter's table that is, and a copy of the uop with its own case stands in a place of its own,
+ * for when the instruction has to be interpreted after all. Copies take no room of the arena: what is decoded and when it is
+ * dropped must not depend on what is translated, because a guest can see the translations of addresses go.
  */
 import type { CodeCache, CodePage } from '../code-page.ts';
-import { HANDLER_GOTO, HANDLER_REGION } from '../handler-number.ts';
+import { COPY_BYTES } from '../code-page.ts';
+import { HANDLER_GOTO, HANDLER_REGION, HANDLER_STALE } from '../handler-number.ts';
 import * as uop from '../uop.ts';
+
+const BYTES_OF_A_COPY = 2 * uop.UOP_BYTES;
 
 interface Entry { readonly page: CodePage; readonly copy: number }
 
@@ -14,6 +18,7 @@ export class RegionTable {
   readonly #view: DataView;
   readonly #u8: Uint8Array;
   readonly #entries = new Map<number, Entry>();
+  #next = 0;
 
   constructor(cache: CodeCache, buffer: ArrayBufferLike) {
     this.#cache = cache;
@@ -21,6 +26,8 @@ export class RegionTable {
     this.#u8 = new Uint8Array(buffer);
   }
 
+  /** True when `count` more copies do not fit before `clear`. */
+  isFull(count: number): boolean { return this.#next + count * BYTES_OF_A_COPY > COPY_BYTES; }
   isEntry(at: number): boolean { return this.#view.getUint16(at + uop.UOP_HANDLER, true) === HANDLER_REGION; }
   /** The uop to interpret where a region begins. */
   copyOf(at: number): number {
@@ -34,14 +41,14 @@ export class RegionTable {
   reserve(page: CodePage, at: number): number {
     const known = this.#entries.get(at);
     if (known !== undefined && this.isEntry(at)) return known.copy;
-    const copy = this.#cache.allocate();
-    const after = this.#cache.allocate();
+    const copy = this.#cache.copies + this.#next;
+    const after = copy + uop.UOP_BYTES;
+    this.#next += BYTES_OF_A_COPY;
     this.#u8.copyWithin(copy, at, at + uop.UOP_BYTES);
     this.#u8.fill(0, after, after + uop.UOP_BYTES);
     this.#view.setUint16(after + uop.UOP_HANDLER, HANDLER_GOTO, true);
     this.#view.setUint16(after + uop.UOP_NEXT, this.#view.getUint16(at + uop.UOP_NEXT, true), true);
     this.#view.setUint32(after + uop.UOP_DISPLACEMENT, at + uop.UOP_BYTES, true);
-    page.uops.push(copy, after);
     this.#entries.set(at, { page, copy });
     return copy;
   }
@@ -55,9 +62,19 @@ export class RegionTable {
     const entry = this.#entries.get(at);
     if (entry === undefined || !this.isEntry(at) || this.#view.getUint32(this.#cache.regionWord(at), true) !== index) return;
     this.#view.setUint16(at + uop.UOP_HANDLER, this.#view.getUint16(entry.copy + uop.UOP_HANDLER, true), true);
+    this.#forget(at, entry.copy);
+  }
+  /** A copy that is being interpreted is looked up again. */
+  #forget(at: number, copy: number): void {
+    this.#view.setUint16(copy + uop.UOP_HANDLER, HANDLER_STALE, true);
+    this.#view.setUint16(copy + uop.UOP_BYTES + uop.UOP_HANDLER, HANDLER_STALE, true);
     this.#entries.delete(at);
   }
-  /** The page's decoded code is gone, or all of it is. */
-  forget(page: CodePage): void { for (const [at, entry] of this.#entries) if (entry.page === page) this.#entries.delete(at); }
-  clear(): void { this.#entries.clear(); }
+  /** The page's decoded code is gone. */
+  forget(page: CodePage): void { for (const [at, entry] of this.#entries) if (entry.page === page) this.#forget(at, entry.copy); }
+  /** Nothing is installed any more, and no copy is being interpreted. */
+  clear(): void {
+    this.#entries.clear();
+    this.#next = 0;
+  }
 }

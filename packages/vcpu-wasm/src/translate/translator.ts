@@ -43,9 +43,10 @@ const NEVER = 0;
 const BATCH = 8;
 /** A page whose code was overwritten so often after it was translated stays with the interpreter, except in tests of everything. */
 const MOST_DROPS = 12;
-/** When regions take more bytes of WebAssembly than this, all decoded code is dropped. */
+/** When regions take more bytes of WebAssembly than this, all are dropped. */
 const MOST_BYTES = 48 << 20;
-const UOPS_OF_AN_ENTRY = 2;
+/** Copies that there has to be room for before a slice begins. */
+const LEAST_COPIES = 1024;
 
 interface Half { readonly host: RegionHost; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
 interface Waiting { readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
@@ -133,7 +134,9 @@ export class Translator {
     this.microseconds += (performance.now() - begin) * 1000;
   }
   /** Called while no generated code runs: makes room. */
-  collect(): void { if (this.#bytesLive > MOST_BYTES) this.#cache.flush(); }
+  collect(): void {
+    if (this.#bytesLive > MOST_BYTES || this.#table.isFull(LEAST_COPIES)) this.#removeAll();
+  }
 
   #translate(half: Half): void {
     let module: RegionModule | null = null;
@@ -142,7 +145,7 @@ export class Translator {
       if ((page.mode === 64) !== (half === this.#long) || generation !== this.#cache.generation) continue;
       if (this.#state.view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) continue;
       const scan = this.#scanner.scan(page, at, ripLow, ripHigh, half.forms);
-      if (scan.entries.length === 0 || this.#cache.isFull(scan.entries.length * UOPS_OF_AN_ENTRY)) continue;
+      if (scan.entries.length === 0 || this.#table.isFull(scan.entries.length)) continue;
       for (const entry of scan.entries) this.#table.reserve((scan.blocks[entry] as Block).page, firstOf(scan, entry));
       module ??= new RegionModule(this.#code);
       half.writer.write(scan);
@@ -189,14 +192,17 @@ export class Translator {
     half.host.table.set(index, null);
     half.free.push(index);
   }
-  #flushed(): void {
+  #removeAll(): void {
     for (const list of this.#installed.values()) for (const region of list) this.#remove(region);
     this.#installed.clear();
     this.#table.clear();
-    this.#drops.clear();
-    this.#waiting.length = 0;
     this.#bytesLive = 0;
     this.#cool();
+  }
+  #flushed(): void {
+    this.#removeAll();
+    this.#drops.clear();
+    this.#waiting.length = 0;
   }
 }
 
