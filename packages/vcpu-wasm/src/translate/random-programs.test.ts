@@ -24,7 +24,7 @@ function repeated(bits: 32 | 64, program: readonly number[]): number[] {
 }
 
 describe.each([32, 64] as const)(`random programs of %i bits, seed ${seed}`, (bits) => {
-  it('end in the same state', () => {
+  it('end in the same state', { timeout: 300_000 }, () => {
     const byName = encodingsForPrograms(listEncodings(bits), bits);
     const names = [...byName.keys()];
     const random = new Random(seed);
