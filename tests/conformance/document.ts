@@ -28,7 +28,7 @@ export function formatDocument(results: readonly SuiteResult[], { processor, too
     ...results.filter(({ excused }) => total(excused) > 0).flatMap(({ suite, excused }) => [
       `### ${suite.title}`,
       '',
-      ...Object.entries(excused).toSorted((a, b) => sum(b[1]) - sum(a[1])).flatMap(([reason, forms]) => [`- ${reason}: ${number(sum(forms))} cases. ${formatForms(forms)}`]),
+      ...Object.entries(excused).toSorted((a, b) => sum(b[1]) - sum(a[1])).flatMap(([reason, forms]) => [`- ${reason}: ${number(sum(forms))} ${sum(forms) === 1 ? 'case' : 'cases'}. ${formatForms(forms)}`]),
       '',
     ]),
     '## Not compared',
