@@ -1,4 +1,4 @@
-import { CONDITION_E, control, CS, DS, mem, r32, r64, RAX, RBP, RBX, RCX, RDI, RDX, RSI, xmm } from '@vm/x86';
+import { CONDITION_E, control, CS, DS, mem, r16, r32, r64, RAX, RBP, RBX, RCX, RDI, RDX, RSI, segment, xmm } from '@vm/x86';
 import type { Assembler } from '@vm/x86';
 import { describe, expect, it } from 'vitest';
 import { CODE_32, DATA } from '../flat-tables.ts';
@@ -173,5 +173,49 @@ describe.each(WIDTHS)('a region of two pages that stores to itself, %s mode', (w
         expect(plain.see().registers.rax).not.toBe(seen[0]!.seen.registers.rax);
       }
     }
+  });
+});
+
+/** What a program does to itself in each turn; in one of them with another value, RBP. */
+interface Change { readonly name: string; readonly widths: readonly Width[]; readonly usual: (width: Width) => number; readonly other: (width: Width) => number; readonly apply: (code: Assembler, width: Width) => void }
+const CHANGES: readonly Change[] = [
+  { name: 'CR3', widths: WIDTHS, usual: () => 0x2000, other: () => OTHER_TABLES, apply: (code, width) => { code.mov(control(3), wide(width)(RBP)); } },
+  { name: 'a page-table entry, and INVLPG', widths: WIDTHS, usual: () => SECOND_FRAME | 7, other: () => OTHER_FRAME | 7, apply: (code, width) => {
+    code.mov(wide(width)(RBX), SECOND_ENTRY[width]).mov(mem(4, { base: RBX }), r32(RBP)).mov(wide(width)(RBX), SECOND).invlpg(mem(1, { base: RBX }));
+  } },
+  { name: 'DS', widths: ['protected'], usual: () => 0x10, other: () => BASED, apply: (code) => { code.op('mov_seg', segment(DS), r16(RBP)); } },
+];
+/** Selector of a data segment with a base. */
+const BASED = 0x18;
+const GDT = 0x1000;
+
+function changing(width: Width, place: number, { usual, other, apply }: Change): readonly ((code: Assembler) => void)[] {
+  const r = wide(width);
+  const sequence = (code: Assembler): void => {
+    code.mov(r(RBP), usual(width)).mov(r(RBX), other(width)).cmp(r32(RCX), TURN_OF_STORE).cmovcc(CONDITION_E, r(RBP), r(RBX));
+    apply(code, width);
+  };
+  return [...LOOP.slice(0, place), sequence, ...LOOP.slice(place)];
+}
+
+describe.each(WIDTHS)('a region of two pages that changes what its addresses mean, %s mode', (width) => {
+  it.each(CHANGES.filter(({ widths }) => widths.includes(width)))('by $name', (change) => {
+    const plain = new TwoPageMachine(width, 'off');
+    const machines = [new TwoPageMachine(width, 'off'), new TwoPageMachine(width, 'eager')] as const;
+    const run = (machine: TwoPageMachine, place: number, made: Change): Seen => {
+      machine.load(changing(width, place, made));
+      machine.machine.view.setUint32(GDT + BASED, 0x0100_ffff, true);
+      machine.machine.view.setUint32(GDT + BASED + 4, DATA | 0xf_0000, true);
+      machine.run(BUDGET);
+      return machine.see();
+    };
+    for (let place = 1; place < LOOP.length - 2; place++) {
+      const [expected, found] = [run(machines[0], place, change), run(machines[1], place, change)];
+      expect({ place, ...found }).toEqual({ place, ...expected });
+      expect(expected.registers.rcx).toBe(0n);
+      const { registers, data } = run(plain, place, { ...change, other: change.usual });
+      expect([registers.rax, data]).not.toEqual([expected.registers.rax, expected.data]);
+    }
+    expect(machines[1].translated).toBeGreaterThan(machines[1].see().retired);
   });
 });
