@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { type CachedGuest, createProgress, defaultCacheFolder, fetchGuest, GuestCache, PROMPT } from '@vm/cli';
+import { createProgress, defaultCacheFolder, fetchGuest, GuestCache, PROMPT } from '@vm/cli';
 import { findOracle } from '@vm/testkit/oracle';
+import { ourCommand, QEMU, qemuCommand } from './guest-commands.ts';
 import { type Benchmark, median, row } from './registry.ts';
 
 interface Boot {
@@ -12,10 +12,8 @@ interface Boot {
 const GUEST = 'linux-image-cloud-amd64';
 const APPEND = 'console=ttyS0 quiet';
 const MEMORY_MIB = 512;
-const QEMU = 'qemu-system-x86_64';
 const ROUNDS = 5;
 const MOST_SECONDS = 600;
-const VM = [process.execPath, '--conditions=vm-source', '--disable-warning=ExperimentalWarning', fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url))];
 
 /** A stock Debian kernel with busybox, from nothing to its shell; QEMU's translator boots the same two files, turn by turn. */
 export const boot: Benchmark = {
@@ -23,17 +21,18 @@ export const boot: Benchmark = {
   async run({ quick }) {
     const rounds = quick ? 1 : ROUNDS;
     const guest = await fetchGuest(new GuestCache(defaultCacheFolder()), GUEST, createProgress(process.stderr));
+    const files = { kernel: guest.kernel, initrd: guest.initrd, append: APPEND, memoryMiB: MEMORY_MIB };
     const ours: number[] = [];
     const theirs: number[] = [];
     const millions: number[] = [];
     const mips: number[] = [];
     for (let round = 0; round < rounds; round++) {
-      const own = await timeBoot(ourCommand(guest));
+      const own = await timeBoot(ourCommand(files, ['--exit-on', PROMPT, '--stats=json']));
       const statistics = JSON.parse(own.errors.slice(own.errors.indexOf('{'))) as { readonly instructions: number; readonly mips: number };
       ours.push(own.seconds);
       millions.push(statistics.instructions / 1e6);
       mips.push(statistics.mips);
-      if (findOracle(QEMU) !== null) theirs.push((await timeBoot(qemuCommand(guest))).seconds);
+      if (findOracle(QEMU) !== null) theirs.push((await timeBoot(qemuCommand(files, 'qemu64'))).seconds);
     }
     return [
       row('time to the shell', 's', rounds, median(ours), ...(theirs.length === 0 ? [] : [{ name: 'QEMU TCG', value: median(theirs) }])),
@@ -42,20 +41,6 @@ export const boot: Benchmark = {
     ];
   },
 };
-
-function ourCommand(guest: CachedGuest): readonly string[] {
-  const { kernel, initrd } = guest;
-  return [...VM, 'boot', '--kernel', kernel, '--initrd', initrd, '--append', APPEND, '--memory', `${MEMORY_MIB}M`, '--exit-on', PROMPT, '--stats=json'];
-}
-
-/** No network card, because its boot ROM waits for a key. */
-function qemuCommand(guest: CachedGuest): readonly string[] {
-  const { kernel, initrd } = guest;
-  return [
-    QEMU, '-accel', 'tcg,thread=single', '-M', 'pc', '-nographic', '-no-reboot', '-cpu', 'qemu64', '-nic', 'none', '-m', String(MEMORY_MIB),
-    '-kernel', kernel, '-initrd', initrd, '-append', APPEND,
-  ];
-}
 
 function timeBoot([program, ...args]: readonly string[]): Promise<Boot> {
   return new Promise((resolve, reject) => {

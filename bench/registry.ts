@@ -20,6 +20,7 @@ export interface Benchmark {
 /** Every benchmark by name, loaded when it is asked for. */
 export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   boot: async () => (await import('./boot.ts')).boot,
+  cpu: async () => (await import('./cpu.ts')).cpu,
   flat: async () => (await import('./flat.ts')).flat,
   io: async () => (await import('./io.ts')).io,
 };
