@@ -37,7 +37,7 @@ export interface WasmEngineOptions {
   readonly unknownInKernel?: (text: string) => void;
   /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends. */
   readonly haltedForGood?: () => void;
-  /** Whether hot guest code is translated (`on`), all of it (`eager`) or none (`off`, the default). */
+  /** Whether hot guest code is translated (`on`), all of it (`eager`) or none (`off`, the default). With several processors: none. */
   readonly translator?: TranslatorMode;
   /** A stored interpreter; default: written for the first engine of the process. */
   readonly image?: InterpreterImage;
@@ -79,7 +79,9 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
       const handlers = { long: new HandlerTable(image.long.keys, true, model), legacy: new HandlerTable(image.legacy.keys, false, model) };
       const { unknownInKernel, haltedForGood } = options;
       const listeners = { ...(unknownInKernel === undefined ? {} : { unknownInKernel }), ...(haltedForGood === undefined ? {} : { haltedForGood }) };
-      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, translator: options.translator ?? defaultTranslatorMode(), ...listeners };
+      // Decoded code is shared and says where regions begin, but a region is a function in the tables of one processor.
+      const translator = processors > 1 ? 'off' : options.translator ?? defaultTranslatorMode();
+      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, translator, ...listeners };
       const { long, legacy } = image;
       return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
         long: instantiate(long.module, surroundings, imports),

@@ -23,6 +23,8 @@ export type FlatMode = 'real' | 'protected' | 'long';
 export interface FlatMachineOptions {
   /** The processor. */
   readonly processor?: Pick<WasmEngineOptions, 'cpuModel' | 'cpuFeatures' | 'randomSeed' | 'translator'>;
+  /** How many processors; default 1. */
+  readonly processors?: number;
   /** RAM from address 0; default 4 MiB. */
   readonly ramBytes?: number;
   /** How many single pages of RAM there may be elsewhere; default none. */
@@ -45,6 +47,8 @@ export class FlatMachine {
   readonly memory: FlatMemory;
   readonly ram: Ram;
   readonly vcpu: WasmVcpu;
+  /** The first of them is `vcpu`. */
+  readonly vcpus: readonly WasmVcpu[];
   /** Guest RAM from physical address 0. */
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -52,13 +56,15 @@ export class FlatMachine {
   entry: EntryState;
 
   constructor(mode: FlatMode, options: FlatMachineOptions = {}) {
+    const { processors = 1 } = options;
     const engine = wasmEngine({ ...options.code, ...options.processor, image: (written ??= interpreterImage()) });
-    this.memory = new FlatMemory(engine.reserveBytes(1), options.ramBytes ?? 4 << 20, options.extraPages ?? 0);
+    this.memory = new FlatMemory(engine.reserveBytes(processors), options.ramBytes ?? 4 << 20, options.extraPages ?? 0);
     this.ram = this.memory.ram;
     this.bytes = this.memory.bytes;
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
     const bus = busOf(options.read ?? allOnes);
-    this.vcpu = engine.createVcpu(0, { ram: this.ram, pio: busOf(allOnes), mmio: bus, interrupts: options.interrupts ?? NO_INTERRUPTS, now: () => 0, log: () => undefined });
+    this.vcpus = Array.from({ length: processors }, (_, index) => engine.createVcpu(index, { ram: this.ram, pio: busOf(allOnes), mmio: bus, interrupts: options.interrupts ?? NO_INTERRUPTS, now: () => 0, log: () => undefined }));
+    this.vcpu = this.vcpus[0] as WasmVcpu;
     this.entry = entryOf(mode, cpuModel(options.processor?.cpuModel, options.processor?.cpuFeatures));
     if (options.tables ?? true) this.#writeTables(mode === 'long');
   }
