@@ -37,7 +37,7 @@ export interface WasmEngineOptions {
   readonly unknownInKernel?: (text: string) => void;
   /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends. */
   readonly haltedForGood?: () => void;
-  /** Whether hot guest code is translated (`on`), all of it (`eager`) or none (`off`, the default). With several processors: none. */
+  /** Whether hot guest code is translated (`on`, the default), all of it (`eager`) or none (`off`). With several processors: none. */
   readonly translator?: TranslatorMode;
   /** A stored interpreter; default: written for the first engine of the process. */
   readonly image?: InterpreterImage;

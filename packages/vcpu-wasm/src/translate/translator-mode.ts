@@ -2,7 +2,7 @@
 export type TranslatorMode = 'off' | 'eager' | 'on';
 export const TRANSLATOR_MODES: readonly TranslatorMode[] = ['off', 'eager', 'on'];
 
-let chosen: TranslatorMode = 'off';
+let chosen: TranslatorMode = 'on';
 /** What engines made without a word about it do. */
 export const defaultTranslatorMode = (): TranslatorMode => chosen;
 /** For test runs that take every suite through all modes. */
