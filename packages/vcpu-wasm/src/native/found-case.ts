@@ -1,7 +1,7 @@
 /** Cases in which the engine once differed from a processor; kept, and run again by the tests. */
 import { differences, EXACT, formatProgram, toleranceOf } from './record-difference.ts';
 import type { Tolerance } from './record-difference.ts';
-import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC, VECTOR_PF } from '@vm/x86';
+import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC, VECTOR_GP, VECTOR_PF } from '@vm/x86';
 import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_CR2, RECORD_LENGTH, RECORD_RIP, RECORD_SELECTORS, RECORD_VECTOR, SELECTORS } from './program-record.ts';
 import type { NativeRun } from './native-program.ts';
 import { formatRecord } from './record-text.ts';
@@ -66,7 +66,7 @@ function mayEndOtherwise(before: DataView, ours: DataView, native: DataView, at:
   if (vector === VECTOR_AC && instruction.isMemory !== 0 && (instruction.operandBytes.includes(16) || instruction.operandBytes.includes(32))) return true;
   const name = ROWS[instruction.row]?.name ?? '';
   // Whether bytes that the mask leaves out have to be there (SDM vol. 2, MASKMOVDQU); AMD's processors touch all.
-  if (vector === VECTOR_PF && MASKED_STORES.has(name)) return true;
+  if ((vector === VECTOR_PF || vector === VECTOR_GP) && MASKED_STORES.has(name)) return true;
   // Whether an operand may reach beyond the last byte of a segment of 4 GiB (SDM vol. 3, section 5.3).
   if (bits === 32 && vector === VECTOR_PF && native.getUint32(at + RECORD_CR2, true) > (isLong(name) ? 0xffff_ff00 : 0xffff_fff0)) return true;
   return ours.getUint32(at + RECORD_RIP, true) === rip && mayBeEitherFault(name, ours.getUint32(at + RECORD_VECTOR, true), vector);
