@@ -2,14 +2,12 @@
 import { I64, V128 } from './wasm/code-writer.ts';
 import type { CodeWriter, Label } from './wasm/code-writer.ts';
 import type { Binding } from './binding.ts';
+import { pushCondition } from './condition-code.ts';
 import type { Emitter } from './emitter.ts';
 import * as state from './cpu-state.ts';
 import { NEAR } from './handler-table.ts';
 import { H, M, N, P, S, T, U, VA } from './locals.ts';
 import * as uop from './uop.ts';
-
-/** x86 condition numbers, SDM vol. 1, appendix B. */
-const CONDITION_O = 0, CONDITION_C = 1, CONDITION_Z = 2, CONDITION_BE = 3, CONDITION_S = 4, CONDITION_P = 5, CONDITION_L = 6;
 
 /** Pushes OF of `result` = `a` + `delta` as i64: the sign changed the way the step goes (SDM vol. 1, section 3.4.3.1). */
 export function pushStepOverflow(code: CodeWriter, delta: 1 | -1, a: number, result: number, bytes: number): void {
@@ -274,26 +272,16 @@ export class RegisterFileBinding implements Binding {
   setArithmeticFlags({ code, runtime }: Emitter): void { code.set(N).get(S).get(N).call(runtime.setFlags); }
 
   condition({ code }: Emitter, number: number): void {
-    const carry = (): void => { code.get(S).load(state.FLAG_CARRY).const(63).shrU().wrap(); };
-    const overflow = (): void => { code.get(S).load(state.FLAG_CARRY).get(S).load(state.FLAG_CARRY).const(1).shl().xor().const(63).shrU().wrap(); };
-    const zero = (): void => { code.get(S).load(state.FLAG_RESULT).eqz(); };
-    const sign = (): void => {
-      code.get(S).load(state.FLAG_RESULT).const(63).shrU().wrap();
-      code.get(S).load32(state.FLAG_EXTRA).const32(16).shrU32().xor32();
-    };
-    switch (number >> 1) {
-      case CONDITION_O: overflow(); break;
-      case CONDITION_C: carry(); break;
-      case CONDITION_Z: zero(); break;
-      case CONDITION_BE: carry(); zero(); code.or32(); break;
-      case CONDITION_S: sign(); break;
-      case CONDITION_P:
+    pushCondition(code, number >> 1, {
+      carry: () => { code.get(S).load(state.FLAG_CARRY).const(63).shrU().wrap(); },
+      overflow: () => { code.get(S).load(state.FLAG_CARRY).get(S).load(state.FLAG_CARRY).const(1).shl().xor().const(63).shrU().wrap(); },
+      zero: () => { code.get(S).load(state.FLAG_RESULT).eqz(); },
+      sign: () => { code.get(S).load(state.FLAG_RESULT).const(63).shrU().wrap().get(S).load32(state.FLAG_EXTRA).const32(16).shrU32().xor32(); },
+      parity: () => {
         code.get(S).load32(state.FLAG_RESULT).get(S).load32(state.FLAG_EXTRA).const32(8).shrU32().xor32().const32(0xff).and32();
         code.popcnt32().const32(1).and32().eqz32();
-        break;
-      case CONDITION_L: sign(); overflow(); code.xor32(); break;
-      default: zero(); sign(); overflow(); code.xor32().or32(); break;
-    }
+      },
+    });
     if ((number & 1) !== 0) code.eqz32();
   }
 }

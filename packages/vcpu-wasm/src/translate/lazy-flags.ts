@@ -4,6 +4,7 @@
  * the local FLAG_KIND always, for the region's exit.
  */
 import type { CodeWriter } from '../wasm/code-writer.ts';
+import { CONDITION_BE, CONDITION_C, CONDITION_L, CONDITION_LE, CONDITION_O, CONDITION_P, CONDITION_S, CONDITION_Z, pushCondition } from '../condition-code.ts';
 import { pushStepOverflow } from '../register-file-binding.ts';
 import { FLAG_A, FLAG_B, FLAG_KIND, FLAG_RESULT } from './region-locals.ts';
 
@@ -20,8 +21,6 @@ const SHIFT_SHIFT = 2;
 const CARRY_IN = 0x100;
 /** Only FLAG_KIND knows. */
 export const KIND_UNKNOWN = -1;
-
-const CONDITION_O = 0, CONDITION_C = 1, CONDITION_Z = 2, CONDITION_BE = 3, CONDITION_S = 4, CONDITION_P = 5, CONDITION_L = 6;
 
 export class LazyFlags {
   /** What is known of FLAG_KIND at this place of the code. */
@@ -155,50 +154,33 @@ export class LazyFlags {
       case CONDITION_Z: code.get(FLAG_A).get(FLAG_B).eq(); return true;
       case CONDITION_BE: code.get(FLAG_A).get(FLAG_B).leU(); return true;
       case CONDITION_L: signed().ltS(); return true;
-      case CONDITION_L + 1: signed().leS(); return true;
+      case CONDITION_LE: signed().leS(); return true;
       default: return false;
     }
   }
   #conditionArithmetic(code: CodeWriter, pair: number): void {
     const top = this.#bytes() * 8 - 1;
-    const carry = (): void => { this.#pushCarryWord(code); code.const(top).shrU().const(1).and().wrap(); };
-    const zero = (): void => { code.get(FLAG_RESULT).eqz(); };
-    const sign = (): void => { code.get(FLAG_RESULT).const(0).ltS(); };
-    const overflow = (): void => {
-      const subtract = (this.kind & OPERATION_MASK) === KIND_SUBTRACT;
-      // a and b of unlike signs (subtraction) or like ones (addition), and the result of another sign than a.
-      code.get(FLAG_A).get(FLAG_B).xor();
-      if (!subtract) code.not();
-      code.get(FLAG_A).get(FLAG_RESULT).xor().and().const(top).shrU().const(1).and().wrap();
-    };
-    switch (pair) {
-      case CONDITION_O: overflow(); break;
-      case CONDITION_C: carry(); break;
-      case CONDITION_Z: zero(); break;
-      case CONDITION_BE: carry(); zero(); code.or32(); break;
-      case CONDITION_S: sign(); break;
-      case CONDITION_P: this.#parity(code); break;
-      case CONDITION_L: sign(); overflow(); code.xor32(); break;
-      default: zero(); sign(); overflow(); code.xor32().or32(); break;
-    }
+    pushCondition(code, pair, {
+      carry: () => { this.#pushCarryWord(code); code.const(top).shrU().const(1).and().wrap(); },
+      zero: () => { code.get(FLAG_RESULT).eqz(); },
+      sign: () => { code.get(FLAG_RESULT).const(0).ltS(); },
+      parity: () => this.#parity(code),
+      overflow: () => {
+        // a and b of unlike signs (subtraction) or like ones (addition), and the result of another sign than a.
+        code.get(FLAG_A).get(FLAG_B).xor();
+        if ((this.kind & OPERATION_MASK) !== KIND_SUBTRACT) code.not();
+        code.get(FLAG_A).get(FLAG_RESULT).xor().and().const(top).shrU().const(1).and().wrap();
+      },
+    });
   }
   #conditionStored(code: CodeWriter, pair: number): void {
-    const carry = (): void => { code.get(FLAG_A).const(63).shrU().wrap(); };
-    const overflow = (): void => { code.get(FLAG_A).get(FLAG_A).const(1).shl().xor().const(63).shrU().wrap(); };
-    const zero = (): void => { code.get(FLAG_RESULT).eqz(); };
-    const sign = (): void => { code.get(FLAG_RESULT).const(63).shrU().wrap().get(FLAG_B).wrap().const32(16).shrU32().xor32(); };
-    switch (pair) {
-      case CONDITION_O: overflow(); break;
-      case CONDITION_C: carry(); break;
-      case CONDITION_Z: zero(); break;
-      case CONDITION_BE: carry(); zero(); code.or32(); break;
-      case CONDITION_S: sign(); break;
-      case CONDITION_P:
-        code.get(FLAG_RESULT).wrap().get(FLAG_B).wrap().const32(8).shrU32().xor32().const32(0xff).and32().popcnt32().const32(1).and32().eqz32();
-        break;
-      case CONDITION_L: sign(); overflow(); code.xor32(); break;
-      default: zero(); sign(); overflow(); code.xor32().or32(); break;
-    }
+    pushCondition(code, pair, {
+      carry: () => { code.get(FLAG_A).const(63).shrU().wrap(); },
+      overflow: () => { code.get(FLAG_A).get(FLAG_A).const(1).shl().xor().const(63).shrU().wrap(); },
+      zero: () => { code.get(FLAG_RESULT).eqz(); },
+      sign: () => { code.get(FLAG_RESULT).const(63).shrU().wrap().get(FLAG_B).wrap().const32(16).shrU32().xor32(); },
+      parity: () => { code.get(FLAG_RESULT).wrap().get(FLAG_B).wrap().const32(8).shrU32().xor32().const32(0xff).and32().popcnt32().const32(1).and32().eqz32(); },
+    });
   }
 }
 
