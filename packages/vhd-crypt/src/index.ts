@@ -1,0 +1,13 @@
+export { createChild, type CreateChildOptions, type CreateOptions, createVhd, MAX_DYNAMIC_BYTES } from './create-vhd.ts';
+export { bitmapBytes, decodeHeader, DEFAULT_BLOCK_BYTES, type DynamicHeader, encodeHeader } from './dynamic-header.ts';
+export { openRaw } from './fixed-disk.ts';
+export { decodeFooter, encodeFooter, type Footer, vhdTime, type VhdType } from './footer.ts';
+export { type Geometry, geometryBytes, geometryOf, MAX_GEOMETRY, roundUpToGeometry, sizeRule, type SizeRule } from './geometry.ts';
+export type { ImageFile } from './image-file.ts';
+export { memoryFile, type MemoryFile } from './memory-file.ts';
+export { openVhd, type OpenOptions, type ParentFile, type ParentSource, type VhdDisk } from './open-vhd.ts';
+export type { ParentLocator } from './parent-locator.ts';
+export { SectorBitmap, type SectorRun } from './sector-bitmap.ts';
+export { SparseDisk } from './sparse-disk.ts';
+export { VhdError, type VhdRule } from './vhd-error.ts';
+export { type BlockTable, readImage, type VhdImage } from './vhd-image.ts';

@@ -1,0 +1,88 @@
+import { open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, isAbsolute, relative, resolve } from 'node:path';
+import type { ImageFile } from './image-file.ts';
+import type { ParentSource } from './open-vhd.ts';
+import { VhdError } from './vhd-error.ts';
+
+export interface FileOptions {
+  readonly writable?: boolean;
+  /** Makes the file; there must be none. */
+  readonly create?: boolean;
+}
+
+/** A file of the host. While it is open for writing, nobody else opens it for writing this way. */
+export async function openImageFile(path: string, options: FileOptions = {}): Promise<ImageFile> {
+  const writable = options.writable === true || options.create === true;
+  const unlock = writable ? await lock(path) : null;
+  try {
+    const handle = await open(path, options.create === true ? 'wx+' : writable ? 'r+' : 'r');
+    let isOpen = true;
+    return {
+      name: path,
+      writable,
+      bytes: async () => (await handle.stat()).size,
+      async read(at, into) {
+        for (let done = 0; done < into.length; ) {
+          const { bytesRead } = await handle.read(into, done, into.length - done, at + done);
+          if (bytesRead === 0) throw new VhdError(path, 'size', `the file ends at ${at + done}, within what is read`);
+          done += bytesRead;
+        }
+      },
+      async write(at, from) {
+        for (let done = 0; done < from.length; ) done += (await handle.write(from, done, from.length - done, at + done)).bytesWritten;
+      },
+      resize: (bytes) => handle.truncate(bytes),
+      flush: () => handle.datasync(),
+      async close() {
+        if (!isOpen) return;
+        isOpen = false;
+        await handle.close();
+        await unlock?.();
+      },
+    };
+  } catch (error) {
+    await unlock?.();
+    throw error;
+  }
+}
+
+/** A file beside the image with the number of the process. One that a dead process left behind is taken over. */
+async function lock(path: string): Promise<() => Promise<void>> {
+  const file = `${path}.lock`;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await writeFile(file, `${process.pid}\n`, { flag: 'wx' });
+      return () => rm(file, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      const owner = Number.parseInt(await readFile(file, 'utf8').catch(() => ''), 10);
+      if (attempt > 0 || isAlive(owner)) throw new VhdError(path, 'request', `process ${owner} has it open for writing (${file})`);
+      await rm(file, { force: true });
+    }
+  }
+}
+
+function isAlive(process_: number): boolean {
+  if (!(process_ > 0)) return true; // being written just now
+  try {
+    process.kill(process_, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/**
+ * Parents of the image at `path`: only files in its folder and below are opened, because an image may name any file of the
+ * host and show it to its guest. `root` names a wider folder.
+ */
+export function parentsBeside(path: string, root: string = dirname(resolve(path))): ParentSource {
+  return async (name) => {
+    const target = isAbsolute(name) ? name : resolve(dirname(path), name);
+    const inside = relative(resolve(root), target);
+    if (inside === '' || inside.startsWith('..') || isAbsolute(inside)) return null;
+    const found = await stat(target).catch(() => null);
+    if (found === null || !found.isFile()) return null;
+    return { file: await openImageFile(target), changed: found.mtimeMs, parents: parentsBeside(target, root) };
+  };
+}

@@ -1,0 +1,193 @@
+import type { BlockBackend } from '@vm/core';
+import { isZero, putU32 } from './big-endian.ts';
+import { encodeFooter } from './footer.ts';
+import { checkRange } from './fixed-disk.ts';
+import type { ImageFile } from './image-file.ts';
+import { SectorBitmap } from './sector-bitmap.ts';
+import { VhdError } from './vhd-error.ts';
+import { type BlockTable, blockSpan, endOfUse, tableProblems, UNUSED, type VhdImage } from './vhd-image.ts';
+
+const SECTOR = 512;
+const ALIGNMENT = 4096;
+const MOST_BITMAPS = 4096; // kept in memory, for 8 GiB of disk
+
+/** Where the next block goes: at or after `at`, and its data at a multiple of 4 KiB. */
+export function placeBlock(at: number, bitmap: number): number {
+  return Math.ceil((at + bitmap) / ALIGNMENT) * ALIGNMENT - bitmap;
+}
+
+/**
+ * A dynamic or a differencing disk. Stores happen one after the other; what is in flight at a crash leaves each sector old or new,
+ * because a block gets its entry in the table, and a sector its bit, only when the data is stored.
+ */
+export class SparseDisk implements BlockBackend {
+  readonly bytes: number;
+  readonly writable: boolean;
+  readonly #file: ImageFile;
+  readonly #image: VhdImage;
+  readonly #table: BlockTable;
+  readonly #parent: BlockBackend | null;
+  readonly #bad: ReadonlyMap<number, string>;
+  readonly #bitmaps = new Map<number, SectorBitmap>();
+  readonly #footer: Uint8Array;
+  #footerAt: number;
+  #lastStore: Promise<void> = Promise.resolve();
+
+  constructor(file: ImageFile, image: VhdImage, table: BlockTable, parent: BlockBackend | null, writable: boolean) {
+    this.bytes = image.bytes;
+    this.writable = writable;
+    this.#file = file;
+    this.#image = image;
+    this.#table = table;
+    this.#parent = parent;
+    this.#bad = new Map(tableProblems(image).map(({ block, text }) => [block, text]));
+    this.#footer = encodeFooter(image.footer);
+    this.#footerAt = image.backAt;
+    if (writable) for (const text of this.#bad.values()) throw new VhdError(file.name, 'block', `${text}; it opens for reading, and repair can drop the block`);
+  }
+
+  get blockBytes(): number {
+    return this.#table.header.blockBytes;
+  }
+
+  /** A disk that is written has two good copies of its footer, the front one first. */
+  async mendFooters(): Promise<void> {
+    const { frontProblem, backProblem, backAt } = this.#image;
+    if (frontProblem === null && backProblem === null) return;
+    if (backProblem !== null) this.#footerAt = Math.max(backAt, endOfUse(this.#image));
+    await this.#file.write(0, this.#footer);
+    await this.#file.flush();
+    await this.#file.write(this.#footerAt, this.#footer);
+    await this.#file.flush();
+  }
+
+  async read(at: number, into: Uint8Array): Promise<void> {
+    checkRange(this.#file, this, at, into.length, false);
+    for (const { block, offset, done, count } of this.#chunks(at, into.length)) await this.#readChunk(block, offset, into.subarray(done, done + count));
+  }
+
+  write(at: number, from: Uint8Array): Promise<void> {
+    return this.#store(async () => {
+      checkRange(this.#file, this, at, from.length, true);
+      // Bits of the bitmap stand for whole sectors.
+      const begin = Math.floor(at / SECTOR) * SECTOR;
+      const end = Math.ceil((at + from.length) / SECTOR) * SECTOR;
+      let whole = from;
+      if (begin !== at || end !== at + from.length) {
+        whole = new Uint8Array(end - begin);
+        await this.read(begin, whole.subarray(0, SECTOR));
+        await this.read(end - SECTOR, whole.subarray(whole.length - SECTOR));
+        whole.set(from, at - begin);
+      }
+      for (const { block, offset, done, count } of this.#chunks(begin, whole.length)) await this.#writeChunk(block, offset, whole.subarray(done, done + count));
+    });
+  }
+
+  flush(): Promise<void> {
+    return this.#store(() => (this.writable ? this.#file.flush() : Promise.resolve()));
+  }
+
+  /** A hint, and the data stays: a block that is given up and taken again would make the file grow without end. */
+  async discard(at: number, bytes: number): Promise<void> {
+    checkRange(this.#file, this, at, bytes, true);
+  }
+
+  async writeZeroes(at: number, bytes: number): Promise<void> {
+    checkRange(this.#file, this, at, bytes, true);
+    for (const { block, offset, count } of this.#chunks(at, bytes)) {
+      if (this.#parent !== null || this.#table.entries[block] !== UNUSED) await this.write(block * this.blockBytes + offset, new Uint8Array(count));
+    }
+  }
+
+  /** Which sectors of a block this file holds itself; null when it has none of them. */
+  async ownSectors(block: number): Promise<SectorBitmap | null> {
+    return this.#table.entries[block] === UNUSED ? null : this.#bitmap(block);
+  }
+
+  *#chunks(at: number, bytes: number): Generator<{ block: number; offset: number; done: number; count: number }> {
+    for (let done = 0; done < bytes; ) {
+      const block = Math.floor((at + done) / this.blockBytes);
+      const offset = at + done - block * this.blockBytes;
+      const count = Math.min(this.blockBytes - offset, bytes - done);
+      yield { block, offset, done, count };
+      done += count;
+    }
+  }
+
+  async #readChunk(block: number, offset: number, into: Uint8Array): Promise<void> {
+    const entry = this.#table.entries[block] ?? UNUSED;
+    if (entry === UNUSED) return this.#readBelow(block, offset, into);
+    const bad = this.#bad.get(block);
+    if (bad !== undefined) throw new VhdError(this.#file.name, 'block', bad);
+    const dataAt = entry * SECTOR + this.#table.bitmapBytes;
+    const bitmap = await this.#bitmap(block);
+    for (const run of bitmap.runs(offset, into.length)) {
+      const part = into.subarray(run.begin - offset, run.end - offset);
+      if (run.present) await this.#file.read(dataAt + run.begin, part);
+      else await this.#readBelow(block, run.begin, part);
+    }
+  }
+
+  async #readBelow(block: number, offset: number, into: Uint8Array): Promise<void> {
+    if (this.#parent === null) into.fill(0);
+    else await this.#parent.read(block * this.blockBytes + offset, into);
+  }
+
+  async #writeChunk(block: number, offset: number, from: Uint8Array): Promise<void> {
+    const entry = this.#table.entries[block] ?? UNUSED;
+    if (entry === UNUSED) {
+      if (this.#parent !== null || !isZero(from)) await this.#allocate(block, offset, from);
+      return;
+    }
+    const bitmap = await this.#bitmap(block);
+    await this.#file.write(entry * SECTOR + this.#table.bitmapBytes + offset, from);
+    const after = bitmap.with(offset, from.length);
+    if (after === bitmap) return;
+    await this.#file.flush();
+    await this.#file.write(entry * SECTOR, after.bytes);
+    this.#bitmaps.set(block, after);
+  }
+
+  /** Footer at the new end, data and bitmap, a barrier, and the entry of the table last. */
+  async #allocate(block: number, offset: number, from: Uint8Array): Promise<void> {
+    const { bitmapBytes, entries, header } = this.#table;
+    const start = placeBlock(this.#footerAt, bitmapBytes);
+    if (start / SECTOR >= UNUSED) throw new VhdError(this.#file.name, 'size', 'a VHD file cannot grow beyond 2 TiB');
+    const footerAt = start + blockSpan(this.#table);
+    await this.#file.write(footerAt, this.#footer);
+    // From here on this space is used up, also when what follows fails: only new space is known to hold zeros.
+    this.#footerAt = footerAt;
+    const empty = SectorBitmap.empty(bitmapBytes, header.blockBytes);
+    // Readers that know no bitmaps agree with all others when a block of a dynamic disk is whole.
+    const bitmap = this.#parent === null ? SectorBitmap.full(bitmapBytes, header.blockBytes) : empty.with(offset, from.length);
+    await this.#file.write(start + bitmapBytes + offset, from);
+    await this.#file.write(start, bitmap.bytes);
+    await this.#file.flush();
+    const entry = new Uint8Array(4);
+    putU32(entry, 0, start / SECTOR);
+    await this.#file.write(header.tableAt + 4 * block, entry);
+    entries[block] = start / SECTOR;
+    this.#remember(block, bitmap);
+  }
+
+  async #bitmap(block: number): Promise<SectorBitmap> {
+    const known = this.#bitmaps.get(block);
+    if (known !== undefined) return known;
+    const bytes = new Uint8Array(this.#table.bitmapBytes);
+    await this.#file.read((this.#table.entries[block] ?? 0) * SECTOR, bytes);
+    // A store may have been quicker, and knows better.
+    return this.#bitmaps.get(block) ?? this.#remember(block, SectorBitmap.of(bytes, this.blockBytes));
+  }
+
+  #remember(block: number, bitmap: SectorBitmap): SectorBitmap {
+    if (this.#bitmaps.size >= MOST_BITMAPS) this.#bitmaps.clear();
+    this.#bitmaps.set(block, bitmap);
+    return bitmap;
+  }
+
+  #store(work: () => Promise<void>): Promise<void> {
+    const result = this.#lastStore.then(work);
+    this.#lastStore = result.catch(() => undefined);
+    return result;
+  }
+}
