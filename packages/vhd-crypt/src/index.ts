@@ -1,3 +1,6 @@
+export { type CheckReport, checkVhd, type Finding, type RepairOptions, repairVhd } from './check.ts';
+export { compactVhd, type CompactResult } from './compact.ts';
+export { type AbortSignalLike, convertDisk, type ConvertOptions } from './convert.ts';
 export { createChild, type CreateChildOptions, type CreateOptions, createVhd, MAX_DYNAMIC_BYTES } from './create-vhd.ts';
 export { bitmapBytes, decodeHeader, DEFAULT_BLOCK_BYTES, type DynamicHeader, encodeHeader } from './dynamic-header.ts';
 export { openRaw } from './fixed-disk.ts';
@@ -5,6 +8,7 @@ export { decodeFooter, encodeFooter, type Footer, vhdTime, type VhdType } from '
 export { type Geometry, geometryBytes, geometryOf, MAX_GEOMETRY, roundUpToGeometry, sizeRule, type SizeRule } from './geometry.ts';
 export type { ImageFile } from './image-file.ts';
 export { memoryFile, type MemoryFile } from './memory-file.ts';
+export { mergeIntoParent } from './merge.ts';
 export { openVhd, type OpenOptions, type ParentFile, type ParentSource, type VhdDisk } from './open-vhd.ts';
 export type { ParentLocator } from './parent-locator.ts';
 export { SectorBitmap, type SectorRun } from './sector-bitmap.ts';

@@ -1,0 +1,89 @@
+import { isZero, putU32 } from './big-endian.ts';
+import { encodeFooter, FOOTER_BYTES } from './footer.ts';
+import type { ImageFile } from './image-file.ts';
+import { SectorBitmap } from './sector-bitmap.ts';
+import { placeBlock, SparseDisk } from './sparse-disk.ts';
+import { VhdError } from './vhd-error.ts';
+import { type BlockTable, blockSpan, endOfUse, readImage, tableProblems, UNUSED } from './vhd-image.ts';
+
+export interface CompactResult {
+  readonly before: number;
+  readonly after: number;
+  readonly droppedBlocks: number;
+  readonly movedBlocks: number;
+}
+
+/**
+ * Gives back the space of blocks that hold nothing, in place. A block is copied whole before the table points to its new place,
+ * and its old place is not used before the table is stored; so a crash at any time leaves a disk with the same contents.
+ */
+export async function compactVhd(file: ImageFile): Promise<CompactResult> {
+  const image = await readImage(file);
+  const { table } = image;
+  const before = image.fileBytes;
+  if (table === null) throw new VhdError(file.name, 'request', 'a fixed disk cannot be compacted');
+  const [problem] = tableProblems(image);
+  if (problem !== undefined) throw new VhdError(file.name, 'block', problem.text);
+  await new SparseDisk(file, image, table, null, true).mendFooters();
+  const droppedBlocks = await dropEmptyBlocks(file, table, image.footer.type === 'differencing');
+  const movedBlocks = await closeGaps(file, table, endOfUse({ ...image, table: { ...table, entries: new Uint32Array() } }));
+  const end = endOfUse(image);
+  await file.write(end, encodeFooter(image.footer));
+  await file.flush();
+  await file.resize(end + FOOTER_BYTES);
+  await file.flush();
+  return { before, after: end + FOOTER_BYTES, droppedBlocks, movedBlocks };
+}
+
+/** A block of a dynamic disk that reads as zeros, or one of a differencing disk that has no sector of its own. */
+async function dropEmptyBlocks(file: ImageFile, table: BlockTable, differencing: boolean): Promise<number> {
+  const { blockBytes } = table.header;
+  const contents = new Uint8Array(blockSpan(table));
+  let dropped = 0;
+  for (const [block, entry] of table.entries.entries()) {
+    if (entry === UNUSED) continue;
+    await file.read(entry * 512, contents);
+    const bitmap = SectorBitmap.of(contents.subarray(0, table.bitmapBytes), blockBytes);
+    const data = contents.subarray(table.bitmapBytes);
+    const empty = bitmap.isEmpty || (!differencing && Array.from(bitmap.runs(0, blockBytes)).every(({ begin, end, present }) => !present || isZero(data.subarray(begin, end))));
+    if (!empty) continue;
+    await pointTo(file, table, block, UNUSED);
+    dropped++;
+  }
+  // From here on the space is free.
+  await file.flush();
+  return dropped;
+}
+
+async function closeGaps(file: ImageFile, table: BlockTable, firstFree: number): Promise<number> {
+  const span = blockSpan(table);
+  const order = Array.from(table.entries.keys()).filter((block) => table.entries[block] !== UNUSED);
+  order.sort((a, b) => (table.entries[a] ?? 0) - (table.entries[b] ?? 0));
+  const contents = new Uint8Array(span);
+  let free = firstFree;
+  let moved = 0;
+  for (const block of order) {
+    const from = (table.entries[block] ?? 0) * 512;
+    const to = placeBlock(free, table.bitmapBytes);
+    // Over itself a block cannot be moved without a moment in which it is nowhere whole.
+    if (to + span > from) {
+      free = Math.max(free, from + span);
+      continue;
+    }
+    await file.read(from, contents);
+    await file.write(to, contents);
+    await file.flush();
+    await pointTo(file, table, block, to / 512);
+    await file.flush();
+    free = to + span;
+    moved++;
+  }
+  return moved;
+}
+
+async function pointTo(file: ImageFile, table: BlockTable, block: number, entry: number): Promise<void> {
+  const bytes = new Uint8Array(4);
+  putU32(bytes, 0, entry);
+  await file.write(table.header.tableAt + 4 * block, bytes);
+  table.entries[block] = entry;
+}
