@@ -1,5 +1,5 @@
-import { open, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, isAbsolute, relative, resolve } from 'node:path';
+import { open, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, isAbsolute, relative, resolve, sep } from 'node:path';
 import type { ImageFile } from './image-file.ts';
 import type { ParentSource } from './open-vhd.ts';
 import { VhdError } from './vhd-error.ts';
@@ -79,10 +79,12 @@ function isAlive(process_: number): boolean {
 export function parentsBeside(path: string, root: string = dirname(resolve(path))): ParentSource {
   return async (name) => {
     const target = isAbsolute(name) ? name : resolve(dirname(path), name);
-    const inside = relative(resolve(root), target);
-    if (inside === '' || inside.startsWith('..') || isAbsolute(inside)) return null;
-    const found = await stat(target).catch(() => null);
-    if (found === null || !found.isFile()) return null;
+    const real = await realpath(target).catch(() => null);
+    if (real === null) return null;
+    const inside = relative(await realpath(root), real);
+    if (inside === '' || inside.split(sep)[0] === '..' || isAbsolute(inside)) return null;
+    const found = await stat(real);
+    if (!found.isFile()) return null;
     return { file: await openImageFile(target), changed: found.mtimeMs, parents: parentsBeside(target, root) };
   };
 }

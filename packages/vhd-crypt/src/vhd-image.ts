@@ -42,7 +42,9 @@ export async function readImage(file: ImageFile, rule?: SizeRule): Promise<VhdIm
   const fileBytes = await file.bytes();
   if (fileBytes < FOOTER_BYTES - 1) throw new VhdError(file.name, 'footer', `${fileBytes} bytes are too short for a VHD`);
   const backAt = Math.ceil(fileBytes / 512) * 512 - FOOTER_BYTES;
-  const back = decodeFooter(await readPadded(file, backAt, fileBytes));
+  // Old programs wrote footers of 511 bytes.
+  const cut = fileBytes - backAt < FOOTER_BYTES - 1;
+  const back = cut ? 'the file does not end with a whole sector' : decodeFooter(await readPadded(file, backAt, fileBytes));
   const size = (footer: Footer): number => {
     const which = rule ?? sizeRule(footer.creator, footer.geometry);
     return which === 'geometry' ? geometryBytes(footer.geometry) : Math.floor(footer.currentBytes / 512) * 512;
