@@ -34,11 +34,13 @@ const adderDevice: DeviceModule<void, 'pio'> = {
   },
 };
 
-/** Half as many reads and half as many writes as `exits`. */
-function prepare({ memory, vcpu }: Machine<WasmVcpu>, exits: number): void {
+/** Half as many reads and half as many writes as `exits`. Once only: to write code means to decode and to translate it again. */
+function writeProgram({ memory }: Machine<WasmVcpu>, exits: number): void {
   const code = createAssembler(32).mov(r32(RCX), exits / 2).mov(r32(RDX), PORT)
     .label('next').in(r8(RAX), r16(RDX)).out(r16(RDX), r8(RAX)).dec(r32(RCX)).jcc(CONDITION_NE, 'next').hlt().bytes();
   memory.copyIn(ENTRY, code);
+}
+function prepare({ memory, vcpu }: Machine<WasmVcpu>): void {
   vcpu.loadBootState(prepareEntry(memory, { bits: 32, rip: ENTRY }));
   adder.reads = adder.writes = adder.sum = 0;
 }
@@ -56,9 +58,10 @@ await using machine = await createMachine({
 const collect = (globalThis as { readonly gc?: () => void }).gc;
 if (collect === undefined) throw new Error('run this with --expose-gc');
 // V8 compiles during the first rounds, and what it keeps of that is not what we look for. What an exit allocates shows in every round.
+writeProgram(machine, exits);
 let grown = Infinity;
 for (let round = 0; round < ROUNDS; round++) {
-  prepare(machine, exits);
+  prepare(machine);
   await new Promise((resolve) => setTimeout(resolve, 50)); // its threads finish
   collect();
   const before = process.memoryUsage().heapUsed;

@@ -36,7 +36,7 @@ const MIDDLE = MEMORY_AT + 0x100;
 /** What would end most programs at once, or is compared with a single instruction only. */
 const LEFT_OUT: ReadonlySet<string> = new Set([
   'hlt', 'in', 'out', 'ins', 'outs', 'cli', 'sti', 'ud0', 'ud1', 'ud2', 'int3', 'into', 'bound', 'wrmsr', 'rdmsr', 'mov_cr', 'mov_dr', 'clts', 'invd', 'wbinvd', 'invlpg',
-  'lgdt', 'lidt', 'lldt', 'ltr', 'lmsw', 'swapgs', 'invpcid', 'clac', 'stac', 'ldmxcsr', 'popa', 'bswap',
+  'lgdt', 'lidt', 'lldt', 'ltr', 'lmsw', 'swapgs', 'invpcid', 'clac', 'stac', 'ldmxcsr', 'vldmxcsr', 'popa', 'bswap',
 ]);
 /** What goes to an address in a register, in memory or on the stack. */
 const TRANSFERS: ReadonlySet<string> = new Set(['jmp', 'call', 'ret', 'jmpf', 'callf', 'retf', 'iret']);
