@@ -80,7 +80,7 @@ function expectSectors(got: Uint8Array, allowed: readonly Uint8Array[], cut: num
   }
 }
 
-describe('a crash at any write', () => {
+describe('a crash at any write (VHD-13)', () => {
   it('leaves each sector of a dynamic disk as it was before or after a store, and repair finds nothing to lose', async () => {
     const plain = memoryFile();
     await createVhd(plain, { bytes: BYTES, type: 'dynamic', blockBytes: BLOCK });

@@ -39,7 +39,7 @@ async function writeAtRandom(disk: VhdDisk, model: Uint8Array, seed: number, cou
 }
 
 describe('a VHD as a disk', () => {
-  it.each(['fixed', 'dynamic'] as const)('holds what is written to a %s disk, also after it was closed and opened', async (type) => {
+  it.each(['fixed', 'dynamic'] as const)('holds what is written to a %s disk, at any byte, also after it was closed and opened (VHD-15)', async (type) => {
     const file = memoryFile('a.vhd');
     await createVhd(file, { bytes: MIB + 512, type, blockBytes: 64 * KIB });
     const disk = await openVhd(file);
@@ -88,7 +88,7 @@ describe('a VHD as a disk', () => {
     expect(file.contents().subarray(0, 512)).toEqual(file.contents().subarray(-512));
   });
 
-  it('reads a sector whose bit is 0 as zeros, whatever lies there, and keeps it so when a neighbour is written', async () => {
+  it('reads a sector whose bit is 0 as zeros, whatever lies there, and keeps it so when a neighbour is written (VHD-07)', async () => {
     const file = memoryFile();
     await createVhd(file, { bytes: 64 * KIB, type: 'dynamic', blockBytes: 64 * KIB });
     const first = await openVhd(file);
@@ -134,7 +134,7 @@ describe('a chain of differencing disks', () => {
     return { files, source, model };
   }
 
-  it('reads each sector from the newest disk that has it, and never writes to a parent', async () => {
+  it('reads each sector from the newest disk that has it, and never writes to a parent (VHD-08)', async () => {
     const { files, source, model } = await makeChain();
     const [base, middle, top] = Object.values(files) as [MemoryFile, MemoryFile, MemoryFile];
     const before = [base.contents(), middle.contents()];
@@ -146,7 +146,7 @@ describe('a chain of differencing disks', () => {
     expect([base.contents(), middle.contents()]).toEqual(before);
   });
 
-  it('refuses a missing parent, another disk under its name, and a chain without an end', async () => {
+  it('refuses a missing parent, another disk under its name, and a chain without an end (VHD-08)', async () => {
     const { files, source } = await makeChain();
     const [base, middle, top] = Object.values(files) as [MemoryFile, MemoryFile, MemoryFile];
     await expect(openVhd(top)).rejects.toThrow('top.vhd: a differencing disk, and nobody says where its parent is (middle.vhd)');
