@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { putU32 } from './big-endian.ts';
+import { checksum, putU32 } from './big-endian.ts';
 import { checkVhd, repairVhd } from './check.ts';
 import { convertDisk } from './convert.ts';
 import { createVhd } from './create-vhd.ts';
@@ -74,6 +74,19 @@ describe('check and repair', () => {
     expect((await repairVhd(file)).findings).toHaveLength(3);
     expect((await repairVhd(file, { dropBlocks: true })).findings).toEqual([]);
     expect(await firstBytes(file)).toEqual([0, 0, 0, 3, 0, 5, 0, 0]);
+  });
+
+  it('keeps what others put into reserved places of the footer, and mends two that differ', async () => {
+    const file = await sample();
+    const footer = file.contents().slice(0, 512);
+    footer[300] = 0x5a;
+    putU32(footer, 64, checksum(footer, 64));
+    await file.write(0, footer);
+    expect((await checkVhd(file)).findings.map((finding) => finding.rule)).toEqual(['footers-differ']);
+    expect((await repairVhd(file)).findings).toEqual([]);
+    await (await openVhd(file)).write(0, Uint8Array.of(1));
+    expect((await checkVhd(file)).findings).toEqual([]);
+    expect(file.contents().slice(-512)).toEqual(footer);
   });
 
   it('says what is hopeless, and refuses images that lie about their size', async () => {

@@ -1,5 +1,5 @@
 import { sameBytes } from './big-endian.ts';
-import { encodeFooter, FOOTER_BYTES, type VhdType } from './footer.ts';
+import { FOOTER_BYTES, type VhdType } from './footer.ts';
 import { geometryBytes, type SizeRule } from './geometry.ts';
 import type { ImageFile } from './image-file.ts';
 import { VhdError, type VhdRule } from './vhd-error.ts';
@@ -96,7 +96,7 @@ export async function repairVhd(file: ImageFile, options: RepairOptions = {}): P
     image = await readImage(file, options.size);
   }
   const left = tableProblems(image).length;
-  const footer = encodeFooter(image.footer);
+  const footer = image.footerBytes;
   await file.write(0, footer);
   await file.flush();
   // While a block is still in doubt nothing is cut off: it may be the very bytes that are missing.

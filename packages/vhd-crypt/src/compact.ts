@@ -1,5 +1,5 @@
 import { isZero, putU32 } from './big-endian.ts';
-import { encodeFooter, FOOTER_BYTES } from './footer.ts';
+import { FOOTER_BYTES } from './footer.ts';
 import type { ImageFile } from './image-file.ts';
 import { SectorBitmap } from './sector-bitmap.ts';
 import { placeBlock, SparseDisk } from './sparse-disk.ts';
@@ -28,7 +28,7 @@ export async function compactVhd(file: ImageFile): Promise<CompactResult> {
   const droppedBlocks = await dropEmptyBlocks(file, table, image.footer.type === 'differencing');
   const movedBlocks = await closeGaps(file, table, endOfUse({ ...image, table: { ...table, entries: new Uint32Array() } }));
   const end = endOfUse(image);
-  await file.write(end, encodeFooter(image.footer));
+  await file.write(end, image.footerBytes);
   await file.flush();
   await file.resize(end + FOOTER_BYTES);
   await file.flush();

@@ -1,6 +1,5 @@
 import type { BlockBackend } from '@vm/core';
 import { isZero, putU32 } from './big-endian.ts';
-import { encodeFooter } from './footer.ts';
 import { checkRange } from './fixed-disk.ts';
 import type { ImageFile } from './image-file.ts';
 import { SectorBitmap } from './sector-bitmap.ts';
@@ -41,7 +40,7 @@ export class SparseDisk implements BlockBackend {
     this.#table = table;
     this.#parent = parent;
     this.#bad = new Map(tableProblems(image).map(({ block, text }) => [block, text]));
-    this.#footer = encodeFooter(image.footer);
+    this.#footer = image.footerBytes;
     this.#footerAt = image.backAt;
     if (writable) for (const text of this.#bad.values()) throw new VhdError(file.name, 'block', `${text}; it opens for reading, and repair can drop the block`);
   }

@@ -20,6 +20,8 @@ export interface BlockTable {
 /** The structures of a file, decoded and checked against each other as far as reading needs it. */
 export interface VhdImage {
   readonly footer: Footer;
+  /** The same as it is in the file, with what other writers put into reserved places. */
+  readonly footerBytes: Uint8Array;
   /** Size of the disk that the guest sees. */
   readonly bytes: number;
   readonly table: BlockTable | null;
@@ -44,7 +46,8 @@ export async function readImage(file: ImageFile, rule?: SizeRule): Promise<VhdIm
   const backAt = Math.ceil(fileBytes / 512) * 512 - FOOTER_BYTES;
   // Old programs wrote footers of 511 bytes.
   const cut = fileBytes - backAt < FOOTER_BYTES - 1;
-  const back = cut ? 'the file does not end with a whole sector' : decodeFooter(await readPadded(file, backAt, fileBytes));
+  const backBytes = await readPadded(file, backAt, fileBytes);
+  const back = cut ? 'the file does not end with a whole sector' : decodeFooter(backBytes);
   const size = (footer: Footer): number => {
     const which = rule ?? sizeRule(footer.creator, footer.geometry);
     return which === 'geometry' ? geometryBytes(footer.geometry) : Math.floor(footer.currentBytes / 512) * 512;
@@ -53,16 +56,17 @@ export async function readImage(file: ImageFile, rule?: SizeRule): Promise<VhdIm
   if (typeof back !== 'string' && back.type === 'fixed') {
     const bytes = Math.min(size(back), Math.floor(back.currentBytes / 512) * 512);
     if (back.currentBytes > backAt) throw new VhdError(file.name, 'size', `the footer says ${back.currentBytes} bytes, and the file holds ${backAt}`);
-    return { footer: back, bytes, table: null, frontProblem: null, backProblem: null, backAt, fileBytes };
+    return { footer: back, footerBytes: backBytes, bytes, table: null, frontProblem: null, backProblem: null, backAt, fileBytes };
   }
-  const front = decodeFooter(await readPadded(file, 0, fileBytes));
+  const frontBytes = await readPadded(file, 0, fileBytes);
+  const front = decodeFooter(frontBytes);
   const usable = (footer: Footer | string): footer is Footer => typeof footer !== 'string' && footer.type !== 'fixed';
   // Both valid and not the same: a change was cut between the two, and the front one is written first.
   const footer = usable(front) ? front : back;
   if (!usable(footer)) throw new VhdError(file.name, 'footer', `no valid footer: at the end ${problemOf(back)}, at the beginning ${problemOf(front)}`);
   const table = await readTable(file, footer, fileBytes, size(footer));
   const bytes = Math.min(size(footer), table.header.tableEntries * table.header.blockBytes);
-  return { footer, bytes, table, frontProblem: problemOf(front), backProblem: problemOf(back), backAt, fileBytes };
+  return { footer, footerBytes: usable(front) ? frontBytes : backBytes, bytes, table, frontProblem: problemOf(front), backProblem: problemOf(back), backAt, fileBytes };
 }
 
 function problemOf(footer: Footer | string): string | null {
