@@ -23,7 +23,7 @@ export interface CpuModel {
 
 const I486: readonly CpuFeature[] = ['fpu', 'vme', 'pse'];
 const PENTIUM_3: readonly CpuFeature[] = [
-  ...I486, 'de', 'tsc', 'msr', 'pae', 'mce', 'cx8', 'apic', 'sep', 'pge', 'mca', 'cmov', 'pat', 'pse36', 'mmx', 'fxsr', 'sse',
+  ...I486, 'de', 'tsc', 'msr', 'pae', 'mce', 'cx8', 'apic', 'sep', 'mtrr', 'pge', 'mca', 'cmov', 'pat', 'pse36', 'mmx', 'fxsr', 'sse',
 ];
 /** The levels of the x86-64 psABI, section 3.1.1, with what the system needs beside. */
 const X86_64_V1: readonly CpuFeature[] = [

@@ -119,6 +119,11 @@ export const PDPTE = 0x7c0;
 /** State of the random-number generator behind RDRAND and RDSEED. */
 export const RANDOM = 0x7e0;
 export const MSR_MISC_ENABLE = 0x7e8;
+/** Memory-type ranges, 8 bytes each: bases and masks by turns, then the fixed ones, then the default. */
+export const MTRR_VARIABLE = 0x800;
+export const MTRR_FIXED = 0x880;
+export const MTRR_DEFAULT = 0x8d8;
+export const MTRR_END = 0x8e0;
 
 /** Micro-operations that belong to no page: the exit and the ones that a handler runs out of line. */
 export const STATIC_UOPS = 0x1000;

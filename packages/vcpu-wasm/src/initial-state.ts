@@ -4,6 +4,7 @@ import * as state from './cpu-state.ts';
 import type { EntryState, SegmentState } from './entry-state.ts';
 import type { FlagsRegister } from './flags-register.ts';
 import { HANDLER_EXIT } from './handler-number.ts';
+import { writeFirmwareMemoryTypes } from './memory-types.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 import * as uop from './uop.ts';
@@ -54,6 +55,7 @@ export function writeEntryState({ state: s, flags, segments }: Registers, entry:
   number(state.RIP, entry.rip);
   s.setGpr(2, 0, 0);
   flags.write(entry.rflags);
+  writeFirmwareMemoryTypes(s);
   number(state.GDTR_BASE, entry.gdt.base);
   s.set(state.GDTR_LIMIT, entry.gdt.limit);
   number(state.IDTR_BASE, entry.idt.base);

@@ -4,7 +4,7 @@ import * as state from './cpu-state.ts';
 import type { StateView } from './state-view.ts';
 
 /** Floating-point state, XCR0, model-specific registers and the time-stamp counter. */
-const RANGES = [[state.XMM, state.MXCSR + 4], [state.XCR0, state.XCR0 + 8], [state.MSR_STAR, state.TSC_OFFSET + 8]] as const;
+const RANGES = [[state.XMM, state.MXCSR + 4], [state.XCR0, state.XCR0 + 8], [state.MSR_STAR, state.TSC_OFFSET + 8], [state.MSR_MISC_ENABLE, state.MSR_MISC_ENABLE + 8], [state.MTRR_VARIABLE, state.MTRR_END]] as const;
 
 /** Runs `reset`, and puts back what stays. */
 export function resetForInit(view: StateView, reset: () => void): void {

@@ -1,5 +1,6 @@
-import { createAssembler, MSR_MCG_CAP, MSR_MISC_ENABLE, r32, RAX, RCX, RDX } from '@vm/x86';
+import { createAssembler, MSR_AMD_DE_CFG, MSR_MCG_CAP, MSR_MISC_ENABLE, MSR_MTRR_CAP, MSR_MTRR_DEF_TYPE, r32, RAX, RCX, RDX } from '@vm/x86';
 import { expect, it } from 'vitest';
+import type { CpuModelName } from './cpu-model.ts';
 import { FlatMachine } from './flat-machine.ts';
 
 const CPUID = [0x0f, 0xa2] as const;
@@ -33,4 +34,50 @@ it('keeps what is written to IA32_MISC_ENABLE', () => {
   const machine = setup((code) => void code.mov(r32(RCX), MSR_MISC_ENABLE).mov(r32(RAX), 0xc5_0809).mov(r32(RDX), 4).data(...WRMSR).mov(r32(RAX), 0).mov(r32(RDX), 0).data(...RDMSR));
   expect(machine.run()).toBe(true);
   expect([machine.gpr(RAX), machine.gpr(RDX)]).toEqual([0xc5_0809n, 4n]);
+});
+
+/** What a register holds after a write; null where either of the two raises an exception. */
+function written(index: number, value: bigint, cpuModel: CpuModelName = 'x86-64-v2'): bigint | null {
+  return run(cpuModel, (code) => void code.mov(r32(RCX), index).mov(r32(RAX), Number(value & 0xffff_ffffn)).mov(r32(RDX), Number(value >> 32n)).data(...WRMSR).data(...RDMSR));
+}
+function read(index: number, cpuModel: CpuModelName = 'x86-64-v2'): bigint | null {
+  return run(cpuModel, (code) => void code.mov(r32(RCX), index).data(...RDMSR));
+}
+function run(cpuModel: CpuModelName, write: (code: ReturnType<typeof createAssembler>) => void): bigint | null {
+  const machine = new FlatMachine('protected', { processor: { cpuModel } });
+  const code = createAssembler(32);
+  write(code);
+  machine.put(0x8000, code.hlt().bytes());
+  machine.enter(0x8000);
+  return machine.run() ? (machine.gpr(RDX) << 32n) | machine.gpr(RAX) : null;
+}
+
+it('has memory types as firmware leaves them: eight ranges, one for devices, video memory and ROMs among the fixed ones', () => {
+  expect([MSR_MTRR_CAP, 0x200, 0x201, 0x202, 0x20f, 0x250, 0x259, 0x26f, MSR_MTRR_DEF_TYPE].map((index) => read(index)))
+    .toEqual([0x508n, 0xc000_0000n, 0xff_c000_0800n, 0n, 0n, 0x0606_0606_0606_0606n, 0n, 0x0505_0505_0505_0505n, 0xc06n]);
+  expect([read(0x210), read(0x24f), read(0x251), read(0x270), read(MSR_MTRR_CAP, '486'), read(0x200, '486')]).toEqual([null, null, null, null, null, null]);
+  expect(written(MSR_MTRR_CAP, 0x508n)).toBe(null); // it only tells
+});
+
+it.each([
+  [0x202, 0xff_1234_5006n], [0x203, 0xff_ffff_f800n], [0x20e, 1n], [0x20f, 0n], [0x250, 0x0605_0401_0001_0405n], [0x26f, 0x06n << 56n], [MSR_MTRR_DEF_TYPE, 0x806n], [MSR_MTRR_DEF_TYPE, 0n],
+] as const)('keeps the memory type written to register 0x%s: 0x%s', (index, value) => {
+  expect(written(index, value)).toBe(value);
+});
+
+it.each([
+  ['bits of the address that there are not', 0x202, 0x100_0000_0006n], ['bits 8 to 11 of a base', 0x202, 0x106n], ['a type that there is not', 0x202, 2n], ['UC- as the type of a range', 0x202, 7n],
+  ['bits below 11 of a mask', 0x203, 0x400n], ['bits of a mask that there are not', 0x203, 1n << 63n], ['a type that there is not, of a fixed range', 0x258, 3n << 56n],
+  ['reserved bits of the default', MSR_MTRR_DEF_TYPE, 0x1000n], ['the upper half of the default', MSR_MTRR_DEF_TYPE, 1n << 32n], ['a default that there is not', MSR_MTRR_DEF_TYPE, 0xc02n],
+])('refuses %s', (_what, index, value) => {
+  expect(written(index, value)).toBe(null);
+});
+
+it('has the event counters of AMD without events, and a DE_CFG that cannot be changed', () => {
+  expect([0xc001_0000, 0xc001_0003, 0xc001_0004, 0xc001_0007].map((index) => written(index, 0x1234n))).toEqual([0n, 0n, 0n, 0n]);
+  expect([written(MSR_AMD_DE_CFG, 0n), read(MSR_AMD_DE_CFG, 'pentium3'), read(0xc001_0004, 'pentium3')]).toEqual([2n, null, null]);
+});
+
+it('tells the socket of the Pentium III', () => {
+  expect([read(0x17, 'pentium3'), written(0x17, 0n, 'pentium3'), read(0x17, '486'), read(0x17)]).toEqual([0n, null, null, null]);
 });

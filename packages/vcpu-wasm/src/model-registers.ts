@@ -1,7 +1,7 @@
 /** Model-specific registers (SDM vol. 4; AMD APM vol. 2, appendix A): those that work, and those that boots read. */
 import {
-  MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_APIC_BASE, MSR_BIOS_SIGNATURE, MSR_CSTAR, MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
-  MSR_LSTAR, MSR_MCG_CAP, MSR_MCG_STATUS, MSR_MISC_ENABLE, MSR_PAT, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
+  MSR_AMD_DE_CFG, MSR_AMD_EVENT_COUNT_0, MSR_AMD_EVENT_SELECT_0, MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_APIC_BASE, MSR_BIOS_SIGNATURE, MSR_CSTAR, MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+  MSR_LSTAR, MSR_MCG_CAP, MSR_MCG_STATUS, MSR_MISC_ENABLE, MSR_PAT, MSR_PLATFORM_ID, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
   MSR_TSC_DEADLINE,
 } from '@vm/x86';
 import type { CpuFeature } from '@vm/x86';
@@ -9,6 +9,7 @@ import type { InterruptPort } from '@vm/core/engine';
 import type { ControlRegisters } from './control-registers.ts';
 import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
+import { isMemoryType, MemoryTypes } from './memory-types.ts';
 import type { StateView } from './state-view.ts';
 import type { TimeStamp } from './time-stamp.ts';
 
@@ -24,6 +25,10 @@ const PLAIN_FIELDS: ReadonlyMap<number, number> = new Map([
 ]);
 /** Read as 0, writes ignored: registers that kernels touch without looking whether they exist. */
 const IGNORED: ReadonlySet<number> = new Set([MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_BIOS_SIGNATURE, MSR_MCG_STATUS]);
+/** Read as 0, writes ignored, on AMD's processors only: the counters count nothing, as on one that is busy elsewhere. */
+const IGNORED_BY_AMD: ReadonlySet<number> = new Set([0, 1, 2, 3].flatMap((i) => [MSR_AMD_EVENT_SELECT_0 + i, MSR_AMD_EVENT_COUNT_0 + i]));
+/** LFENCE lets nothing pass it (APM vol. 2, section 3.2.2, bit 1 of DE_CFG), and cannot be told otherwise. */
+const DE_CFG = 2;
 /** Registers that came with a feature. */
 const FEATURES: ReadonlyMap<number, CpuFeature> = new Map<number, CpuFeature>([
   [MSR_LSTAR, 'long-mode'], [MSR_CSTAR, 'long-mode'], [MSR_FS_BASE, 'long-mode'], [MSR_GS_BASE, 'long-mode'], [MSR_KERNEL_GS_BASE, 'long-mode'],
@@ -31,8 +36,8 @@ const FEATURES: ReadonlyMap<number, CpuFeature> = new Map<number, CpuFeature>([
   [MSR_SYSENTER_CS, 'sep'], [MSR_SYSENTER_ESP, 'sep'], [MSR_SYSENTER_EIP, 'sep'], [MSR_TSC_AUX, 'rdtscp'], [MSR_PAT, 'pat'], [MSR_TSC, 'tsc'],
   [MSR_MCG_CAP, 'mca'], [MSR_MCG_STATUS, 'mca'], [MSR_APIC_BASE, 'apic'], [MSR_TSC_DEADLINE, 'tsc-deadline'],
 ]);
-/** The memory types that PAT may hold. */
-const PAT_TYPES = 0b1111_0011; // UC WC - - WT WP WB UC-
+/** UC-, which PAT may hold beside what ranges may. */
+const WEAKLY_UNCACHED = 7;
 
 export class ModelRegisters {
   readonly #state: StateView;
@@ -40,6 +45,7 @@ export class ModelRegisters {
   readonly #interrupts: InterruptPort;
   readonly #time: TimeStamp;
   readonly #model: CpuModel;
+  readonly #memoryTypes: MemoryTypes;
   low = 0;
   high = 0;
 
@@ -49,6 +55,7 @@ export class ModelRegisters {
     this.#interrupts = interrupts;
     this.#time = time;
     this.#model = model;
+    this.#memoryTypes = new MemoryTypes(view);
   }
 
   /** True when the register exists; its value is in `low` and `high`. */
@@ -65,7 +72,11 @@ export class ModelRegisters {
         return this.#answer(this.#time.low, this.#time.high);
       default:
     }
-    if (IGNORED.has(index)) return this.#answer(0, 0);
+    if (this.#isIgnored(index)) return this.#answer(0, 0);
+    if (index === MSR_AMD_DE_CFG && this.#model.vendor === 'AuthenticAMD') return this.#answer(DE_CFG, 0);
+    // Which socket the processor is made for: updates of the microcode ask.
+    if (index === MSR_PLATFORM_ID && this.#model.name === 'pentium3') return this.#answer(0, 0);
+    if (this.#model.features.has('mtrr') && this.#memoryTypes.read(index)) return this.#answer(this.#memoryTypes.low, this.#memoryTypes.high);
     if (!this.#isController(index) || !this.#interrupts.readModelRegister(index)) return false;
     return this.#answer(this.#interrupts.low >>> 0, this.#interrupts.high >>> 0);
   }
@@ -90,20 +101,22 @@ export class ModelRegisters {
       case MSR_PAT:
         for (let i = 0; i < 8; i++) {
           const type = ((i < 4 ? low : high) >>> ((i & 3) * 8)) & 0xff;
-          if (type > 7 || ((PAT_TYPES >> type) & 1) === 0) return false;
+          if (!isMemoryType(type) && type !== WEAKLY_UNCACHED) return false;
         }
         s.set64(state.MSR_PAT, low, high);
         return true;
       case MSR_TSC: this.#time.write(low, high); return true;
       default:
     }
-    if (IGNORED.has(index)) return true;
+    if (this.#isIgnored(index) || (index === MSR_AMD_DE_CFG && this.#model.vendor === 'AuthenticAMD')) return true;
+    if (this.#model.features.has('mtrr') && this.#memoryTypes.has(index)) return this.#memoryTypes.write(index, low, high);
     return this.#isController(index) && this.#interrupts.writeModelRegister(index, low, high);
   }
   #exists(index: number): boolean {
     const feature = FEATURES.get(index);
     return feature === undefined || this.#model.features.has(feature);
   }
+  #isIgnored(index: number): boolean { return IGNORED.has(index) || (this.#model.vendor === 'AuthenticAMD' && IGNORED_BY_AMD.has(index)); }
   /** The APIC base, the deadline timer and the x2APIC registers belong to the interrupt controller. */
   #isController(index: number): boolean { return index === MSR_APIC_BASE || index === 0x6e0 || (index >= 0x800 && index <= 0x8ff); }
   #answer(low: number, high: number): true {

@@ -41,5 +41,9 @@ export const MSR_FS_BASE = 0xc000_0100;
 export const MSR_GS_BASE = 0xc000_0101;
 export const MSR_KERNEL_GS_BASE = 0xc000_0102;
 export const MSR_TSC_AUX = 0xc000_0103;
+/** First of the four that select events, and of the four that count them. */
+export const MSR_AMD_EVENT_SELECT_0 = 0xc001_0000;
+export const MSR_AMD_EVENT_COUNT_0 = 0xc001_0004;
 export const MSR_AMD_SYSCFG = 0xc001_0010;
 export const MSR_AMD_HWCR = 0xc001_0015;
+export const MSR_AMD_DE_CFG = 0xc001_1029;
