@@ -1,6 +1,4 @@
-import { pipeline } from 'node:stream/promises';
-import { Readable, type Transform, Writable } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { CutOffError, measureMember } from './packed-member.ts';
 import { UsageError } from './usage-error.ts';
 
 const CPIO_MAGIC = /^07070[12]$/;
@@ -8,7 +6,6 @@ const CPIO_HEADER_BYTES = 110;
 const CPIO_FILE_BYTES_AT = 54; // eight hexadecimal digits each
 const CPIO_NAME_BYTES_AT = 94;
 const TRAILER = 'TRAILER!!!';
-const CHUNK_BYTES = 1 << 16;
 
 /**
  * Refuses an initial RAM file system that is empty or cut off, where that can be told: in cpio archives and behind gzip and
@@ -17,28 +14,28 @@ const CHUNK_BYTES = 1 << 16;
 export async function checkInitrd(path: string, bytes: Uint8Array): Promise<void> {
   const cutOff = new UsageError(`--initrd ${path}: it is cut off: the file ends before what is in it does`);
   if (bytes.length === 0) throw new UsageError(`--initrd ${path}: it is empty`);
-  const packed = skipArchives(bytes);
-  if (packed === null) throw cutOff;
-  const unpacker = createUnpacker(packed);
-  if (unpacker === null) return;
   try {
-    await pipeline(Readable.from(chunksOf(packed)), unpacker, new Writable({ write: (_chunk, _encoding, done) => done() }));
+    for (let at = 0; ; ) {
+      const rest = skipArchives(bytes, at);
+      if (rest === null) throw cutOff;
+      const packed = rest === bytes.length ? null : await measureMember(bytes.subarray(rest));
+      if (packed === null) return; // the end, or something that only the kernel knows
+      at = rest + packed;
+    }
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'Z_BUF_ERROR' || /unexpected end|incomplete/i.test(message)) throw cutOff;
-    throw new UsageError(`--initrd ${path}: it cannot be unpacked: ${message}`, { cause: error });
+    if (error === cutOff || error instanceof CutOffError) throw cutOff;
+    throw new UsageError(`--initrd ${path}: it cannot be unpacked: ${(error as Error).message}`, { cause: error });
   }
 }
 
-/** What follows the cpio archives at the beginning (microcode comes that way); null: one of them has no end. */
-function skipArchives(bytes: Uint8Array): Uint8Array | null {
-  let at = 0;
+/** Where the cpio archives from `at` on, and zeros between them, end (microcode comes that way); null: one of them has no end. */
+function skipArchives(bytes: Uint8Array, at: number): number | null {
   for (;;) {
     while (bytes[at] === 0) at++; // padding
-    if (!CPIO_MAGIC.test(textOf(bytes, at, 6))) return bytes.subarray(at);
+    if (!CPIO_MAGIC.test(textOf(bytes, at, 6))) return at;
     const end = findArchiveEnd(bytes, at);
     if (end < 0) return null;
-    at = end;
+    at = Math.min(end, bytes.length);
   }
 }
 
@@ -52,16 +49,6 @@ function findArchiveEnd(bytes: Uint8Array, begin: number): number {
     if (name === TRAILER) return at;
   }
   return -1;
-}
-
-function createUnpacker(packed: Uint8Array): Transform | null {
-  if (packed[0] === 0x1f && packed[1] === 0x8b) return createGunzip();
-  if (packed[0] === 0x28 && packed[1] === 0xb5 && packed[2] === 0x2f && packed[3] === 0xfd) return createZstdDecompress();
-  return null; // not packed, or in a way that only the kernel knows
-}
-
-function* chunksOf(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
 }
 
 function textOf(bytes: Uint8Array, at: number, length: number): string {
