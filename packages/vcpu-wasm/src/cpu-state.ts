@@ -119,6 +119,8 @@ export const PDPTE = 0x7c0;
 /** State of the random-number generator behind RDRAND and RDSEED. */
 export const RANDOM = 0x7e0;
 export const MSR_MISC_ENABLE = 0x7e8;
+/** The uop of a REP that has done some of its elements and not all, or 0. */
+export const REPEATED = 0x7f0;
 /** Memory-type ranges, 8 bytes each: bases and masks by turns, then the fixed ones, then the default. */
 export const MTRR_VARIABLE = 0x800;
 export const MTRR_FIXED = 0x880;

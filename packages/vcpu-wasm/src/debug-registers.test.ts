@@ -23,6 +23,11 @@ function machineWithHandler(resume: boolean): FlatMachine {
   machine.view.setUint32(LOG, LOG + 16, true);
   return machine;
 }
+/** A #DB handler that stores the flags that it was entered with. */
+function flagsHandler(): Uint8Array {
+  const a = createAssembler(64).push(r64(RAX)).push(r64(RBX)).mov(r64(RBX), mem(8, { displacement: LOG })).mov(r64(RAX), mem(8, { base: 4, displacement: 32 }));
+  return a.mov(mem(8, { base: RBX }), r64(RAX)).add(mem(8, { displacement: LOG }), 8).pop(r64(RBX)).pop(r64(RAX)).size(8).iret().bytes();
+}
 function start(machine: FlatMachine, code: Uint8Array, flags = 2): void {
   machine.put(CODE, code);
   machine.enter(CODE);
@@ -116,5 +121,31 @@ describe('debug exceptions', () => {
     machine.vcpu.debugRegistersChanged();
     expect(machine.run()).toBe(true);
     expect(log(machine)).toEqual([[2, after]]);
+  });
+
+  it('between elements of a REP they leave RF set in the image, and behind the last one clear', () => {
+    const machine = machineWithHandler(false);
+    // The handler stores the flags in place of RIP.
+    machine.put(HANDLER, flagsHandler());
+    const a = createAssembler(64).mov(r64(7), DATA).mov(r32(RCX), 3);
+    a.rep().size(1).stos();
+    start(machine, a.nop().hlt().bytes(), 0x102);
+    expect(machine.run()).toBe(true);
+    const flags = Array.from({ length: 6 }, (_, i) => (machine.view.getUint32(LOG + 16 + i * 8, true) >>> 16) & 1);
+    expect(flags).toEqual([0, 0, 1, 1, 0, 0]); // MOV, MOV, two elements, the last, NOP
+  });
+
+  it('an execution breakpoint on a REP comes before its first element only', () => {
+    const machine = machineWithHandler(true);
+    const a = createAssembler(64).mov(r64(7), DATA).mov(r32(RCX), 3);
+    const at = a.offset();
+    a.rep().size(1).stos();
+    start(machine, a.hlt().bytes());
+    machine.vcpu.state.set64(state.DR, CODE + at, 0);
+    machine.vcpu.state.set64(state.DR + 56, 0x402, 0);
+    machine.vcpu.debugRegistersChanged();
+    expect(machine.run()).toBe(true);
+    expect(log(machine)).toEqual([[1, at]]);
+    expect(machine.gpr(RCX)).toBe(0n);
   });
 });

@@ -49,10 +49,11 @@ export class ExceptionDelivery {
   }
 
   /** Enters the handler of `vector`; RIP in the state is the one to be saved. Faults are thrown before anything changes. */
-  deliver(vector: number, errorCode: number, source: Source): void {
+  /** `repeating`: it comes between two elements of a REP, which has to go on as if it had never begun to be left. */
+  deliver(vector: number, errorCode: number, source: Source, repeating = false): void {
     const external = source === SOURCE_SOFTWARE ? 0 : SELECTOR_ERROR_EXTERNAL;
-    // A faulting instruction will not meet its own breakpoint again (SDM vol. 3, section 17.3.1.1).
-    this.#image = this.#flags.read() | (source === SOURCE_EXCEPTION && vector !== VECTOR_DB ? FLAG_RF : 0);
+    // A faulting instruction will not meet its own breakpoint again, nor will a REP that was left half done (SDM vol. 3, section 17.3.1.1).
+    this.#image = this.#flags.read() | ((source === SOURCE_EXCEPTION && vector !== VECTOR_DB) || repeating ? FLAG_RF : 0);
     if ((this.#state.get(state.CR0) & CR0_PE) === 0) this.#deliverReal(vector);
     else if (this.#segments.isLongMode()) this.#deliverLong(vector, errorCode, source, external);
     else this.#deliverProtected(vector, errorCode, source, external);

@@ -1,5 +1,5 @@
 /** RFLAGS as a whole, put together from the lazy arithmetic flags and the rest. */
-import { FLAG_AC } from '@vm/x86';
+import { FLAG_AC, FLAG_VIF, FLAG_VIP } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { StateView } from './state-view.ts';
 
@@ -13,13 +13,13 @@ export interface ArithmeticFlags { getFlags(s: number): number; setFlags(s: numb
 export class FlagsRegister {
   readonly #state: StateView;
   readonly #arithmetic: ArithmeticFlags;
-  readonly #onAccessChange: () => void;
+  readonly #onChange: (flags: number) => void;
 
-  /** `onAccessChange` is called when AC has changed, which decides about accesses to memory. */
-  constructor(view: StateView, arithmetic: ArithmeticFlags, onAccessChange: () => void) {
+  /** `onChange` is called when AC has changed, which decides about accesses to memory, or VIF or VIP, which can be too much together. */
+  constructor(view: StateView, arithmetic: ArithmeticFlags, onChange: (flags: number) => void) {
     this.#state = view;
     this.#arithmetic = arithmetic;
-    this.#onAccessChange = onAccessChange;
+    this.#onChange = onChange;
   }
   read(): number { return this.#arithmetic.getFlags(this.#state.at) | this.other() | 2; }
   write(flags: number): void {
@@ -31,7 +31,7 @@ export class FlagsRegister {
   setOther(flags: number): void {
     const changed = this.other() ^ flags;
     this.#state.set(state.FLAGS_OTHER, flags >>> 0);
-    if ((changed & FLAG_AC) !== 0) this.#onAccessChange();
+    if ((changed & (FLAG_AC | FLAG_VIF | FLAG_VIP)) !== 0) this.#onChange(flags);
   }
   setZero(on: boolean): void {
     const flags = this.#arithmetic.getFlags(this.#state.at);

@@ -457,8 +457,9 @@ export class SystemFunctions {
     const wide = this.#size(at) === 8;
     const registers = segments.is64Bit() ? 16 : 8;
     const asked = this.#state.gpr(RAX);
-    if (id === call.XRSTOR) xsave.restore(low, high, asked, wide, registers);
-    else xsave.save(low, high, asked, wide, registers, id === call.XSAVEOPT);
+    const segment = this.#state.view.getUint8(at + uop.UOP_SEGMENT);
+    if (id === call.XRSTOR) xsave.restore(segment, low, high, asked, wide, registers);
+    else xsave.save(segment, low, high, asked, wide, registers, id === call.XSAVEOPT);
   }
   #fxsave(id: number, at: number, low: number, high: number): void {
     const { fxsave, memory, segments } = this.#parts;

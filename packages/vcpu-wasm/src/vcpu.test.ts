@@ -203,4 +203,25 @@ describe('the processor', () => {
     expect(machine.gpr(15)).toBeGreaterThan(0n);
     expect(machine.bytes.subarray(0x10_0000, 0x14_0000).every((byte) => byte === 0x5a)).toBe(true);
   });
+
+  it.each([['between two elements of a REP', 4, true], ['before its first element', 3, false], ['behind its last element', 6, false]] as const)('an interrupt %s finds %i instructions done, and RF set: %s', (_where, instructions, resumes) => {
+    const code = createAssembler(64).mov(r32(RCX), 3).mov(r32(7), 0x10_0001).std().rep().size(1).stos().nop().hlt().bytes();
+    const { machine, raise } = start(code, 2 | IF);
+    expect(machine.vcpu.run(instructions)).toBe(EXIT_BUDGET);
+    raise();
+    expect(machine.vcpu.run(10)).toBe(EXIT_HALT);
+    expect((machine.view.getUint32(0x7000 - 24, true) & 0x1_0000) !== 0).toBe(resumes);
+  });
+
+  // SDM vol. 3, sections 21.3.3.2 and 21.4.
+  it.each([[3, true, 0], [3, false, 1], [0, true, 1]])('level %i with CR4.PVI %s runs %i instructions while VIF and VIP are both set', (level, virtual, instructions) => {
+    const machine = new FlatMachine('protected');
+    machine.put(CODE, [0x90, 0x0f, 0x0b]);
+    machine.enter(CODE);
+    machine.vcpu.segments.setCpl(level);
+    machine.vcpu.state.set(state.CR4, virtual ? 2 : 0);
+    machine.flags = 0x18_0002;
+    expect(machine.vcpu.run(10)).toBe(EXIT_SHUTDOWN);
+    expect([machine.vcpu.state.get(state.RIP) - CODE, machine.vcpu.exceptions[virtual && level === 3 ? 13 : 6]]).toEqual([instructions, 1]);
+  });
 });

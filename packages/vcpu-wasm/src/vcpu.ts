@@ -1,5 +1,5 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR4_OSXSAVE, CR0_PG, CR4_PAE, DR6_BS, DR6_BT, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR4_OSXSAVE, CR0_PG, CR4_PAE, CR4_PVI, CR4_VME, DR6_BS, DR6_BT, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
@@ -41,6 +41,8 @@ import { XsaveArea } from './xsave.ts';
 
 
 const APIC_BASE_BSP = 0x100;
+
+const VIRTUAL_INTERRUPT = FLAG_VIF | FLAG_VIP;
 
 /** The exports of one interpreter module. */
 export interface Interpreter extends RegionHost {
@@ -121,7 +123,10 @@ export class WasmVcpu implements Vcpu {
       state: this.state, cache: place.cache, memory: ram.memory as WebAssembly.Memory, mode: place.translator,
       long: { host: long, keys: place.handlers.long.keys }, legacy: { host: legacy, keys: place.handlers.legacy.keys },
     });
-    this.flags = new FlagsRegister(this.state, this.#interpreters.long, () => this.memory.tlb.updateTags());
+    this.flags = new FlagsRegister(this.state, this.#interpreters.long, (flags) => {
+      this.memory.tlb.updateTags();
+      if ((flags & VIRTUAL_INTERRUPT) === VIRTUAL_INTERRUPT) this.#attend();
+    });
     this.#control = new ControlRegisters(this.state, this.memory, this.segments, interrupts, place.model);
     const tasks = new TaskSwitch(this.state, this.memory, this.segments, this.flags, this.#control, this.#fault, {
       debugRegistersChanged: () => this.#debug.update(),
@@ -135,7 +140,7 @@ export class WasmVcpu implements Vcpu {
       transfer: new FarTransfer(this.state, this.memory, this.segments, this.flags, this.#delivery, tasks),
       fast: new FastSystemCall(this.state, this.memory, this.segments, this.flags),
       fxsave: new FxsaveImage(this.state, this.memory),
-      xsave: new XsaveArea(this.state, this.memory),
+      xsave: new XsaveArea(this.state, this.memory, this.segments),
       virtual: new Virtual8086(this.state, this.memory, this.segments, this.flags),
     }, {
       halt: () => {
@@ -221,7 +226,8 @@ export class WasmVcpu implements Vcpu {
       if (left === 0) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
       const flags = this.flags.other();
       const resuming = (flags & FLAG_RF) !== 0;
-      if (this.#debug.hasExecution && !resuming && !this.#trapShadow && this.#executionBreakpoint()) {
+      if ((this.#debug.hasExecution && !resuming && !this.#trapShadow && !this.#isRepeating && this.#executionBreakpoint())
+        || ((flags & VIRTUAL_INTERRUPT) === VIRTUAL_INTERRUPT && this.#virtualInterruptIsDue())) {
         // It counts as an instruction, for the same reason.
         s.set(state.BUDGET, left - 1);
         s.set(state.BUDGET_HELD, 0);
@@ -241,10 +247,22 @@ export class WasmVcpu implements Vcpu {
         this.#refund();
         return EXIT_FAIL;
       }
-      if (resuming && !this.#faulted && !this.#entered) this.flags.setOther(this.flags.other() & ~FLAG_RF);
+      if (resuming && !this.#faulted && !this.#entered && !this.#isRepeating) this.flags.setOther(this.flags.other() & ~FLAG_RF);
       this.#debugTraps(stepping);
       taken = false;
     }
+  }
+  /** The next instruction is a REP that has done some of its elements. */
+  get #isRepeating(): boolean {
+    const repeated = this.state.get(state.REPEATED);
+    return repeated !== 0 && repeated === this.state.get(state.CURRENT_UOP);
+  }
+  /** VIF and VIP are both set where they count: the monitor has an interrupt for the program (SDM vol. 3, sections 21.3.3.2 and 21.4). */
+  #virtualInterruptIsDue(): boolean {
+    const control = this.state.get(state.CR4);
+    const due = this.segments.isVirtual8086() ? (control & CR4_VME) !== 0 : this.state.get(state.CPL) === 3 && (control & CR4_PVI) !== 0;
+    if (due) this.#deliverFault(VECTOR_GP, 0);
+    return due;
   }
   /** Instruction breakpoints come before the instruction, as a fault (SDM vol. 3, section 17.3.1.1). */
   #executionBreakpoint(): boolean {
@@ -333,7 +351,8 @@ export class WasmVcpu implements Vcpu {
   }
   #tryDeliver(vector: number, errorCode: number, source: Source): boolean {
     try {
-      this.#delivery.deliver(vector, errorCode, source);
+      this.#delivery.deliver(vector, errorCode, source, this.#isRepeating);
+      this.state.set(state.REPEATED, 0);
       return true;
     } catch (error) {
       if (error !== this.#fault) throw error;

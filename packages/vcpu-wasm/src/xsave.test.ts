@@ -151,4 +151,21 @@ describe('instructions with a VEX prefix', () => {
     // 16 bytes are not enough for 32.
     expect(raised(run((a) => a.op('vmovaps', ymm(1), mem(32, { displacement: AREA + 16 }))))).toBe(VECTOR_GP);
   });
+
+  it.each([['xsave', 7, 831, 832], ['xsave', 3, 575, 576], ['xrstor', 7, 831, 832], ['xrstor', 3, 575, 576]] as const)('asks a segment to hold all that %s of components %i touches', (operation, components, fine, least) => {
+    const limited = (limit: number): number => raised(run((a) => ask(a, components).op(operation, area), {
+      mode: 'protected',
+      prepare: (one) => {
+        one.vcpu.segments.setSegment(state.DS, 16, 0x0040_9300, AREA, 0, limit);
+        one.view.setUint32(2 * AREA + 512, 7, true);
+      },
+    }));
+    // The area lies at offset AREA of a segment that begins at AREA.
+    expect([limited(AREA + fine), limited(AREA + least - 2)]).toEqual([-1, VECTOR_GP]);
+  });
+
+  it('needs no more than what is there to restore', () => {
+    const machine = run((a) => ask(a, 7).op('xrstor', area), { mode: 'protected', prepare: (one) => one.vcpu.segments.setSegment(state.DS, 16, 0x0040_9300, AREA, 0, AREA + 575) });
+    expect(raised(machine)).toBe(-1);
+  });
 });

@@ -4,6 +4,7 @@ import type { CpuFeature } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import { IMAGE_BYTES, MXCSR_OFFSET, ST_OFFSET, StateImage, XMM_OFFSET } from './fxsave.ts';
 import type { LinearMemory } from './linear-memory.ts';
+import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 
 /** State components. */
@@ -15,6 +16,7 @@ const HEADER_BYTES = 64;
 export const AVX_OFFSET: number = IMAGE_BYTES + HEADER_BYTES;
 export const AVX_BYTES = 256;
 const ALIGNMENT = 64;
+const WHOLE = 0x1_0000_0000;
 const X87_INITIAL_CONTROL = 0x37f;
 
 /** The components that a processor with these features has: bits of XCR0. */
@@ -32,16 +34,24 @@ export function isExtendedControl(low: number, high: number, components: number)
 export class XsaveArea {
   readonly #state: StateView;
   readonly #memory: LinearMemory;
+  readonly #segments: Segmentation;
   readonly #image: StateImage;
 
-  constructor(view: StateView, memory: LinearMemory) {
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation) {
     this.#state = view;
     this.#memory = memory;
+    this.#segments = segments;
     this.#image = new StateImage(view, memory, AVX_OFFSET + AVX_BYTES);
   }
 
-  /** `asked` is EDX:EAX, of which only the low half can matter. `optimized`: what is in its initial state is not stored. */
-  save(low: number, high: number, asked: number, wide: boolean, registers: number, optimized: boolean): void {
+  /** Where the segment ends below the component behind the header, that is a fault: the instruction has checked what comes before. */
+  #checkExtended(segment: number, low: number, write: boolean): void {
+    if (this.#segments.is64Bit()) return;
+    const offset = (low - this.#state.base(segment)) >>> 0;
+    if (offset + AVX_OFFSET + AVX_BYTES <= WHOLE) this.#segments.checkAccess(segment, offset + AVX_OFFSET, AVX_BYTES, write);
+  }
+  /** `segment` is that of the memory operand. `asked` is EDX:EAX, of which only the low half can matter. `optimized`: what is in its initial state is not stored. */
+  save(segment: number, low: number, high: number, asked: number, wide: boolean, registers: number, optimized: boolean): void {
     const image = this.#image;
     const wanted = asked & this.#state.get(state.XCR0);
     const used = this.#inUse(registers);
@@ -50,6 +60,7 @@ export class XsaveArea {
     image.place(low, high, ALIGNMENT);
     image.load(IMAGE_BYTES, IMAGE_BYTES + 8);
     image.view.setUint32(IMAGE_BYTES, (image.view.getUint32(IMAGE_BYTES, true) & ~wanted) | (wanted & used), true);
+    if ((stored & XSTATE_AVX) !== 0) this.#checkExtended(segment, low, true);
     if ((stored & XSTATE_X87) !== 0) image.gatherX87(wide);
     if (control) image.gatherControl();
     image.gatherVectors(state.XMM, XMM_OFFSET, registers);
@@ -65,7 +76,7 @@ export class XsaveArea {
     image.store(IMAGE_BYTES, IMAGE_BYTES + 8);
   }
 
-  restore(low: number, high: number, asked: number, wide: boolean, registers: number): void {
+  restore(segment: number, low: number, high: number, asked: number, wide: boolean, registers: number): void {
     const image = this.#image;
     const enabled = this.#state.get(state.XCR0);
     const wanted = asked & enabled;
@@ -77,6 +88,7 @@ export class XsaveArea {
     if ((present & ~enabled) !== 0 || [4, 8, 12, 16, 20].some((at) => header(at) !== 0)) this.#memory.raise(VECTOR_GP, 0);
     const control = (wanted & (XSTATE_SSE | XSTATE_AVX)) !== 0;
     if (control) image.checkControl();
+    if ((wanted & present & XSTATE_AVX) !== 0) this.#checkExtended(segment, low, false);
     if ((wanted & present & XSTATE_AVX) !== 0) image.load(AVX_OFFSET, AVX_OFFSET + registers * 16);
     if ((wanted & XSTATE_X87) !== 0) {
       if ((present & XSTATE_X87) !== 0) image.applyX87(wide);

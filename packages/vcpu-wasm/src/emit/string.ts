@@ -39,6 +39,13 @@ function advance(e: Emitter, register: number, local: number): void {
   e.code.get(local).get(D).add().set(V);
   e.writeGpr(register, e.form.addressBytes, V);
 }
+/** Runs the instruction again. Whatever comes before that finds it half done. */
+function goOn(e: Emitter): void {
+  e.code.get(S).get(U).store32(state.REPEATED);
+  e.again();
+}
+/** It is done. */
+function finish({ code }: Emitter): void { code.get(S).const32(0).store32(state.REPEATED); }
 /** Takes one from rCX; runs the instruction again while it is not 0. `until` pushes an i32 that ends the loop early. */
 function repeat(e: Emitter, until: (() => void) | null): void {
   if (e.form.rep === 0) return;
@@ -50,8 +57,9 @@ function repeat(e: Emitter, until: (() => void) | null): void {
   code.get(V).zeroExtend(bytes).const(0).ne();
   if (until !== null) { until(); code.eqz32().and32(); }
   code.if();
-  e.again();
+  goOn(e);
   code.end();
+  finish(e);
 }
 const source = (e: Emitter, local: number): void => { e.code.get(local); e.addressOfOffset(e.size, false); };
 const destination = (e: Emitter, local: number, write: boolean): void => { e.code.get(local); e.segmentAddress(state.ES, e.size, write); };
@@ -132,8 +140,9 @@ function bulk(e: Emitter, kind: 'movs' | 'stos'): void {
   e.writeGpr(RCX, bytes, V);
   code.get(V).zeroExtend(bytes).const(0).ne();
   code.if();
-  e.again();
+  goOn(e);
   code.end();
+  finish(e);
   code.get(U).const32(uop.UOP_BYTES).add32();
   e.continueAt();
   code.end();
