@@ -1,7 +1,7 @@
 /** Cases in which the engine once differed from a processor; kept, and run again by the tests. */
 import { differences, EXACT, formatProgram, toleranceOf } from './record-difference.ts';
 import type { Tolerance } from './record-difference.ts';
-import { createInstruction, decode, DECODE_OK, ROWS, VECTOR_AC, VECTOR_GP, VECTOR_PF } from '@vm/x86';
+import { createInstruction, decode, DECODE_OK, formatInstruction, ROWS, VECTOR_AC, VECTOR_GP, VECTOR_PF } from '@vm/x86';
 import { CODE_AT, RECORD_BITS, RECORD_BYTES, RECORD_CODE, RECORD_CR2, RECORD_LENGTH, RECORD_RIP, RECORD_SELECTORS, RECORD_VECTOR, SELECTORS } from './program-record.ts';
 import type { NativeRun } from './native-program.ts';
 import { formatRecord } from './record-text.ts';
@@ -23,6 +23,7 @@ export interface FoundCase {
 }
 
 const LINUX_PER_CPU = 0x78;
+const LOADS_SEGMENT = /(^| )(l[defgs]s |mov [defgs]s,|pop [defgs]s)/;
 const MASKED_STORES: ReadonlySet<string> = new Set(['maskmovq', 'maskmovdqu', 'vmaskmovdqu']);
 const instruction = createInstruction();
 
@@ -51,16 +52,25 @@ function flagsLeftUndefinedBefore(bits: 32 | 64, code: Uint8Array, end: number):
   return 0;
 }
 
+/** Decodes the instruction at `rip` of the program; false where there is none. */
+function decodeAt(before: DataView, at: number, rip: number): boolean {
+  const from = rip - CODE_AT;
+  const length = before.getUint32(at + RECORD_LENGTH, true);
+  if (from < 0 || from >= length) return false;
+  const bits = before.getUint32(at + RECORD_BITS, true) as 32 | 64;
+  return decode(bits, new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, length), from, length - from, instruction) === DECODE_OK;
+}
+
 /** The host's processor ended the program with a fault which the manuals do not ask for in its place. */
 function mayEndOtherwise(before: DataView, ours: DataView, native: DataView, at: number): boolean {
   const rip = native.getUint32(at + RECORD_RIP, true);
   // Linux has a segment of its own that programs can load.
   for (let i = 0; i < SELECTORS; i++) if ((native.getUint16(at + RECORD_SELECTORS + i * 2, true) & ~3) === LINUX_PER_CPU) return true;
-  const from = rip - CODE_AT;
-  const length = before.getUint32(at + RECORD_LENGTH, true);
-  if (from < 0 || from >= length) return false;
-  const bits = before.getUint32(at + RECORD_BITS, true) as 32 | 64;
-  if (decode(bits, new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, length), from, length - from, instruction) !== DECODE_OK) return false;
+  const ourRip = ours.getUint32(at + RECORD_RIP, true);
+  // It may be gone again by the end.
+  if (ourRip !== rip && ours.getUint32(at + RECORD_VECTOR, true) === VECTOR_GP && decodeAt(before, at, ourRip) && LOADS_SEGMENT.test(formatInstruction(instruction))) return true;
+  if (!decodeAt(before, at, rip)) return false;
+  const bits = before.getUint32(at + RECORD_BITS, true);
   const vector = native.getUint32(at + RECORD_VECTOR, true);
   // Whether 16 or 32 bytes at a multiple of 8 are aligned (SDM vol. 2, MOVDQU: a matter of the processor).
   if (vector === VECTOR_AC && instruction.isMemory !== 0 && (instruction.operandBytes.includes(16) || instruction.operandBytes.includes(32))) return true;
@@ -69,7 +79,7 @@ function mayEndOtherwise(before: DataView, ours: DataView, native: DataView, at:
   if ((vector === VECTOR_PF || vector === VECTOR_GP) && MASKED_STORES.has(name)) return true;
   // Whether an operand may reach beyond the last byte of a segment of 4 GiB (SDM vol. 3, section 5.3).
   if (bits === 32 && vector === VECTOR_PF && native.getUint32(at + RECORD_CR2, true) > (isLong(name) ? 0xffff_ff00 : 0xffff_fff0)) return true;
-  return ours.getUint32(at + RECORD_RIP, true) === rip && mayBeEitherFault(name, ours.getUint32(at + RECORD_VECTOR, true), vector);
+  return ourRip === rip && mayBeEitherFault(name, ours.getUint32(at + RECORD_VECTOR, true), vector);
 }
 
 /** What differs after the record at `at`, but for what may. */
