@@ -1,3 +1,4 @@
+export { type CipherConformanceOptions, cipherConformance, type CipherUnderTest, type ConformanceCase, type SectorCipherUnderTest } from './cipher-conformance.ts';
 export { type Bench, bench } from './device-bench.ts';
 export { type FlatMode, type FlatRegion, type FlatRegisters, type FlatRequest, type FlatResult, type FlatState, runFlat, type VectorLanes, type X87Register } from '@vm/vcpu-wasm/flat';
 export { createVirtualClock, type VirtualClock } from './virtual-clock.ts';

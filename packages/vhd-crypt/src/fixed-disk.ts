@@ -1,4 +1,4 @@
-import type { BlockBackend } from '@vm/core';
+import type { Extent, MappedDisk } from './extent.ts';
 import type { ImageFile } from './image-file.ts';
 import { VhdError } from './vhd-error.ts';
 
@@ -11,10 +11,12 @@ export function checkRange(file: ImageFile, disk: { readonly bytes: number; read
 }
 
 /** The first bytes of a file as a disk: a raw image, or the data of a fixed VHD. */
-export function fixedDisk(file: ImageFile, bytes: number, writable: boolean): BlockBackend {
-  const disk: BlockBackend = {
+export function fixedDisk(file: ImageFile, bytes: number, writable: boolean): MappedDisk {
+  const disk: MappedDisk = {
     bytes,
     writable,
+    allocationBytes: null,
+    extents: (at, count) => Promise.resolve<Extent[]>(count === 0 ? [] : [{ at, bytes: count, depth: 0 }]),
     async read(at, into) {
       checkRange(file, disk, at, into.length, false);
       await file.read(at, into);
@@ -38,6 +40,6 @@ export function fixedDisk(file: ImageFile, bytes: number, writable: boolean): Bl
 }
 
 /** A raw image. What is left over after the last sector is not part of the disk. */
-export async function openRaw(file: ImageFile, writable: boolean = file.writable): Promise<BlockBackend> {
+export async function openRaw(file: ImageFile, writable: boolean = file.writable): Promise<MappedDisk> {
   return fixedDisk(file, Math.floor((await file.bytes()) / 512) * 512, writable);
 }

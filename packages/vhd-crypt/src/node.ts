@@ -4,6 +4,10 @@ import type { ImageFile } from './image-file.ts';
 import type { ParentSource } from './open-vhd.ts';
 import { VhdError } from './vhd-error.ts';
 
+export { nodeCiphers } from './node/node-aes.ts';
+export { nodeKeyMath } from './node/node-key-math.ts';
+export { opensslCiphers } from './node/openssl-aes.ts';
+
 export interface FileOptions {
   readonly writable?: boolean;
   /** Makes the file; there must be none. */

@@ -1,5 +1,5 @@
-import type { BlockBackend } from '@vm/core';
 import { sameBytes } from './big-endian.ts';
+import type { MappedDisk } from './extent.ts';
 import { fixedDisk } from './fixed-disk.ts';
 import { type Footer, vhdTime } from './footer.ts';
 import type { SizeRule } from './geometry.ts';
@@ -29,7 +29,7 @@ export interface OpenOptions {
 }
 
 /** A VHD as a disk. */
-export interface VhdDisk extends BlockBackend {
+export interface VhdDisk extends MappedDisk {
   readonly footer: Footer;
   readonly parent: VhdDisk | null;
   /** The blocks of a dynamic or differencing disk; null for a fixed one. */
@@ -69,11 +69,13 @@ async function open(file: ImageFile, options: OpenOptions, children: readonly Ui
   }
 }
 
-function describe(file: ImageFile, disk: BlockBackend, facts: Pick<VhdDisk, 'footer' | 'parent' | 'sparse' | 'table' | 'warnings'>): VhdDisk {
+function describe(file: ImageFile, disk: MappedDisk, facts: Pick<VhdDisk, 'footer' | 'parent' | 'sparse' | 'table' | 'warnings'>): VhdDisk {
   return {
     ...facts,
     bytes: disk.bytes,
     writable: disk.writable,
+    allocationBytes: disk.allocationBytes,
+    extents: (at, bytes) => disk.extents(at, bytes),
     read: (at, into) => disk.read(at, into),
     write: (at, from) => disk.write(at, from),
     flush: () => disk.flush(),

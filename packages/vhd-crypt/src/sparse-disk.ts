@@ -1,5 +1,5 @@
-import type { BlockBackend } from '@vm/core';
 import { isZero, putU32 } from './big-endian.ts';
+import { type Extent, type MappedDisk, pushExtent } from './extent.ts';
 import { checkRange } from './fixed-disk.ts';
 import type { ImageFile } from './image-file.ts';
 import { SectorBitmap } from './sector-bitmap.ts';
@@ -19,20 +19,20 @@ export function placeBlock(at: number, bitmap: number): number {
  * A dynamic or a differencing disk. Stores happen one after the other; what is in flight at a crash leaves each sector old or new,
  * because a block gets its entry in the table, and a sector its bit, only when the data is stored.
  */
-export class SparseDisk implements BlockBackend {
+export class SparseDisk implements MappedDisk {
   readonly bytes: number;
   readonly writable: boolean;
   readonly #file: ImageFile;
   readonly #image: VhdImage;
   readonly #table: BlockTable;
-  readonly #parent: BlockBackend | null;
+  readonly #parent: MappedDisk | null;
   readonly #bad: ReadonlyMap<number, string>;
   readonly #bitmaps = new Map<number, SectorBitmap>();
   readonly #footer: Uint8Array;
   #footerAt: number;
   #lastStore: Promise<void> = Promise.resolve();
 
-  constructor(file: ImageFile, image: VhdImage, table: BlockTable, parent: BlockBackend | null, writable: boolean) {
+  constructor(file: ImageFile, image: VhdImage, table: BlockTable, parent: MappedDisk | null, writable: boolean) {
     this.bytes = image.bytes;
     this.writable = writable;
     this.#file = file;
@@ -47,6 +47,26 @@ export class SparseDisk implements BlockBackend {
 
   get blockBytes(): number {
     return this.#table.header.blockBytes;
+  }
+
+  get allocationBytes(): number | null {
+    return this.#parent === null ? this.blockBytes : null;
+  }
+
+  async extents(at: number, bytes: number): Promise<readonly Extent[]> {
+    checkRange(this.#file, this, at, bytes, false);
+    const list: Extent[] = [];
+    for (const { block, offset, count } of this.#chunks(at, bytes)) {
+      const base = block * this.blockBytes;
+      const bitmap = await this.ownSectors(block);
+      for (const run of bitmap?.runs(offset, count) ?? [{ begin: offset, end: offset + count, present: false }]) {
+        const range = { at: base + run.begin, bytes: run.end - run.begin };
+        if (run.present) pushExtent(list, { ...range, depth: 0 });
+        else if (this.#parent === null) pushExtent(list, { ...range, depth: null });
+        else for (const below of await this.#parent.extents(range.at, range.bytes)) pushExtent(list, { ...below, depth: below.depth === null ? null : below.depth + 1 });
+      }
+    }
+    return list;
   }
 
   /** A disk that is written has two good copies of its footer, the front one first. */

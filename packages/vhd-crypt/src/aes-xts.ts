@@ -1,0 +1,49 @@
+import { CryptError } from './crypt-error.ts';
+import { sameBytes } from './big-endian.ts';
+import type { CipherModule } from './sector-cipher.ts';
+import { type BlockCipher, Xts } from './xts.ts';
+
+/** Makes AES with a key, for blocks in the bytes of `arena`. The key is copied. */
+export type MakeAes = (key: Uint8Array, arena: Uint8Array) => BlockCipher;
+
+const WORD = 0x1_0000_0000;
+
+/** A module for XTS, as dm-crypt has it, over anybody's AES. */
+export function aesXtsModule(engine: string, makeAes: MakeAes, isAvailable: () => Promise<boolean> = () => Promise.resolve(true)): CipherModule {
+  const can = { ciphers: ['aes-xts-plain64', 'aes-xts-plain'], keyBytes: [32, 64], sectorBytes: [512, 1024, 2048, 4096] };
+  return {
+    engine,
+    ...can,
+    isAvailable,
+    async create(cipher, key, sectorBytes) {
+      if (!can.ciphers.includes(cipher) || !can.keyBytes.includes(key.length) || !can.sectorBytes.includes(sectorBytes)) {
+        throw new CryptError(cipher, 'cipher', `with a key of ${key.length * 8} bits and sectors of ${sectorBytes} bytes`);
+      }
+      const half = key.length / 2;
+      // IEEE 1619 and FIPS 140 want two keys; with one the tweaks can be computed from chosen data.
+      if (sameBytes(key.subarray(0, half), key.subarray(half))) throw new CryptError(cipher, 'key', 'the two halves of the key are the same');
+      const xts = new Xts(sectorBytes, (arena) => ({ data: makeAes(key.subarray(0, half), arena), tweak: makeAes(key.subarray(half), arena) }));
+      const step = sectorBytes / 512;
+      let open = true;
+      const run = (direction: 'encrypt' | 'decrypt', from: Uint8Array, into: Uint8Array, firstSector: number): void => {
+        if (!open) throw new CryptError(cipher, 'request', 'the cipher is closed');
+        if (!Number.isSafeInteger(firstSector) || firstSector < 0) throw new CryptError(cipher, 'request', `sector ${firstSector}`);
+        xts.run(direction, from, into, (ivs, at, unit) => {
+          const sector = firstSector + unit * step;
+          ivs.setUint32(at, sector % WORD, true);
+          ivs.setUint32(at + 4, cipher === 'aes-xts-plain' ? 0 : Math.floor(sector / WORD), true);
+          ivs.setUint32(at + 8, 0);
+          ivs.setUint32(at + 12, 0);
+        });
+      };
+      return {
+        encrypt: async (from, into, firstSector) => run('encrypt', from, into, firstSector),
+        decrypt: async (from, into, firstSector) => run('decrypt', from, into, firstSector),
+        close: async () => {
+          open = false;
+          xts.close();
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { inspect } from 'node:util';
+import { cipherConformance } from '@vm/testkit';
+import { describe, expect, it } from 'vitest';
+import { createCipherRegistry } from './cipher-registry.ts';
+import { nobleCiphers } from './noble-aes.ts';
+import { nodeCiphers } from './node/node-aes.ts';
+import { opensslCiphers } from './node/openssl-aes.ts';
+
+const noble = nobleCiphers();
+const openssl = opensslCiphers();
+const hasKoffi = await openssl.isAvailable();
+
+describe('the engine noble', () => {
+  // The slowest: the large sectors are enough here, and the small ones where the others are compared with it.
+  for (const { name, run } of cipherConformance({ ...noble, sectorBytes: [4096], ciphers: ['aes-xts-plain64'] })) it(name, run);
+});
+
+describe.each([nodeCiphers(), ...(hasKoffi ? [openssl] : [])])('the engine $engine', (module) => {
+  for (const { name, run } of cipherConformance({ ...module, sectorBytes: [512, 4096] }, { reference: noble })) it(name, run);
+
+  it('has sectors of 1 and 2 KiB too', async () => {
+    for (const { name, run } of cipherConformance({ ...module, sectorBytes: [1024, 2048], ciphers: ['aes-xts-plain64'], keyBytes: [64] })) if (name.includes('by its number')) await run();
+  });
+});
+
+describe('the registry of ciphers', () => {
+  it('takes the engine that is fastest here, and says how fast the others were', async () => {
+    const registry = createCipherRegistry([noble, nodeCiphers()]);
+    const { engine, cipher, speeds } = await registry.create('disk', 'aes-xts-plain64', new Uint8Array(64).map((_, i) => i), 512);
+    expect(engine).toBe(speeds[0]!.engine);
+    expect(speeds.map((speed) => speed.engine).sort()).toEqual(['noble', 'node']);
+    expect(speeds[0]!.bytesPerSecond).toBeGreaterThanOrEqual(speeds[1]!.bytesPerSecond);
+    await cipher.close();
+    const first = createCipherRegistry([noble, nodeCiphers()], 'first');
+    expect((await first.create('disk', 'aes-xts-plain64', new Uint8Array(64).map((_, i) => i), 512)).engine).toBe('noble');
+  });
+
+  it('passes over an engine that this host cannot run, and says who is missing when there is no other', async () => {
+    const absent = { ...nodeCiphers(), engine: 'token', isAvailable: () => Promise.resolve(false) };
+    const key = new Uint8Array(64).map((_, i) => i);
+    expect((await createCipherRegistry([absent, noble]).create('disk', 'aes-xts-plain64', key, 512)).engine).toBe('noble');
+    await expect(createCipherRegistry([absent]).create('disk', 'aes-xts-plain64', key, 512)).rejects.toMatchObject({ rule: 'keyUnavailable', message: 'disk: token cannot run on this host' });
+    await expect(createCipherRegistry([]).create('disk', 'aes-xts-plain64', key, 512)).rejects.toMatchObject({ rule: 'keyUnavailable' });
+    await expect(createCipherRegistry([noble]).create('disk', 'capi:xts(aes)-plain64', key, 512)).rejects.toMatchObject({ rule: 'keyUnavailable' });
+    await expect(createCipherRegistry([noble]).create('disk', 'aes-xts-plain64', key, 520)).rejects.toMatchObject({ rule: 'cipher' });
+  });
+
+  it('refuses a key of two equal halves (VHD-11), and shows no key to an inspector (VHD-17)', async () => {
+    for (const module of [noble, nodeCiphers(), ...(hasKoffi ? [openssl] : [])]) {
+      await expect(module.create('aes-xts-plain64', new Uint8Array(64).fill(7), 512)).rejects.toMatchObject({ rule: 'key' });
+      const cipher = await module.create('aes-xts-plain64', Uint8Array.from({ length: 64 }, (_, i) => 201 + (i % 50)), 512);
+      expect(inspect(cipher, { depth: 9, showHidden: true })).not.toMatch(/201|c9ca/);
+      await cipher.close();
+    }
+  });
+});

@@ -1,0 +1,84 @@
+import { CryptError } from './crypt-error.ts';
+import type { CipherModule, SectorCipher } from './sector-cipher.ts';
+
+/** How fast an engine was on this host, in bytes a second: both directions over 64 KiB of 512-byte sectors. */
+export interface EngineSpeed {
+  readonly engine: string;
+  readonly cipher: string;
+  readonly bytesPerSecond: number;
+}
+
+export interface MadeCipher {
+  readonly engine: string;
+  readonly cipher: SectorCipher;
+  /** Of all that could have done it, the chosen one first; empty when there was no choice. */
+  readonly speeds: readonly EngineSpeed[];
+}
+
+/** The ciphers of a machine. Two machines with different ones live side by side: nothing here is global. */
+export interface CipherRegistry {
+  readonly modules: readonly CipherModule[];
+  create(disk: string, cipher: string, key: Uint8Array, sectorBytes: number): Promise<MadeCipher>;
+}
+
+const PROBE_BYTES = 65536;
+const PROBE_MS = 4;
+
+/** Of several modules that do the same, the one that is fastest on this host is taken; `choose: 'first'` takes the order of the list. */
+export function createCipherRegistry(modules: readonly CipherModule[], choose: 'fastest' | 'first' = 'fastest'): CipherRegistry {
+  const known = new Map<string, readonly EngineSpeed[]>();
+  return {
+    modules,
+    async create(disk, cipher, key, sectorBytes) {
+      const able = await modulesFor(modules, disk, cipher, key.length, sectorBytes);
+      const [only] = able;
+      if (only !== undefined && (able.length === 1 || choose === 'first')) return { engine: only.engine, cipher: await only.create(cipher, key, sectorBytes), speeds: [] };
+      const name = `${cipher} ${key.length} ${sectorBytes}`;
+      const speeds = known.get(name) ?? (await measure(able, cipher, key.length, sectorBytes));
+      known.set(name, speeds);
+      const best = able.find(({ engine }) => engine === speeds[0]?.engine) ?? able[0]!;
+      return { engine: best.engine, cipher: await best.create(cipher, key, sectorBytes), speeds };
+    },
+  };
+}
+
+async function modulesFor(modules: readonly CipherModule[], disk: string, cipher: string, keyBytes: number, sectorBytes: number): Promise<CipherModule[]> {
+  const byName = modules.filter(({ ciphers }) => ciphers.includes(cipher));
+  if (byName.length === 0) throw new CryptError(disk, 'keyUnavailable', `no plug-in does the cipher ${printable(cipher)}; there are ${[...new Set(modules.flatMap(({ ciphers }) => ciphers))].join(', ') || 'none'}`);
+  const fitting = byName.filter((module) => module.keyBytes.includes(keyBytes) && module.sectorBytes.includes(sectorBytes));
+  if (fitting.length === 0) throw new CryptError(disk, 'cipher', `${cipher} with a key of ${keyBytes * 8} bits and sectors of ${sectorBytes} bytes`);
+  const able: CipherModule[] = [];
+  for (const module of fitting) if (await module.isAvailable()) able.push(module);
+  if (able.length === 0) throw new CryptError(disk, 'keyUnavailable', `${fitting.map(({ engine }) => engine).join(', ')} cannot run on this host`);
+  return able;
+}
+
+/** Names come out of images. */
+function printable(text: string): string {
+  return JSON.stringify(text.slice(0, 64));
+}
+
+declare const performance: { now(): number }; // the same in Node and in browsers
+
+async function measure(modules: readonly CipherModule[], cipher: string, keyBytes: number, sectorBytes: number): Promise<readonly EngineSpeed[]> {
+  const speeds: EngineSpeed[] = [];
+  // Any key will do that has two different halves.
+  const key = Uint8Array.from({ length: keyBytes }, (_, i) => i + 1);
+  const bytes = new Uint8Array(PROBE_BYTES);
+  for (const module of modules) {
+    const made = await module.create(cipher, key, sectorBytes);
+    await made.encrypt(bytes, bytes, 0);
+    await made.decrypt(bytes, bytes, 0);
+    const begin = performance.now();
+    let done = 0;
+    let end = begin;
+    for (; end - begin < PROBE_MS; end = performance.now()) {
+      await made.encrypt(bytes, bytes, done / 512);
+      await made.decrypt(bytes, bytes, done / 512);
+      done += 2 * PROBE_BYTES;
+    }
+    await made.close();
+    speeds.push({ engine: module.engine, cipher, bytesPerSecond: Math.round((done * 1000) / (end - begin)) });
+  }
+  return speeds.sort((a, b) => b.bytesPerSecond - a.bytesPerSecond);
+}

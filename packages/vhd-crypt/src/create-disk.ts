@@ -1,0 +1,45 @@
+import { containerBytes, type CryptMode, type DiskFormat } from './open-disk.ts';
+import { createVhd, type CreateOptions } from './create-vhd.ts';
+import { CryptError } from './crypt-error.ts';
+import { encryptedFile } from './encrypted-file.ts';
+import { openRaw } from './fixed-disk.ts';
+import type { ImageFile } from './image-file.ts';
+import { formatLuks1, type Luks1Format, type Luks1Settings } from './luks1.ts';
+import { openVhd } from './open-vhd.ts';
+import { VhdError } from './vhd-error.ts';
+
+export interface CreateDiskOptions extends Omit<CreateOptions, 'type'> {
+  readonly format: DiskFormat;
+  /** Of a VHD. Default: dynamic. */
+  readonly type?: 'fixed' | 'dynamic';
+  /** Default: none. The container is LUKS1. */
+  readonly crypt?: CryptMode;
+  readonly luks?: Luks1Settings & Luks1Format;
+}
+
+/** What LUKS1 puts before the data when it formats with the sizes that are made here. */
+const LUKS_BYTES = 2 << 20;
+
+/** Makes an image in an empty file whose guest sees a disk of `bytes`: what a container takes comes on top. The file stays open. */
+export async function createDisk(file: ImageFile, options: CreateDiskOptions): Promise<void> {
+  const { format, crypt = 'none', luks, type = 'dynamic' } = options;
+  if (crypt !== 'none' && luks === undefined) throw new CryptError(file.name, 'request', 'encryption needs to know how');
+  if (crypt === 'file' && format === 'raw') throw new CryptError(file.name, 'request', 'a raw image has nothing around its disk; encrypt the payload');
+  let image = file;
+  if (crypt === 'file' && luks !== undefined) {
+    if ((await file.bytes()) !== 0) throw new VhdError(file.name, 'request', 'the file is not empty');
+    image = encryptedFile(file, await formatLuks1({ ...(await containerBytes(file)), bytes: Number.MAX_SAFE_INTEGER }, luks, luks));
+  }
+  const bytes = options.bytes + (crypt === 'payload' ? LUKS_BYTES : 0);
+  if (format === 'raw') {
+    if ((await file.bytes()) !== 0) throw new VhdError(file.name, 'request', 'the file is not empty');
+    if (!Number.isSafeInteger(bytes) || options.bytes <= 0 || bytes % 512 !== 0) throw new VhdError(file.name, 'size', `a disk of ${options.bytes} bytes, which is no number of whole sectors`);
+    await file.resize(bytes);
+    await file.flush();
+  } else await createVhd(image, { ...options, type, bytes });
+  if (crypt !== 'payload' || luks === undefined) return;
+  const disk = format === 'raw' ? await openRaw(file) : await openVhd(file);
+  const made = await formatLuks1({ name: file.name, bytes: disk.bytes, read: (at, into) => disk.read(at, into), write: (at, from) => disk.write(at, from), flush: () => disk.flush() }, luks, luks);
+  await made.cipher.close();
+  if (made.dataAt !== LUKS_BYTES && luks.keyBits !== 256) throw new CryptError(file.name, 'header', `data at ${made.dataAt}`);
+}

@@ -1,0 +1,137 @@
+import { isZero } from './big-endian.ts';
+import type { OpenedContainer } from './container.ts';
+import { CryptError } from './crypt-error.ts';
+import type { Extent, MappedDisk } from './extent.ts';
+import { StoreGate } from './store-gate.ts';
+
+/**
+ * What reads where nothing is stored. `zero`: zeros, as on a disk without encryption; whoever has the file sees where nothing is,
+ * as with any image that is not fixed. `noise`: what decrypting zeros gives, as QEMU and dm-crypt have it; every store takes room.
+ */
+export type HolePolicy = 'zero' | 'noise';
+
+const STEP = 1 << 20;
+
+/** The plain disk over an encrypted one: what goes down is ciphertext, in buffers of its own. */
+export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt, facts }: Pick<OpenedContainer, 'cipher' | 'dataAt' | 'facts'>, holes: HolePolicy = 'zero'): MappedDisk {
+  const { sectorBytes } = facts;
+  const bytes = Math.floor((below.bytes - dataAt) / sectorBytes) * sectorBytes;
+  const gate = new StoreGate();
+  const check = (at: number, count: number, store: boolean): void => {
+    if (store && !below.writable) throw new CryptError(name, 'request', 'opened for reading');
+    if (!Number.isSafeInteger(at) || at < 0 || count < 0 || at + count > bytes) throw new CryptError(name, 'request', `${count} bytes at ${at} are not on a disk of ${bytes} bytes`);
+  };
+  const begin = (at: number): number => Math.floor(at / sectorBytes) * sectorBytes;
+  const end = (at: number): number => Math.ceil(at / sectorBytes) * sectorBytes;
+
+  /** Whole sectors. */
+  const readSectors = async (at: number, into: Uint8Array): Promise<void> => {
+    const extents = holes === 'zero' ? await below.extents(dataAt + at, into.length) : WHOLE;
+    if (extents.length > 0 && extents.every(({ depth }) => depth === null)) {
+      into.fill(0);
+      return;
+    }
+    await below.read(dataAt + at, into);
+    for (const { from, to, stored } of extents === WHOLE ? [{ from: 0, to: into.length, stored: true }] : unitsOf(extents, dataAt + at, sectorBytes)) {
+      const part = into.subarray(from, to);
+      if (stored) await cipher.decrypt(part, part, (at + from) / 512);
+      else part.fill(0);
+    }
+  };
+  /** Whole sectors; the caller's bytes are not touched. */
+  const writeSectors = async (at: number, from: Uint8Array): Promise<void> => {
+    const encrypted = new Uint8Array(Math.min(from.length, STEP));
+    for (let done = 0; done < from.length; done += STEP) {
+      const part = encrypted.subarray(0, Math.min(STEP, from.length - done));
+      await cipher.encrypt(from.subarray(done, done + part.length), part, (at + done) / 512);
+      await below.write(dataAt + at + done, part);
+    }
+  };
+  /** Where a store would make room for more than it brings; the rest of that has to be encrypted zeros. Null when it does not. */
+  const roomFor = async (at: number, count: number): Promise<{ readonly at: number; readonly end: number } | null> => {
+    const unit = below.allocationBytes;
+    if (holes === 'noise' || unit === null) return null;
+    const first = Math.max(0, Math.floor((dataAt + at) / unit) * unit - dataAt);
+    const last = Math.min(bytes, Math.ceil((dataAt + at + count) / unit) * unit - dataAt);
+    const extents = await below.extents(dataAt + first, last - first);
+    return extents.some(({ depth }) => depth === null) ? { at: first, end: last } : null;
+  };
+  /** With nobody else in between. */
+  const storeAlone = async (at: number, from: Uint8Array): Promise<void> => {
+    let range = { at: begin(at), end: end(at + from.length) };
+    const room = await roomFor(range.at, range.end - range.at);
+    if (room !== null) {
+      if (isZero(from) && (await below.extents(dataAt + range.at, range.end - range.at)).every(({ depth }) => depth === null)) return;
+      range = { at: Math.min(range.at, room.at), end: Math.max(range.end, room.end) };
+    }
+    const whole = new Uint8Array(range.end - range.at);
+    await readSectors(range.at, whole);
+    whole.set(from, at - range.at);
+    await writeSectors(range.at, whole);
+  };
+  const write = async (at: number, from: Uint8Array): Promise<void> => {
+    check(at, from.length, true);
+    if (from.length === 0) return;
+    if (begin(at) === at && end(from.length) === from.length) {
+      const done = await gate.together(async () => {
+        if ((await roomFor(at, from.length)) !== null) return false;
+        await writeSectors(at, from);
+        return true;
+      });
+      if (done) return;
+    }
+    await gate.alone(() => storeAlone(at, from));
+  };
+  return {
+    bytes,
+    writable: below.writable,
+    allocationBytes: holes === 'zero' ? below.allocationBytes : null,
+    async read(at, into) {
+      check(at, into.length, false);
+      if (into.length === 0) return;
+      const [first, last] = [begin(at), end(at + into.length)];
+      if (first === at && last === at + into.length) return readSectors(at, into);
+      const whole = new Uint8Array(last - first);
+      await readSectors(first, whole);
+      into.set(whole.subarray(at - first, at - first + into.length));
+    },
+    write,
+    flush: () => below.flush(),
+    async discard(at, count) {
+      check(at, count, true);
+      const [first, last] = [end(at), begin(at + count)];
+      if (last > first) await below.discard(dataAt + first, last - first);
+    },
+    async writeZeroes(at, count) {
+      check(at, count, true);
+      const zeros = new Uint8Array(Math.min(STEP, count));
+      for (let done = 0; done < count; done += STEP) await write(at + done, zeros.subarray(0, Math.min(STEP, count - done)));
+    },
+    async extents(at, count) {
+      check(at, count, false);
+      const list = await below.extents(dataAt + at, count);
+      return list.map((extent) => ({ at: extent.at - dataAt, bytes: extent.bytes, depth: holes === 'zero' ? extent.depth : (extent.depth ?? 0) }));
+    },
+  };
+}
+
+const WHOLE: readonly Extent[] = [];
+
+/** Extents as runs of whole sectors: one that is stored in part counts as stored. */
+function unitsOf(extents: readonly Extent[], base: number, sectorBytes: number): { from: number; to: number; stored: boolean }[] {
+  const runs: { from: number; to: number; stored: boolean }[] = [];
+  for (const { at, bytes, depth } of extents) {
+    const stored = depth !== null;
+    let from = at - base;
+    const to = at + bytes - base;
+    const last = runs.at(-1);
+    if (last !== undefined && last.to > from) {
+      // The unit that the one before began belongs to it, or to this one when only this one is stored.
+      if (stored && !last.stored) last.to = Math.max(last.from, Math.floor(from / sectorBytes) * sectorBytes);
+      from = last.to;
+    }
+    const end = Math.ceil(to / sectorBytes) * sectorBytes;
+    if (end > from) runs.push({ from, to: end, stored });
+  }
+  return runs.filter((run) => run.to > run.from);
+}

@@ -1,0 +1,18 @@
+import { createHash, pbkdf2 } from 'node:crypto';
+import { promisify } from 'node:util';
+import type { KeyMath } from '../key-math.ts';
+
+const derive = promisify(pbkdf2);
+
+/** By Node's OpenSSL: for the many small hashes of a key slot it is a hundred times quicker than WebCrypto. */
+export function nodeKeyMath(): KeyMath {
+  return {
+    async pbkdf2(hash, secret, salt, iterations, bytes) {
+      const derived = await derive(secret, salt, iterations, bytes, hash);
+      const copy = Uint8Array.from(derived);
+      derived.fill(0);
+      return copy;
+    },
+    digest: async (hash, bytes) => Uint8Array.from(createHash(hash).update(bytes).digest()),
+  };
+}

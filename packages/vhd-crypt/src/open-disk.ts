@@ -1,0 +1,152 @@
+import { createCipherRegistry, type CipherRegistry } from './cipher-registry.ts';
+import type { ContainerBytes, ContainerFacts, ContainerModule, OpenedContainer } from './container.ts';
+import { CryptError } from './crypt-error.ts';
+import { encryptedDisk, type HolePolicy } from './encrypted-disk.ts';
+import { encryptedFile } from './encrypted-file.ts';
+import type { MappedDisk } from './extent.ts';
+import { openRaw } from './fixed-disk.ts';
+import type { SizeRule } from './geometry.ts';
+import type { ImageFile } from './image-file.ts';
+import { openVhd, type ParentSource, type VhdDisk } from './open-vhd.ts';
+import type { KeySource } from './sector-cipher.ts';
+import { VhdError } from './vhd-error.ts';
+
+export type DiskFormat = 'raw' | 'vhd';
+
+/** Where the encryption is: nowhere, in the disk that the VHD holds, or around the whole file. */
+export type CryptMode = 'none' | 'payload' | 'file';
+
+export interface DiskOptions {
+  readonly format: DiskFormat;
+  readonly writable?: boolean;
+  readonly parents?: ParentSource;
+  readonly size?: SizeRule;
+  /** Default: what the image is found to be; `none` shows the ciphertext as it is. */
+  readonly crypt?: CryptMode;
+  /** What can be opened. Without any, an encrypted image is refused. */
+  readonly containers?: readonly ContainerModule[];
+  readonly ciphers?: CipherRegistry;
+  readonly keys?: KeySource;
+  readonly holes?: HolePolicy;
+}
+
+/** A disk ready for a machine, whatever it is kept in. */
+export interface OpenedDisk extends MappedDisk {
+  readonly format: DiskFormat;
+  readonly crypt: CryptMode;
+  /** Null for a disk without encryption. */
+  readonly encryption: ContainerFacts | null;
+  readonly holes: HolePolicy;
+  readonly vhd: VhdDisk | null;
+  readonly warnings: readonly string[];
+  /** Stores what is to be stored, forgets the key and closes the files. */
+  close(): Promise<void>;
+}
+
+const PROBE_BYTES = 4096;
+const NO_KEYS: KeySource = { id: 'none', getSecret: () => Promise.resolve(null) };
+
+/** Opens an image, its parents and its encryption. The file is closed when that fails, too. */
+export async function openDisk(file: ImageFile, options: DiskOptions): Promise<OpenedDisk> {
+  const undo: (() => Promise<void>)[] = [() => file.close()];
+  try {
+    return await open(file, options, undo);
+  } catch (error) {
+    for (const step of undo.reverse()) await step().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<void>)[]): Promise<OpenedDisk> {
+  const { format, keys = NO_KEYS, ciphers = createCipherRegistry([]), holes = 'zero' } = options;
+  const writable = options.writable ?? file.writable;
+  let crypt = options.crypt ?? null;
+  let container: OpenedContainer | null = null;
+  let image = file;
+  // A raw image has nothing around its payload.
+  if (format === 'vhd' && crypt !== 'none' && crypt !== 'payload') {
+    const outer = await findContainer(file, await file.bytes(), options, crypt === 'file');
+    // A fixed VHD begins with its payload; its footer at the end tells it from a file that is encrypted whole.
+    if (outer !== null && (crypt === 'file' || !(await hasFooter(file)))) {
+      container = await outer.open(await containerBytes(file), { ciphers, keys });
+      image = encryptedFile(file, container);
+      undo.push(() => container?.cipher.close() ?? Promise.resolve());
+      crypt = 'file';
+    }
+  }
+  const { parents, size } = options;
+  const vhd = format === 'raw' ? null : await openVhd(image, { writable, ...(parents === undefined ? {} : { parents }), ...(size === undefined ? {} : { size }) });
+  if (vhd !== null) undo.push(() => vhd.close());
+  let disk: MappedDisk = vhd ?? (await openRaw(image, writable));
+  const payload = disk;
+  if (crypt === null || crypt === 'payload') {
+    const inner = await findContainer({ name: file.name, read: (at, into) => payload.read(at, into) }, payload.bytes, options, crypt === 'payload');
+    if (inner !== null) {
+      container = await inner.open({ name: file.name, bytes: payload.bytes, read: (at, into) => payload.read(at, into), write: (at, from) => payload.write(at, from), flush: () => payload.flush() }, { ciphers, keys });
+      undo.push(() => container?.cipher.close() ?? Promise.resolve());
+      disk = encryptedDisk(file.name, payload, container, holes);
+    } else if (options.keys !== undefined && crypt === null) throw new CryptError(file.name, 'request', 'it is not encrypted, and a key was given for it');
+    crypt = inner === null ? 'none' : 'payload';
+  }
+  const { bytes, allocationBytes } = disk;
+  let closed = false;
+  return {
+    bytes, writable: disk.writable, allocationBytes, format, crypt, holes, vhd,
+    encryption: container?.facts ?? null,
+    warnings: vhd?.warnings ?? [],
+    read: (at, into) => disk.read(at, into),
+    write: (at, from) => disk.write(at, from),
+    flush: () => disk.flush(),
+    discard: (at, count) => disk.discard(at, count),
+    writeZeroes: (at, count) => disk.writeZeroes(at, count),
+    extents: (at, count) => disk.extents(at, count),
+    async close() {
+      if (closed) return;
+      closed = true;
+      try {
+        if (disk.writable) await disk.flush();
+      } finally {
+        if (crypt === 'payload') await container?.cipher.close();
+        if (vhd === null) await image.close();
+        else await vhd.close();
+      }
+    },
+  };
+}
+
+/** The container that begins an image. One that nobody was asked to open is refused: its guest would write over it. */
+async function findContainer(from: Pick<ContainerBytes, 'name' | 'read'>, bytes: number, options: DiskOptions, wanted: boolean): Promise<ContainerModule | null> {
+  const first = new Uint8Array(Math.min(PROBE_BYTES, bytes));
+  await from.read(0, first);
+  const { containers = [] } = options;
+  const found = containers.find((one) => one.probe(first)) ?? (wanted ? containers.find(({ id }) => id === 'plain') : undefined);
+  if (found !== undefined) return found;
+  if (wanted) throw new CryptError(from.name, 'header', `no container that can be opened begins it; there are ${containers.map(({ id }) => id).join(', ') || 'none'}`);
+  // Known by its first six bytes, also where nobody can open it.
+  if (String.fromCharCode(...first.subarray(0, 4)) === 'LUKS' && first[4] === 0xba && first[5] === 0xbe) throw new CryptError(from.name, 'keyUnavailable', 'it is encrypted with LUKS, and no plug-in that opens it was given; as it is it opens without encryption (crypt=none)');
+  return null;
+}
+
+async function hasFooter(file: ImageFile): Promise<boolean> {
+  const size = await file.bytes();
+  if (size < 1024) return false;
+  const sector = new Uint8Array(8);
+  await file.read(Math.ceil(size / 512) * 512 - 512, sector);
+  return String.fromCharCode(...sector) === 'conectix';
+}
+
+/** A file as the place of a container. */
+export async function containerBytes(file: ImageFile): Promise<ContainerBytes> {
+  return { name: file.name, bytes: await file.bytes(), read: (at, into) => file.read(at, into), write: (at, from) => file.write(at, from), flush: () => file.flush() };
+}
+
+/** By the name of the file, and never by its contents: those of a raw image are the guest's. */
+export function formatOfName(name: string): DiskFormat {
+  return /\.(a?vhd|vpc)$/i.test(name) ? 'vhd' : 'raw';
+}
+
+export function asFormat(name: string, text: string): DiskFormat {
+  if (text === 'raw' || text === 'vhd') return text;
+  if (text === 'vpc') return 'vhd';
+  throw new VhdError(name, 'request', `format ${JSON.stringify(text)}; there are raw and vhd`);
+}

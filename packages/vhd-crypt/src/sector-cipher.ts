@@ -1,0 +1,49 @@
+/**
+ * A technique that encrypts sectors, with its key in it. It is asked for ranges of whole sectors, never for single ones, and the
+ * machine knows nothing else of it.
+ */
+export interface SectorCipher {
+  /** `from` and `into` have the same length and are the same bytes or do not overlap. Sectors are counted in units of 512 bytes. */
+  encrypt(from: Uint8Array, into: Uint8Array, firstSector: number): Promise<void>;
+  decrypt(from: Uint8Array, into: Uint8Array, firstSector: number): Promise<void>;
+  /** Forgets the key. */
+  close(): Promise<void>;
+}
+
+/** A plug-in that makes sector ciphers. */
+export interface CipherModule {
+  /** Who computes, such as `node`. Several modules may do the same ciphers. */
+  readonly engine: string;
+  /** What it does, by the names of dm-crypt, such as `aes-xts-plain64`. */
+  readonly ciphers: readonly string[];
+  readonly keyBytes: readonly number[];
+  /** Sizes of the units that are encrypted at once. */
+  readonly sectorBytes: readonly number[];
+  /** False: this host cannot run it, for want of a library or a program. */
+  isAvailable(): Promise<boolean>;
+  /** The module copies the key; the caller wipes its own. */
+  create(cipher: string, key: Uint8Array, sectorBytes: number): Promise<SectorCipher>;
+}
+
+/** Who asks for a secret, and for what. */
+export interface KeyRequest {
+  readonly purpose: 'open' | 'create' | 'add';
+  /** Name of the image, for a person. */
+  readonly disk: string;
+  /** Identity of the container, when it has one. */
+  readonly uuid: string | null;
+  /** 0, and one more each time that the secret before was wrong. */
+  readonly attempt: number;
+}
+
+/** A plug-in that knows secrets: a passphrase, a file, a token. */
+export interface KeySource {
+  readonly id: string;
+  /** A copy, which the caller wipes; null when there is no other to try. */
+  getSecret(request: KeyRequest): Promise<Uint8Array | null>;
+}
+
+/** The same secret for every disk that asks. */
+export function keyOf(secret: Uint8Array): KeySource {
+  return { id: 'secret', getSecret: ({ attempt }) => Promise.resolve(attempt === 0 ? secret.slice() : null) };
+}
