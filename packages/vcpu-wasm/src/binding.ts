@@ -3,6 +3,8 @@
  * micro-operation in the interpreter, locals and constants in a translated region. One instruction, one emitter, two bindings.
  */
 import type { Emitter } from './emitter.ts';
+import type { FloatFormat } from './float/float-format.ts';
+import type { SoftOperation } from './float/float-functions.ts';
 
 export interface Binding {
   // Where control goes.
@@ -20,6 +22,8 @@ export interface Binding {
   raiseIf(e: Emitter, vector: number, errorCode: number): void;
   checkEvents(e: Emitter): void;
   system(e: Emitter, id: number): void;
+  /** #UD or #NM when SSE, or behind a VEX prefix AVX, is not available. */
+  requireSse(e: Emitter): void;
   /** Consumes an i32. Not 0: what follows is more than a translated region does; nothing architectural has changed yet. */
   leaveIf(e: Emitter): void;
 
@@ -50,8 +54,20 @@ export interface Binding {
   writeRegister(e: Emitter, field: number, bytes: number, value: number, clears: boolean): void;
   readGpr(e: Emitter, number: number, bytes: number): void;
   writeGpr(e: Emitter, number: number, bytes: number, value: number): void;
+  /** The lower half of a vector register, named by a field of the uop or by its number. */
+  readVector(e: Emitter, field: number): void;
+  writeVector(e: Emitter, field: number, value: number): void;
+  writeXmm(e: Emitter, number: number, value: number): void;
   /** Pushes the immediate, 64 bits. */
   immediate(e: Emitter): void;
+
+  // Floating point; bit patterns in i64 locals, or v128 locals.
+  /** Sets `result` to a operation b; of the square root, to that of a. */
+  floatScalar(e: Emitter, of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number): void;
+  /** The same for all lanes; `noted`: the flags stay noted until commitFloat. */
+  floatLanes(e: Emitter, of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number, noted: boolean): void;
+  /** Raises #XM where a noted flag is not masked, before anything is written. */
+  commitFloat(e: Emitter): void;
 
   // Flags; see Emitter for their meaning.
   flagsAdd(e: Emitter, a: number, b: number, result: number, bytes: number, carryIn: boolean): void;
@@ -66,4 +82,6 @@ export interface Binding {
   arithmeticFlags(e: Emitter): void;
   setArithmeticFlags(e: Emitter): void;
   condition(e: Emitter, number: number): void;
+  /** Takes CF, ZF and PF, i32 each; the others become 0. */
+  flagsOfComparison(e: Emitter): void;
 }

@@ -13,9 +13,11 @@ import type { Binding } from './binding.ts';
 import type { CodeWriter } from './wasm/code-writer.ts';
 import * as state from './cpu-state.ts';
 import * as call from './system-call.ts';
+import type { FloatFormat } from './float/float-format.ts';
+import type { SoftOperation } from './float/float-functions.ts';
 import * as uop from './uop.ts';
 import type { Form } from './form.ts';
-import { S, U, VA } from './locals.ts';
+import { S, U, VA, Z } from './locals.ts';
 import { RegisterFileBinding } from './register-file-binding.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -28,7 +30,6 @@ export interface InstructionEmitter {
 export type EmitterTable = Readonly<Record<string, InstructionEmitter>>;
 
 const RSP = 4;
-const CR0_PE = 1 << 0, FLAG_VM = 1 << 17;
 /** From a vector register's lower half to its upper. */
 const UPPER_HALF = state.YMM_HIGH - state.XMM;
 /** An operand that is a register named by the immediate. */
@@ -106,18 +107,7 @@ export class Emitter {
     this.code.end();
   }
   /** #UD or #NM when SSE is not available; behind a VEX prefix, when AVX is not. */
-  requireSse(): void {
-    const { code, vex } = this;
-    code.get(S).load32(vex ? state.AVX_BLOCKED : state.SSE_BLOCKED);
-    if (vex && !this.long) {
-      // Neither real nor virtual-8086 mode knows the prefix.
-      code.get(S).load32(state.CR0).const32(CR0_PE).and32().eqz32().or32();
-      code.get(S).load32(state.FLAGS_OTHER).const32(FLAG_VM).and32().or32();
-    }
-    this.code.if();
-    this.system(vex ? call.AVX_NOT_AVAILABLE : call.SSE_NOT_AVAILABLE);
-    this.code.end();
-  }
+  requireSse(): void { this.#bound.requireSse(this); }
   /** Leaves generated code at the next instruction boundary when an event waits and interrupts are enabled. */
   checkEvents(): void { this.#bound.checkEvents(this); }
   /** Calls a TypeScript system function by number; it answers 0 (go on), 1 (RIP was set) or 2 (leave the loop). */
@@ -246,23 +236,28 @@ export class Emitter {
   }
   /** Pushes one half of vector register operand k. */
   readVectorRegister(k: number, upper = false): void {
+    if (!upper) { this.#bound.readVector(this, this.#field(k)); return; }
     this.registerAddress(k);
-    this.code.loadV128(upper ? UPPER_HALF : 0);
+    this.code.loadV128(UPPER_HALF);
   }
   /** Writes one half of vector register operand k; the lower half of an operand that has no other makes the upper one zero behind a VEX prefix. */
   writeVectorRegister(k: number, value: number, upper = false): void {
     const { code } = this;
-    this.registerAddress(k);
-    code.get(value).storeV128(upper ? UPPER_HALF : 0);
+    if (!upper) this.#bound.writeVector(this, this.#field(k), value);
+    else {
+      this.registerAddress(k);
+      code.get(value).storeV128(UPPER_HALF);
+    }
     if (!this.vex || upper || this.bytes(k) === 32) return;
     this.registerAddress(k);
     code.constV128([]).storeV128(UPPER_HALF);
   }
   /** Clears the upper halves of all vector registers that the mode knows, or the whole of them. */
   clearVectorRegisters(all: boolean): void {
+    this.code.constV128([]).set(Z);
     for (let n = 0; n < (this.long ? 16 : 8); n++) {
-      this.code.get(S).constV128([]).storeV128(state.YMM_HIGH + n * 16);
-      if (all) this.code.get(S).constV128([]).storeV128(state.XMM + n * 16);
+      this.code.get(S).get(Z).storeV128(state.YMM_HIGH + n * 16);
+      if (all) this.#bound.writeXmm(this, n, Z);
     }
   }
   /** Pushes one half of the vector register that is the index of a gather. */
@@ -276,13 +271,22 @@ export class Emitter {
   /** Writes the v128 local to xmm0. */
   writeXmm0(value: number): void {
     const { code } = this;
-    code.get(S).get(value).storeV128(state.XMM);
+    this.#bound.writeXmm(this, 0, value);
     if (this.vex) code.get(S).constV128([]).storeV128(state.YMM_HIGH);
   }
 
   /** Pushes general register `number`, `bytes` wide (never a high byte). */
   readGpr(number: number, bytes: number): void { this.#bound.readGpr(this, number, bytes); }
   writeGpr(number: number, bytes: number, value: number): void { this.#bound.writeGpr(this, number, bytes, value); }
+
+  // ---- Floating point ----------------------------------------------------------------------------------------------
+
+  /** Sets i64 local `result` to a operation b, bit patterns; raises what is not masked. */
+  floatScalar(of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number): void { this.#bound.floatScalar(this, of, operation, a, b, result); }
+  /** The same for all lanes of v128 locals, which are not the local W; `noted`: the flags stay noted until commitFloat. */
+  floatLanes(of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number, noted: boolean): void { this.#bound.floatLanes(this, of, operation, a, b, result, noted); }
+  /** Raises #XM where a noted flag is not masked. */
+  commitFloat(): void { this.#bound.commitFloat(this); }
 
   // ---- Stack -------------------------------------------------------------------------------------------------------
 
@@ -340,6 +344,8 @@ export class Emitter {
   setArithmeticFlags(): void { this.#bound.setArithmeticFlags(this); }
   /** Pushes the condition (0 to 15) as i32 0 or 1. */
   condition(number: number): void { this.#bound.condition(this, number); }
+  /** Takes CF, ZF and PF of a comparison, i32 each; OF, SF and AF become 0. */
+  flagsOfComparison(): void { this.#bound.flagsOfComparison(this); }
 }
 
 export function isRegister(letter: string | undefined): boolean {

@@ -4,6 +4,10 @@ import type { CodeWriter, Label } from './wasm/code-writer.ts';
 import type { Binding } from './binding.ts';
 import { pushCondition } from './condition-code.ts';
 import type { Emitter } from './emitter.ts';
+import { SINGLE } from './float/float-format.ts';
+import type { FloatFormat } from './float/float-format.ts';
+import type { SoftOperation } from './float/float-functions.ts';
+import * as call from './system-call.ts';
 import * as state from './cpu-state.ts';
 import { NEAR } from './handler-table.ts';
 import { H, M, N, P, S, T, U, VA } from './locals.ts';
@@ -14,6 +18,16 @@ export function pushStepOverflow(code: CodeWriter, delta: 1 | -1, a: number, res
   if (delta === 1) code.get(a).not().get(result).and();
   else code.get(a).get(result).not().and();
   code.const(bytes * 8 - 1).shrU().const(1).and();
+}
+
+const CR0_PE = 1 << 0, FLAG_VM = 1 << 17;
+/** Pushes an i32: SSE, or behind a VEX prefix AVX, is not available. */
+export function pushSseBlocked({ code, vex, long }: Emitter): void {
+  code.get(S).load32(vex ? state.AVX_BLOCKED : state.SSE_BLOCKED);
+  if (!vex || long) return;
+  // Neither real nor virtual-8086 mode knows the prefix.
+  code.get(S).load32(state.CR0).const32(CR0_PE).and32().eqz32().or32();
+  code.get(S).load32(state.FLAGS_OTHER).const32(FLAG_VM).and32().or32();
 }
 
 /** Counts that a branch goes to the uop in local `target`; uses P and M. */
@@ -92,6 +106,12 @@ export class RegisterFileBinding implements Binding {
     code.get(S).const32(state.STATIC_UOPS).add32();
     this.continueAt(e);
     code.end();
+  }
+  requireSse(e: Emitter): void {
+    pushSseBlocked(e);
+    e.code.if();
+    this.system(e, e.vex ? call.AVX_NOT_AVAILABLE : call.SSE_NOT_AVAILABLE);
+    e.code.end();
   }
   leaveIf({ code }: Emitter): void { code.drop(); }
 
@@ -215,7 +235,29 @@ export class RegisterFileBinding implements Binding {
     if (bytes === 4) code.zeroExtend(4).store(state.GPR + number * 8);
     else code.storeSize(bytes, state.GPR + number * 8);
   }
+  readVector(e: Emitter, field: number): void {
+    this.registerAddress(e, field);
+    e.code.loadV128();
+  }
+  writeVector(e: Emitter, field: number, value: number): void {
+    this.registerAddress(e, field);
+    e.code.get(value).storeV128();
+  }
+  writeXmm({ code }: Emitter, number: number, value: number): void { code.get(S).get(value).storeV128(state.XMM + number * 16); }
   immediate({ code }: Emitter): void { code.get(U).load(uop.UOP_IMMEDIATE); }
+
+  // ---- Floating point ----------------------------------------------------------------------------------------------
+
+  floatScalar({ code, runtime }: Emitter, of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number): void {
+    const { single, double } = runtime.floatCommit;
+    code.get(S).get(a).get(b).call((of === SINGLE ? single : double).scalar[operation]).set(result);
+  }
+  floatLanes({ code, runtime }: Emitter, of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number, noted: boolean): void {
+    const { float, floatCommit } = runtime;
+    const index = of === SINGLE ? (noted ? float.single.lanes : floatCommit.single.packed)[operation] : (noted ? float.double.lanes : floatCommit.double.packed)[operation];
+    code.get(S).get(a).get(b).call(index).set(result);
+  }
+  commitFloat({ code, runtime }: Emitter): void { code.get(S).call(runtime.floatCommit.commit); }
 
   // ---- Flags -------------------------------------------------------------------------------------------------------
 
@@ -271,6 +313,12 @@ export class RegisterFileBinding implements Binding {
   arithmeticFlags({ code, runtime }: Emitter): void { code.get(S).call(runtime.getFlags); }
   setArithmeticFlags({ code, runtime }: Emitter): void { code.set(N).get(S).get(N).call(runtime.setFlags); }
 
+  flagsOfComparison({ code }: Emitter): void {
+    code.set(P).set(N).set(M);
+    code.get(S).get(N).eqz32().extendU().store(state.FLAG_RESULT);
+    code.get(S).get(N).get(P).xor32().const32(8).shl32().store32(state.FLAG_EXTRA);
+    code.get(S).const(0).get(M).extendU().sub().const(62).shl().store(state.FLAG_CARRY);
+  }
   condition({ code }: Emitter, number: number): void {
     pushCondition(code, number >> 1, {
       carry: () => { code.get(S).load(state.FLAG_CARRY).const(63).shrU().wrap(); },

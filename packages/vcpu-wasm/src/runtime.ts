@@ -8,7 +8,8 @@ import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
 import * as state from './cpu-state.ts';
 import { DECODE_MAP, PAGE_LINEAR_SHIFT } from './code-page.ts';
 import { declareFloat } from './float/float-runtime.ts';
-import type { FloatFunctions } from './float/float-runtime.ts';
+import type { FloatCommit } from './float/float-runtime.ts';
+import type { FloatFunctions } from './float/float-functions.ts';
 import { pushHeat } from './register-file-binding.ts';
 import { declareX87 } from './float80/x87-functions.ts';
 import type { X87Functions } from './float80/x87-functions.ts';
@@ -39,6 +40,7 @@ export interface Runtime {
   readonly portIn: number;
   readonly portOut: number;
   readonly float: FloatFunctions;
+  readonly floatCommit: FloatCommit;
   readonly x87: X87Functions;
 }
 
@@ -95,7 +97,8 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const lookup = module.declare(signature([I32, I64], [I32]));
   const getFlags = module.declare(signature([I32], [I32]), 'getFlags');
   const setFlags = module.declare(signature([I32, I32]), 'setFlags');
-  const float = declareFloat(module, code, raise);
+  const declaredFloat = declareFloat(module, code, raise);
+  const { float, floatCommit } = declaredFloat;
   const x87 = declareX87(module);
 
   const define = (): void => {
@@ -112,7 +115,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     defineLinear(linearWrite, state.LIMIT_WRITE, 1);
     defineLookup();
     defineFlags();
-    float.define();
+    declaredFloat.define();
     x87.define(code);
   };
 
@@ -185,7 +188,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, hot, raise, system, getFlags, setFlags, portIn, portOut, float, x87,
+    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, hot, raise, system, getFlags, setFlags, portIn, portOut, float, floatCommit, x87,
     stale, crossPage, unknown, define,
   };
 }

@@ -1,11 +1,11 @@
 /** Floating-point arithmetic of SSE, SSE2 and SSE3 (SDM vol. 1, sections 10.4.1.2, 11.4.1.2 and 12.3.4). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, R, S, X, Y, Z } from '../locals.ts';
+import { A, B, R, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, pushConstant, SINGLE } from '../float/float-format.ts';
-import type { SoftOperation } from '../float/soft-float.ts';
+import type { SoftOperation } from '../float/float-functions.ts';
 import * as simd from '../wasm/simd-opcode.ts';
-import { clearFlags, commit, functionsOf, readAlone } from './float-operand.ts';
+import { clearFlags, commit, compareFlags, readAlone } from './float-operand.ts';
 import { eachHalf, FIRST, packedUnary, SECOND, writeHalves, writeScalar } from './packed-operand.ts';
 import type { PackedSource } from './packed-operand.ts';
 
@@ -14,20 +14,14 @@ const scalar = (of: FloatFormat, operation: SoftOperation): Emit => (e) => {
   e.requireSse();
   e.read(e.source(1));
   code.set(B);
-  if (operation === 'sqrt') code.get(S).get(B);
-  else {
-    code.get(S);
+  if (operation !== 'sqrt') {
     e.read(e.source(0));
+    code.set(A);
   }
-  code.get(B).call(functionsOf(e, of).scalar[operation]).set(R);
+  e.floatScalar(of, operation, operation === 'sqrt' ? B : A, B, R);
   writeScalar(e, R);
 };
-/** Takes two vectors above S, pushes their sum, product and so on. Of 256 bits the halves' flags are committed together. */
-function callPacked(e: Emitter, of: FloatFormat, operation: SoftOperation): void {
-  const functions = functionsOf(e, of);
-  e.code.call((e.wide ? functions.noted : functions.packed)[operation]);
-}
-/** Each half by itself, `combine` leaving the result in Z. */
+/** Each half by itself, `combine` leaving the result in Z. Of 256 bits the halves' flags are committed together. */
 const floating = (sources: readonly PackedSource[], combine: (e: Emitter) => void): Emit => (e) => {
   e.requireSse();
   if (e.wide) clearFlags(e);
@@ -36,17 +30,13 @@ const floating = (sources: readonly PackedSource[], combine: (e: Emitter) => voi
   writeHalves(e);
 };
 const packed = (of: FloatFormat, operation: SoftOperation): Emit => floating(operation === 'sqrt' ? [SECOND] : [SECOND, FIRST], (e) => {
-  e.code.get(S).get(operation === 'sqrt' ? Y : X).get(Y);
-  callPacked(e, of, operation);
-  e.code.set(Z);
+  e.floatLanes(of, operation, operation === 'sqrt' ? Y : X, Y, Z, e.wide);
 });
 
 /** MIN and MAX give the second operand unless the first is strictly smaller (greater): zeros and NaNs too. */
 function minimum(e: Emitter, of: FloatFormat, opcode: number): void {
-  const { code } = e;
-  const { compare, flush } = functionsOf(e, of);
-  code.get(S).get(X).get(Y).const32(1).call(compare);
-  code.get(S).get(Y).call(flush).get(S).get(X).call(flush).simd(opcode).set(Z);
+  compareFlags(e, of, () => e.code.const32(1));
+  e.code.get(Y).get(X).simd(opcode).set(Z);
 }
 const packedMinimum = (of: FloatFormat, opcode: number): Emit => (e) => {
   e.requireSse();
@@ -79,9 +69,7 @@ function negateNumbers(e: Emitter, of: FloatFormat, x: number, lanes: readonly n
 }
 const addSubtract = (of: FloatFormat): Emit => floating([SECOND, FIRST], (e) => {
   negateNumbers(e, of, Y, of === SINGLE ? [0, 2] : [0]);
-  e.code.get(S).get(X).get(Y);
-  callPacked(e, of, 'add');
-  e.code.set(Z);
+  e.floatLanes(of, 'add', X, Y, Z, e.wide);
 });
 const horizontal = (of: FloatFormat, operation: 'add' | 'sub'): Emit => floating([SECOND, FIRST], (e) => {
   const { code } = e;
@@ -90,9 +78,8 @@ const horizontal = (of: FloatFormat, operation: 'add' | 'sub'): Emit => floating
     for (let pair = 0; pair < 16 / of.bytes; pair++) for (let b = 0; b < of.bytes; b++) bytes.push((pair * 2 + first) * of.bytes + b);
     return bytes;
   };
-  code.get(S).get(X).get(Y).shuffle(lanes(0)).get(X).get(Y).shuffle(lanes(1));
-  callPacked(e, of, operation);
-  code.set(Z);
+  code.get(X).get(Y).shuffle(lanes(0)).get(X).get(Y).shuffle(lanes(1)).set(Y).set(X);
+  e.floatLanes(of, operation, X, Y, Z, e.wide);
 });
 
 const F32_DIV = 0x95, F32_SQRT = 0x91, F32_ABS = 0x8b, F32_LT = 0x5d, F32_NE = 0x5c;

@@ -1,25 +1,21 @@
 /** Floating-point comparisons of SSE and SSE2 (SDM vol. 1, sections 10.4.1.4 and 11.4.1.3; vol. 2, CMPPD). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { K, N, R, S, U, X, Y, Z } from '../locals.ts';
+import { A, B, K, N, R, U, X, Y, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import { DOUBLE, SINGLE } from '../float/float-format.ts';
+import { pushIsDenormal } from '../float/host-arithmetic.ts';
+import { pushAsFloat } from '../float/ordinary-number.ts';
 import { V128 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
-import { clearFlags, commit, functionsOf, readAlone } from './float-operand.ts';
+import { clearFlags, commit, compareFlags, readAlone } from './float-operand.ts';
 import { eachHalf, FIRST, SECOND, writeHalves, writeScalar } from './packed-operand.ts';
 
 /** Bits of AVX's predicates. */
 const OTHER_FOR_NANS = 8, SIGNALLING = 16;
 const EQUAL = 0, LESS = 1, LESS_OR_EQUAL = 2;
+const F32_EQ = 0x5b, F32_NE = 0x5c, F32_GE = 0x60, F64_EQ = 0x61, F64_NE = 0x62, F64_GE = 0x66;
 
-/** Notes the flags of comparing X with Y, then applies DAZ to both; K says whether quiet NaNs are invalid. */
-function compareFlags(e: Emitter, of: FloatFormat): void {
-  const { code } = e;
-  const { compare, flush } = functionsOf(e, of);
-  code.get(S).get(X).get(Y).get(K).call(compare);
-  code.get(S).get(X).call(flush).set(X).get(S).get(Y).call(flush).set(Y);
-}
 /** Pushes the lane masks of where X or Y is a NaN. */
 function unordered(e: Emitter, of: FloatFormat): void {
   const { code } = e;
@@ -38,7 +34,7 @@ function predicate(e: Emitter, of: FloatFormat): void {
   code.get(N).const32(1).add32().const32(2).and32();
   if (e.vex) code.get(N).const32(SIGNALLING).and32().const32(3).shrU32().xor32();
   code.set(K);
-  compareFlags(e, of);
+  compareFlags(e, of, () => code.get(K));
   const test = (number: number, comparison: () => void): void => {
     code.get(N).const32(3).and32().const32(number).eq32();
     code.if(V128);
@@ -80,31 +76,53 @@ const scalar = (of: FloatFormat): Emit => (e) => {
   e.code.get(Z).lane(simd.I64X2_EXTRACT_LANE, 0).set(R);
   writeScalar(e, R);
 };
+/** Pushes whether the number in i64 local x is a NaN. */
+function pushIsNan(e: Emitter, of: FloatFormat, x: number): void {
+  for (let i = 0; i < 2; i++) {
+    e.code.get(x);
+    pushAsFloat(e.code, of);
+  }
+  e.code.plain(of === SINGLE ? F32_NE : F64_NE);
+}
 /** COMIS and UCOMIS: ZF, PF and CF as for an unsigned comparison; all three when unordered. */
 const toFlags = (of: FloatFormat, quietIsInvalid: boolean): Emit => (e) => {
   const { code } = e;
   const single = of === SINGLE;
+  const unorderedPair = (): void => {
+    pushIsNan(e, of, A);
+    pushIsNan(e, of, B);
+    code.or32();
+  };
+  const compare = (opcode: number): void => {
+    for (const x of [A, B]) {
+      code.get(x);
+      pushAsFloat(code, of);
+    }
+    code.plain(opcode);
+  };
   e.requireSse();
-  readAlone(e, 1);
-  code.set(Y);
-  readAlone(e, 0);
-  code.set(X);
-  code.const32(quietIsInvalid ? 1 : 0).set(K);
+  e.read(e.source(1));
+  code.set(B);
+  e.read(e.source(0));
+  code.set(A);
+  unorderedPair();
+  pushIsDenormal(code, of, A);
+  pushIsDenormal(code, of, B);
+  code.or32().or32();
+  code.if();
+  // Alone in their vectors, so that no other lane raises anything.
+  for (const [x, value] of [[X, A], [Y, B]] as const) code.constV128([]).get(value).lane(simd.I64X2_REPLACE_LANE, 0).set(x);
   clearFlags(e);
-  compareFlags(e, of);
+  compareFlags(e, of, () => code.const32(quietIsInvalid ? 1 : 0));
   commit(e);
-  // Lane masks are -1: not greater is CF or more, not different (or unordered) is ZF.
-  const lane = (): void => { code.lane(simd.I32X4_EXTRACT_LANE, 0); };
-  code.get(X).get(Y).simd(single ? simd.F32X4_GE : simd.F64X2_GE);
-  lane();
-  code.const32(-1).xor32().const32(0x01).and32();
-  code.get(X).get(Y).simd(single ? simd.F32X4_EQ : simd.F64X2_EQ);
-  lane();
-  code.const32(0x40).and32().or32();
-  unordered(e, of);
-  lane();
-  code.const32(0x45).and32().or32();
-  e.setArithmeticFlags();
+  for (const [x, value] of [[X, A], [Y, B]] as const) code.get(x).lane(simd.I64X2_EXTRACT_LANE, 0).set(value);
+  code.end();
+  compare(single ? F32_GE : F64_GE);
+  code.eqz32();
+  compare(single ? F32_EQ : F64_EQ);
+  unorderedPair();
+  code.tee(K).or32().get(K);
+  e.flagsOfComparison();
 };
 
 const apart = (emit: Emit): { emit: Emit; apart: true } => ({ emit, apart: true });

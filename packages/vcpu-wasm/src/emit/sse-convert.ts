@@ -1,15 +1,16 @@
 /** Conversions between integers and floating point, and between the two formats (SDM vol. 1, sections 10.4.4 and 11.4.1.6). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, LOWER_RESULT, R, S, UPPER_OPERAND, X, Z } from '../locals.ts';
+import { A, F, LOWER_RESULT, R, S, UPPER_OPERAND, X, Z } from '../locals.ts';
 import type { FloatFormat } from '../float/float-format.ts';
-import { DOUBLE, MXCSR_PLAIN, MXCSR_PLAIN_MASK, SINGLE } from '../float/float-format.ts';
+import { DOUBLE, SINGLE } from '../float/float-format.ts';
+import { pushAsFloat, pushIsPlain } from '../float/ordinary-number.ts';
 import { I64 } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
-import * as state from '../cpu-state.ts';
 import { clearFlags, commit, functionsOf } from './float-operand.ts';
 import { enterMmx, isMmx, readHalves, readPacked, requirePacked, writeHalves, writePacked, writeScalar } from './packed-operand.ts';
 
 const F32_CONVERT_I64 = 0xb4, F64_CONVERT_I32 = 0xb7, F64_CONVERT_I64 = 0xb9;
+const F64_ABS = 0x99, F64_TRUNC = 0x9d, F64_NEAREST = 0x9e, F64_LT = 0x63, F64_PROMOTE = 0xbb, F64_REINTERPRET = 0xbf, I64_TRUNC_SAT_F64_S = 6;
 const I32_REINTERPRET = 0xbc, I64_REINTERPRET = 0xbd;
 
 const other = (of: FloatFormat): FloatFormat => (of === SINGLE ? DOUBLE : SINGLE);
@@ -43,7 +44,7 @@ const countOf = (e: Emitter, count: number): number => (e.wide ? count * 2 : cou
 function fromInteger(e: Emitter, of: FloatFormat): void {
   const { code } = e;
   code.set(A);
-  code.get(S).load32(state.MXCSR).const32(MXCSR_PLAIN_MASK).and32().const32(MXCSR_PLAIN).eq32();
+  pushIsPlain(code);
   code.if(I64);
   code.get(A);
   if (of === SINGLE) code.plain(F32_CONVERT_I64).plain(I32_REINTERPRET).extendU();
@@ -52,9 +53,21 @@ function fromInteger(e: Emitter, of: FloatFormat): void {
   code.get(S).get(A).call(functionsOf(e, of).fromInteger);
   code.end();
 }
-/** Takes a bit pattern, pushes the integer; notes flags. */
+/** Takes a bit pattern, pushes the integer; notes flags. With MXCSR plain the host rounds as it says, to nearest. */
 function toInteger(e: Emitter, of: FloatFormat, truncate: boolean, wide: boolean): void {
-  e.code.set(A).get(S).get(A).const32(truncate ? 1 : 0).const32(wide ? 1 : 0).call(functionsOf(e, of).toInteger);
+  const { code } = e;
+  code.tee(A);
+  pushAsFloat(code, of);
+  if (of === SINGLE) code.plain(F64_PROMOTE);
+  code.plain(truncate ? F64_TRUNC : F64_NEAREST).tee(F).plain(F64_ABS);
+  code.const64(0, wide ? 0x43e0_0000 : 0x41e0_0000).plain(F64_REINTERPRET).plain(F64_LT);
+  pushIsPlain(code);
+  code.and32();
+  code.if(I64);
+  code.get(F).misc(I64_TRUNC_SAT_F64_S);
+  code.else();
+  code.get(S).get(A).const32(truncate ? 1 : 0).const32(wide ? 1 : 0).call(functionsOf(e, of).toInteger);
+  code.end();
 }
 
 /** CVTSI2SS and CVTSI2SD. */

@@ -22,7 +22,7 @@ function pushChosen(e: Emitter, of: FloatFormat, shift: number): void {
 /** The chosen products, added pair by pair and then pair with pair, go where the low bits say. */
 const dotProduct = (of: FloatFormat): Emit => (e) => {
   const { code } = e;
-  const { add, mul } = functionsOf(e, of).noted;
+  const { add, mul } = functionsOf(e, of).lanes;
   // The flags of each step are those of both halves.
   const halves = e.wide ? [LOWER_RESULT, Z] : [Z];
   e.requireSse();

@@ -4,34 +4,26 @@ import { I32, I64 } from '../wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from '../wasm/module-writer.ts';
 import * as state from '../cpu-state.ts';
 import { HALF, MXCSR_DAZ, MXCSR_FTZ, MXCSR_IE, MXCSR_ROUNDING_SHIFT, SINGLE } from './float-format.ts';
+import type { HalfFunctions } from './float-functions.ts';
 import { defineRound } from './float-rounding.ts';
 import { FLOAT_FLAGS } from './float-value.ts';
 import { defineConvert } from './soft-float.ts';
 
-export interface HalfFunctions {
-  /** (s, single, immediate of VCVTPS2PH) -> half. Notes flags. */
-  readonly toHalf: number;
-  /** (s, half) -> single. Notes flags. */
-  readonly fromHalf: number;
-}
-
 const S = 0, A = 1;
 
-export function declareHalf(module: ModuleWriter, code: CodeWriter, roundSingle: number): HalfFunctions & { define(): void } {
+/** Answers what writes the bodies. */
+export function declareHalf(module: ModuleWriter, code: CodeWriter, { toHalf, fromHalf }: HalfFunctions, roundSingle: number): () => void {
   const unary: Signature = { parameters: [I32, I64], results: [I64] };
-  const toHalf = module.declare({ parameters: [I32, I64, I32], results: [I64] });
-  const fromHalf = module.declare(unary);
   const narrow = module.declare(unary);
   const widen = module.declare(unary);
   const round = module.declare({ parameters: [I32, I64, I32, I64], results: [I64] });
-  const define = (): void => {
+  return () => {
     defineRound(module, code, HALF, round);
     defineConvert(module, code, SINGLE, HALF, narrow, round);
     defineConvert(module, code, HALF, SINGLE, widen, roundSingle);
     defineToHalf(module, code, toHalf, narrow);
     defineFromHalf(module, code, fromHalf, widen);
   };
-  return { toHalf, fromHalf, define };
 }
 
 /** The rounding is the immediate's, unless its bit 2 asks for MXCSR's, and tiny results are never flushed. */

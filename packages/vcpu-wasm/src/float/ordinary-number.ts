@@ -29,7 +29,7 @@ export function pushIsPlain(code: CodeWriter): void {
 }
 
 /** The smallest normal number is none of them: as a rounded result it may come from a number that was too small. */
-const smallestOrdinary = (of: FloatFormat): bigint => of.fraction + 2n;
+export const smallestOrdinary = (of: FloatFormat): bigint => of.fraction + 2n;
 
 /** Pushes whether bit pattern x is neither denormal, infinite nor a NaN; zero is `zero` (i32 0 or 1). */
 export function pushIsOrdinary(code: CodeWriter, of: FloatFormat, x: number, zero: boolean): void {

@@ -8,9 +8,11 @@
  */
 import type { CodeWriter } from '../wasm/code-writer.ts';
 import { I32, I64 } from '../wasm/code-writer.ts';
-import type { ModuleWriter, Signature } from '../wasm/module-writer.ts';
+import type { ModuleWriter } from '../wasm/module-writer.ts';
+import { defineFromOther } from './float-conversion.ts';
 import { DOUBLE, MXCSR_ZE, pushConstant, ROUND_DOWN, SINGLE } from './float-format.ts';
 import type { BinaryFormat, FloatFormat } from './float-format.ts';
+import type { FloatFunctions } from './float-functions.ts';
 import { defineRound } from './float-rounding.ts';
 import { defineFused } from './fused.ts';
 import {
@@ -18,21 +20,7 @@ import {
   pushShiftedJam, pushSign, Q, returnDefaultNan, returnSigned, S, SIGN, T, takeDenormal, unpack,
 } from './float-value.ts';
 
-export type SoftOperation = 'add' | 'sub' | 'mul' | 'div' | 'sqrt';
-
-export interface SoftFormat {
-  /** (s, a, b) -> result; sqrt takes its operand twice. */
-  readonly operation: Readonly<Record<SoftOperation, number>>;
-  /** (s, signed integer) -> result. */
-  readonly fromInteger: number;
-  /** (s, value in the other format) -> result. */
-  readonly fromOther: number;
-  /** (s, a, b, c, mode) -> a · b + c, product and addend negated as the mode says (fused.ts). */
-  readonly fused: number;
-}
 export interface SoftFloat {
-  readonly single: SoftFormat;
-  readonly double: SoftFormat;
   /** The rounding of single precision. */
   readonly roundSingle: number;
   define(): void;
@@ -348,31 +336,25 @@ export function defineConvert(module: ModuleWriter, code: CodeWriter, from: Bina
   module.define(index, [I64, ...LOCALS], code);
 }
 
-export function declareSoftFloat(module: ModuleWriter, code: CodeWriter): SoftFloat {
-  const binary: Signature = { parameters: [I32, I64, I64], results: [I64] };
-  const unary: Signature = { parameters: [I32, I64], results: [I64] };
-  const declare = (): SoftFormat & { readonly round: number } => ({
-    operation: { add: module.declare(binary), sub: module.declare(binary), mul: module.declare(binary), div: module.declare(binary), sqrt: module.declare(binary) },
-    fromInteger: module.declare(unary),
-    fromOther: module.declare(unary),
-    fused: module.declare({ parameters: [I32, I64, I64, I64, I32], results: [I64] }),
-    round: module.declare({ parameters: [I32, I64, I32, I64], results: [I64] }),
-  });
-  const single = declare();
-  const double = declare();
+export function declareSoftFloat(module: ModuleWriter, code: CodeWriter, { single, double }: FloatFunctions): SoftFloat {
+  const declareUnary = (): number => module.declare({ parameters: [I32, I64], results: [I64] });
+  const declareRound = (): number => module.declare({ parameters: [I32, I64, I32, I64], results: [I64] });
+  const roundSingle = declareRound();
+  const roundDouble = declareRound();
+  const [toSingle, toDouble] = [declareUnary(), declareUnary()];
   const define = (): void => {
-    for (const [of, functions] of [[SINGLE, single], [DOUBLE, double]] as const) {
-      const { operation, round } = functions;
+    for (const [of, { soft, fromInteger, fromOther, fused }, round, convert] of [[SINGLE, single, roundSingle, toSingle], [DOUBLE, double, roundDouble, toDouble]] as const) {
       defineRound(module, code, of, round);
-      defineAdd(module, code, of, operation.add, round, false);
-      defineAdd(module, code, of, operation.sub, round, true);
-      defineMultiply(module, code, of, operation.mul, round);
-      defineDivide(module, code, of, operation.div, round);
-      defineSquareRoot(module, code, of, operation.sqrt, round);
-      defineFromInteger(module, code, of, functions.fromInteger, round);
-      defineFused(module, code, of, functions.fused, round);
-      defineConvert(module, code, of === SINGLE ? DOUBLE : SINGLE, of, functions.fromOther, round);
+      defineAdd(module, code, of, soft.add, round, false);
+      defineAdd(module, code, of, soft.sub, round, true);
+      defineMultiply(module, code, of, soft.mul, round);
+      defineDivide(module, code, of, soft.div, round);
+      defineSquareRoot(module, code, of, soft.sqrt, round);
+      defineFromInteger(module, code, of, fromInteger, round);
+      defineFused(module, code, of, fused, round);
+      defineConvert(module, code, of === SINGLE ? DOUBLE : SINGLE, of, convert, round);
+      defineFromOther(module, code, of, fromOther, convert);
     }
   };
-  return { single, double, roundSingle: single.round, define };
+  return { roundSingle, define };
 }

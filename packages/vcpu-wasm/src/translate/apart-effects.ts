@@ -1,4 +1,5 @@
-/** General registers that the interpreter's functions change, beyond those that the instruction names as operands. */
+/** Which of the interpreter's functions a region has in place, and which general registers the others change. */
+import type { EmitterTable } from '../emitter.ts';
 import { AES } from '../emit/aes.ts';
 import { AVX_GATHER } from '../emit/avx-gather.ts';
 import { AVX_MOVE } from '../emit/avx-move.ts';
@@ -22,18 +23,23 @@ import { X87_MOVE } from '../emit/x87-move.ts';
 import { X87_TOP } from '../emit/x87-top.ts';
 import { X87_TRANSCENDENTAL } from '../emit/x87-transcendental.ts';
 
-const ALL_REGISTERS = 0xffff;
-const RAX = 1 << 0, RCX = 1 << 1, RDX = 1 << 2, RSI = 1 << 6, RDI = 1 << 7;
+export const ALL_REGISTERS = 0xffff;
+const RAX = 1 << 0, RCX = 1 << 1, RSI = 1 << 6, RDI = 1 << 7;
 
-const ONLY_OPERANDS: ReadonlySet<string> = new Set([
-  AES, AVX_GATHER, AVX_MOVE, AVX_PERMUTE, BIT_MANIPULATION, F16C, FMA, SHIFT, SSE_ARITHMETIC, SSE_COMPARE, SSE_CONVERT, SSE_INTEGER, SSE_MOVE,
-  SSE_SHUFFLE, SSE4, SSE4_PRODUCT, X87_ARITHMETIC, X87_CONTROL, X87_MOVE, X87_TOP, X87_TRANSCENDENTAL,
-].flatMap((table) => Object.keys(table)));
+const namesOf = (tables: readonly EmitterTable[], others: readonly string[] = []): ReadonlySet<string> => new Set([...others, ...tables.flatMap((table) => Object.keys(table))]);
+/** They call nothing but floating-point functions, and reach registers through their binding alone. */
+const IN_PLACE = namesOf([
+  AVX_MOVE, AVX_PERMUTE, BIT_MANIPULATION, F16C, FMA, SHIFT, SSE_ARITHMETIC, SSE_COMPARE, SSE_CONVERT, SSE_INTEGER, SSE_MOVE, SSE_SHUFFLE, SSE4,
+], ['div', 'idiv']);
+/** Large, or with registers of their own. */
+const ONLY_OPERANDS = namesOf([AES, AVX_GATHER, SSE4_PRODUCT, X87_ARITHMETIC, X87_CONTROL, X87_MOVE, X87_TOP, X87_TRANSCENDENTAL]);
 
-/** One bit for each register. */
+/** With a VEX prefix it is the same instruction. */
+const has = (names: ReadonlySet<string>, name: string): boolean => names.has(name) || (name.startsWith('v') && names.has(name.slice(1)));
+
+export const isInPlace = (name: string): boolean => has(IN_PLACE, name);
+/** General registers that change beyond those that the instruction names as operands, one bit each; with all of them, vector registers may too. */
 export function changedRegisters(name: string): number {
   if (name in STRING) return RAX | RCX | RSI | RDI;
-  if (name === 'div' || name === 'idiv') return RAX | RDX;
-  // With a VEX prefix it is the same instruction.
-  return ONLY_OPERANDS.has(name) || (name.startsWith('v') && ONLY_OPERANDS.has(name.slice(1))) ? 0 : ALL_REGISTERS;
+  return has(ONLY_OPERANDS, name) ? 0 : ALL_REGISTERS;
 }

@@ -1,6 +1,7 @@
 /** Form and emitter of each of the interpreter's cases, found again from an instruction that uses it. */
 import { createInstruction, decode, DECODE_OK } from '@vm/x86';
 import type { CodePage } from '../code-page.ts';
+import { isInPlace } from './apart-effects.ts';
 import type { InstructionEmitter } from '../emitter.ts';
 import { EMITTERS } from '../emitters.ts';
 import { formOf } from '../form.ts';
@@ -54,7 +55,7 @@ export class HandlerForms {
     const name = nameOf(key);
     const emitter = EMITTERS[name];
     if (emitter === undefined) throw new TypeError(`${key}: no emitter`);
-    const known: KnownHandler = { form: { ...decoded, key, name }, emitter, apart: index >= this.#firstApart ? index - this.#firstApart : -1 };
+    const known: KnownHandler = { form: { ...decoded, key, name }, emitter, apart: index >= this.#firstApart && !isInPlace(name) ? index - this.#firstApart : -1 };
     this.#known[handler] = known;
     return known;
   }

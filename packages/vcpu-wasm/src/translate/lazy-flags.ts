@@ -57,6 +57,15 @@ export class LazyFlags {
     code.get(result).signExtend(bytes).set(FLAG_RESULT);
     this.#setKind(code, KIND_STORED);
   }
+  /** Takes CF, ZF and PF, i32 each; `carry`, `zero` and `parity` are free i32 locals. The others become 0. */
+  setComparison(code: CodeWriter, carry: number, zero: number, parity: number): void {
+    code.set(parity).set(zero).set(carry);
+    code.get(zero).eqz32().extendU().set(FLAG_RESULT);
+    // A result of 0 has even parity, one of 1 odd.
+    code.get(zero).get(parity).xor32().extendU().const(8).shl().set(FLAG_B);
+    code.const(0).get(carry).extendU().sub().const(62).shl().set(FLAG_A);
+    this.#setKind(code, KIND_STORED);
+  }
   /** The locals have been loaded from the processor block. */
   loaded(code: CodeWriter): void { this.#setKind(code, KIND_STORED); }
   /** The code that `emit` writes runs or does not; what is known afterwards is what both ways agree on. */

@@ -6,13 +6,20 @@
 import type { Binding } from '../binding.ts';
 import { isRegister } from '../emitter.ts';
 import type { Emitter } from '../emitter.ts';
+import { SINGLE } from '../float/float-format.ts';
+import type { FloatFormat } from '../float/float-format.ts';
+import type { FloatFunctions, SoftOperation } from '../float/float-functions.ts';
+import { FLOAT_FLAGS } from '../float/float-value.ts';
+import { hostLanes, hostScalar } from '../float/host-arithmetic.ts';
 import type { Form } from '../form.ts';
 import type { CodeWriter, Label } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
-import { H, M, N, P, S, U, VA } from '../locals.ts';
+import { H, M, N, P, S, U, VA, W } from '../locals.ts';
+import { pushSseBlocked } from '../register-file-binding.ts';
+import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
 import { KIND_ADD, KIND_SUBTRACT, LazyFlags } from './lazy-flags.ts';
-import { DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, UNDONE } from './region-locals.ts';
+import { DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, UNDONE, VECTOR } from './region-locals.ts';
 
 const RSP = 4;
 /** Fields of the uop that name register operands, in the order of the operands. */
@@ -21,7 +28,7 @@ const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
 /** Functions of the region's module. */
-export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly canonical: number }
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly canonical: number }
 
 export class RegionBinding implements Binding {
   readonly flags: LazyFlags;
@@ -38,6 +45,15 @@ export class RegionBinding implements Binding {
   /** Registers that the region reads and writes, one bit each. */
   used = 0;
   written = 0;
+
+  /** Vector registers of which the lower half is in a local, by number: that local. */
+  readonly #vectors: number[] = [];
+  vectorCount = 0;
+  vectorsUsed = 0;
+  vectorsWritten = 0;
+  /** Some instruction needs SSE; some AVX. Regions with such are entered only where that is available. */
+  needsSse = false;
+  needsAvx = false;
 
   constructor(view: DataView, functions: RegionFunctions, exit: Label) {
     this.#view = view;
@@ -71,6 +87,14 @@ export class RegionBinding implements Binding {
   checkEvents(): void { /* leaveIf has left before the flag was set */ }
   system({ code }: Emitter): void { code.br(this.exit); }
   leaveIf({ code }: Emitter): void { code.brIf(this.exit); }
+  /** Nothing that a region does changes the answer, so the entry asks; but for VEX outside 64-bit mode, where the mode counts too. */
+  requireSse(e: Emitter): void {
+    if (e.vex && !e.long) {
+      pushSseBlocked(e);
+      e.code.brIf(this.exit);
+    } else if (e.vex) this.needsAvx = true;
+    else this.needsSse = true;
+  }
 
   // ---- Addresses ---------------------------------------------------------------------------------------------------
 
@@ -165,13 +189,18 @@ export class RegionBinding implements Binding {
 
   /** General registers that the instruction names as operands, one bit each. */
   operandRegisters(form: Form): number {
+    return this.#operands(form, 'R', state.GPR, 3);
+  }
+  /** Vector registers that the instruction names as operands, one bit each. */
+  operandVectors(form: Form): number { return this.#operands(form, 'X', state.XMM, 4); }
+  #operands(form: Form, letterOfFile: string, from: number, shift: number): number {
     let mask = 0;
     let field = 0;
-    for (const { letter } of form.operands) {
-      if (!isRegister(letter)) continue;
-      const offset = this.#offset(FIELDS[field++] as number);
-      if (letter === 'R') mask |= 1 << ((offset - state.GPR) >> 3);
-    }
+    form.operands.forEach(({ letter }, k) => {
+      if (!isRegister(letter)) return;
+      const offset = this.#offset(k === 3 ? uop.UOP_IMMEDIATE_2 : FIELDS[field++] as number);
+      if (letter === letterOfFile) mask |= 1 << ((offset - from) >> shift);
+    });
     return mask;
   }
 
@@ -181,14 +210,27 @@ export class RegionBinding implements Binding {
   registerAddress({ code }: Emitter, field: number): void { code.get(S).const32(this.#offset(field)).add32(); }
   readRegister(e: Emitter, field: number, bytes: number): void {
     const offset = this.#offset(field);
-    if (offset >= END_OF_REGISTERS) e.code.get(S).loadSize(bytes, offset);
+    if (isVector(offset)) {
+      e.code.get(this.vector(vectorAt(offset)));
+      if (bytes === 8) e.code.lane(simd.I64X2_EXTRACT_LANE, 0);
+      else if (bytes === 4) e.code.lane(simd.I32X4_EXTRACT_LANE, 0).extendU();
+      else if (bytes === 2) e.code.lane(simd.I16X8_EXTRACT_LANE_U, 0).extendU();
+      else e.code.lane(simd.I8X16_EXTRACT_LANE_U, 0).extendU();
+    } else if (offset >= END_OF_REGISTERS) e.code.get(S).loadSize(bytes, offset);
     else if ((offset & 7) === 1) e.code.get(this.#register(offset)).const(8).shrU().const(0xff).and();
     else this.readGpr(e, (offset - state.GPR) >> 3, bytes);
   }
   writeRegister(e: Emitter, field: number, bytes: number, value: number, clears: boolean): void {
     const { code } = e;
     const offset = this.#offset(field);
-    if (offset >= END_OF_REGISTERS) {
+    if (isVector(offset)) {
+      const vector = this.vector(vectorAt(offset));
+      this.vectorsWritten |= 1 << vectorAt(offset);
+      code.get(vector).get(value);
+      if (bytes === 8) code.lane(simd.I64X2_REPLACE_LANE, 0).set(vector);
+      else if (bytes === 4) code.wrap().lane(simd.I32X4_REPLACE_LANE, 0).set(vector);
+      else throw new TypeError(`${e.form.key}: writes ${bytes} bytes of a vector register`);
+    } else if (offset >= END_OF_REGISTERS) {
       code.get(S).get(value);
       if (clears && bytes === 4) code.zeroExtend(4).store(offset);
       else code.storeSize(bytes, offset);
@@ -212,8 +254,55 @@ export class RegionBinding implements Binding {
     else if (bytes === 4) code.get(value).zeroExtend(4).set(register);
     else code.get(register).const64(bytes === 2 ? ~0xffff : ~0xff, -1).and().get(value).zeroExtend(bytes).or().set(register);
   }
+  /** The local of the lower half of a vector register. */
+  vector(number: number): number {
+    this.vectorsUsed |= 1 << number;
+    return this.#vectors[number] ??= VECTOR + this.vectorCount++;
+  }
+  readVector({ code }: Emitter, field: number): void { code.get(this.vector(vectorAt(this.#offset(field)))); }
+  writeVector(e: Emitter, field: number, value: number): void { this.writeXmm(e, vectorAt(this.#offset(field)), value); }
+  writeXmm({ code }: Emitter, number: number, value: number): void {
+    this.vectorsWritten |= 1 << number;
+    code.get(value).set(this.vector(number));
+  }
   immediate({ code }: Emitter): void {
     code.const64(this.#view.getInt32(this.record + uop.UOP_IMMEDIATE, true), this.#view.getInt32(this.record + uop.UOP_IMMEDIATE + 4, true));
+  }
+
+  // ---- Floating point: in place where the host's arithmetic will do -----------------------------------------------------
+
+  floatScalar(e: Emitter, of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number): void {
+    const { code } = e;
+    const { single, double } = this.functions.float;
+    const done = code.block();
+    const careful = code.block();
+    hostScalar(code, of, operation, a, b, result, careful);
+    code.br(done);
+    code.end();
+    code.get(S).const32(0).store32(FLOAT_FLAGS);
+    code.get(S).get(a).get(b).call((of === SINGLE ? single : double).soft[operation]).set(result);
+    this.commitFloat(e);
+    code.end();
+  }
+  floatLanes(e: Emitter, of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number, noted: boolean): void {
+    const { code } = e;
+    const { single, double } = this.functions.float;
+    const done = code.block();
+    const careful = code.block();
+    hostLanes(code, of, operation, a, b, result, W, careful);
+    code.br(done);
+    code.end();
+    if (!noted) code.get(S).const32(0).store32(FLOAT_FLAGS);
+    code.get(S).get(a).get(b).call((of === SINGLE ? single : double).lanes[operation]).set(result);
+    if (!noted) this.commitFloat(e);
+    code.end();
+  }
+  /** Where a flag is not masked, the interpreter raises the exception. */
+  commitFloat({ code }: Emitter): void {
+    code.get(S).load32(FLOAT_FLAGS);
+    code.if();
+    code.get(S).call(this.functions.float.attempt).brIf(this.exit);
+    code.end();
   }
 
   // ---- Flags -------------------------------------------------------------------------------------------------------
@@ -230,6 +319,7 @@ export class RegionBinding implements Binding {
   setCarryOverflow({ code }: Emitter): void { this.flags.setCarryOverflow(code, M, N); }
   carry({ code }: Emitter): void { this.flags.pushCarry(code); }
   setCarry({ code }: Emitter): void { this.flags.setCarry(code, N, VA); }
+  flagsOfComparison({ code }: Emitter): void { this.flags.setComparison(code, M, N, P); }
   condition({ code }: Emitter, number: number): void { this.flags.pushCondition(code, number); }
   arithmeticFlags({ code }: Emitter): void {
     this.flags.store(code);
@@ -250,6 +340,10 @@ export class RegionBinding implements Binding {
     this.flags.loaded(code);
   }
 }
+
+const vectorAt = (offset: number): number => (offset - state.XMM) >> 4;
+/** Offset of the lower half of a vector register. */
+const isVector = (offset: number): boolean => offset >= state.XMM && offset < state.XMM + 16 * 16;
 
 /** A signed 64-bit number given as halves, plus a small one. */
 function sum64(low: number, high: number, add: number): [low: number, high: number] {

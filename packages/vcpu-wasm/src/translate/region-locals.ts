@@ -1,5 +1,5 @@
 /** Locals of a region's function, behind those that every function with emitted instructions has. */
-import { I32, I64 } from '../wasm/code-writer.ts';
+import { I32, I64, V128 } from '../wasm/code-writer.ts';
 import type { ValueType } from '../wasm/code-writer.ts';
 import { TEMPORARIES } from '../locals.ts';
 
@@ -24,6 +24,11 @@ export const SELECTOR: number = FIRST + 24;
 /** Decode map of the page being run. */
 export const CODE_PAGE: number = FIRST + 25;
 
-export const REGION_LOCALS: readonly ValueType[] = [
+/** Lower halves of vector registers, as many as the region has use for, in the order of their first use. */
+export const VECTOR: number = FIRST + 26;
+
+const FIXED: readonly ValueType[] = [
   ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32, I32,
 ];
+/** Types of all of them, by the number of vectors. */
+export const REGION_LOCALS: readonly (readonly ValueType[])[] = Array.from({ length: 17 }, (_, vectors) => [...FIXED, ...Array.from({ length: vectors }, (): ValueType => V128)]);

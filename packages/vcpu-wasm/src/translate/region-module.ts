@@ -1,13 +1,29 @@
-/** A WebAssembly module of several regions. It imports the memory and three functions of the interpreter, and no table. */
+/** A WebAssembly module of several regions. It imports the memory and functions of the interpreter, and no table. */
 import { I32, I64 } from '../wasm/code-writer.ts';
-import type { CodeWriter } from '../wasm/code-writer.ts';
+import type { CodeWriter, ValueType } from '../wasm/code-writer.ts';
 import { ModuleWriter } from '../wasm/module-writer.ts';
+import type { Signature } from '../wasm/module-writer.ts';
+import { declareFloatFunctions } from '../float/float-functions.ts';
 import { writeCanonical } from './lazy-flags.ts';
 import type { RegionFunctions } from './region-binding.ts';
 import { REGION_LOCALS } from './region-locals.ts';
 
+interface Imported { readonly name: string; readonly signature: Signature }
+const imported: Imported[] = [];
+const declare = (name: string, signature: Signature): number => imported.push({ name, signature }) - 1;
+
 /** Numbers of the functions in every such module: imports first. */
-export const REGION_FUNCTIONS: RegionFunctions = { getFlags: 0, setFlags: 1, apart: 2, canonical: 3 };
+export const REGION_FUNCTIONS: RegionFunctions = {
+  getFlags: declare('getFlags', { parameters: [I32], results: [I32] }),
+  setFlags: declare('setFlags', { parameters: [I32, I32], results: [] }),
+  apart: declare('apart', { parameters: [I32, I32, I32], results: [I32] }),
+  float: declareFloatFunctions(declare),
+  canonical: imported.length,
+};
+/** What such a module imports from an interpreter's exports, beside the memory. */
+export function regionImports(exports: Readonly<object>): Record<string, unknown> {
+  return Object.fromEntries(imported.map(({ name }) => [name, (exports as Record<string, unknown>)[name]]));
+}
 
 /** Name under which the region with this place in the module is exported. */
 export const regionName = (place: number): string => `r${place}`;
@@ -18,18 +34,16 @@ export class RegionModule {
 
   constructor(code: CodeWriter) {
     const module = this.#module;
-    module.import('getFlags', { parameters: [I32], results: [I32] });
-    module.import('setFlags', { parameters: [I32, I32], results: [] });
-    module.import('apart', { parameters: [I32, I32, I32], results: [I32] });
+    for (const { name, signature } of imported) module.import(name, signature);
     const canonical = module.declare({ parameters: [I32, I64, I64, I64], results: [I64, I64] });
     code.reset();
     writeCanonical(code);
     module.define(canonical, [], code);
   }
   /** Adds a region whose body is in `code`. */
-  add(code: CodeWriter): void {
+  add(code: CodeWriter, vectors: number): void {
     const index = this.#module.declare({ parameters: [I32, I32], results: [I32] }, regionName(this.count++));
-    this.#module.define(index, REGION_LOCALS, code);
+    this.#module.define(index, REGION_LOCALS[vectors] as readonly ValueType[], code);
   }
   finish(): Uint8Array { return this.#module.finish(); }
 }

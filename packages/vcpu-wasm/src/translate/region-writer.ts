@@ -7,7 +7,7 @@ import { HANDLER_REGION } from '../handler-number.ts';
 import { M, N, P, S, T, U, VA } from '../locals.ts';
 import type { Runtime } from '../runtime.ts';
 import * as uop from '../uop.ts';
-import { changedRegisters } from './apart-effects.ts';
+import { ALL_REGISTERS, changedRegisters } from './apart-effects.ts';
 import { ControlGraph } from './control-graph.ts';
 import type { ControlNode, Edge } from './control-graph.ts';
 import type { HandlerForms, KnownHandler } from './handler-forms.ts';
@@ -19,8 +19,13 @@ import { END_CONDITIONAL, END_DYNAMIC, END_FALL, END_RETURN } from './region-sca
 import type { Block, RegionScan, Scan } from './region-scan.ts';
 import type { RegionTable } from './region-table.ts';
 
-/** Emitters that a region holds itself call nothing. */
-const NO_RUNTIME = {} as Runtime;
+/** Of the functions that emitters may call, a region has those for floating point. */
+const runtimeOf = ({ float }: RegionFunctions): Runtime => new Proxy({ float } as Runtime, {
+  get: (target, name) => {
+    if (name !== 'float') throw new TypeError(`no region calls ${String(name)}`);
+    return target.float;
+  },
+});
 
 export class RegionWriter {
   readonly #view: DataView;
@@ -28,6 +33,7 @@ export class RegionWriter {
   readonly #scanner: RegionScan;
   readonly #table: RegionTable;
   readonly #functions: RegionFunctions;
+  readonly #runtime: Runtime;
   readonly #body = new CodeWriter();
   readonly #whole: CodeWriter;
   readonly #long: boolean;
@@ -41,6 +47,8 @@ export class RegionWriter {
   /** Registers that the region writes and has in locals, as a first writing found; 0 while that is not known. */
   #spilled = 0;
   #reloaded = 0;
+  #spilledVectors = 0;
+  #reloadedVectors = 0;
   #savesFlags = false;
   /** Uops at which the region begins, with the copies that are interpreted in their place. */
   readonly #copies = new Map<number, number>();
@@ -59,11 +67,12 @@ export class RegionWriter {
     this.#scanner = scanner;
     this.#table = table;
     this.#functions = functions;
+    this.#runtime = runtimeOf(functions);
     this.#whole = whole;
   }
 
-  /** Leaves the function's body in the writer given at construction. Entries have their copies already. */
-  write(scan: Scan): void {
+  /** Leaves the function's body in the writer given at construction, answers how many vectors are in locals. Entries have their copies already. */
+  write(scan: Scan): number {
     this.#scan = scan;
     this.#copies.clear();
     for (const entry of scan.entries) {
@@ -78,19 +87,24 @@ export class RegionWriter {
     this.#callsApart = false;
     this.#spilled = 0;
     this.#reloaded = 0;
+    this.#spilledVectors = 0;
+    this.#reloadedVectors = 0;
     this.#savesFlags = false;
     this.#writeBody(scan);
     if (this.#callsApart) {
       // What the calls have to save and to take back is known only now.
-      const { used, written, flags } = this.#bound as RegionBinding;
+      const { used, written, vectorsUsed, vectorsWritten, flags } = this.#bound as RegionBinding;
       this.#spilled = written;
       this.#reloaded = used;
+      this.#spilledVectors = vectorsWritten;
+      this.#reloadedVectors = vectorsUsed;
       this.#savesFlags = flags.touched;
       this.#writeBody(scan);
     }
     this.#prologue(scan);
     this.#whole.append(this.#body);
     this.#epilogue();
+    return (this.#bound as RegionBinding).vectorCount;
   }
   #writeBody(scan: Scan): void {
     const code = this.#body;
@@ -103,7 +117,7 @@ export class RegionWriter {
     this.#kinds.clear();
     this.#kinds.set(this.#graph.root, KIND_STORED);
     const entry = scan.blocks[scan.entries[0] as number] as Block;
-    this.#emitter = new Emitter(code, this.#known(entry.uops[0] as number, entry).form, NO_RUNTIME);
+    this.#emitter = new Emitter(code, this.#known(entry.uops[0] as number, entry).form, this.#runtime);
     this.#tree(this.#graph.root);
     code.end();
   }
@@ -126,9 +140,12 @@ export class RegionWriter {
       code.else();
     });
     for (let i = 1; i < entries.length; i++) code.end();
-    if (!this.#long) {
-      // Made for flat segments: without them, each entry is interpreted.
-      code.get(S).load32(state.FLAT).eqz32();
+    if (!this.#long || bound.needsSse || bound.needsAvx) {
+      // Made for flat segments and for what is used: without them, each entry is interpreted.
+      if (this.#long) code.const32(0);
+      else code.get(S).load32(state.FLAT).eqz32();
+      if (bound.needsSse) code.get(S).load32(state.SSE_BLOCKED).or32();
+      if (bound.needsAvx) code.get(S).load32(state.AVX_BLOCKED).or32();
       code.if();
       entries.forEach(({ entry, at }) => {
         code.get(SELECTOR).const32(entry + 1).eq32();
@@ -139,20 +156,22 @@ export class RegionWriter {
       code.end();
     }
     for (let i = 0; i < 16; i++) if ((bound.used & (1 << i)) !== 0) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
+    for (let i = 0; i < 16; i++) if ((bound.vectorsUsed & (1 << i)) !== 0) code.get(S).loadV128(state.XMM + i * 16).set(bound.vector(i));
     if (bound.flags.touched) {
       code.get(S).load(state.FLAG_RESULT).set(FLAG_RESULT).get(S).load(state.FLAG_CARRY).set(FLAG_A).get(S).load32U(state.FLAG_EXTRA).set(FLAG_B);
     }
     code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load(state.PAGE_RIP).set(PAGE_RIP).get(S).load32(state.BUDGET).set(BUDGET).get(S).load32(state.CODE_PAGE).set(CODE_PAGE);
   }
-  /** Where the instructions are, and the registers of the mask. */
-  #spill(code: CodeWriter, written: number): void {
+  /** Where the instructions are, and the registers of the masks. */
+  #spill(code: CodeWriter, written: number, vectors: number): void {
     code.get(S).get(PAGE_RIP).store(state.PAGE_RIP).get(S).get(CODE_PAGE).store32(state.CODE_PAGE);
     for (let i = 0; i < 16; i++) if ((written & (1 << i)) !== 0) code.get(S).get(REGISTER + i).store(state.GPR + i * 8);
+    for (let i = 0; i < 16; i++) if ((vectors & (1 << i)) !== 0) code.get(S).get((this.#bound as RegionBinding).vector(i)).storeV128(state.XMM + i * 16);
   }
   #epilogue(): void {
     const code = this.#whole;
     const bound = this.#bound as RegionBinding;
-    this.#spill(code, bound.written);
+    this.#spill(code, bound.written, bound.vectorsWritten);
     if (bound.flags.touched) {
       bound.flags.kind = KIND_UNKNOWN;
       bound.flags.store(code);
@@ -297,7 +316,7 @@ export class RegionWriter {
     const code = this.#body;
     const bound = this.#bound as RegionBinding;
     this.#callsApart = true;
-    this.#spill(code, this.#spilled);
+    this.#spill(code, this.#spilled, this.#spilledVectors);
     if (this.#savesFlags) {
       bound.flags.store(code);
       bound.storeFlags(code);
@@ -315,8 +334,11 @@ export class RegionWriter {
     code.if();
     code.get(M).return();
     code.end();
-    const changed = (changedRegisters(form.name) | bound.operandRegisters(form)) & this.#reloaded;
+    const effects = changedRegisters(form.name);
+    const changed = (effects | bound.operandRegisters(form)) & this.#reloaded;
+    const vectors = (effects === ALL_REGISTERS ? ALL_REGISTERS : bound.operandVectors(form)) & this.#reloadedVectors;
     for (let i = 0; i < 16; i++) if ((changed & (1 << i)) !== 0) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
+    for (let i = 0; i < 16; i++) if ((vectors & (1 << i)) !== 0) code.get(S).loadV128(state.XMM + i * 16).set(bound.vector(i));
     if (this.#savesFlags) bound.loadFlags(code);
   }
 }

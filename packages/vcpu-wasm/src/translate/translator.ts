@@ -13,7 +13,7 @@ import type { StateView } from '../state-view.ts';
 import * as uop from '../uop.ts';
 import { CodeWriter } from '../wasm/code-writer.ts';
 import { HandlerForms } from './handler-forms.ts';
-import { REGION_FUNCTIONS, RegionModule, regionName } from './region-module.ts';
+import { REGION_FUNCTIONS, regionImports, RegionModule, regionName } from './region-module.ts';
 import { RegionScan } from './region-scan.ts';
 import type { Block, Scan } from './region-scan.ts';
 import { RegionTable } from './region-table.ts';
@@ -23,9 +23,6 @@ import type { TranslatorMode } from './translator-mode.ts';
 /** What of an interpreter a region works with. */
 export interface RegionHost {
   readonly table: WebAssembly.Table;
-  readonly getFlags: unknown;
-  readonly setFlags: unknown;
-  readonly apart: unknown;
 }
 export interface TranslatorParts {
   readonly state: StateView;
@@ -48,7 +45,7 @@ const MOST_BYTES = 48 << 20;
 /** Copies that there has to be room for before a slice begins. */
 const LEAST_COPIES = 1024;
 
-interface Half { readonly host: RegionHost; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
+interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
 interface Waiting { readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
 /** A region that can be entered. */
 interface Installed { readonly half: Half; readonly index: number; readonly scan: Scan }
@@ -86,7 +83,7 @@ export class Translator {
     this.#scanner = new RegionScan(cache, view, this.#table);
     const half = ({ host, keys }: TranslatorParts['long'], isLong: boolean): Half => {
       const forms = new HandlerForms(keys, isLong, view.u8.buffer);
-      return { host, forms, writer: new RegionWriter(view.view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [] };
+      return { host, imports: regionImports(host), forms, writer: new RegionWriter(view.view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [] };
     };
     this.#long = half(long, true);
     this.#legacy = half(legacy, false);
@@ -148,8 +145,8 @@ export class Translator {
       if (scan.entries.length === 0 || this.#table.isFull(scan.entries.length)) continue;
       for (const entry of scan.entries) this.#table.reserve((scan.blocks[entry] as Block).page, firstOf(scan, entry));
       module ??= new RegionModule(this.#code);
-      half.writer.write(scan);
-      module.add(this.#code);
+      const vectors = half.writer.write(scan);
+      module.add(this.#code, vectors);
       written.push(scan);
     }
     if (module !== null) this.#install(half, module, written);
@@ -157,8 +154,7 @@ export class Translator {
   #install(half: Half, module: RegionModule, scans: readonly Scan[]): void {
     const bytes = module.finish();
     const { host } = half;
-    const { getFlags, setFlags, apart } = host;
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.#memory, getFlags, setFlags, apart } });
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.#memory, ...half.imports } });
     this.modules++;
     this.bytes += bytes.length;
     this.#bytesLive += bytes.length;
