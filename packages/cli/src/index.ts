@@ -1,5 +1,7 @@
 export type { KnownFile } from './busybox-initramfs.ts';
 export { PROMPT } from './busybox-initramfs.ts';
+export { describeDisk, type DiskDescriptor, parseDiskDescriptor } from './disk-descriptor.ts';
+export { openDescribedDisk, type DiskOpenOptions } from './disk-opener.ts';
 export { runCli } from './cli.ts';
 export { type CpioEntry, writeCpio } from './cpio.ts';
 export { type CachedGuest, defaultCacheFolder, GuestCache, type GuestRecord } from './guest-cache.ts';

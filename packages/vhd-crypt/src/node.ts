@@ -4,6 +4,7 @@ import type { ImageFile } from './image-file.ts';
 import type { ParentSource } from './open-vhd.ts';
 import { VhdError } from './vhd-error.ts';
 
+export { askingKeys, keyDescriptor, keyFile, standardCiphers } from './node/key-sources.ts';
 export { nodeCiphers } from './node/node-aes.ts';
 export { nodeKeyMath } from './node/node-key-math.ts';
 export { opensslCiphers } from './node/openssl-aes.ts';

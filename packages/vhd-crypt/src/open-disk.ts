@@ -26,7 +26,10 @@ export interface DiskOptions {
   /** What can be opened. Without any, an encrypted image is refused. */
   readonly containers?: readonly ContainerModule[];
   readonly ciphers?: CipherRegistry;
+  /** Given for an image that is not encrypted, it is refused. */
   readonly keys?: KeySource;
+  /** Asked only when the image turns out to be encrypted and `keys` is not given. */
+  readonly fallbackKeys?: KeySource;
   readonly holes?: HolePolicy;
 }
 
@@ -58,7 +61,7 @@ export async function openDisk(file: ImageFile, options: DiskOptions): Promise<O
 }
 
 async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<void>)[]): Promise<OpenedDisk> {
-  const { format, keys = NO_KEYS, ciphers = createCipherRegistry([]), holes = 'zero' } = options;
+  const { format, keys = options.fallbackKeys ?? NO_KEYS, ciphers = createCipherRegistry([]), holes = 'zero' } = options;
   const writable = options.writable ?? file.writable;
   let crypt = options.crypt ?? null;
   let container: OpenedContainer | null = null;

@@ -1,0 +1,104 @@
+import type { CryptMode, DiskFormat, HolePolicy } from '@vm/vhd-crypt';
+import { findNearest } from './nearest-word.ts';
+import { UsageError } from './usage-error.ts';
+
+/** Where a secret comes from. */
+export type KeyOrigin = { readonly kind: 'prompt' } | { readonly kind: 'file'; readonly path: string } | { readonly kind: 'fd'; readonly descriptor: number };
+
+/** A disk of a machine, as `--disk` names it: `file=x.vhd,key=file:secret.key,overlay=y.vhd,readonly`. */
+export interface DiskDescriptor {
+  readonly file: string;
+  /** Default: vhd for names that end in .vhd, .avhd or .vpc, raw for all others. */
+  readonly format?: DiskFormat;
+  /** Default: the terminal is asked if the disk turns out to be encrypted. */
+  readonly key?: KeyOrigin;
+  readonly crypt?: CryptMode;
+  /** Encryption without a header: the key is the bytes of the key itself. */
+  readonly cipher?: string;
+  readonly holes?: HolePolicy;
+  /** A differencing VHD that takes all stores; made when there is none. */
+  readonly overlay?: string;
+  /** Stores stay in memory and are gone at the end. */
+  readonly snapshot?: true;
+  readonly readonly?: true;
+}
+
+type Fields = { -readonly [Name in keyof DiskDescriptor]: DiskDescriptor[Name] };
+
+const FLAGS = ['readonly', 'snapshot'] as const;
+const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> = {
+  file: (fields, value) => void (fields.file = value),
+  format: (fields, value) => void (fields.format = oneOf('format', ['raw', 'vhd'], value)),
+  key: (fields, value) => void (fields.key = parseKeyOrigin(value)),
+  crypt: (fields, value) => void (fields.crypt = oneOf('crypt', ['none', 'payload', 'file'], value)),
+  cipher: (fields, value) => void (fields.cipher = value),
+  holes: (fields, value) => void (fields.holes = oneOf('holes', ['zero', 'noise'], value)),
+  overlay: (fields, value) => void (fields.overlay = value),
+};
+
+export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=prompt|file:FILE|fd:N][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,overlay=FILE][,snapshot][,readonly]';
+
+/** Fields are separated by commas; two commas are one in a name. A first field without `=` is the file. Throws RangeError. */
+export function parseDiskDescriptor(text: string): DiskDescriptor {
+  const fields: Partial<Fields> = {};
+  const seen = new Set<string>();
+  for (const [i, part] of splitFields(text).entries()) {
+    const equals = part.indexOf('=');
+    const name = equals < 0 ? part : part.slice(0, equals);
+    const flag = FLAGS.find((one) => one === part);
+    if (seen.has(name)) throw new RangeError(`${name} is given twice`);
+    seen.add(name);
+    if (flag !== undefined) fields[flag] = true;
+    else if (equals >= 0 && Object.hasOwn(VALUES, name)) {
+      if (equals === part.length - 1) throw new RangeError(`${name}= needs a value`);
+      VALUES[name]!(fields as Fields, part.slice(equals + 1));
+    } else if (i === 0 && equals < 0 && part !== '') fields.file = part;
+    else {
+      const nearest = findNearest(name, [...Object.keys(VALUES), ...FLAGS]);
+      throw new RangeError(`unknown field ${JSON.stringify(part)}${nearest === null ? '' : `; did you mean ${nearest}?`}`);
+    }
+  }
+  const { file } = fields;
+  if (file === undefined) throw new RangeError('file=FILE is missing');
+  if (fields.overlay !== undefined && fields.snapshot === true) throw new RangeError('overlay and snapshot exclude each other');
+  if (fields.readonly === true && (fields.overlay !== undefined || fields.snapshot === true)) throw new RangeError('readonly goes with neither overlay nor snapshot');
+  if (fields.cipher !== undefined && fields.key?.kind === 'prompt') throw new RangeError('cipher= takes a key of exact length, so it needs key=file:FILE or key=fd:N');
+  return { ...fields, file };
+}
+
+/** `prompt`, `file:PATH` or `fd:N`. Throws RangeError. */
+export function parseKeyOrigin(text: string): KeyOrigin {
+  if (text === 'prompt') return { kind: 'prompt' };
+  if (text.startsWith('file:') && text.length > 5) return { kind: 'file', path: text.slice(5) };
+  // The secret itself would be in the list of processes, and in the shell's history.
+  if (!/^fd:\d{1,6}$/.test(text)) throw new RangeError('key: expected prompt, file:FILE or fd:N; secrets themselves do not belong on a command line');
+  return { kind: 'fd', descriptor: Number(text.slice(3)) };
+}
+
+function splitFields(text: string): string[] {
+  const parts = [''];
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== ',') parts[parts.length - 1] += text[i]!;
+    else if (text[i + 1] === ',') {
+      parts[parts.length - 1] += ',';
+      i++;
+    } else parts.push('');
+  }
+  return parts;
+}
+
+function oneOf<const Word extends string>(name: string, words: readonly Word[], given: string): Word {
+  const word = words.find((one) => one === given);
+  if (word === undefined) throw new RangeError(`${name}: expected ${words.join(' or ')}, got ${JSON.stringify(given)}`);
+  return word;
+}
+
+/** The same for a text that the user gave outside of an option. */
+export function describeDisk(text: string): DiskDescriptor {
+  try {
+    return parseDiskDescriptor(text);
+  } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(`${text}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}

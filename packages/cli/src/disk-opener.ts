@@ -1,0 +1,108 @@
+import { existsSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { overlay } from '@vm/block';
+import { type ContainerModule, createChild, type DiskOptions, formatOfName, type ImageFile, type KeySource, luks1, openDisk, type OpenedDisk, openVhd, type ParentSource, plainContainer } from '@vm/vhd-crypt';
+import { askingKeys, keyDescriptor, keyFile, nodeKeyMath, openImageFile, parentsBeside, standardCiphers } from '@vm/vhd-crypt/node';
+import type { DiskDescriptor, KeyOrigin } from './disk-descriptor.ts';
+import { explainFileError } from './host-file.ts';
+import { askPassphrase } from './passphrase-prompt.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface DiskOpenOptions {
+  /** Default: the terminal. */
+  readonly ask?: Parameters<typeof askingKeys>[0];
+  /** Default: for stores, unless the descriptor says readonly. */
+  readonly writable?: boolean;
+}
+
+/** Opens the disk that a descriptor names, as a machine gets it. Whoever opens it closes it. */
+export async function openDescribedDisk(descriptor: DiskDescriptor, options: DiskOpenOptions = {}): Promise<OpenedDisk> {
+  const { file, overlay: overlayPath, snapshot } = descriptor;
+  const writable = options.writable ?? descriptor.readonly !== true;
+  if (overlayPath !== undefined) {
+    if (!existsSync(overlayPath)) await makeOverlay(descriptor, overlayPath);
+    return openDisk(await openNamedFile(overlayPath, { writable }), { ...diskOptions(descriptor, options), format: 'vhd', writable, parents: parentsOf(descriptor, overlayPath) });
+  }
+  const disk = await openDisk(await openNamedFile(file, { writable: writable && snapshot !== true }), diskOptions(descriptor, options));
+  if (snapshot !== true) return disk;
+  const { read, write, flush, discard, writeZeroes, writable: stores } = overlay(disk);
+  return { ...disk, read, write, flush, discard, writeZeroes, writable: stores, allocationBytes: null, close: () => disk.close() };
+}
+
+/** What a descriptor says about opening. */
+export function diskOptions(descriptor: DiskDescriptor, options: DiskOpenOptions = {}): DiskOptions {
+  const { file, format, cipher, crypt, holes, key } = descriptor;
+  const containers: ContainerModule[] = cipher === undefined ? [luks1({ math: nodeKeyMath() })] : [plainContainer({ cipher })];
+  const mode = crypt ?? (cipher === undefined ? undefined : 'payload');
+  return {
+    format: format ?? formatOfName(file),
+    parents: parentsBeside(file),
+    containers,
+    ciphers: standardCiphers(),
+    ...(mode === undefined ? {} : { crypt: mode }),
+    ...(holes === undefined ? {} : { holes }),
+    // Asked for when the disk turns out to be encrypted. One that was named must be of use.
+    ...(key === undefined ? { fallbackKeys: keySource({ kind: 'prompt' }, options) } : { keys: keySource(key, options) }),
+  };
+}
+
+export function keySource(origin: KeyOrigin, { ask = askPassphrase }: DiskOpenOptions = {}): KeySource {
+  if (origin.kind === 'prompt') return askingKeys(ask);
+  if (origin.kind === 'fd') return explained(`key fd:${origin.descriptor}`, keyDescriptor(origin.descriptor));
+  return explained(`key file:${origin.path}`, keyFile(origin.path));
+}
+
+/** A file of the host, with reasons in words. */
+export async function openNamedFile(path: string, options: Parameters<typeof openImageFile>[1]): Promise<ImageFile> {
+  try {
+    return await openImageFile(path, options);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw new UsageError(`${path}: it is there already`, { cause: error });
+    if ((error as NodeJS.ErrnoException).syscall !== undefined) throw new UsageError(`${path}: ${explainFileError(error)}`, { cause: error });
+    throw error;
+  }
+}
+
+function explained(what: string, source: KeySource): KeySource {
+  return {
+    id: source.id,
+    async getSecret(request) {
+      try {
+        return await source.getSecret(request);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).syscall !== undefined) throw new UsageError(`${what}: ${explainFileError(error)}`, { cause: error });
+        throw error;
+      }
+    },
+  };
+}
+
+/** The parent of an overlay is the file that was named, wherever the overlay says it was; its own parents lie beside it. */
+function parentsOf({ file }: DiskDescriptor, overlayPath: string): ParentSource {
+  const beside = parentsBeside(overlayPath);
+  let asked = false;
+  return async (path) => {
+    if (asked) return beside(path);
+    asked = true;
+    return { file: await openNamedFile(file, {}), parents: parentsBeside(file) };
+  };
+}
+
+async function makeOverlay(descriptor: DiskDescriptor, path: string): Promise<void> {
+  const { file } = descriptor;
+  if ((descriptor.format ?? formatOfName(file)) !== 'vhd') throw new UsageError(`${file}: an overlay file needs a VHD below it; snapshot keeps stores in memory`);
+  if (descriptor.crypt === 'file') throw new UsageError(`${file}: a file that is encrypted whole can have no overlay file, which would not be encrypted`);
+  const base = await openNamedFile(file, {});
+  try {
+    const parent = await openVhd(base, { parents: parentsBeside(file) });
+    const child = await openNamedFile(path, { create: true });
+    try {
+      await createChild(child, { parent, path: relative(dirname(resolve(path)), resolve(file)), absolutePath: resolve(file) });
+    } finally {
+      await child.close();
+    }
+    await parent.close();
+  } finally {
+    await base.close();
+  }
+}
