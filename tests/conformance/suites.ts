@@ -23,6 +23,7 @@ export const SUITES: readonly Suite[] = [
   { id: 'emitter-contract', title: 'Faults leave everything as it was, every form and page', oracle: 'the state before', file: `${VCPU}/emitter-contract.test.ts`, counts: 'cases' },
   { id: 'protection', title: 'Segments, gates, task switches, V86', oracle: 'the manuals', file: `${VCPU}/protection.test.ts`, counts: 'tests' },
   { id: 'privileged', title: 'Privileges, segments, gates, tasks, V86, breakpoints, paging; 32 and 64 bits', oracle: 'Bochs', file: 'tests/privileged/privileged.test.ts', counts: 'cases' },
+  { id: 'privileged-qemu', title: 'The same, but for what its translator is known to do wrong', oracle: 'QEMU', file: 'tests/privileged/privileged.test.ts', counts: 'cases' },
   { id: 'objdump', title: 'Instruction lengths and operands, 16-, 32- and 64-bit code', oracle: 'objdump', file: 'packages/x86/src/objdump.test.ts', counts: 'cases' },
   { id: 'programs', title: 'C programs in a guest, 32 and 64 bits', oracle: 'their output on the host', file: 'tests/guest-programs.test.ts', counts: 'tests' },
   { id: 'multiboot', title: 'Multiboot programs and the devices of test programs', oracle: 'the checks of the programs', file: 'tests/multiboot.test.ts', counts: 'tests' },

@@ -427,23 +427,6 @@ CODE(set_msr, "wrmsr");
 static void control(void) {
   u64 cr0, cr3, cr4;
   __asm__ volatile("mov %%cr0, %0\nmov %%cr3, %1\nmov %%cr4, %2" : "=r"(cr0), "=r"(cr3), "=r"(cr4));
-  for (int way = 0; way < 7; way++) for (int bit = 0; bit < 64; bit++) {
-    static const char *const codes[] = {set_cr0, set_cr3, set_cr4, set_cr8, set_dr0, set_dr6, set_dr7};
-    // What this processor has and another has not, or what keeps the program from going on.
-    if (way == 0 && (bit == 0 || bit == 31 || bit == 2 || (bit > 5 && bit < 29 && bit != 16 && bit != 18))) continue;
-    if (way == 1 && (bit < 32 ? bit > 4 : bit < 52)) continue;
-    if (way == 2 && bit > 10 && bit < 32) continue;
-    prepare(codes[way], 0);
-    start.rax = (way == 0 ? cr0 : way == 1 ? cr3 : way == 2 ? cr4 : 0) ^ (u64)1 << bit;
-    run();
-    __asm__ volatile("mov %0, %%cr0\nmov %1, %%cr3\nmov %2, %%cr4" : : "r"(cr0), "r"(cr3), "r"(cr4));
-    __asm__ volatile("mov %0, %%cr8" : : "r"(0ull));
-    __asm__ volatile("mov %0, %%dr7" : : "r"(0x400ull));
-    text("register ");
-    hex(way, 1); hex(bit, 2);
-    outcome();
-    put('\n');
-  }
   for (int level = 1; level < 4; level += 2) for (int way = 0; way < 7; way++) {
     static const char *const codes[] = {set_cr0, set_cr3, set_cr4, set_cr8, set_dr7, set_msr, do_swapgs};
     prepare(codes[way], 3);
@@ -473,6 +456,26 @@ static void control(void) {
       write_msr(registers[i], before);
       put('\n');
     }
+  }
+  // CR4 and CR3 last: there is one that does not survive them.
+  static const int order[] = {0, 3, 4, 5, 6, 2, 1};
+  for (int i = 0; i < 7; i++) for (int bit = 0; bit < 64; bit++) {
+    int way = order[i];
+    static const char *const codes[] = {set_cr0, set_cr3, set_cr4, set_cr8, set_dr0, set_dr6, set_dr7};
+    // What this processor has and another has not, or what keeps the program from going on.
+    if (way == 0 && (bit == 0 || bit == 31 || bit == 2 || (bit > 5 && bit < 29 && bit != 16 && bit != 18))) continue;
+    if (way == 1 && (bit < 32 ? bit > 4 : bit < 52)) continue;
+    if (way == 2 && bit > 10 && bit < 32) continue;
+    prepare(codes[way], 0);
+    start.rax = (way == 0 ? cr0 : way == 1 ? cr3 : way == 2 ? cr4 : 0) ^ (u64)1 << bit;
+    run();
+    __asm__ volatile("mov %0, %%cr0\nmov %1, %%cr3\nmov %2, %%cr4" : : "r"(cr0), "r"(cr3), "r"(cr4));
+    __asm__ volatile("mov %0, %%cr8" : : "r"(0ull));
+    __asm__ volatile("mov %0, %%dr7" : : "r"(0x400ull));
+    text("register ");
+    hex(way, 1); hex(bit, 2);
+    outcome();
+    put('\n');
   }
 }
 
