@@ -3,15 +3,36 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { BENCHMARKS, type Row } from './registry.ts';
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } } });
-const names = positionals[0] === 'all' ? Object.keys(BENCHMARKS) : positionals;
-const unknown = names.filter((name) => BENCHMARKS[name] === undefined);
-if (names.length === 0 || unknown.length > 0) {
-  for (const name of unknown) console.error(`no benchmark is named ${name}`);
-  console.error('usage: npm run bench -- NAME... [--quick] [--json FILE]\n');
-  for (const [name, load] of Object.entries(BENCHMARKS)) console.error(`  ${name.padEnd(12)} ${(await load()).summary}`);
+const OPTIONS = { quick: { type: 'boolean', default: false }, json: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
+
+async function usage(): Promise<string> {
+  const lines = ['usage: npm run bench -- NAME... [--quick] [--json FILE]', ''];
+  for (const [name, load] of Object.entries(BENCHMARKS)) lines.push(`  ${name.padEnd(12)} ${(await load()).summary}`);
+  return [...lines, '  all          all of them'].join('\n');
+}
+async function refuse(why: string): Promise<never> {
+  console.error(`${why}\n${await usage()}`);
   process.exit(2);
 }
+function parse(): ReturnType<typeof parseArgs<{ allowPositionals: true; options: typeof OPTIONS }>> {
+  return parseArgs({ allowPositionals: true, options: OPTIONS });
+}
+
+let parsed: ReturnType<typeof parse>;
+try {
+  parsed = parse();
+} catch (error) {
+  parsed = await refuse((error as Error).message.split('. ')[0]!);
+}
+const { values, positionals } = parsed;
+if (values.help === true) {
+  console.log(await usage());
+  process.exit(0);
+}
+const names = positionals[0] === 'all' ? Object.keys(BENCHMARKS) : positionals;
+const unknown = names.filter((name) => BENCHMARKS[name] === undefined);
+if (names.length === 0) await refuse('which one?');
+if (unknown.length > 0) await refuse(`no benchmark is named ${unknown.join(', ')}`);
 
 const rows: Row[] = [];
 for (const name of names) {

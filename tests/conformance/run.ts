@@ -17,7 +17,17 @@ const SOURCE = ['--conditions=vm-source', '--disable-warning=ExperimentalWarning
 const TEST_TIMEOUT_MS = 3_600_000; // all cases take longer than a test run allows
 const TOOLS = ['gcc', 'objdump', 'qemu-system-x86_64'];
 
-const { values } = parseArgs({ options: { write: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false }, only: { type: 'string' } } });
+const OPTIONS = { write: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false }, only: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
+const USAGE = [
+  'usage: npm run conformance [-- --write] [--only REGEX] [--quick]', '', ...SUITES.map(({ id, title }) => `  ${id.padEnd(18)} ${title}`), '',
+  '--only   suites whose name matches', '--quick  the selection of cases of the test run, and not all', '--write  write docs/conformance.md, of a whole run',
+].join('\n');
+
+const values = parse();
+if (values.help === true) {
+  console.log(USAGE);
+  process.exit(0);
+}
 const outcomes = new Map<string, Outcome>();
 const only = new RegExp(values.only ?? '');
 if (values.write && (values.quick || values.only !== undefined)) {
@@ -32,6 +42,17 @@ if (values.write) {
 }
 console.log(broken.length === 0 ? 'all suites passed' : `not passed: ${broken.map(({ suite }) => suite.id).join(', ')}`);
 process.exit(broken.length === 0 ? 0 : 1);
+
+function parse(): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] {
+  try {
+    const { values: given } = parseArgs({ options: OPTIONS });
+    if (!SUITES.some(({ id }) => new RegExp(given.only ?? '').test(id))) throw new RangeError(`no suite matches ${JSON.stringify(given.only)}`);
+    return given;
+  } catch (error) {
+    console.error(`${(error as Error).message.split('. ')[0]}\n${USAGE}`);
+    process.exit(2);
+  }
+}
 
 /** What a file said, for all suites in it. */
 interface Outcome {

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { findOracle, noteCases } from '@vm/testkit/oracle';
 import type { FoundCase } from '../../packages/vcpu-wasm/src/native/found-case.ts';
 import { ProcessorFuzz } from '../../packages/vcpu-wasm/src/native/fuzz-processor.ts';
+import type { TranslatorMode } from '@vm/vcpu-wasm';
 import type { Fuzzer } from './registry.ts';
 
 const CASES = new URL('../../packages/vcpu-wasm/src/fuzz-cases.json', import.meta.url);
@@ -21,7 +22,7 @@ export const cpu: Fuzzer = {
       console.error('this needs gcc and an x86-64 host with Linux');
       return Promise.resolve(false);
     }
-    console.log(`seed ${seed}, ${minutes} minutes, translator ${translators.join(' and ')} in turn`);
+    console.log(`seed ${seed}, ${minutes} minutes, translator ${describeTurns(translators)}`);
     using fuzz = new ProcessorFuzz({ compiler, seed, only, translators });
     const found: FoundCase[] = [];
     const end = Date.now() + minutes * 60_000;
@@ -41,6 +42,10 @@ export const cpu: Fuzzer = {
   },
 };
 
+function describeTurns(translators: readonly TranslatorMode[]): string {
+  return [...new Set(translators)].map((mode) => `${mode} on ${translators.filter((one) => one === mode).length} of ${translators.length}`).join(', ');
+}
+
 /** The same instruction names with the same parts that differ. */
 function isSame(a: FoundCase, b: FoundCase): boolean {
   const shape = ({ program, found }: FoundCase): string => [...program.map((line) => line.replace(/^\w+: \w+ +/, '').replace(/ .*/, '')), ...found.map((line) => line.replace(/:.*/, '').replace(/\d+$/, ''))].join();
@@ -57,6 +62,7 @@ function report(fuzz: ProcessorFuzz, found: readonly FoundCase[], least: number)
   noteCases({ suite: 'fuzz', run: fuzz.cases, passed: fuzz.cases - found.length });
   const few = counts.filter(([, count]) => count < least);
   console.log(`\n${fuzz.cases} cases, ${fuzz.instructions} instructions, ${counts.length} forms, ${found.length} different`);
+  console.log(`by translator: ${[...fuzz.casesByTranslator].map(([mode, count]) => `${mode} ${count} cases`).join(', ')}; ${fuzz.translated} instructions translated`);
   console.log(`ended by: ${[...fuzz.vectors].toSorted((a, b) => a[0] - b[0]).map(([vector, count]) => `#${vector} ${count}`).join(', ')}`);
   console.log(`forms that ended so alone: ${[...fuzz.formsByVector].toSorted((a, b) => a[0] - b[0]).map(([vector, forms]) => `#${vector} ${forms.size}`).join(', ')}`);
   console.log(`cases a form: least ${counts[0]?.[1] ?? 0}, median ${counts[counts.length >> 1]?.[1] ?? 0}; fewest: ${counts.slice(0, 8).map(([form, count]) => `${form} (${count})`).join(', ')}`);

@@ -7,7 +7,7 @@ export interface FuzzRun {
   readonly only: RegExp;
   /** How many cases everything has to have; null: enough when the time is. */
   readonly least: number | null;
-  /** In turn. */
+  /** Batch by batch in turn; one may stand there more often than another. */
   readonly translators: readonly TranslatorMode[];
 }
 export interface Fuzzer {

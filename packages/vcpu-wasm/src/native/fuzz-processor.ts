@@ -21,7 +21,7 @@ export interface FuzzOptions {
   readonly seed: number;
   /** Encodings whose key does not match are left out. */
   readonly only?: RegExp;
-  /** Batch by batch in turn; default: as engines have it. */
+  /** Batch by batch in turn, so that one may stand there more often than another; default: as engines have it. */
   readonly translators?: readonly TranslatorMode[];
 }
 
@@ -30,7 +30,8 @@ const ATTEMPTS = 10;
 
 export class ProcessorFuzz {
   readonly #native: NativeProcessor;
-  readonly #engines: readonly EngineProcessor[];
+  readonly #turns: readonly TranslatorMode[];
+  readonly #engines: ReadonlyMap<TranslatorMode, EngineProcessor>;
   #batches = 0;
   readonly #host: NativeRun;
   readonly #random: Random;
@@ -40,6 +41,8 @@ export class ProcessorFuzz {
   #order: readonly Encoding[] = [];
   #nextEncoding = 0;
   cases = 0;
+  /** Of these, by what the translator did. */
+  readonly casesByTranslator: Map<TranslatorMode, number> = new Map<TranslatorMode, number>();
   /** Cases in which an instruction of the form ran, or was meant to. */
   readonly coverage: Map<string, number> = new Map<string, number>();
   /** Forms of which a single instruction ended with an exception, by vector; 13 is HLT too. */
@@ -51,16 +54,18 @@ export class ProcessorFuzz {
     this.#native = new NativeProcessor(compiler);
     this.#host = this.#native.run(new Uint8Array(0));
     const { lowPages, hasBases } = this.#host;
-    this.#engines = translators.map((mode) => new EngineProcessor(lowPages, hasBases, mode));
+    this.#turns = translators;
+    this.#engines = new Map([...new Set(translators)].map((mode) => [mode, new EngineProcessor(lowPages, hasBases, mode)]));
     this.#random = new Random(seed);
     this.#encodings = encodingsFor(this.#host).filter(({ key }) => only?.test(key) ?? true);
     this.#byName = { 32: encodingsForPrograms(this.#encodings, 32), 64: encodingsForPrograms(this.#encodings, 64) };
     for (const encoding of this.#encodings) this.coverage.set(formOf(encoding.key), 0);
   }
 
-  get instructions(): number { return this.#engines.reduce((sum, { instructions }) => sum + instructions, 0); }
-  get translated(): number { return this.#engines.reduce((sum, { translated }) => sum + translated, 0); }
-  get #engine(): EngineProcessor { return this.#engines[this.#batches % this.#engines.length] as EngineProcessor; }
+  get instructions(): number { return [...this.#engines.values()].reduce((sum, { instructions }) => sum + instructions, 0); }
+  get translated(): number { return [...this.#engines.values()].reduce((sum, { translated }) => sum + translated, 0); }
+  get #translator(): TranslatorMode { return this.#turns[(this.#batches - 1) % this.#turns.length] as TranslatorMode; }
+  get #engine(): EngineProcessor { return this.#engines.get(this.#translator) as EngineProcessor; }
   [Symbol.dispose](): void { this.#native[Symbol.dispose](); }
 
   /** Runs one batch, half single instructions and half programs. Answers what differed, programs made as short as they get. */
@@ -78,6 +83,7 @@ export class ProcessorFuzz {
       programs.push(single ? null : this.#writeProgram(before, i * RECORD_BYTES));
     }
     const { native, ours } = this.#run(before);
+    this.casesByTranslator.set(this.#translator, (this.casesByTranslator.get(this.#translator) ?? 0) + BATCH);
     const found: FoundCase[] = [];
     for (let i = 0; i < BATCH; i++) {
       const at = i * RECORD_BYTES;
