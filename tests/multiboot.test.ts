@@ -61,6 +61,13 @@ describe('a program in C', () => {
       expect(output).toContain('SUMMARY: 13 tests, 0 unexpected failures');
       expect(how).toBe('shutdown'); // it says so when all went well
     });
+
+    itWithOracle(it, 'gcc', `${kind} finds registers and interrupts of the processor`, async () => {
+      const { output, ...end } = await runBare({ kernel: file('processor', kind) });
+      expect(output).not.toContain('FAIL');
+      expect(output).toMatch(/SUMMARY: 20 tests, 0 unexpected failures/);
+      expect(end).toMatchObject({ how: 'exit', code: 0 });
+    });
   }
 });
 

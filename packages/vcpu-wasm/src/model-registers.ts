@@ -10,6 +10,7 @@ import type { ControlRegisters } from './control-registers.ts';
 import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import { isMemoryType, MemoryTypes } from './memory-types.ts';
+import { PHYSICAL_BITS } from './page-walk.ts';
 import type { StateView } from './state-view.ts';
 import type { TimeStamp } from './time-stamp.ts';
 
@@ -36,6 +37,7 @@ const FEATURES: ReadonlyMap<number, CpuFeature> = new Map<number, CpuFeature>([
   [MSR_SYSENTER_CS, 'sep'], [MSR_SYSENTER_ESP, 'sep'], [MSR_SYSENTER_EIP, 'sep'], [MSR_TSC_AUX, 'rdtscp'], [MSR_PAT, 'pat'], [MSR_TSC, 'tsc'],
   [MSR_MCG_CAP, 'mca'], [MSR_MCG_STATUS, 'mca'], [MSR_APIC_BASE, 'apic'], [MSR_TSC_DEADLINE, 'tsc-deadline'],
 ]);
+const APIC_BASE_EXTENDED = 1 << 10;
 /** UC-, which PAT may hold beside what ranges may. */
 const WEAKLY_UNCACHED = 7;
 
@@ -110,11 +112,16 @@ export class ModelRegisters {
     }
     if (this.#isIgnored(index) || (index === MSR_AMD_DE_CFG && this.#model.vendor === 'AuthenticAMD')) return true;
     if (this.#model.features.has('mtrr') && this.#memoryTypes.has(index)) return this.#memoryTypes.write(index, low, high);
+    if (index === MSR_APIC_BASE && !this.#isApicBase(low, high)) return false;
     return this.#isController(index) && this.#interrupts.writeModelRegister(index, low, high);
   }
   #exists(index: number): boolean {
     const feature = FEATURES.get(index);
     return feature === undefined || this.#model.features.has(feature);
+  }
+  /** An address that there is, and no mode that CPUID does not have (SDM vol. 3, sections 11.4.4 and 11.12.1). */
+  #isApicBase(low: number, high: number): boolean {
+    return high >>> 0 < 2 ** (PHYSICAL_BITS - 32) && ((low & APIC_BASE_EXTENDED) === 0 || this.#model.features.has('x2apic'));
   }
   #isIgnored(index: number): boolean { return IGNORED.has(index) || (this.#model.vendor === 'AuthenticAMD' && IGNORED_BY_AMD.has(index)); }
   /** The APIC base, the deadline timer and the x2APIC registers belong to the interrupt controller. */
