@@ -65,7 +65,7 @@ describe('a program in C', () => {
     itWithOracle(it, 'gcc', `${kind} finds registers and interrupts of the processor`, async () => {
       const { output, ...end } = await runBare({ kernel: file('processor', kind) });
       expect(output).not.toContain('FAIL');
-      expect(output).toMatch(/SUMMARY: 20 tests, 0 unexpected failures/);
+      expect(output).toMatch(/SUMMARY: 22 tests, 0 unexpected failures/);
       expect(end).toMatchObject({ how: 'exit', code: 0 });
     });
   }

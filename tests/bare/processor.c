@@ -135,6 +135,18 @@ static void check_interrupts(void)
 	__asm__ volatile("nop");
 	check("TSC deadline in the past", ticks == 1 && read_msr(0x6e0) == 0);
 	ticks = 0;
+	write_msr(0x10, 500000000000ull);
+	u64 deadline = read_tsc() + 200000;
+	write_msr(0x6e0, deadline);
+	u64 waits = read_msr(0x6e0);
+	while (ticks == 0 && read_tsc() < deadline + 1000000000);
+	check("TSC deadline of a counter that was set", waits == deadline && ticks == 1 && read_tsc() >= deadline);
+	write_msr(0x6e0, read_tsc() + 400000000000ull);
+	write_msr(0x10, 950000000000ull);
+	for (int i = 0; i < 1000 && ticks == 1; i++);
+	check("TSC deadline that the counter is set beyond", ticks == 2);
+	write_msr(0x10, 0);
+	ticks = 0;
 	*apic(0x320) = 0xef;
 	*apic(0x3e0) = 0xb;
 	u64 begin = read_tsc();

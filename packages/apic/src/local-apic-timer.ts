@@ -105,8 +105,13 @@ export class LocalApicTimer {
   setDeadline(tsc: number): void {
     if (this.#mode !== TIMER_TSC_DEADLINE) return;
     this.#deadline = tsc;
-    if (tsc === 0) this.#disarm();
-    else this.#arm(Math.max(this.#clock.now(), tsc / this.#tscPerNs));
+    const due = tsc === 0 ? Infinity : tsc / this.#tscPerNs;
+    // Not by the clock, which looks for what is due once in a while: before the next instruction.
+    if (due <= this.#clock.now()) {
+      this.#timer.disarm();
+      this.#fire(due);
+    } else if (tsc === 0) this.#disarm();
+    else this.#arm(due);
   }
 
   save(): ApicTimerState {

@@ -37,6 +37,7 @@ const FEATURES: ReadonlyMap<number, CpuFeature> = new Map<number, CpuFeature>([
   [MSR_SYSENTER_CS, 'sep'], [MSR_SYSENTER_ESP, 'sep'], [MSR_SYSENTER_EIP, 'sep'], [MSR_TSC_AUX, 'rdtscp'], [MSR_PAT, 'pat'], [MSR_TSC, 'tsc'],
   [MSR_MCG_CAP, 'mca'], [MSR_MCG_STATUS, 'mca'], [MSR_APIC_BASE, 'apic'], [MSR_TSC_DEADLINE, 'tsc-deadline'],
 ]);
+const TWO_32 = 0x1_0000_0000;
 const APIC_BASE_EXTENDED = 1 << 10;
 /** UC-, which PAT may hold beside what ranges may. */
 const WEAKLY_UNCACHED = 7;
@@ -79,6 +80,7 @@ export class ModelRegisters {
     // Which socket the processor is made for: updates of the microcode ask.
     if (index === MSR_PLATFORM_ID && this.#model.name === 'pentium3') return this.#answer(0, 0);
     if (this.#model.features.has('mtrr') && this.#memoryTypes.read(index)) return this.#answer(this.#memoryTypes.low, this.#memoryTypes.high);
+    if (index === MSR_TSC_DEADLINE) return this.#readDeadline();
     if (!this.#isController(index) || !this.#interrupts.readModelRegister(index)) return false;
     return this.#answer(this.#interrupts.low >>> 0, this.#interrupts.high >>> 0);
   }
@@ -107,7 +109,8 @@ export class ModelRegisters {
         }
         s.set64(state.MSR_PAT, low, high);
         return true;
-      case MSR_TSC: this.#time.write(low, high); return true;
+      case MSR_TSC: this.#writeTime(low, high); return true;
+      case MSR_TSC_DEADLINE: return this.#writeDeadline(low >>> 0, high >>> 0);
       default:
     }
     if (this.#isIgnored(index) || (index === MSR_AMD_DE_CFG && this.#model.vendor === 'AuthenticAMD')) return true;
@@ -118,6 +121,30 @@ export class ModelRegisters {
   #exists(index: number): boolean {
     const feature = FEATURES.get(index);
     return feature === undefined || this.#model.features.has(feature);
+  }
+  // The interrupt controller knows machine time only: deadlines go to it without what the guest has set its counter off by.
+  #readDeadline(): boolean {
+    if (!this.#interrupts.readModelRegister(MSR_TSC_DEADLINE)) return false;
+    const low = this.#interrupts.low >>> 0;
+    const high = this.#interrupts.high >>> 0;
+    if (low === 0 && high === 0) return this.#answer(0, 0);
+    const sum = low + this.#state.get(state.TSC_OFFSET);
+    return this.#answer(sum >>> 0, (high + this.#state.high(state.TSC_OFFSET) + (sum >= TWO_32 ? 1 : 0)) >>> 0);
+  }
+  #writeDeadline(low: number, high: number): boolean {
+    if (low === 0 && high === 0) return this.#interrupts.writeModelRegister(MSR_TSC_DEADLINE, 0, 0);
+    const difference = low - this.#state.get(state.TSC_OFFSET);
+    const differenceHigh = (high - this.#state.high(state.TSC_OFFSET) - (difference < 0 ? 1 : 0)) | 0;
+    // Before machine time began is in the past, as 1 is.
+    const past = differenceHigh < 0 || (differenceHigh === 0 && difference === 0);
+    return this.#interrupts.writeModelRegister(MSR_TSC_DEADLINE, past ? 1 : difference >>> 0, past ? 0 : differenceHigh);
+  }
+  /** What waits for a value of the counter goes on waiting for it (SDM vol. 3, section 11.5.4.1). */
+  #writeTime(low: number, high: number): void {
+    const waits = this.#exists(MSR_TSC_DEADLINE) && this.#readDeadline() && (this.low !== 0 || this.high !== 0);
+    const { low: deadline, high: deadlineHigh } = this;
+    this.#time.write(low, high);
+    if (waits) this.#writeDeadline(deadline, deadlineHigh);
   }
   /** An address that there is, and no mode that CPUID does not have (SDM vol. 3, sections 11.4.4 and 11.12.1). */
   #isApicBase(low: number, high: number): boolean {
