@@ -140,6 +140,14 @@ export const FLAT = 0x2004;
 /** How often a translated region was entered, and instructions that ended there; 8 bytes each. */
 export const REGION_ENTRIES = 0x2008;
 export const REGION_INSTRUCTIONS = 0x2010;
+/** Accesses to memory that regions made, counted by whole blocks; 8 bytes. */
+export const REGION_ACCESSES = 0x2018;
+/** Why regions were left, counted by the numbers below; 8 bytes each. */
+export const REGION_EXITS = 0x2020;
+/** To code outside; to an address that only the instruction knew; before an instruction that is not done in a region or missed the TLB; for want of budget; behind a function of the interpreter that changed something. */
+export const EXIT_BRANCH = 0, EXIT_ADDRESS = 1, EXIT_INSTRUCTION = 2, EXIT_BUDGET = 3, EXIT_CHANGE = 4;
+/** Which of them it was the last time, 4 bytes. */
+export const REGION_EXIT = 0x2048;
 
 export const TLB_ENTRIES = 4096;
 export const TLB_STRIDE = 16;

@@ -107,6 +107,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
         code.get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add().set(VA);
         code.get(S).get(U).get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().callIndirect(module.typeIndex(APART)).set(U);
         code.get(S).get(S).load(state.REGION_INSTRUCTIONS).get(VA).add().get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add().sub().store(state.REGION_INSTRUCTIONS);
+        code.get(S).get(S).load32(state.REGION_EXIT).const32(3).shl32().add32().tee(spent).get(spent).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
         code.get(U).brIf(loop);
         code.get(S).get(S).load(state.RIP).call(runtime.lookup).set(U).br(loop);
         break;

@@ -57,9 +57,9 @@ export const ROUND_TO_ZERO = 3;
 export function pushConstant(code: CodeWriter, value: bigint): void {
   code.const64(Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)));
 }
-/** Pushes a vector with `value` in every lane of the format. */
-export function pushLanes(code: CodeWriter, of: FloatFormat, value: bigint): void {
-  const bytes: number[] = [];
-  for (let i = 0; i < 16; i++) bytes.push(Number((value >> BigInt((i % of.bytes) * 8)) & 0xffn));
-  code.constV128(bytes);
+/** The bytes of a vector with `value` in every lane of the format. */
+export function lanesOf(of: FloatFormat, value: bigint): readonly number[] {
+  return Array.from({ length: 16 }, (_, i) => Number((value >> BigInt((i % of.bytes) * 8)) & 0xffn));
 }
+/** Pushes such a vector. */
+export function pushLanes(code: CodeWriter, of: FloatFormat, value: bigint): void { code.constV128(lanesOf(of, value)); }

@@ -7,7 +7,7 @@
  */
 import type { CodeWriter, Label } from '../wasm/code-writer.ts';
 import * as simd from '../wasm/simd-opcode.ts';
-import { pushConstant, pushLanes } from './float-format.ts';
+import { DOUBLE, lanesOf, SINGLE } from './float-format.ts';
 import type { FloatFormat } from './float-format.ts';
 import type { SoftOperation } from './float-functions.ts';
 import { pushAsBits, pushAsFloat, pushIsPlain, smallestOrdinary } from './ordinary-number.ts';
@@ -18,6 +18,29 @@ const INSTRUCTIONS: Readonly<Record<4 | 8, Readonly<Record<SoftOperation, readon
   8: { sqrt: [0x9f, simd.F64X2_SQRT], add: [0xa0, simd.F64X2_ADD], sub: [0xa1, simd.F64X2_SUB], mul: [0xa2, simd.F64X2_MUL], div: [0xa3, simd.F64X2_DIV] },
 };
 
+/** Constants of a format, made once: 64 bits as halves, and vectors with the same number in each lane. */
+interface Constants {
+  readonly twiceFraction: Halves;
+  readonly twiceInfinity: Halves;
+  readonly twiceLeast: Halves;
+  readonly twiceOrdinary: Halves;
+  readonly normalLanes: readonly number[];
+  readonly infinityLanes: readonly number[];
+  readonly leastLanes: readonly number[];
+}
+interface Halves { readonly low: number; readonly high: number }
+const halves = (value: bigint): Halves => ({ low: Number(BigInt.asIntN(32, value)), high: Number(BigInt.asIntN(32, value >> 32n)) });
+function constantsOf(of: FloatFormat): Constants {
+  const least = smallestOrdinary(of);
+  return {
+    twiceFraction: halves(of.fraction * 2n), twiceInfinity: halves(of.infinity * 2n), twiceLeast: halves(least * 2n), twiceOrdinary: halves((of.infinity - least) * 2n),
+    normalLanes: lanesOf(of, of.fraction + 1n), infinityLanes: lanesOf(of, of.infinity), leastLanes: lanesOf(of, least),
+  };
+}
+const OF_SINGLE = constantsOf(SINGLE), OF_DOUBLE = constantsOf(DOUBLE);
+const constants = (of: FloatFormat): Constants => (of === SINGLE ? OF_SINGLE : OF_DOUBLE);
+const NO_LANES: readonly number[] = [];
+
 const mayUnderflow = (operation: SoftOperation): boolean => operation === 'mul' || operation === 'div';
 
 /** Pushes twice the magnitude of bit pattern x, in the bits of the format: the sign falls out at the top. */
@@ -27,14 +50,14 @@ function pushTwice(code: CodeWriter, of: FloatFormat, x: number): void {
 }
 /** Pushes whether x is denormal. */
 export function pushIsDenormal(code: CodeWriter, of: FloatFormat, x: number): void {
+  const { twiceFraction } = constants(of);
   pushTwice(code, of, x);
-  code.const(1).sub();
-  pushConstant(code, of.fraction * 2n);
-  code.ltU();
+  code.const(1).sub().const64(twiceFraction.low, twiceFraction.high).ltU();
 }
 
 /** Sets `result` to a `operation` b (of the square root, of a), all bit patterns in i64, or branches to `careful`. */
 export function hostScalar(code: CodeWriter, of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number, careful: Label): void {
+  const { twiceLeast, twiceOrdinary, twiceInfinity } = constants(of);
   pushIsPlain(code);
   code.eqz32();
   pushIsDenormal(code, of, a);
@@ -54,50 +77,43 @@ export function hostScalar(code: CodeWriter, of: FloatFormat, operation: SoftOpe
   pushAsBits(code, of);
   code.set(result);
   pushTwice(code, of, result);
-  const least = mayUnderflow(operation) ? smallestOrdinary(of) : 0n;
-  if (least !== 0n) {
-    pushConstant(code, least * 2n);
-    code.sub();
-  }
-  pushConstant(code, (of.infinity - least) * 2n);
+  if (mayUnderflow(operation)) code.const64(twiceLeast.low, twiceLeast.high).sub().const64(twiceOrdinary.low, twiceOrdinary.high);
+  else code.const64(twiceInfinity.low, twiceInfinity.high);
   code.geU().brIf(careful);
 }
 
+/** Pushes a mask of the lanes of x that are zero. */
+function pushZeros(code: CodeWriter, of: FloatFormat, x: number): void { code.get(x).constV128(NO_LANES).simd(of === SINGLE ? simd.F32X4_EQ : simd.F64X2_EQ); }
+/** Pushes a mask of the lanes of x that are not zero, yet below the smallest normal number. */
+function pushDenormals(code: CodeWriter, of: FloatFormat, x: number): void {
+  const single = of === SINGLE;
+  pushZeros(code, of, x);
+  code.get(x).simd(single ? simd.F32X4_ABS : simd.F64X2_ABS).constV128(constants(of).normalLanes).simd(single ? simd.F32X4_LT : simd.F64X2_LT).simd(simd.V128_XOR);
+}
 /** The same for all lanes of v128 locals; `scratch` is one more. */
 export function hostLanes(code: CodeWriter, of: FloatFormat, operation: SoftOperation, a: number, b: number, result: number, scratch: number, careful: Label): void {
-  const single = of.bytes === 4;
+  const single = of === SINGLE;
   const absolute = single ? simd.F32X4_ABS : simd.F64X2_ABS;
   const less = single ? simd.F32X4_LT : simd.F64X2_LT;
-  const pushIsZero = (x: number): void => { code.get(x).constV128([]).simd(single ? simd.F32X4_EQ : simd.F64X2_EQ); };
-  const pushDenormals = (x: number): void => {
-    pushIsZero(x);
-    code.get(x).simd(absolute);
-    pushLanes(code, of, of.fraction + 1n);
-    // Not zero, yet below the smallest normal number.
-    code.simd(less).simd(simd.V128_XOR);
-  };
+  const { infinityLanes, leastLanes } = constants(of);
   pushIsPlain(code);
   code.eqz32().brIf(careful);
   code.get(a);
   if (operation !== 'sqrt') code.get(b);
-  code.simd(INSTRUCTIONS[of.bytes][operation][1]).tee(result).simd(absolute).tee(scratch);
-  pushLanes(code, of, of.infinity);
-  code.simd(less).simd(simd.V128_NOT);
-  pushDenormals(a);
+  code.simd(INSTRUCTIONS[of.bytes][operation][1]).tee(result).simd(absolute).tee(scratch).constV128(infinityLanes).simd(less).simd(simd.V128_NOT);
+  pushDenormals(code, of, a);
   code.simd(simd.V128_OR);
   if (operation !== 'sqrt') {
-    pushDenormals(b);
+    pushDenormals(code, of, b);
     code.simd(simd.V128_OR);
   }
   if (mayUnderflow(operation)) {
     // A zero that no zero operand explains was too small too.
-    code.get(scratch);
-    pushLanes(code, of, smallestOrdinary(of));
-    code.simd(less);
-    pushIsZero(a);
-    pushIsZero(b);
+    code.get(scratch).constV128(leastLanes).simd(less);
+    pushZeros(code, of, a);
+    pushZeros(code, of, b);
     code.simd(simd.V128_OR);
-    pushIsZero(result);
+    pushZeros(code, of, result);
     code.simd(simd.V128_AND).simd(simd.V128_ANDNOT).simd(simd.V128_OR);
   }
   code.simd(simd.V128_ANY_TRUE).brIf(careful);

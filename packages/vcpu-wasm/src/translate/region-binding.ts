@@ -54,6 +54,8 @@ export class RegionBinding implements Binding {
   /** Some instruction needs SSE; some AVX. Regions with such are entered only where that is available. */
   needsSse = false;
   needsAvx = false;
+  /** Accesses to memory written since the count was last cleared. */
+  accesses = 0;
 
   constructor(view: DataView, functions: RegionFunctions, exit: Label) {
     this.#view = view;
@@ -78,8 +80,9 @@ export class RegionBinding implements Binding {
   }
   /** Pushes the instruction pointer that the direct branch goes to. */
   branchTarget({ code, long, size }: Emitter): void {
-    const next = this.#view.getUint16(this.record + uop.UOP_NEXT, true);
-    code.get(PAGE_RIP).const64(...sum64(this.#view.getInt32(this.record + uop.UOP_IMMEDIATE, true), this.#view.getInt32(this.record + uop.UOP_IMMEDIATE + 4, true), next)).add();
+    const low = this.#view.getUint32(this.record + uop.UOP_IMMEDIATE, true) + this.#view.getUint16(this.record + uop.UOP_NEXT, true);
+    const high = this.#view.getInt32(this.record + uop.UOP_IMMEDIATE + 4, true);
+    code.get(PAGE_RIP).const64(low | 0, low > 0xffff_ffff ? high + 1 : high).add();
     if (!long) code.zeroExtend(size === 2 ? 2 : 4);
   }
   raise({ code }: Emitter): void { code.br(this.exit); }
@@ -159,6 +162,7 @@ export class RegionBinding implements Binding {
 
   /** Leaves unless the TLB answers for the address in VA; pushes the host address. */
   #hostAddress(code: CodeWriter, tlb: number, bytes: number): void {
+    this.accesses++;
     code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
@@ -344,9 +348,3 @@ export class RegionBinding implements Binding {
 const vectorAt = (offset: number): number => (offset - state.XMM) >> 4;
 /** Offset of the lower half of a vector register. */
 const isVector = (offset: number): boolean => offset >= state.XMM && offset < state.XMM + 16 * 16;
-
-/** A signed 64-bit number given as halves, plus a small one. */
-function sum64(low: number, high: number, add: number): [low: number, high: number] {
-  const sum = (low >>> 0) + add;
-  return [sum | 0, sum > 0xffff_ffff ? high + 1 : high];
-}

@@ -17,18 +17,21 @@ export const PAGE_RIP: number = FIRST + 20;
 export const FLAG_KIND: number = FIRST + 21;
 /** Instructions left before the region has to be left, counted as if the block being run were done. */
 export const BUDGET: number = FIRST + 22;
-/** Instructions of the block being run that are not done. */
+/** Instructions of the block being run that are not done; and, where the budget is too small for the block, NO_BUDGET. */
 export const UNDONE: number = FIRST + 23;
+export const NO_BUDGET = 0x100;
 /** Block that a dispatch node is to go on to, plus 1; 0 for none. */
 export const SELECTOR: number = FIRST + 24;
 /** Decode map of the page being run. */
 export const CODE_PAGE: number = FIRST + 25;
 
+/** Accesses to memory of the blocks that were begun. */
+export const ACCESSES: number = FIRST + 26;
 /** Lower halves of vector registers, as many as the region has use for, in the order of their first use. */
-export const VECTOR: number = FIRST + 26;
+export const VECTOR: number = FIRST + 27;
 
 const FIXED: readonly ValueType[] = [
-  ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32, I32,
+  ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32, I32, I32,
 ];
 /** Types of all of them, by the number of vectors. */
 export const REGION_LOCALS: readonly (readonly ValueType[])[] = Array.from({ length: 17 }, (_, vectors) => [...FIXED, ...Array.from({ length: vectors }, (): ValueType => V128)]);

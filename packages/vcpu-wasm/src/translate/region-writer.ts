@@ -14,7 +14,7 @@ import type { HandlerForms, KnownHandler } from './handler-forms.ts';
 import { KIND_STORED, KIND_UNKNOWN } from './lazy-flags.ts';
 import { RegionBinding } from './region-binding.ts';
 import type { RegionFunctions } from './region-binding.ts';
-import { BUDGET, CODE_PAGE, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, SELECTOR, UNDONE } from './region-locals.ts';
+import { ACCESSES, BUDGET, CODE_PAGE, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, NO_BUDGET, PAGE_RIP, REGISTER, SELECTOR, UNDONE } from './region-locals.ts';
 import { END_CONDITIONAL, END_DYNAMIC, END_FALL, END_RETURN } from './region-scan.ts';
 import type { Block, RegionScan, Scan } from './region-scan.ts';
 import type { RegionTable } from './region-table.ts';
@@ -147,6 +147,7 @@ export class RegionWriter {
       if (bound.needsSse) code.get(S).load32(state.SSE_BLOCKED).or32();
       if (bound.needsAvx) code.get(S).load32(state.AVX_BLOCKED).or32();
       code.if();
+      code.get(S).const32(state.EXIT_INSTRUCTION).store32(state.REGION_EXIT);
       entries.forEach(({ entry, at }) => {
         code.get(SELECTOR).const32(entry + 1).eq32();
         code.if();
@@ -177,7 +178,14 @@ export class RegionWriter {
       bound.flags.store(code);
       bound.storeFlags(code);
     }
-    code.get(S).get(BUDGET).get(UNDONE).add32().store32(state.BUDGET).get(U);
+    code.get(S).get(BUDGET).get(UNDONE).const32(NO_BUDGET - 1).and32().add32().store32(state.BUDGET);
+    this.#noteAccesses(code);
+    code.get(S).const32(state.EXIT_ADDRESS).const32(state.EXIT_BUDGET).const32(state.EXIT_INSTRUCTION).const32(state.EXIT_BRANCH).get(UNDONE).select();
+    code.get(UNDONE).const32(NO_BUDGET).eq32().select().get(U).eqz32().select().store32(state.REGION_EXIT);
+    code.get(U);
+  }
+  #noteAccesses(code: CodeWriter): void {
+    code.get(S).get(S).load(state.REGION_ACCESSES).get(ACCESSES).extendU().add().store(state.REGION_ACCESSES);
   }
 
   // ---- Control flow (Ramsey, section 4) ------------------------------------------------------------------------------
@@ -246,28 +254,44 @@ export class RegionWriter {
     const emitter = this.#emitter as Emitter;
     const block = (this.#scan as Scan).blocks[at] as Block;
     const count = block.uops.length;
-    block.uops.forEach((place, i) => {
+    // What comes before the block is left is known by then, and only then.
+    let accesses = 0;
+    bound.accesses = 0;
+    const leave = (): void => {
+      if (accesses > 0) code.patch(accesses, bound.accesses);
+      accesses = 0;
+    };
+    bound.onBranch = () => {
+      leave();
+      if (block.taken >= 0) { this.#follow(at, node, block.taken, null); return; }
+      bound.branchTarget(emitter);
+      code.set(T);
+      bound.jump(emitter, T);
+    };
+    bound.onJump = (rip) => {
+      leave();
+      if (block.end === END_RETURN) this.#return(at, node, rip);
+    };
+    for (let i = 0; i < count; i++) {
+      const place = block.uops[i] as number;
       const record = this.#copies.get(place) ?? place;
       const known = this.#known(place, block);
       code.const32(record).set(U);
       if (i === 0) {
         // Without enough budget for the whole block the interpreter takes it, instruction by instruction.
-        code.const32(0).set(UNDONE).get(BUDGET).const32(count).ltU32().brIf(bound.exit);
+        code.const32(NO_BUDGET).set(UNDONE).get(BUDGET).const32(count).ltU32().brIf(bound.exit);
         code.get(BUDGET).const32(count).sub32().set(BUDGET);
+        code.get(ACCESSES);
+        accesses = code.later();
+        code.add32().set(ACCESSES);
       }
       code.const32(count - i).set(UNDONE);
       bound.record = record;
-      bound.onBranch = () => {
-        if (block.taken >= 0) { this.#follow(at, node, block.taken, null); return; }
-        bound.branchTarget(emitter);
-        code.set(T);
-        bound.jump(emitter, T);
-      };
-      bound.onJump = (rip) => { if (block.end === END_RETURN && i === count - 1) this.#return(at, node, rip); };
       emitter.begin(code, known.form, bound);
       if (known.apart >= 0) this.#callApart(known, record, count - i - 1, i === count - 1 && block.end === END_DYNAMIC);
       else known.emitter.emit(emitter);
-    });
+    }
+    leave();
     if (block.end !== END_FALL && block.end !== END_CONDITIONAL) return;
     if (block.next >= 0) this.#follow(at, node, block.next, null);
     else code.const32(block.nextUop).set(U).const32(0).set(UNDONE).br(bound.exit);
@@ -324,7 +348,11 @@ export class RegionWriter {
     code.get(S).get(U).store32(state.CURRENT_UOP);
     code.get(S).get(BUDGET).const32(after).add32().tee(N).store32(state.BUDGET);
     code.get(S).get(U).const32(apart).call(this.#functions.apart);
-    if (last) { code.return(); return; }
+    if (last) {
+      this.#noteAccesses(code);
+      code.get(S).const32(state.EXIT_ADDRESS).store32(state.REGION_EXIT).return();
+      return;
+    }
     code.tee(M).const32(record + uop.UOP_BYTES).ne32();
     // Something wants attention, code of the region was stored to, translations or segments changed.
     code.get(S).load32(state.BUDGET).get(N).ne32().or32();
@@ -332,7 +360,8 @@ export class RegionWriter {
     code.get(S).load(state.DATA_TAG).get(DATA_TAG).ne().or32();
     if (!this.#long) code.get(S).load32(state.FLAT).eqz32().or32();
     code.if();
-    code.get(M).return();
+    this.#noteAccesses(code);
+    code.get(S).const32(state.EXIT_CHANGE).store32(state.REGION_EXIT).get(M).return();
     code.end();
     const effects = changedRegisters(form.name);
     const changed = (effects | bound.operandRegisters(form)) & this.#reloaded;

@@ -45,6 +45,9 @@ const MOST_BYTES = 48 << 20;
 /** Copies that there has to be room for before a slice begins. */
 const LEAST_COPIES = 1024;
 
+/** Why regions are left, by name. */
+const EXITS = [['branch', state.EXIT_BRANCH], ['address', state.EXIT_ADDRESS], ['instruction', state.EXIT_INSTRUCTION], ['budget', state.EXIT_BUDGET], ['change', state.EXIT_CHANGE]] as const;
+
 interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
 interface Waiting { readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
 /** A region that can be entered. */
@@ -73,6 +76,8 @@ export class Translator {
   instructions = 0;
   bytes = 0;
   microseconds = 0;
+  blocks = 0;
+  compileMicroseconds = 0;
 
   constructor({ state: view, cache, memory, mode, long, legacy }: TranslatorParts) {
     this.#state = view;
@@ -99,10 +104,14 @@ export class Translator {
     yield ['translator.regions', this.regions];
     yield ['translator.entries', this.#state.number(state.REGION_ENTRIES)];
     yield ['translator.executed', this.#state.number(state.REGION_INSTRUCTIONS)];
+    yield ['translator.accesses', this.#state.number(state.REGION_ACCESSES)];
+    for (const [name, number] of EXITS) yield [`translator.exits.${name}`, this.#state.number(state.REGION_EXITS + number * 8)];
     yield ['translator.modules', this.modules];
+    yield ['translator.blocks', this.blocks];
     yield ['translator.instructions', this.instructions];
     yield ['translator.bytes', this.bytes];
     yield ['translator.microseconds', Math.round(this.microseconds)];
+    yield ['translator.compileMicroseconds', Math.round(this.compileMicroseconds)];
   }
 
   #cool(): void {
@@ -153,8 +162,10 @@ export class Translator {
   }
   #install(half: Half, module: RegionModule, scans: readonly Scan[]): void {
     const bytes = module.finish();
+    const begin = performance.now();
     const { host } = half;
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.#memory, ...half.imports } });
+    this.compileMicroseconds += (performance.now() - begin) * 1000;
     this.modules++;
     this.bytes += bytes.length;
     this.#bytesLive += bytes.length;
@@ -163,6 +174,7 @@ export class Translator {
       host.table.set(index, instance.exports[regionName(place)]);
       this.regions++;
       this.instructions += scan.instructions;
+      this.blocks += scan.blocks.length;
       for (const entry of scan.entries) this.#table.install(firstOf(scan, entry), index);
       const made = { half, index, scan };
       for (const page of scan.pages.keys()) {

@@ -95,6 +95,17 @@ export class CodeWriter {
 
   // Constants.
   const32(value: number): this { return this.byte(0x41).signed32(value); }
+  /** An i32 constant that is known later: its place for `patch`. */
+  later(): number {
+    this.byte(0x41).byte(0x80).byte(0);
+    return this.length - 2;
+  }
+  /** Gives the constant at `place` its value, 0 to 8191. */
+  patch(place: number, value: number): void {
+    if (value > 0x1fff) throw new RangeError(`${value} does not fit into the constant`);
+    this.bytes[place] = (value & 0x7f) | 0x80;
+    this.bytes[place + 1] = value >>> 7;
+  }
   /** An i64 constant from a number that is a 32-bit signed integer. */
   const(value: number): this { return this.byte(0x42).signed64(value, value < 0 ? -1 : 0); }
   const64(low: number, high: number): this { return this.byte(0x42).signed64(low, high); }
