@@ -1,0 +1,132 @@
+/** Puts the outcome of a walk into the shadow tables, and makes the tables that lead there. */
+import type { ShadowCounters } from './counters.ts';
+import type { GuestWalk } from './guest-walk.ts';
+import { shadowIndex, TABLE_ENTRIES } from './layout.ts';
+import { ACCESS_ALL, ANY_WRITE, MODE_32, MODE_LONG, MODE_MASK, RIGHT_LARGE, RIGHTS, rightsOf } from './role.ts';
+import { directKey, KEY_DIRECT, keyAccess, KEY_DIRTY, keyLevel, keyRole, tableKey } from './table-key.ts';
+import { NO_FRAME } from './table-pool.ts';
+import type { TablePool } from './table-pool.ts';
+import type { Tracker } from './tracker.ts';
+
+const HUGE_FRAMES = 512 * 512;
+
+export class TableWriter {
+  readonly #pool: TablePool;
+  readonly #tracker: Tracker;
+  readonly #walk: GuestWalk;
+  readonly #counters: ShadowCounters;
+  /** Of the translation last written. */
+  rights = 0;
+
+  constructor(pool: TablePool, tracker: Tracker, walk: GuestWalk, counters: ShadowCounters) {
+    this.#pool = pool;
+    this.#tracker = tracker;
+    this.#walk = walk;
+    this.#counters = counters;
+  }
+
+  makeRoot(role: number, frame: number): number {
+    if ((role & MODE_MASK) !== MODE_LONG) return this.#pool.create(NO_FRAME, tableKey(3, 0, ACCESS_ALL, role));
+    const key = tableKey(4, 0, ACCESS_ALL, role);
+    return this.#pool.find(frame, key) || this.#create(frame, key);
+  }
+  #create(frame: number, key: number): number {
+    const table = this.#pool.create(frame, key);
+    if ((key & KEY_DIRECT) === 0) {
+      if (this.#tracker.isUnsure(frame)) this.#pool.markStale(table);
+    } else if (keyLevel(key) === 1) this.#fillPieces(table, frame, key);
+    return table;
+  }
+
+  /**
+   * There has to be room, and the tables of the walk have to be armed. False: everything stale was purged on the way, walk again
+   * and say so with `purged`.
+   */
+  write(role: number, root: number, low: number, high: number, need: number, purged: boolean): boolean {
+    const walk = this.#walk;
+    const table = this.#path(role, root, low, high, purged);
+    if (table === 0) return false;
+    // Last, because a purge protects again.
+    if ((need & ANY_WRITE) !== 0) this.#tracker.intercept(walk.frame, walk);
+    this.#leaf(table, shadowIndex(1, low, high), walk.frame, walk.rights | (walk.leaf > 1 ? RIGHT_LARGE : 0));
+    return true;
+  }
+
+  /** The table of level 1 for the address; 0: everything stale was purged on the way. */
+  #path(role: number, root: number, low: number, high: number, purged: boolean): number {
+    const walk = this.#walk;
+    let table = root;
+    for (let level = keyLevel(this.#pool.key[root] as number); level > 1; level--) {
+      const child = level - 1;
+      let frame: number, key: number;
+      if (child >= walk.leaf) {
+        const part = (role & MODE_MASK) !== MODE_32 ? 0 : child === 2 ? low >>> 30 : (low >>> 21) & 1;
+        frame = walk.table[child] as number;
+        key = tableKey(child, part, walk.access[child] as number, role);
+      } else {
+        frame = walk.frame - (walk.frame % (child === 1 ? TABLE_ENTRIES : HUGE_FRAMES));
+        key = directKey(child, walk.leafAccess, walk.dirty, role);
+      }
+      const next = this.#step(table, shadowIndex(level, low, high), frame, key, purged);
+      if (next === 0) return 0;
+      table = next;
+    }
+    return table;
+  }
+  #step(table: number, index: number, frame: number, key: number, purged: boolean): number {
+    const pool = this.#pool;
+    const present = pool.child(table, index);
+    if (present !== 0) {
+      if (pool.frame[present] === frame && pool.key[present] === key) return present;
+      pool.drop(table, index);
+      this.#tracker.epoch++;
+    }
+    let child = pool.find(frame, key);
+    if (child !== 0) {
+      this.#counters.shares++;
+      if (!purged && !this.#mayBeShared(child, key)) return 0;
+    } else child = this.#create(frame, key);
+    pool.link(table, index, child);
+    return child;
+  }
+  /**
+   * What is stale may be used by those who could have cached it while it was right. Whoever comes to it by a new entry could
+   * not, so it is made right first; with tables below it, everything that is stale is.
+   */
+  #mayBeShared(child: number, key: number): boolean {
+    const pool = this.#pool;
+    if ((key & KEY_DIRECT) !== 0 || pool.staleCount === 0 || pool.liveCount[child] === 0) return true;
+    if (keyLevel(key) > 1) {
+      this.#counters.links++;
+      this.#tracker.purge();
+      return false;
+    }
+    if (pool.isStale(child)) this.#tracker.purgeOne(child);
+    return true;
+  }
+
+  #leaf(table: number, index: number, frame: number, wanted: number): void {
+    const pool = this.#pool;
+    const rights = this.#tracker.isProtected(frame) ? wanted & ~ANY_WRITE : wanted;
+    this.rights = rights;
+    if (pool.isLive(table, index)) {
+      const old = pool.rightsOf(table, index);
+      const sameFrame = pool.frameOf(table, index) === frame;
+      if (sameFrame && (old & RIGHTS) === (rights & RIGHTS)) return; // of a large page, filled just now
+      if (!sameFrame || (old & RIGHTS & ~rights) !== 0) this.#tracker.epoch++;
+      pool.drop(table, index);
+    }
+    this.#counters.fills++;
+    pool.install(table, index, frame, rights, (rights & ANY_WRITE) !== 0 && this.#tracker.noteWritable(frame));
+  }
+  /** All 512 pieces of a large page at once: they need no guest table. */
+  #fillPieces(table: number, first: number, key: number): void {
+    this.#counters.largeFills++;
+    const all = rightsOf(keyRole(key), keyAccess(key), (key & KEY_DIRTY) !== 0) | RIGHT_LARGE;
+    for (let index = 0; index < TABLE_ENTRIES; index++) {
+      const frame = first + index;
+      const rights = this.#tracker.isProtected(frame) ? all & ~ANY_WRITE : all;
+      this.#pool.install(table, index, frame, rights, (rights & ANY_WRITE) !== 0 && this.#tracker.noteWritable(frame));
+    }
+  }
+}
