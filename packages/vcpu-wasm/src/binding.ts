@@ -40,9 +40,10 @@ export interface Binding {
   setStackOffset(e: Emitter): void;
 
   // Memory, by linear address in local VA.
-  load(e: Emitter, bytes: number): void;
-  store(e: Emitter, bytes: number, value: number): void;
-  loadForUpdate(e: Emitter, bytes: number): void;
+  // `anyAlignment`: no #AC, whatever the address.
+  load(e: Emitter, bytes: number, anyAlignment: boolean): void;
+  store(e: Emitter, bytes: number, value: number, anyAlignment: boolean): void;
+  loadForUpdate(e: Emitter, bytes: number, anyAlignment: boolean): void;
   storeBack(e: Emitter, bytes: number, value: number): void;
   loadVector(e: Emitter): void;
   storeVector(e: Emitter, value: number): void;

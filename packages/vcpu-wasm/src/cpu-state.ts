@@ -78,6 +78,8 @@ export const SSE_BLOCKED = 0x448;
 export const AVX_BLOCKED = 0x44c;
 /** 16 bytes through which the slow paths pass values. */
 export const VALUE = 0x450;
+/** Added to the number of bytes that a slow path is given, where no address is misaligned for the instruction. */
+export const ANY_ALIGNMENT = 0x80;
 /** 32 further bytes for multi-part results of helpers. */
 export const SCRATCH = 0x460;
 

@@ -138,20 +138,20 @@ export class Emitter {
 
   // ---- Memory ------------------------------------------------------------------------------------------------------
 
-  /** Takes a linear address, pushes the value there as i64. */
-  load(bytes: number): void {
+  /** Takes a linear address, pushes the value there as i64; with `anyAlignment` none is misaligned (#AC). */
+  load(bytes: number, anyAlignment = false): void {
     this.code.set(VA);
-    this.#bound.load(this, bytes);
+    this.#bound.load(this, bytes, anyAlignment);
   }
   /** Takes a linear address and stores the low `bytes` of local `value` there. */
-  store(bytes: number, value: number): void {
+  store(bytes: number, value: number, anyAlignment = false): void {
     this.code.set(VA);
-    this.#bound.store(this, bytes, value);
+    this.#bound.store(this, bytes, value, anyAlignment);
   }
   /** Takes a linear address, proves that it can be written, pushes the value there; H and VA stay for storeBack. */
-  loadForUpdate(bytes: number): void {
+  loadForUpdate(bytes: number, anyAlignment = false): void {
     this.code.set(VA);
-    this.#bound.loadForUpdate(this, bytes);
+    this.#bound.loadForUpdate(this, bytes, anyAlignment);
   }
   /** Stores local `value` to where loadForUpdate loaded from; cannot fault. */
   storeBack(bytes: number, value: number): void { this.#bound.storeBack(this, bytes, value); }

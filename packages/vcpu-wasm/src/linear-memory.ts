@@ -78,16 +78,19 @@ export class LinearMemory {
 
   // ---- Slow paths of generated code: values go through VALUE ---------------------------------------------------------
 
-  load(low: number, high: number, bytes: number, supervisor = false): void {
-    if (this.#isChecked() && !supervisor) this.#checkData(low, high, bytes, false);
+  /** `size` is the number of bytes, with state.ANY_ALIGNMENT where no address is misaligned for the instruction. */
+  load(low: number, high: number, size: number, supervisor = false): void {
+    if (this.#isChecked() && !supervisor) this.#checkData(low, high, size, false);
+    const bytes = size & ~state.ANY_ALIGNMENT;
     if ((low & 4095) + bytes > 4096) { this.#across(low, high, bytes, READ, supervisor); return; }
     this.readMisses++;
     this.#translateData(low, high, false, supervisor);
     this.#read(bytes, this.#state.at + state.VALUE);
   }
   /** As load, but the page is proved writable. */
-  loadForUpdate(low: number, high: number, bytes: number): void {
-    if (this.#isChecked()) this.#checkData(low, high, bytes, true);
+  loadForUpdate(low: number, high: number, size: number): void {
+    if (this.#isChecked()) this.#checkData(low, high, size, true);
+    const bytes = size & ~state.ANY_ALIGNMENT;
     if ((low & 4095) + bytes > 4096) {
       this.#probeAcross(low, high);
       this.#across(low, high, bytes, READ, false);
@@ -97,8 +100,9 @@ export class LinearMemory {
     this.#translateData(low, high, true, false);
     this.#read(bytes, this.#state.at + state.VALUE);
   }
-  store(low: number, high: number, bytes: number, supervisor = false): void {
-    if (this.#isChecked() && !supervisor) this.#checkData(low, high, bytes, true);
+  store(low: number, high: number, size: number, supervisor = false): void {
+    if (this.#isChecked() && !supervisor) this.#checkData(low, high, size, true);
+    const bytes = size & ~state.ANY_ALIGNMENT;
     if ((low & 4095) + bytes > 4096) { this.#across(low, high, bytes, WRITE, supervisor); return; }
     this.writeMisses++;
     this.#translateData(low, high, true, supervisor);
@@ -114,8 +118,9 @@ export class LinearMemory {
     this.#onWatched = hit;
     this.tlb.flush();
   }
-  #checkData(low: number, high: number, bytes: number, write: boolean): void {
-    if (this.tlb.checksAlignment && (low & (Math.min(bytes, 8) - 1)) !== 0) this.raise(VECTOR_AC, 0);
+  #checkData(low: number, high: number, size: number, write: boolean): void {
+    const bytes = size & ~state.ANY_ALIGNMENT;
+    if (this.tlb.checksAlignment && bytes === size && (low & (Math.min(bytes, 8) - 1)) !== 0) this.raise(VECTOR_AC, 0);
     if (this.#watch !== null && this.#watch.noteAccess(low, high, bytes, write)) this.#onWatched();
   }
 

@@ -30,6 +30,8 @@ export function pushSseBlocked({ code, vex, long }: Emitter): void {
   code.get(S).load32(state.FLAGS_OTHER).const32(FLAG_VM).and32().or32();
 }
 
+const sizeOf = (bytes: number, anyAlignment: boolean): number => (anyAlignment ? bytes | state.ANY_ALIGNMENT : bytes);
+
 /** Counts that a branch goes to the uop in local `target`; uses P and M. */
 export function pushHeat(code: CodeWriter, hot: number, target: number, counter: number = P, left: number = M): void {
   code.get(0).get(target).const32(state.HEAT_SHIFT).shrU32().const32(state.HEAT_MASK).and32().add32().tee(counter);
@@ -160,32 +162,32 @@ export class RegisterFileBinding implements Binding {
     if (bytes > 1) code.const(bytes - 1).add();
     code.const(-4096).and().get(S).load(state.DATA_TAG).or().get(P).load(tlb).eq();
   }
-  load(e: Emitter, bytes: number): void {
+  load(e: Emitter, bytes: number, anyAlignment: boolean): void {
     const { code, runtime } = e;
     this.#tlbHit(e, state.READ_TLB, bytes);
     code.if(I64);
     code.get(VA).wrap().get(P).load32(state.READ_TLB + state.TLB_ADDEND).add32().loadSize(bytes);
     code.else();
-    code.get(S).get(VA).const32(bytes).call(runtime.slowLoad);
+    code.get(S).get(VA).const32(sizeOf(bytes, anyAlignment)).call(runtime.slowLoad);
     code.end();
   }
-  store(e: Emitter, bytes: number, value: number): void {
+  store(e: Emitter, bytes: number, value: number, anyAlignment: boolean): void {
     const { code, runtime } = e;
     this.#tlbHit(e, state.WRITE_TLB, bytes);
     code.if();
     code.get(VA).wrap().get(P).load32(state.WRITE_TLB + state.TLB_ADDEND).add32().get(value).storeSize(bytes);
     code.else();
-    code.get(S).get(VA).get(value).const32(bytes).call(runtime.slowStore);
+    code.get(S).get(VA).get(value).const32(sizeOf(bytes, anyAlignment)).call(runtime.slowStore);
     code.end();
   }
-  loadForUpdate(e: Emitter, bytes: number): void {
+  loadForUpdate(e: Emitter, bytes: number, anyAlignment: boolean): void {
     const { code, runtime } = e;
     this.#tlbHit(e, state.WRITE_TLB, bytes);
     code.if(I64);
     code.get(VA).wrap().get(P).load32(state.WRITE_TLB + state.TLB_ADDEND).add32().tee(H).loadSize(bytes);
     code.else();
     code.const32(0).set(H);
-    code.get(S).get(VA).const32(bytes).call(runtime.slowLoadForUpdate);
+    code.get(S).get(VA).const32(sizeOf(bytes, anyAlignment)).call(runtime.slowLoadForUpdate);
     code.end();
   }
   storeBack(e: Emitter, bytes: number, value: number): void {

@@ -123,6 +123,7 @@ function eachChosen(e: Emitter, bytes: 4 | 8, write: boolean, body: () => void):
   code.end();
   code.end();
 }
+/** No address is misaligned for it (SDM vol. 2, VMASKMOV and VPMASKMOV: no #AC for any mask). */
 const maskedMove = (bytes: 4 | 8): Emit => (e) => {
   const { code } = e;
   const stores = e.isMemory(0);
@@ -135,20 +136,20 @@ const maskedMove = (bytes: 4 | 8): Emit => (e) => {
     readHalves(e, 2, X, Y);
     // Every element is proved writable before the first is stored.
     eachChosen(e, bytes, true, () => {
-      e.loadForUpdate(bytes);
+      e.loadForUpdate(bytes, true);
       code.drop();
     });
     eachChosen(e, bytes, true, () => {
       code.set(A);
       pushElement(e, bytes, X, e.wide ? Y : null);
       code.set(B).get(A);
-      e.store(bytes, B);
+      e.store(bytes, B, true);
     });
     return;
   }
   code.constV128([]).tee(Z).set(LOWER_RESULT);
   eachChosen(e, bytes, false, () => {
-    e.load(bytes);
+    e.load(bytes, true);
     code.set(R);
     setElement(e, bytes, R, e.wide ? LOWER_RESULT : Z, e.wide ? Z : null);
   });
