@@ -4,6 +4,11 @@ import type { ValueType } from './code-writer.ts';
 
 export interface Signature { readonly parameters: readonly ValueType[]; readonly results: readonly ValueType[] }
 
+// Modules are put together one at a time.
+const OUT = new CodeWriter();
+const CONTENT = new CodeWriter();
+const HEAD = new CodeWriter(64);
+
 interface Defined { readonly typeIndex: number; body: Uint8Array | null; readonly exportName: string | null }
 
 export interface MemoryImport { readonly minimumPages: number; readonly maximumPages: number; readonly shared: boolean }
@@ -48,7 +53,8 @@ export class ModuleWriter {
   define(index: number, locals: readonly ValueType[], code: CodeWriter): void {
     const defined = this.#functions[index - this.#imports.length];
     if (defined === undefined || defined.body !== null) throw new RangeError(`function ${index} is not declared or has a body already`);
-    const head = new CodeWriter(64);
+    const head = HEAD;
+    head.reset();
     const runs: { type: number; count: number }[] = [];
     for (const type of locals) {
       const last = runs[runs.length - 1];
@@ -65,10 +71,12 @@ export class ModuleWriter {
   }
 
   finish(): Uint8Array {
-    const out = new CodeWriter();
+    const out = OUT;
+    out.reset();
     for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
     const section = (id: number, fill: (content: CodeWriter) => void): void => {
-      const content = new CodeWriter(1 << 12);
+      const content = CONTENT;
+      content.reset();
       fill(content);
       out.byte(id).unsigned(content.length);
       out.append(content);
