@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { VmError } from '@vm/core';
 import { bootCommand } from './boot-command.ts';
 import type { Command } from './command.ts';
+import { diskCommand } from './disk-command.ts';
 import { execCommand } from './exec-command.ts';
 import { EXIT_BROKEN, EXIT_FINE, EXIT_USAGE } from './exit-code.ts';
 import { guestCommand } from './guest-command.ts';
@@ -10,7 +11,7 @@ import { findNearest } from './nearest-word.ts';
 import { startCommand } from './start-command.ts';
 import { UsageError } from './usage-error.ts';
 
-const COMMANDS: readonly Command[] = [startCommand, bootCommand, guestCommand, execCommand];
+const COMMANDS: readonly Command[] = [startCommand, bootCommand, guestCommand, diskCommand, execCommand];
 
 /** The `vm` command. Prints what there is to print and returns the exit code. */
 export async function runCli(args: readonly string[]): Promise<number> {

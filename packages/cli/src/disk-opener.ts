@@ -63,6 +63,22 @@ export async function openNamedFile(path: string, options: Parameters<typeof ope
   }
 }
 
+/** The answer that opened a first disk serves for a second one with the same key. */
+export function askedOnce(source: KeySource | undefined): KeySource & { close(): void } {
+  let kept: Uint8Array | null = null;
+  return {
+    id: 'asked once',
+    async getSecret(request) {
+      if (request.attempt === 0 && kept !== null) return kept.slice();
+      const secret = (await source?.getSecret(request)) ?? null;
+      kept?.fill(0);
+      kept = secret?.slice() ?? null;
+      return secret;
+    },
+    close: () => void kept?.fill(0),
+  };
+}
+
 function explained(what: string, source: KeySource): KeySource {
   return {
     id: source.id,

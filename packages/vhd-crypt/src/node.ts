@@ -21,6 +21,10 @@ export async function openImageFile(path: string, options: FileOptions = {}): Pr
   const unlock = writable ? await lock(path) : null;
   try {
     const handle = await open(path, options.create === true ? 'wx+' : writable ? 'r+' : 'r');
+    if (!(await handle.stat()).isFile()) {
+      await handle.close();
+      throw Object.assign(new Error(`${path} is no regular file`), { code: 'EISDIR', syscall: 'open' });
+    }
     let isOpen = true;
     return {
       name: path,

@@ -60,23 +60,35 @@ export async function openDisk(file: ImageFile, options: DiskOptions): Promise<O
   }
 }
 
+/** The VHD in a file that may be encrypted whole: what checking, repairing and compacting work on. `crypt` says which it was. */
+export async function openImage(file: ImageFile, options: DiskOptions): Promise<{ readonly image: ImageFile; readonly container: OpenedContainer | null }> {
+  try {
+    return await openWholeFile(file, options, []);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function openWholeFile(file: ImageFile, options: DiskOptions, undo: (() => Promise<void>)[]): Promise<{ readonly image: ImageFile; readonly container: OpenedContainer | null }> {
+  const { format, crypt, keys = options.fallbackKeys ?? NO_KEYS, ciphers = createCipherRegistry([]) } = options;
+  // A raw image has nothing around its payload.
+  if (format === 'raw' || crypt === 'none' || crypt === 'payload') return { image: file, container: null };
+  const module = await findContainer(file, await file.bytes(), options, crypt === 'file');
+  // A fixed VHD begins with its payload; its footer at the end tells it from a file that is encrypted whole.
+  if (module === null || (crypt !== 'file' && (await hasFooter(file)))) return { image: file, container: null };
+  const container = await module.open(await containerBytes(file), { ciphers, keys });
+  undo.push(() => container.cipher.close());
+  return { image: encryptedFile(file, container), container };
+}
+
 async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<void>)[]): Promise<OpenedDisk> {
   const { format, keys = options.fallbackKeys ?? NO_KEYS, ciphers = createCipherRegistry([]), holes = 'zero' } = options;
   const writable = options.writable ?? file.writable;
-  let crypt = options.crypt ?? null;
-  let container: OpenedContainer | null = null;
-  let image = file;
-  // A raw image has nothing around its payload.
-  if (format === 'vhd' && crypt !== 'none' && crypt !== 'payload') {
-    const outer = await findContainer(file, await file.bytes(), options, crypt === 'file');
-    // A fixed VHD begins with its payload; its footer at the end tells it from a file that is encrypted whole.
-    if (outer !== null && (crypt === 'file' || !(await hasFooter(file)))) {
-      container = await outer.open(await containerBytes(file), { ciphers, keys });
-      image = encryptedFile(file, container);
-      undo.push(() => container?.cipher.close() ?? Promise.resolve());
-      crypt = 'file';
-    }
-  }
+  const outer = await openWholeFile(file, options, undo);
+  const { image } = outer;
+  let { container } = outer;
+  let crypt: CryptMode | null = container === null ? (options.crypt ?? null) : 'file';
   const { parents, size } = options;
   const vhd = format === 'raw' ? null : await openVhd(image, { writable, ...(parents === undefined ? {} : { parents }), ...(size === undefined ? {} : { size }) });
   if (vhd !== null) undo.push(() => vhd.close());
