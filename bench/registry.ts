@@ -23,6 +23,8 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   cpu: async () => (await import('./cpu.ts')).cpu,
   flat: async () => (await import('./flat.ts')).flat,
   io: async () => (await import('./io.ts')).io,
+  translate: async () => (await import('./translate.ts')).translate,
+  v8: async () => (await import('./v8.ts')).v8,
 };
 
 export function row(name: string, unit: string, runs: number, ours: number, peer?: { readonly name: string; readonly value: number }): Row {
