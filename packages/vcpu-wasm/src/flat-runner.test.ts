@@ -26,6 +26,16 @@ describe('runFlat', () => {
     expect(result).toMatchObject({ ...registers, stop: 'halt', cs: 8, ss: 16 });
   });
 
+  it('has its own tables where no memory is wanted', () => {
+    const load = code(32).mov(r32(RBX), mem(4, { base: RAX })).op('ud2').bytes();
+    for (const mapped of ['all', 'given'] as const) {
+      const places = [0xfd00_0000, 0xfdff_f000, 0xfb00_0000, 0x3d12_3000];
+      const result = runFlat({ code: load, at: AT, mode: 'protected', mapped, registers: { rax: 0xfdff_f000 }, memory: places.map((at) => ({ at, bytes: [1, 2, 3, 4] })) });
+      expect(result).toMatchObject({ stop: 'exception', exception: VECTOR_UD, rbx: 0x0403_0201n });
+      expect([...result.read(0xfd00_0000, 4)]).toEqual([1, 2, 3, 4]);
+    }
+  });
+
   it('puts memory anywhere and shows what became of it', () => {
     const regions = [0x1_0000_0ff8n, 0xe000_0000n, 0x7fff_ffff_f000n, 0xffff_8000_0000_0000n];
     const store = code(64).mov(r64(RBX), mem(8, { base: RAX })).add(r64(RBX), 1).mov(mem(8, { base: RAX, displacement: 8 }), r64(RBX)).hlt().bytes();
@@ -128,7 +138,7 @@ describe('runFlat', () => {
   it('refuses what it cannot do', () => {
     expect(() => runFlat({ code: [0xf4], at: AT, mode: 'protected', registers: { eax: 1 } as never })).toThrow(/nothing is named eax/);
     expect(() => runFlat({ code: [0xf4], at: 0x1_0000_0000n, mode: 'protected' })).toThrow(/below 4 GiB/);
-    expect(() => runFlat({ code: [0xf4], at: 0xfd00_0000, mode: 'long' })).toThrow(/taken/);
+    expect(() => runFlat({ code: [0xf4], at: AT, mode: 'long', memory: [0xfd00_0000, 0xfb00_0000, 0x7d00_0000, 0x3d00_0000].map((at) => ({ at, bytes: 1 })) })).toThrow(/no room for tables/);
     expect(() => runFlat({ code: [0xf4], at: AT, mode: 'long', registers: { ds: 0x77 } })).toThrow(/selector/);
     expect(() => runFlat({ code: [0xf4], at: AT, mode: 'real', ring: 3 })).toThrow(/ring/);
     expect(() => runFlat({ code: [0xf4], at: AT, mode: 'long', memory: [{ at: 0x2000_0000, bytes: 64 << 20 }] })).toThrow(/at most/);

@@ -70,10 +70,12 @@ export interface FlatResult extends FlatState, FlatOutcome {
 const LOW_BYTES = 16 << 20;
 const PAGE = 4096;
 const EXTRA_PAGES = (16 << 20) / PAGE;
-/** Where the runner's own tables lie; no RAM of the code. The interrupt table has no RAM either: reading it is how the vector is learnt. */
-const HIDDEN = 0xfd00_0000;
-const HIDDEN_END = 0xfe00_0000;
-const INTERRUPT_TABLE = HIDDEN_END - PAGE;
+/**
+ * Where the runner's own tables may lie, the first place that nothing is wanted at. The interrupt table, the last page, has no RAM:
+ * reading it is how the vector is learnt.
+ */
+const HIDDEN_PLACES: readonly number[] = [0xfd00_0000, 0xfb00_0000, 0x7d00_0000, 0x3d00_0000];
+const HIDDEN_BYTES = 0x100_0000;
 /** Linear addresses from here on are mapped to pages of RAM that follow it. */
 const IDENTITY_END = 2 ** 39;
 const NOWHERE = 2 ** 51;
@@ -94,6 +96,7 @@ export class FlatRunner {
   #errorCode = -1;
   #tables: FlatPageTables | null = null;
   #nextTable = 0;
+  #hidden = 0;
   /** Only what was asked for is mapped. */
   #given = false;
   /** Physical address of each page whose linear address is not the same. */
@@ -106,8 +109,8 @@ export class FlatRunner {
     this.#machine = new FlatMachine(mode, {
       processor: { cpuFeatures: [...AVAILABLE], ...(translator === undefined ? {} : { translator }) }, ramBytes: LOW_BYTES, extraPages: EXTRA_PAGES, tables: false,
       read: (address, bytes) => {
-        if (address >= INTERRUPT_TABLE && address < HIDDEN_END) {
-          if (this.#vector < 0) this.#noteVector((address - INTERRUPT_TABLE) >> shift);
+        if (address >= this.#interruptTable && address < this.#interruptTable + PAGE) {
+          if (this.#vector < 0) this.#noteVector((address - this.#interruptTable) >> shift);
           return 0; // no gate: the processor gives up, and has changed nothing
         }
         return bytes === 4 ? FLAT : bytes === 2 ? 0xffff : 0xff;
@@ -133,6 +136,7 @@ export class FlatRunner {
   load(request: FlatRequest): void {
     this.#machine.memory.forget();
     this.#frames.clear();
+    this.#hidden = this.#findHidden(request);
     this.#prepareTables(request);
     this.#place({ at: request.at, bytes: request.code }, PAGE_USER);
     for (const region of request.memory ?? []) {
@@ -188,9 +192,16 @@ export class FlatRunner {
 
   // ---- Memory ----------------------------------------------------------------------------------------------------------
 
+  get #interruptTable(): number { return this.#hidden + HIDDEN_BYTES - PAGE; }
+  #findHidden({ at, code, memory = [] }: FlatRequest): number {
+    const taken = [{ at, bytes: code }, ...memory].map(({ at: from, bytes }) => ({ from: addressOf(from), to: addressOf(from) + BigInt(typeof bytes === 'number' ? bytes : bytes.length) }));
+    const place = HIDDEN_PLACES.find((one) => taken.every(({ from, to }) => to <= one || from >= one + HIDDEN_BYTES));
+    if (place === undefined) throw new RangeError(`memory: no room for tables at ${HIDDEN_PLACES.map((one) => `0x${one.toString(16)}`).join(', ')}`);
+    return place;
+  }
   #prepareTables({ mapped }: FlatRequest): void {
     this.#tables = null;
-    this.#nextTable = HIDDEN;
+    this.#nextTable = this.#hidden;
     this.#given = mapped === 'given';
     if (this.#mode === 'real') return;
     const { ram, vcpu: { state: { view } } } = this.#machine;
@@ -198,14 +209,14 @@ export class FlatRunner {
     if (this.#mode === 'protected' && !this.#given) return;
     this.#tables = new FlatPageTables(this.#mode === 'long', view, ram.offsetOf, () => this.#allocateTable());
     if (this.#given) {
-      this.#tables.map(HIDDEN, 0, HIDDEN, PAGE_SUPERVISOR);
-      this.#tables.map(INTERRUPT_TABLE, 0, INTERRUPT_TABLE, PAGE_SUPERVISOR);
+      this.#tables.map(this.#hidden, 0, this.#hidden, PAGE_SUPERVISOR);
+      this.#tables.map(this.#interruptTable, 0, this.#interruptTable, PAGE_SUPERVISOR);
     } else this.#tables.mapIdentity();
   }
   #allocateTable(): number {
     const { memory, ram } = this.#machine;
     const page = this.#nextTable;
-    if (page === INTERRUPT_TABLE) throw new RangeError('memory: too many places for one run');
+    if (page === this.#interruptTable) throw new RangeError('memory: too many places for one run');
     this.#nextTable += PAGE;
     memory.provide(page);
     ram.written(ram.offsetOf(page), 1); // so that it is cleared again
@@ -218,7 +229,6 @@ export class FlatRunner {
     const count = typeof region.bytes === 'number' ? region.bytes : region.bytes.length;
     for (let page = at & ~0xfffn; page < at + BigInt(Math.max(1, count)); page += 4096n) {
       if (this.#mode !== 'long' && page >= 2n ** 32n) throw new RangeError(`memory at 0x${at.toString(16)}: an address below 4 GiB expected in ${this.#mode} mode`);
-      if (page >= HIDDEN && page < HIDDEN_END) throw new RangeError(`memory at 0x${at.toString(16)}: 0x${HIDDEN.toString(16)} to 0x${HIDDEN_END.toString(16)} is taken`);
       if (page >= IDENTITY_END && !this.#frames.has(page)) this.#frames.set(page, IDENTITY_END + this.#frames.size * PAGE);
       const physical = this.#physical(page);
       memory.provide(physical);
@@ -283,7 +293,7 @@ export class FlatRunner {
       cs: descriptorOf(user ? (long ? SELECTOR_USER_CODE_64 : SELECTOR_USER_CODE_32) : SELECTOR_CODE, long),
       data: descriptorOf(user ? SELECTOR_USER_DATA : SELECTOR_DATA, long),
       tr: { ...machine.entry.tr, limit: 0 }, // no I/O permission bitmap
-      gdt: { base: HIDDEN, limit: GDT_LIMIT }, idt: { base: INTERRUPT_TABLE, limit: long ? 0xfff : 0x7ff },
+      gdt: { base: this.#hidden, limit: GDT_LIMIT }, idt: { base: this.#interruptTable, limit: long ? 0xfff : 0x7ff },
       cr0: (CR0_PLAIN | (user ? CR0_AM : 0) | (tables === null ? 0 : CR0_PG) | (this.#given ? CR0_WP : 0)) >>> 0, cr3: tables?.root ?? 0, cr4: CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | (tables === null ? 0 : CR4_PAE),
       efer: (long ? EFER_LME | EFER_LMA : 0) | (this.#given ? EFER_NXE : 0),
     };
