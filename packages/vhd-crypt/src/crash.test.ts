@@ -1,72 +1,36 @@
+import type { BlockBackend } from '@vm/core';
+import { type CrashCut, crashCuts, recordSteps, replayCut } from '@vm/testkit';
 import { describe, expect, it } from 'vitest';
 import { checkVhd, repairVhd } from './check.ts';
 import { compactVhd } from './compact.ts';
 import { createChild, createVhd } from './create-vhd.ts';
+import { encryptedDisk } from './encrypted-disk.ts';
+import { encryptedFile } from './encrypted-file.ts';
+import type { ImageFile } from './image-file.ts';
 import { memoryFile, type MemoryFile } from './memory-file.ts';
 import { mergeIntoParent } from './merge.ts';
+import { nodeCiphers } from './node.ts';
 import { openVhd, type ParentSource, type VhdDisk } from './open-vhd.ts';
+import { resizeVhd } from './resize.ts';
 
 const KIB = 1024;
-const BLOCK = 16 * KIB;
-const BYTES = 160 * KIB;
+const BLOCK = 4 * KIB;
+const BYTES = 10 * BLOCK;
 
-type Step = { readonly at: number; readonly from: Uint8Array } | { readonly resize: number } | 'flush';
+let total = 0;
 
-/** A file that keeps in mind what was done to it. */
-function recording(file: MemoryFile): { file: MemoryFile; steps: Step[] } {
-  const steps: Step[] = [];
-  return {
-    steps,
-    file: {
-      ...file,
-      async write(at, from) {
-        steps.push({ at, from: from.slice() });
-        await file.write(at, from);
-      },
-      async resize(bytes) {
-        steps.push({ resize: bytes });
-        await file.resize(bytes);
-      },
-      async flush() {
-        steps.push('flush');
-      },
-    },
-  };
-}
-
-async function replay(initial: Uint8Array, steps: readonly Step[]): Promise<MemoryFile> {
+async function replay(initial: Uint8Array, kept: CrashCut['kept']): Promise<MemoryFile> {
   const file = memoryFile('cut.vhd', initial);
-  for (const step of steps) {
-    if (step === 'flush') continue;
-    if ('resize' in step) await file.resize(step.resize);
-    else await file.write(step.at, step.from);
-  }
+  await replayCut(file, kept);
   return file;
 }
 
-/**
- * What a crash can leave: everything up to a write, and then, since writes between two barriers may be stored in any order, the
- * same without one of the writes after the last barrier, with just one of them, with none of them, and with the last one half.
- */
-function* cuts(steps: readonly Step[]): Generator<{ upTo: number; kept: Step[] }> {
-  let barrier = 0;
-  for (let upTo = 0; upTo <= steps.length; upTo++) {
-    if (steps[upTo - 1] === 'flush') barrier = upTo;
-    const stored = steps.slice(0, barrier);
-    const pending = steps.slice(barrier, upTo);
-    yield { upTo, kept: [...stored, ...pending] };
-    const last = pending.at(-1);
-    if (last !== undefined && last !== 'flush' && 'from' in last && last.from.length > 512) yield { upTo, kept: [...stored, ...pending.slice(0, -1), { at: last.at, from: last.from.subarray(0, 512) }] };
-    if (pending.length < 2) continue;
-    yield { upTo, kept: stored };
-    for (let i = 0; i < pending.length; i++) {
-      yield { upTo, kept: [...stored, ...pending.filter((_, other) => other !== i)] };
-      yield { upTo, kept: [...stored, ...pending.slice(i, i + 1)] };
-    }
-  }
+function tell(count: number, what: string): void {
+  console.log(`${count} cuts of ${what}`);
+  total += count;
 }
 
-async function contentsOf(disk: VhdDisk): Promise<Uint8Array> {
+async function contentsOf(disk: Pick<VhdDisk, 'bytes' | 'read'>): Promise<Uint8Array> {
   const all = new Uint8Array(disk.bytes);
   await disk.read(0, all);
   return all;
@@ -75,8 +39,8 @@ async function contentsOf(disk: VhdDisk): Promise<Uint8Array> {
 /** Every sector of `got` is that of one of the `allowed` disks. */
 function expectSectors(got: Uint8Array, allowed: readonly Uint8Array[], cut: number): void {
   for (let at = 0; at < got.length; at += 512) {
-    const sector = Buffer.from(got.buffer, at, 512);
-    if (!allowed.some((one) => sector.equals(Buffer.from(one.buffer, at, 512)))) throw new Error(`cut ${cut}: sector ${at / 512} is neither old nor new`);
+    const sector = Buffer.from(got.buffer, got.byteOffset + at, 512);
+    if (!allowed.some((one) => sector.equals(one.subarray(at, at + 512)))) throw new Error(`cut ${cut}: sector ${at / 512} is neither old nor new`);
   }
 }
 
@@ -85,11 +49,11 @@ describe('a crash at any write (VHD-13)', () => {
     const plain = memoryFile();
     await createVhd(plain, { bytes: BYTES, type: 'dynamic', blockBytes: BLOCK });
     const initial = plain.contents();
-    const { file, steps } = recording(plain);
+    const { file, steps } = recordSteps(plain);
     const disk = await openVhd(file);
     const model = new Uint8Array(BYTES);
     const states = [{ steps: 0, flushed: true, contents: model.slice() }];
-    for (const [at, bytes] of [[0, 3000], [BLOCK * 3 + 100, 700], [BLOCK - 512, 2048], [100, 9000], [BLOCK * 6, BLOCK * 2], [BLOCK * 3, BLOCK]] as const) {
+    for (const [at, bytes] of [[0, 3000], [BLOCK * 3 + 100, 700], [BLOCK - 512, 2048], [100, 9000], [BLOCK * 6, BLOCK * 2], [BLOCK * 3, BLOCK], [BLOCK * 4 - 3, 10], [0, BLOCK * 8]] as const) {
       const from = Uint8Array.from({ length: bytes }, (_, i) => 1 + ((at + i + states.length * 7) % 255));
       await disk.write(at, from);
       model.set(from, at);
@@ -100,13 +64,14 @@ describe('a crash at any write (VHD-13)', () => {
       }
     }
     let count = 0;
-    for (const { upTo, kept } of cuts(steps)) {
+    for (const { upTo, kept } of crashCuts(steps)) {
       const after = await replay(initial, kept);
       // What was flushed before the cut must be there; what came later may be.
       const first = states.findLastIndex((state) => state.flushed && state.steps <= upTo);
       const next = states.findIndex((state) => state.steps >= upTo);
       const allowed = states.slice(first, (next < 0 ? states.length : next) + 1).map(({ contents }) => contents);
       expectSectors(await contentsOf(await openVhd(after, { writable: false })), allowed, count);
+      if (count++ % 5 !== 0) continue;
       const report = await checkVhd(after);
       expect(report.findings.filter(({ repair }) => repair !== 'lossless')).toEqual([]);
       const reopened = await openVhd(after);
@@ -116,10 +81,8 @@ describe('a crash at any write (VHD-13)', () => {
       const final = await contentsOf(await openVhd(after));
       expect(final[BLOCK * 9]).toBe(0xab);
       expectSectors(final.subarray(0, BLOCK * 9), allowed, count);
-      count++;
     }
-    console.log(`${count} cuts of stores`);
-    expect(count).toBeGreaterThan(50);
+    tell(count, 'stores');
   });
 
   it('leaves a differencing disk with the parent sectors or its own', async () => {
@@ -131,20 +94,19 @@ describe('a crash at any write (VHD-13)', () => {
     const plain = memoryFile('child.vhd');
     await createChild(plain, { parent: below, path: 'base.vhd' });
     const initial = plain.contents();
-    const { file, steps } = recording(plain);
+    const { file, steps } = recordSteps(plain);
     const disk = await openVhd(file, { parents: source });
     const old = await contentsOf(disk);
-    for (const [at, bytes] of [[1000, 2000], [BLOCK - 700, 1400], [8192, 100], [0, BLOCK]] as const) await disk.write(at, new Uint8Array(bytes).fill(0x22));
+    for (const [at, bytes] of [[1000, 2000], [BLOCK - 700, 1400], [8192, 100], [0, BLOCK], [BLOCK * 5, BLOCK * 2]] as const) await disk.write(at, new Uint8Array(bytes).fill(0x22));
     const after = await contentsOf(disk);
     // Sectors that are written twice, in part first.
     const between = [[1000, 2000], [BLOCK - 700, 1400], [8192, 100]].reduce((all, [at = 0, bytes = 0]) => all.fill(0x22, at, at + bytes), old.slice());
     let count = 0;
-    for (const { kept } of cuts(steps)) {
+    for (const { kept } of crashCuts(steps)) {
       expectSectors(await contentsOf(await openVhd(await replay(initial, kept), { parents: source, writable: false })), [old, between, after], count);
       count++;
     }
-    console.log(`${count} cuts of stores to a differencing disk`);
-    expect(count).toBeGreaterThan(20);
+    tell(count, 'stores to a differencing disk');
   });
 
   it('loses nothing while a disk is compacted', async () => {
@@ -155,22 +117,21 @@ describe('a crash at any write (VHD-13)', () => {
     for (const block of [9, 8, 5, 2]) await disk.write(block * BLOCK, new Uint8Array(BLOCK));
     const contents = await contentsOf(disk);
     const initial = plain.contents();
-    const { file, steps } = recording(plain);
+    const { file, steps } = recordSteps(plain);
     const result = await compactVhd(file);
     expect(result).toMatchObject({ before: initial.length, droppedBlocks: 4 });
     expect(result.movedBlocks).toBeGreaterThan(0);
     expect(initial.length - (await plain.bytes())).toBeGreaterThanOrEqual(4 * BLOCK);
     expect((await checkVhd(plain)).findings).toEqual([]);
     let count = 0;
-    for (const { kept } of cuts(steps)) {
+    for (const { kept } of crashCuts(steps)) {
       const after = await replay(initial, kept);
       expectSectors(await contentsOf(await openVhd(after, { writable: false })), [contents], count);
       await compactVhd(after);
       expectSectors(await contentsOf(await openVhd(after)), [contents], count);
       count++;
     }
-    console.log(`${count} cuts of compacting`);
-    expect(count).toBeGreaterThan(20);
+    tell(count, 'compacting');
   });
 
   it('shows the same disk through the child while that is merged', async () => {
@@ -185,12 +146,12 @@ describe('a crash at any write (VHD-13)', () => {
     await top.write(BLOCK * 8, new Uint8Array(700).fill(0x33));
     const contents = await contentsOf(top);
     const initial = base.contents();
-    const { file, steps } = recording(base);
+    const { file, steps } = recordSteps(base);
     await expect(mergeIntoParent(top, await openVhd(base, { writable: false }))).rejects.toMatchObject({ rule: 'read-only' });
     await mergeIntoParent(top, await openVhd(file));
     expectSectors(await contentsOf(await openVhd(base)), [contents], -1);
     let count = 0;
-    for (const { kept } of cuts(steps)) {
+    for (const { kept } of crashCuts(steps)) {
       const parent = await replay(initial, kept);
       const chain = (): Promise<VhdDisk> => openVhd(child, { writable: false, parents: () => Promise.resolve({ file: parent }) });
       expectSectors(await contentsOf(await chain()), [contents], count);
@@ -198,7 +159,97 @@ describe('a crash at any write (VHD-13)', () => {
       expectSectors(await contentsOf(await openVhd(parent)), [contents], count);
       count++;
     }
-    console.log(`${count} cuts of merging`);
-    expect(count).toBeGreaterThan(20);
+    tell(count, 'merging');
+  });
+
+  it('leaves a disk of the old size or of the new one, with all that both have, while it is resized', async () => {
+    const initialBytes = 10 * BLOCK;
+    for (const [type, sizes] of [['dynamic', [2 * initialBytes, 200 * BLOCK, 600 * BLOCK, 5 * BLOCK, 5 * BLOCK + 1536]], ['fixed', [12 * BLOCK, 20 * BLOCK, 5 * BLOCK]]] as const) {
+      for (const bytes of sizes) {
+        const plain = memoryFile();
+        await createVhd(plain, { bytes: initialBytes, type, blockBytes: BLOCK });
+        const disk = await openVhd(plain);
+        for (const block of [7, 2, 0, 9, 4]) await disk.write(block * BLOCK, new Uint8Array(BLOCK).fill(block + 1));
+        const contents = await contentsOf(disk);
+        const initial = plain.contents();
+        const { file, steps } = recordSteps(plain);
+        if (bytes < initialBytes) await expect(resizeVhd(file, bytes)).rejects.toMatchObject({ rule: 'request' });
+        expect(await resizeVhd(file, bytes, { shrink: true })).toBe(bytes);
+        const after = new Uint8Array(bytes);
+        after.set(contents.subarray(0, Math.min(bytes, contents.length)));
+        expect(Buffer.from(await contentsOf(await openVhd(plain))).equals(after)).toBe(true);
+        expect((await checkVhd(plain)).findings.filter(({ severity }) => severity === 'error')).toEqual([]);
+        let count = 0;
+        for (const { kept } of crashCuts(steps)) {
+          const cut = await replay(initial, kept);
+          const got = await contentsOf(await openVhd(cut, { writable: false }));
+          expect([initialBytes, bytes]).toContain(got.length);
+          // What is cut off may be gone before the size says so.
+          expect(Buffer.from(got.subarray(0, Math.min(bytes, initialBytes))).equals(contents.subarray(0, Math.min(bytes, initialBytes)))).toBe(true);
+          if (count++ % 5 !== 0) continue;
+          expect(await resizeVhd(cut, bytes, { shrink: true })).toBe(bytes);
+          const again = await contentsOf(await openVhd(cut));
+          expect(Buffer.from(again.subarray(0, initialBytes)).equals(after.subarray(0, Math.min(initialBytes, bytes)))).toBe(true);
+        }
+        tell(count, `resizing a ${type} disk to ${bytes}`);
+      }
+    }
+  });
+
+  it.each(['dynamic', 'payload', 'file', 'fixed'] as const)('leaves old or new sectors of a disk of kind %s whatever was stored, encrypted or not', async (kind) => {
+    const cipher = await nodeCiphers().create('aes-xts-plain64', Uint8Array.from({ length: 64 }, (_, i) => i * 3), 512);
+    const container = { cipher, dataAt: 0, facts: { container: 'plain', cipher: 'aes-xts-plain64', engine: 'node', keyBits: 512, sectorBytes: 512, uuid: null, keySlots: [] } };
+    const open = async (file: ImageFile, writable = true): Promise<BlockBackend> => {
+      const vhd = await openVhd(kind === 'file' ? encryptedFile(file, container) : file, { writable });
+      return kind === 'payload' ? encryptedDisk('disk', vhd, container) : vhd;
+    };
+    let count = 0;
+    for (let seed = 1; seed <= 12; seed++) {
+      const random = randomOf(seed);
+      const plain = memoryFile();
+      await createVhd(kind === 'file' ? encryptedFile(plain, container) : plain, { bytes: BYTES, type: kind === 'fixed' ? 'fixed' : 'dynamic', blockBytes: BLOCK });
+      const initial = plain.contents();
+      const { file, steps } = recordSteps(plain);
+      const disk = await open(file);
+      const model = await contentsOf(disk);
+      const states = [{ steps: 0, flushed: true, contents: model.slice() }];
+      for (let i = 0; i < 8; i++) {
+        // A fixed disk hands parts of sectors to its file, which stores them one after the other in one page; guests write sectors.
+        const unit = kind === 'fixed' ? 512 : 1;
+        const at = Math.floor((random() * (BYTES - 1)) / unit) * unit;
+        const from = Uint8Array.from({ length: Math.min(BYTES - at, unit + Math.floor((random() * 2.5 * BLOCK) / unit) * unit) }, () => 1 + Math.floor(random() * 255));
+        await disk.write(at, from);
+        model.set(from, at);
+        states.push({ steps: steps.length, flushed: false, contents: model.slice() });
+        if (random() < 0.4) {
+          await disk.flush();
+          states.push({ steps: steps.length, flushed: true, contents: model.slice() });
+        }
+      }
+      for (const { upTo, kept } of crashCuts(steps, { wholeSets: 6, seed })) {
+        const first = states.findLastIndex((state) => state.flushed && state.steps <= upTo);
+        const next = states.findIndex((state) => state.steps >= upTo);
+        const allowed = states.slice(first, (next < 0 ? states.length : next) + 1).map((state) => state.contents);
+        const after = await replay(initial, kept);
+        expectSectors(await contentsOf(await open(after, false)), allowed, count);
+        // It can be written to again, and what it makes room for reads as zeros.
+        if (count++ % 10 !== 0) continue;
+        const again = await open(after);
+        await again.write(3, Uint8Array.of(1));
+        expectSectors((await contentsOf(again)).subarray(512), allowed.map((one) => one.subarray(512)), count);
+      }
+    }
+    await cipher.close();
+    tell(count, `random stores to a disk of kind ${kind}`);
+  });
+
+  it('was tried at more than ten thousand places', () => {
+    console.log(`${total} cuts in all`);
+    expect(total).toBeGreaterThan(10_000);
   });
 });
+
+function randomOf(seed: number): () => number {
+  let state = seed * 7919;
+  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
+}
