@@ -54,6 +54,7 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
     case 0x8000_0002: case 0x8000_0003: case 0x8000_0004: return brand((leaf & 7) - 2);
     case 0x8000_0005: return [0x01ff_01ff, 0x01ff_01ff, 0x2002_0140, 0x2002_0140];
     case 0x8000_0006: return [0, 0x4200_4200, 0x0200_8140, 0];
+    case 0x8000_0007: return [0, 0, 0, bits('edx')];
     case 0x8000_0008: return [context.physicalBits | (48 << 8), 0, 0, 0];
     default: return [0, 0, 0, 0];
   }

@@ -1,4 +1,4 @@
-import { createAssembler, MSR_AMD_DE_CFG, MSR_MCG_CAP, MSR_MISC_ENABLE, MSR_MTRR_CAP, MSR_MTRR_DEF_TYPE, r32, RAX, RCX, RDX } from '@vm/x86';
+import { createAssembler, MSR_AMD_DE_CFG, MSR_MCG_CAP, MSR_MISC_ENABLE, MSR_MTRR_CAP, MSR_MTRR_DEF_TYPE, MSR_TSC, MSR_TSC_ADJUST, r32, RAX, RCX, RDX } from '@vm/x86';
 import { expect, it } from 'vitest';
 import type { CpuModelName } from './cpu-model.ts';
 import { FlatMachine } from './flat-machine.ts';
@@ -80,4 +80,22 @@ it('has the event counters of AMD without events, and a DE_CFG that cannot be ch
 
 it('tells the socket of the Pentium III', () => {
   expect([read(0x17, 'pentium3'), written(0x17, 0n, 'pentium3'), read(0x17, '486'), read(0x17)]).toEqual([0n, null, null, null]);
+});
+
+it('moves the time-stamp counter by what IA32_TSC_ADJUST is moved by, and the other way round', () => {
+  const adjusted = setup((code) => void code.mov(r32(RCX), MSR_TSC_ADJUST).mov(r32(RAX), 0).mov(r32(RDX), 0x1234).data(...WRMSR).mov(r32(RCX), MSR_TSC).data(...RDMSR));
+  expect(adjusted.run()).toBe(true);
+  expect(adjusted.gpr(RDX)).toBe(0x1234n);
+  const counted = setup((code) => void code.mov(r32(RCX), MSR_TSC).mov(r32(RAX), 0).mov(r32(RDX), 0x55).data(...WRMSR).mov(r32(RCX), MSR_TSC_ADJUST).data(...RDMSR));
+  expect(counted.run()).toBe(true);
+  // Less by the time that had passed.
+  expect([0x54n, 0x55n]).toContain(counted.gpr(RDX));
+});
+
+it('has IA32_TSC_ADJUST, and says that the counter is invariant, from x86-64-v2 on', () => {
+  expect(written(MSR_TSC_ADJUST, 5n)).toBe(5n);
+  expect(written(MSR_TSC_ADJUST, 5n, 'x86-64-v1')).toBeNull();
+  const power = setup((code) => void code.mov(r32(RAX), 0x8000_0007).data(...CPUID));
+  expect(power.run()).toBe(true);
+  expect(power.gpr(RDX)).toBe(0x100n);
 });

@@ -1,7 +1,7 @@
 /** Model-specific registers (SDM vol. 4; AMD APM vol. 2, appendix A): those that work, and those that boots read. */
 import {
   MSR_AMD_DE_CFG, MSR_AMD_EVENT_COUNT_0, MSR_AMD_EVENT_SELECT_0, MSR_AMD_HWCR, MSR_AMD_SYSCFG, MSR_APIC_BASE, MSR_BIOS_SIGNATURE, MSR_CSTAR, MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
-  MSR_LSTAR, MSR_MCG_CAP, MSR_MCG_STATUS, MSR_MISC_ENABLE, MSR_PAT, MSR_PLATFORM_ID, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_AUX,
+  MSR_LSTAR, MSR_MCG_CAP, MSR_MCG_STATUS, MSR_MISC_ENABLE, MSR_PAT, MSR_PLATFORM_ID, MSR_STAR, MSR_SYSCALL_MASK, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, MSR_TSC, MSR_TSC_ADJUST, MSR_TSC_AUX,
   MSR_TSC_DEADLINE,
 } from '@vm/x86';
 import type { CpuFeature } from '@vm/x86';
@@ -35,7 +35,7 @@ const FEATURES: ReadonlyMap<number, CpuFeature> = new Map<number, CpuFeature>([
   [MSR_LSTAR, 'long-mode'], [MSR_CSTAR, 'long-mode'], [MSR_FS_BASE, 'long-mode'], [MSR_GS_BASE, 'long-mode'], [MSR_KERNEL_GS_BASE, 'long-mode'],
   [MSR_STAR, 'syscall'], [MSR_SYSCALL_MASK, 'syscall'], [MSR_EFER, 'syscall'], [MSR_AMD_HWCR, 'long-mode'], [MSR_AMD_SYSCFG, 'long-mode'],
   [MSR_SYSENTER_CS, 'sep'], [MSR_SYSENTER_ESP, 'sep'], [MSR_SYSENTER_EIP, 'sep'], [MSR_TSC_AUX, 'rdtscp'], [MSR_PAT, 'pat'], [MSR_TSC, 'tsc'],
-  [MSR_MCG_CAP, 'mca'], [MSR_MCG_STATUS, 'mca'], [MSR_APIC_BASE, 'apic'], [MSR_TSC_DEADLINE, 'tsc-deadline'],
+  [MSR_MCG_CAP, 'mca'], [MSR_MCG_STATUS, 'mca'], [MSR_APIC_BASE, 'apic'], [MSR_TSC_DEADLINE, 'tsc-deadline'], [MSR_TSC_ADJUST, 'tsc-adjust'],
 ]);
 const TWO_32 = 0x1_0000_0000;
 const APIC_BASE_EXTENDED = 1 << 10;
@@ -73,6 +73,7 @@ export class ModelRegisters {
       case MSR_TSC:
         this.#time.read();
         return this.#answer(this.#time.low, this.#time.high);
+      case MSR_TSC_ADJUST: return this.#answer(this.#state.get(state.TSC_OFFSET), this.#state.high(state.TSC_OFFSET));
       default:
     }
     if (this.#isIgnored(index)) return this.#answer(0, 0);
@@ -109,7 +110,12 @@ export class ModelRegisters {
         }
         s.set64(state.MSR_PAT, low, high);
         return true;
-      case MSR_TSC: this.#writeTime(low, high); return true;
+      case MSR_TSC:
+        this.#setTime(() => this.#time.write(low, high));
+        return true;
+      case MSR_TSC_ADJUST: // what it changes by, the counter changes by too (SDM vol. 3, section 18.17.3)
+        this.#setTime(() => s.set64(state.TSC_OFFSET, low, high));
+        return true;
       case MSR_TSC_DEADLINE: return this.#writeDeadline(low >>> 0, high >>> 0);
       default:
     }
@@ -140,10 +146,10 @@ export class ModelRegisters {
     return this.#interrupts.writeModelRegister(MSR_TSC_DEADLINE, past ? 1 : difference >>> 0, past ? 0 : differenceHigh);
   }
   /** What waits for a value of the counter goes on waiting for it (SDM vol. 3, section 11.5.4.1). */
-  #writeTime(low: number, high: number): void {
+  #setTime(set: () => void): void {
     const waits = this.#exists(MSR_TSC_DEADLINE) && this.#readDeadline() && (this.low !== 0 || this.high !== 0);
     const { low: deadline, high: deadlineHigh } = this;
-    this.#time.write(low, high);
+    set();
     if (waits) this.#writeDeadline(deadline, deadlineHigh);
   }
   /** An address that there is, and no mode that CPUID does not have (SDM vol. 3, sections 11.4.4 and 11.12.1). */
