@@ -16,8 +16,8 @@ function moduleOf(define: (module: ModuleWriter, code: CodeWriter) => void): Uin
   define(module, new CodeWriter());
   return module.finish();
 }
-function instantiate(bytes: Uint8Array, imports: WebAssembly.ModuleImports = {}): Readonly<Record<string, Callable>> {
-  return new WebAssembly.Instance(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), { env: { memory, ...imports } }).exports as Record<string, Callable>;
+function instantiate(bytes: Uint8Array, imports: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, Callable>> {
+  return new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory, ...imports } }).exports as Record<string, Callable>;
 }
 /** A function (count) -> something, exported as `run`, with i64 and i32 locals: 1 is an i32, from 2 on there are eight i64. */
 const kernel = (body: (code: CodeWriter) => void, imports: readonly string[] = []): Uint8Array => moduleOf((module, code) => {
@@ -219,13 +219,22 @@ function regularExits(quick: boolean): Row {
   return row('a turn of a loop that is left regularly, in the end', 'ns', runs, sliced, { name: 'of one that never is', value: whole });
 }
 
+/** The table of a module that exports one with that many functions. */
+function tableOf(entries: number): WebAssembly.Table {
+  const module = moduleOf((writer, code) => {
+    const index = writer.declare({ parameters: [], results: [] });
+    writer.table(Array.from({ length: entries }, () => index), 'table');
+    code.reset();
+    writer.define(index, [], code);
+  });
+  return (instantiate(module) as unknown as { readonly table: WebAssembly.Table }).table;
+}
 /** A module that imports a table of functions and nothing else (WebAssembly Core Specification 2.0, section 5.5.5). */
 const TABLE_USER = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 2, 11, 1, 3, 0x65, 0x6e, 0x76, 1, 0x74, 1, 0x70, 0, 1);
 const TABLE_USERS = 2000;
 function tablesNotShared(quick: boolean): Row {
   const [entry] = Object.values(instantiate(modulesOf(1, 1, 1)[0]!));
-  const alone = new WebAssembly.Table({ element: 'anyfunc', initial: 16 });
-  const shared = new WebAssembly.Table({ element: 'anyfunc', initial: 16 });
+  const [alone, shared] = [tableOf(16), tableOf(16)];
   const module = new WebAssembly.Module(TABLE_USER);
   const users = Array.from({ length: TABLE_USERS }, () => new WebAssembly.Instance(module, { env: { t: shared } }));
   const runs = quick ? 3 : 9;
