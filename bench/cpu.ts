@@ -88,8 +88,10 @@ async function measure(names: readonly string[], rounds: number, scale: number, 
   const checks = new Map<string, string>();
   for (let round = 0; round < rounds; round++) {
     for (const program of names) {
+      const took: string[] = [];
       for (const [session, side] of [[ours, 'ours'], [peer, 'peer']] as const) {
         if (session === null) continue;
+        const begin = performance.now();
         for (const { name, units, nanos, check } of await runProgram(session, side, program, scale)) {
           const expected = checks.get(name) ?? check;
           if (check !== expected) throw new Error(`${name}: ${side} computed ${check}, and before that ${expected} was computed`);
@@ -98,7 +100,9 @@ async function measure(names: readonly string[], rounds: number, scale: number, 
           timings.set(name, known);
           known[side].push(nanos / units);
         }
+        took.push(`${side} ${((performance.now() - begin) / 1000).toFixed(1)} s`);
       }
+      console.error(`round ${round + 1} of ${rounds}, ${program}: ${took.join(', ')}`);
     }
   }
   return timings;
@@ -141,6 +145,8 @@ function profile(errors: string): Row[] {
     row('instructions, all in all', 'million', 1, instructions / 1e6),
     row('of them translated', '%', 1, (count('executed') / instructions) * 100),
     row('instructions an entry into translated code', '', 1, count('executed') / count('entries')),
+    ...['branch', 'address', 'instruction', 'budget', 'change'].map((reason) => row(`exits, ${reason}`, '% of entries', 1, (count(`exits.${reason}`) / count('entries')) * 100)),
+    row('accesses of translated code that the TLB answered', '%', 1, (1 - count('exits.instruction') / count('accesses')) * 100),
     row('regions', '', 1, count('regions')),
     row('time to write regions', 'us an instruction', 1, count('microseconds') / count('instructions')),
     row('WebAssembly', 'bytes an instruction', 1, count('bytes') / count('instructions')),
