@@ -1,0 +1,2 @@
+export { essivCiphers } from './essiv.ts';
+export { helperCiphers } from './helper.ts';
