@@ -25,6 +25,7 @@ const CODE_PAGES = 4096;
 const CODE_BYTES = 64 << 20;
 const LEAST_PAGES = 4;
 const LEAST_BYTES = 0x1_0000;
+const TRANSLATED_BYTES = 48 << 20;
 
 export interface WasmEngineOptions {
   /** The processor that guests see; default the best that is complete. */
@@ -39,6 +40,8 @@ export interface WasmEngineOptions {
   readonly haltedForGood?: () => void;
   /** Whether hot guest code is translated (`on`, the default), all of it (`eager`) or none (`off`). With several processors: none. */
   readonly translator?: TranslatorMode;
+  /** Bytes of WebAssembly that translated code may take; default 48 MiB. When there are more, the oldest goes. */
+  readonly translatedBytes?: number;
   /** A stored interpreter; default: written for the first engine of the process. */
   readonly image?: InterpreterImage;
   /** Pages of guest code that are kept decoded, each in one mode; default 4096. When they run out, all are dropped. */
@@ -56,6 +59,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   let processors = 1;
   const model = cpuModel(options.cpuModel, options.cpuFeatures);
   const codePages = atLeast('codePages', options.codePages ?? CODE_PAGES, LEAST_PAGES);
+  const translatedBytes = atLeast('translatedBytes', options.translatedBytes ?? TRANSLATED_BYTES, LEAST_BYTES);
   const codeBytes = atLeast('codeBytes', options.codeBytes ?? CODE_BYTES, LEAST_BYTES);
   const region = (): CodeCacheRegion => {
     const maps = FIRST_BLOCK + processors * VCPU_BLOCK_BYTES;
@@ -81,7 +85,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
       const listeners = { ...(unknownInKernel === undefined ? {} : { unknownInKernel }), ...(haltedForGood === undefined ? {} : { haltedForGood }) };
       // Decoded code is shared and says where regions begin, but a region is a function in the tables of one processor.
       const translator = processors > 1 ? 'off' : options.translator ?? defaultTranslatorMode();
-      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, translator, ...listeners };
+      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, translator, translatedBytes, ...listeners };
       const { long, legacy } = image;
       return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
         long: instantiate(long.module, surroundings, imports),

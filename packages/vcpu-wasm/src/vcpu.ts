@@ -52,7 +52,7 @@ export interface Interpreter extends RegionHost {
 }
 export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
 
-export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number; readonly translator: TranslatorMode }
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number; readonly translator: TranslatorMode; readonly translatedBytes: number }
 
 export class WasmVcpu implements Vcpu {
   readonly state: StateView;
@@ -120,7 +120,7 @@ export class WasmVcpu implements Vcpu {
     this.#interpreters = instantiate(this.#imports());
     const { long, legacy } = this.#interpreters;
     this.#translator = new Translator({
-      state: this.state, cache: place.cache, memory: ram.memory as WebAssembly.Memory, mode: place.translator,
+      state: this.state, cache: place.cache, memory: ram.memory as WebAssembly.Memory, mode: place.translator, mostBytes: place.translatedBytes,
       long: { host: long, keys: place.handlers.long.keys }, legacy: { host: legacy, keys: place.handlers.legacy.keys },
     });
     this.flags = new FlagsRegister(this.state, this.#interpreters.long, (flags) => {

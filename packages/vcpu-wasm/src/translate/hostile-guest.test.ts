@@ -17,8 +17,8 @@ afterEach(() => { spy.mockRestore(); });
 const count = (machine: FlatMachine, name: string): number => new Map(machine.vcpu.counts()).get(`translator.${name}`) ?? 0;
 
 /** Pages of code, each of which loops a little, adds its number and jumps to the next; `turns` times. */
-function manyPages(translator: TranslatorMode, turns: bigint): FlatMachine {
-  const machine = new FlatMachine('long', { code: SMALL, processor: { translator } });
+function manyPages(translator: TranslatorMode, turns: bigint, processor: { readonly translatedBytes?: number } | null = null): FlatMachine {
+  const machine = new FlatMachine('long', processor === null ? { code: SMALL, processor: { translator } } : { processor: { translator, ...processor } });
   for (let page = 0; page < PAGES; page++) {
     const at = PAGE + page * STRIDE;
     const code = createAssembler(64, { origin: at }).mov(r32(RDX), 3).label('again').add(r32(RAX), page).dec(r32(RDX)).jcc(CONDITION_NE, 'again');
@@ -87,5 +87,19 @@ describe('a guest that writes its code anew again and again', () => {
     const all = patchesItself('eager', 40, 100);
     expect(all.run(50_000_000)).toBe(true);
     expect(count(all, 'executed')).toBeGreaterThan(all.vcpu.retired * 0.9);
+  });
+});
+
+describe('a guest with more hot code than may be translated', () => {
+  it('runs as if there were no limit, the oldest regions going first', () => {
+    const LIMIT = 0x1_0000;
+    const machines = (['off', 'eager'] as const).map((translator) => manyPages(translator, 400n, { translatedBytes: LIMIT }));
+    for (const machine of machines) while (!machine.run(777)) expect(machine.vcpu.retired).toBeLessThan(1_000_000);
+    const [interpreted, translated] = machines as [FlatMachine, FlatMachine];
+    expect(readState(translated.vcpu)).toEqual(readState(interpreted.vcpu));
+    expect(count(translated, 'evictions')).toBeGreaterThan(5);
+    expect(count(translated, 'bytesLive')).toBeLessThan(LIMIT + 0x8000);
+    // Each eviction leaves most of it in place.
+    expect(count(translated, 'bytes') / count(translated, 'evictions')).toBeLessThan(LIMIT);
   });
 });

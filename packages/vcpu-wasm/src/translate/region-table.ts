@@ -19,6 +19,9 @@ export class RegionTable {
   readonly #u8: Uint8Array;
   readonly #entries = new Map<number, Entry>();
   #next = 0;
+  /** Places of copies that are forgotten, but may still be interpreted; and those that may be used again. */
+  readonly #forgotten: number[] = [];
+  readonly #free: number[] = [];
 
   constructor(cache: CodeCache, buffer: ArrayBufferLike) {
     this.#cache = cache;
@@ -26,8 +29,13 @@ export class RegionTable {
     this.#u8 = new Uint8Array(buffer);
   }
 
-  /** True when `count` more copies do not fit before `clear`. */
-  isFull(count: number): boolean { return this.#next + count * BYTES_OF_A_COPY > COPY_BYTES; }
+  /** True when `count` more copies do not fit before `reclaim`. */
+  isFull(count: number): boolean { return this.#next + (count - this.#free.length) * BYTES_OF_A_COPY > COPY_BYTES; }
+  /** Called while nothing is interpreted: forgotten copies make room. */
+  reclaim(): void {
+    for (const copy of this.#forgotten) this.#free.push(copy);
+    this.#forgotten.length = 0;
+  }
   isEntry(at: number): boolean { return this.#view.getUint16(at + uop.UOP_HANDLER, true) === HANDLER_REGION; }
   /** The uop to interpret where a region begins. */
   copyOf(at: number): number {
@@ -41,15 +49,19 @@ export class RegionTable {
   reserve(page: CodePage, at: number): number {
     const known = this.#entries.get(at);
     if (known !== undefined && this.isEntry(at)) return known.copy;
-    const copy = this.#cache.copies + this.#next;
+    const copy = this.#free.pop() ?? this.#append();
     const after = copy + uop.UOP_BYTES;
-    this.#next += BYTES_OF_A_COPY;
     this.#u8.copyWithin(copy, at, at + uop.UOP_BYTES);
     this.#u8.fill(0, after, after + uop.UOP_BYTES);
     this.#view.setUint16(after + uop.UOP_HANDLER, HANDLER_GOTO, true);
     this.#view.setUint16(after + uop.UOP_NEXT, this.#view.getUint16(at + uop.UOP_NEXT, true), true);
     this.#view.setUint32(after + uop.UOP_DISPLACEMENT, at + uop.UOP_BYTES, true);
     this.#entries.set(at, { page, copy });
+    return copy;
+  }
+  #append(): number {
+    const copy = this.#cache.copies + this.#next;
+    this.#next += BYTES_OF_A_COPY;
     return copy;
   }
   /** From now on the interpreter calls function `index` of its table at uop `at`. */
@@ -69,12 +81,10 @@ export class RegionTable {
     this.#view.setUint16(copy + uop.UOP_HANDLER, HANDLER_STALE, true);
     this.#view.setUint16(copy + uop.UOP_BYTES + uop.UOP_HANDLER, HANDLER_STALE, true);
     this.#entries.delete(at);
+    this.#forgotten.push(copy);
   }
+  /** All decoded code is gone. */
+  forgetAll(): void { for (const [at, entry] of this.#entries) this.#forget(at, entry.copy); }
   /** The page's decoded code is gone. */
   forget(page: CodePage): void { for (const [at, entry] of this.#entries) if (entry.page === page) this.#forget(at, entry.copy); }
-  /** Nothing is installed any more, and no copy is being interpreted. */
-  clear(): void {
-    this.#entries.clear();
-    this.#next = 0;
-  }
 }

@@ -29,6 +29,8 @@ export interface TranslatorParts {
   readonly cache: CodeCache;
   readonly memory: WebAssembly.Memory;
   readonly mode: TranslatorMode;
+  /** Bytes of WebAssembly that are kept. */
+  readonly mostBytes: number;
   readonly long: { readonly host: RegionHost; readonly keys: readonly string[] };
   readonly legacy: { readonly host: RegionHost; readonly keys: readonly string[] };
 }
@@ -40,8 +42,8 @@ const NEVER = 0;
 const BATCH = 8;
 /** A page whose code was overwritten so often after it was translated stays with the interpreter, except in tests of everything. */
 const MOST_DROPS = 12;
-/** When regions take more bytes of WebAssembly than this, all are dropped. */
-const MOST_BYTES = 48 << 20;
+/** What is kept of the bytes of WebAssembly allowed, when there are more: the oldest modules go. */
+const KEPT_SHARE = 0.75;
 /** Copies that there has to be room for before a slice begins. */
 const LEAST_COPIES = 1024;
 
@@ -50,8 +52,10 @@ const EXITS = [['branch', state.EXIT_BRANCH], ['address', state.EXIT_ADDRESS], [
 
 interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
 interface Waiting { readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
+/** A module of which some region can be entered still. V8 frees it when none can. */
+interface LiveModule { readonly bytes: number; readonly regions: Set<Installed> }
 /** A region that can be entered. */
-interface Installed { readonly half: Half; readonly index: number; readonly scan: Scan }
+interface Installed { readonly half: Half; readonly index: number; readonly scan: Scan; readonly module: LiveModule }
 
 export class Translator {
   readonly #state: StateView;
@@ -68,6 +72,9 @@ export class Translator {
   readonly #installed = new Map<CodePage, Set<Installed>>();
   /** By offset of the page. */
   readonly #drops = new Map<number, number>();
+  /** The oldest first. */
+  readonly #modules = new Set<LiveModule>();
+  readonly #mostBytes: number;
   #bytesLive = 0;
 
   // Counters.
@@ -78,12 +85,14 @@ export class Translator {
   microseconds = 0;
   blocks = 0;
   compileMicroseconds = 0;
+  evictions = 0;
 
-  constructor({ state: view, cache, memory, mode, long, legacy }: TranslatorParts) {
+  constructor({ state: view, cache, memory, mode, mostBytes, long, legacy }: TranslatorParts) {
     this.#state = view;
     this.#cache = cache;
     this.#memory = memory;
     this.#mode = mode;
+    this.#mostBytes = mostBytes;
     this.#table = new RegionTable(cache, view.u8.buffer);
     this.#scanner = new RegionScan(cache, view, this.#table);
     const half = ({ host, keys }: TranslatorParts['long'], isLong: boolean): Half => {
@@ -110,6 +119,8 @@ export class Translator {
     yield ['translator.blocks', this.blocks];
     yield ['translator.instructions', this.instructions];
     yield ['translator.bytes', this.bytes];
+    yield ['translator.bytesLive', this.#bytesLive];
+    yield ['translator.evictions', this.evictions];
     yield ['translator.microseconds', Math.round(this.microseconds)];
     yield ['translator.compileMicroseconds', Math.round(this.compileMicroseconds)];
   }
@@ -141,7 +152,18 @@ export class Translator {
   }
   /** Called while no generated code runs: makes room. */
   collect(): void {
-    if (this.#bytesLive > MOST_BYTES || this.#table.isFull(LEAST_COPIES)) this.#removeAll();
+    this.#table.reclaim();
+    if (this.#bytesLive > this.#mostBytes) this.#evict(this.#mostBytes * KEPT_SHARE);
+    while (this.#table.isFull(LEAST_COPIES) && this.#modules.size > 0) this.#evict(this.#bytesLive * KEPT_SHARE);
+  }
+  /** Drops the oldest modules until at most `bytes` are left; what is still hot is written again. */
+  #evict(bytes: number): void {
+    this.evictions++;
+    for (const module of this.#modules) {
+      if (this.#bytesLive <= bytes) break;
+      for (const region of module.regions) this.#remove(region);
+    }
+    this.#table.reclaim();
   }
 
   #translate(half: Half): void {
@@ -169,6 +191,8 @@ export class Translator {
     this.modules++;
     this.bytes += bytes.length;
     this.#bytesLive += bytes.length;
+    const live: LiveModule = { bytes: bytes.length, regions: new Set() };
+    this.#modules.add(live);
     scans.forEach((scan, place) => {
       const index = half.free.pop() ?? host.table.grow(1);
       host.table.set(index, instance.exports[regionName(place)]);
@@ -176,7 +200,8 @@ export class Translator {
       this.instructions += scan.instructions;
       this.blocks += scan.blocks.length;
       for (const entry of scan.entries) this.#table.install(firstOf(scan, entry), index);
-      const made = { half, index, scan };
+      const made = { half, index, scan, module: live };
+      live.regions.add(made);
       for (const page of scan.pages.keys()) {
         const list = this.#installed.get(page);
         if (list === undefined) this.#installed.set(page, new Set([made]));
@@ -194,21 +219,19 @@ export class Translator {
   }
   /** Where the region began, the instructions are interpreted again. */
   #remove(region: Installed): void {
-    const { half, index, scan } = region;
+    const { half, index, scan, module } = region;
+    module.regions.delete(region);
+    if (module.regions.size === 0 && this.#modules.delete(module)) this.#bytesLive -= module.bytes;
     for (const page of scan.pages.keys()) this.#installed.get(page)?.delete(region);
     for (const entry of scan.entries) this.#table.uninstall(firstOf(scan, entry), index);
     half.host.table.set(index, null);
     half.free.push(index);
   }
-  #removeAll(): void {
+  #flushed(): void {
     for (const list of this.#installed.values()) for (const region of list) this.#remove(region);
     this.#installed.clear();
-    this.#table.clear();
-    this.#bytesLive = 0;
+    this.#table.forgetAll();
     this.#cool();
-  }
-  #flushed(): void {
-    this.#removeAll();
     this.#drops.clear();
     this.#waiting.length = 0;
   }
