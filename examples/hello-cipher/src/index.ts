@@ -1,2 +1,2 @@
 export { essivCiphers } from './essiv.ts';
-export { helperCiphers } from './helper.ts';
+export { helperCiphers } from './openssl-process.ts';
