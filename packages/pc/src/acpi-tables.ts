@@ -1,4 +1,4 @@
-import { device, eisaId, integer, interrupt, name, packageOf, ports, resources, scope, type Aml } from './aml.ts';
+import { busNumbers, device, eisaId, integer, interrupt, memoryWindow, method, name, packageOf, ports, portWindow, reference, resources, returns, scope, storeArgument, type Aml, when } from './aml.ts';
 import { ACPI_TABLES } from './memory-map.ts';
 
 /** What the tables say about the machine. */
@@ -12,7 +12,15 @@ export interface AcpiMachine {
   readonly resetPort: number;
   readonly resetValue: number;
   readonly serial?: { readonly base: number; readonly pin: number }; // absent: no serial port is described
+  readonly pci?: AcpiPci; // absent: no PCI is described
   readonly keyboard?: { readonly pin: number; readonly mousePin: number }; // absent: no keyboard controller is described
+}
+
+export interface AcpiPci {
+  readonly memory: number;
+  readonly memoryEnd: number;
+  /** Inputs of the I/O APIC, and of the 8259 pair, of an interrupt pin (0 to 3) in a slot. */
+  readonly wiresOf: (slot: number, pin: number) => readonly [ioApic: number, pic: number];
 }
 
 export interface AcpiTables {
@@ -76,8 +84,33 @@ function buildDsdt(machine: AcpiMachine): Uint8Array {
       device('MOU', name('_HID', eisaId('PNP0F13')), name('_CRS', resources(interrupt(mousePin)))),
     );
   }
+  if (machine.pci !== undefined) {
+    // The guest says by _PIC which interrupt controller it uses: 1 for the I/O APIC (5.8.1).
+    terms.push(name('\\PICM', integer(0)), method('\\_PIC', 1, storeArgument('\\PICM')));
+    devices.push(describePci(machine.pci));
+  }
   if (devices.length > 0) terms.push(scope('\\_SB', ...devices));
   return table('DSDT', 2, Uint8Array.from(terms.flat()));
+}
+
+const PCI_SLOTS = 32;
+const CONFIG_PORTS = { base: 0xcf8, count: 8 };
+
+function describePci(pci: AcpiPci): Aml {
+  const { base, count } = CONFIG_PORTS;
+  const routes = (controller: 0 | 1): Aml => packageOf(...Array.from({ length: PCI_SLOTS * 4 }, (_, i) => {
+    const [slot, pin] = [i >> 2, i & 3];
+    return packageOf(integer(slot * 0x1_0000 + 0xffff), integer(pin), integer(0), integer(pci.wiresOf(slot, pin)[controller]!));
+  }));
+  return device(
+    'PCI0',
+    name('_HID', eisaId('PNP0A03')),
+    name('_UID', integer(0)),
+    name('_CRS', resources(busNumbers(0, 0), ports(base, count), portWindow(0, base - 1), portWindow(base + count, 0xffff), memoryWindow(pci.memory, pci.memoryEnd - 1))),
+    name('RAPC', routes(0)),
+    name('RPIC', routes(1)),
+    method('_PRT', 0, when(reference('\\PICM'), returns(reference('RAPC'))), returns(reference('RPIC'))),
+  );
 }
 
 function buildFacs(): Uint8Array {

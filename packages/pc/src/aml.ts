@@ -10,8 +10,13 @@ const STRING_PREFIX = 0x0d;
 const SCOPE_OP = 0x10;
 const BUFFER_OP = 0x11;
 const PACKAGE_OP = 0x12;
+const METHOD_OP = 0x14;
 const EXTENDED_PREFIX = 0x5b;
+const FIRST_ARGUMENT = 0x68;
+const STORE_OP = 0x70;
 const DEVICE_OP = 0x82;
+const IF_OP = 0xa0;
+const RETURN_OP = 0xa4;
 const DUAL_NAME_PREFIX = 0x2e;
 const MULTI_NAME_PREFIX = 0x2f;
 
@@ -53,6 +58,28 @@ export function device(path: string, ...terms: readonly Aml[]): Aml {
   return [EXTENDED_PREFIX, DEVICE_OP, ...withLength([...encodePath(path), ...terms.flat()])];
 }
 
+/** A method of up to 7 arguments. */
+export function method(path: string, parameters: number, ...terms: readonly Aml[]): Aml {
+  return [METHOD_OP, ...withLength([...encodePath(path), parameters, ...terms.flat()])];
+}
+
+export function reference(path: string): Aml {
+  return encodePath(path);
+}
+
+/** Stores the first argument of a method. */
+export function storeArgument(path: string): Aml {
+  return [STORE_OP, FIRST_ARGUMENT, ...encodePath(path)];
+}
+
+export function when(condition: Aml, ...terms: readonly Aml[]): Aml {
+  return [IF_OP, ...withLength([...condition, ...terms.flat()])];
+}
+
+export function returns(value: Aml): Aml {
+  return [RETURN_OP, ...value];
+}
+
 export function packageOf(...elements: readonly Aml[]): Aml {
   return [PACKAGE_OP, ...withLength([elements.length, ...elements.flat()])];
 }
@@ -69,6 +96,28 @@ export function resources(...descriptors: readonly Aml[]): Aml {
 /** Ports at a fixed place, decoded with 16 address bits. */
 export function ports(base: number, count: number): Aml {
   return [0x47, 0x01, base & 0xff, base >>> 8, base & 0xff, base >>> 8, 0x01, count];
+}
+
+const BUS_NUMBERS = 2;
+const PORTS = 1;
+const MEMORY = 0;
+const FIXED_PRODUCER = 0x0c; // both ends are fixed, and the range is handed on to what lies behind
+
+/** What a bridge hands on (ACPI 6.5, 6.4.3.5): numbers of buses, ports, memory. The end is included. */
+export function busNumbers(first: number, last: number): Aml {
+  return [0x88, 0x0d, 0, BUS_NUMBERS, FIXED_PRODUCER, 0, ...words(0, first, last, 0, last - first + 1)];
+}
+
+export function portWindow(first: number, last: number): Aml {
+  return [0x88, 0x0d, 0, PORTS, FIXED_PRODUCER, 3, ...words(0, first, last, 0, last - first + 1)];
+}
+
+export function memoryWindow(first: number, last: number): Aml {
+  return [0x87, 0x17, 0, MEMORY, FIXED_PRODUCER, 1, ...[0, first, last, 0, last - first + 1].flatMap((value) => words(value & 0xffff, value >>> 16))];
+}
+
+function words(...values: readonly number[]): number[] {
+  return values.flatMap((value) => [value & 0xff, (value >>> 8) & 0xff]);
 }
 
 /** An edge-triggered, active-high interrupt of ISA. */

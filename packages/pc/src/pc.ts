@@ -8,12 +8,12 @@ import { i8042 } from '@vm/device-i8042';
 import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
+import { hostBridge, PciBus } from '@vm/pci';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
 import { cmosMemory } from './cmos-memory.ts';
 import { firmwareItems } from './firmware-items.ts';
 import { coprocessorError } from './coprocessor-error.ts';
-import { hostBridge } from './host-bridge.ts';
 import { checkKernel, type KernelEntry, loadKernel } from './kernel-boot.ts';
 import { FIRMWARE_BYTES } from './memory-map.ts';
 import type { MultibootModule } from './multiboot-boot.ts';
@@ -69,12 +69,16 @@ const PM_BASE = 0x600;
 const SCI_PIN = 9;
 const OFF_TYPE = 5;
 const SERIAL = { base: 0x3f8, pin: 4 };
+const PCI_RANGES = { ports: 0xc000, portsEnd: 0x1_0000, memory: 0xe000_0000, memoryEnd: 0xfec0_0000 };
+const PCI_PINS = [16, 17, 18, 19]; // of the I/O APIC
+const PCI_LEGACY_PINS = [10, 11, 10, 11]; // of the 8259 pair
 const KEYBOARD = { pin: 1, mousePin: 12 };
 
 /** Composes a PC with one processor that boots a kernel, or firmware, at every power-up and reset. The machine is off at first. */
 export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions<V>): Promise<Pc<V>> {
   const load = bootOf(options); // refuses what cannot be booted before anything is made
   const bus = new ApicBus();
+  const pci = new PciBus({ pins: PCI_PINS, legacyPins: PCI_LEGACY_PINS });
   const late: { machine: Machine<V> | null } = { machine: null }; // devices call back only while it runs
   let raiseNumericError = (_asserted: boolean): void => {};
   let input: SerialInput | null = null;
@@ -82,12 +86,13 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const acpi = buildAcpiTables({
     processors: PROCESSORS, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
+    pci: { ...PCI_RANGES, wiresOf: (slot, pin) => [PCI_PINS[pci.route(slot, pin + 1)]!, PCI_LEGACY_PINS[pci.route(slot, pin + 1)]!] },
   });
   const reset = (): void => late.machine?.requestStop('reset');
   // Of the processor alone, which goes on in the firmware at its reset vector. Kernels have none, and mean the machine.
   const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpu.notify?.('init', 0) : reset;
   const devices: DeviceSpec[] = [
-    device('pic', pic8259, { levelLines: 1 << SCI_PIN }),
+    device('pic', pic8259, { levelLines: PCI_LEGACY_PINS.reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
     device('io-apic', ioApic, { bus }),
     device('pit', pit8254, {}),
     device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
@@ -98,7 +103,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       powerOff: () => late.machine?.requestStop('power-off'),
       connect: (end) => (buttons = end),
     }),
-    device('host-bridge', hostBridge, { reset: (everything) => (everything ? reset() : resetProcessor()) }),
+    device('host-bridge', hostBridge, { bus: pci, reset: (everything) => (everything ? reset() : resetProcessor()) }),
     device('coprocessor-error', coprocessorError, { connect: (raise) => (raiseNumericError = raise), acknowledge: () => late.machine?.vcpu.numericError?.ignore() }),
     device('i8042', i8042, { reset: resetProcessor, keyboardPin: KEYBOARD.pin, mousePin: KEYBOARD.mousePin }),
     device('com1', uart16550, {
@@ -119,7 +124,10 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     interrupts: (services) => createApicFabric(services, { processors: PROCESSORS, bus }),
     firmwareBytes: options.rom?.length ?? (options.entry === 'multiboot' ? FIRMWARE_BYTES : 0),
     load: ({ memory, ram, vcpu }) => {
-      if (options.rom === undefined) memory.copyIn(acpi.base, acpi.bytes);
+      if (options.rom === undefined) {
+        memory.copyIn(acpi.base, acpi.bytes);
+        pci.configure(PCI_RANGES);
+      }
       load(memory, ram, vcpu, acpi.rsdp);
     },
     ...(clock === undefined ? {} : { clock }),

@@ -1,12 +1,13 @@
 import { bench } from '@vm/testkit';
 import { expect, it } from 'vitest';
 import { hostBridge } from './host-bridge.ts';
+import { PciBus } from './pci-bus.ts';
 
 const ADDRESS = 0xcf8, RESET = 0xcf9, DATA = 0xcfc;
 
 function setup() {
   const events: string[] = [];
-  const t = bench(hostBridge, { reset: () => events.push('reset') });
+  const t = bench(hostBridge, { bus: new PciBus(), reset: () => events.push('reset') });
   const config = (address: number, size: 1 | 2 | 4, offset = 0): number => {
     t.out(ADDRESS, address, 4);
     return t.in(DATA + offset, size);

@@ -1,0 +1,3 @@
+export { hostBridge, type HostBridgeConfig } from './host-bridge.ts';
+export { PciBus, type PciBusConfig, type PciRanges, type PciSlot } from './pci-bus.ts';
+export { type PciBar, type PciCapability, type PciDescription, PciFunction, type PciServices } from './pci-function.ts';
