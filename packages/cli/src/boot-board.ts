@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { GuestOptions, KernelEntry, MultibootModule } from '@vm/pc';
-import { type CpuModelName, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
+import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
 /** The machine of a session, as its options say it. */
 export interface BoardSettings {
@@ -15,6 +15,8 @@ export interface BoardSettings {
   readonly cpuModel?: CpuModelName;
   /** What of the guest's code is translated; default the engine's. */
   readonly translator?: TranslatorMode;
+  /** What keeps translations of address spaces; default the engine's. */
+  readonly shadow?: ShadowMode;
   readonly memoryBytes: number;
   readonly clock: 'host' | 'virtual';
   /** Where the processor's random numbers begin; default 0 under the virtual clock, another one each time under the host's. */
@@ -29,7 +31,7 @@ const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
 export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {}): GuestOptions<WasmVcpu> {
   const virtual = settings.clock === 'virtual';
   return {
-    engine: wasmEngine({ ...engine, randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }) }),
+    engine: wasmEngine({ ...engine, randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }) }),
     ramBytes: settings.memoryBytes,
     ...(settings.kernel === undefined ? {} : { kernel: settings.kernel }),
     ...(settings.modules === undefined ? {} : { modules: settings.modules }),

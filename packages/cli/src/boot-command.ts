@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { MultibootModule } from '@vm/pc';
-import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
+import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, SHADOW_MODES, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
 import { type BoardSettings, MOST_SEED } from './boot-board.ts';
 import { DEFAULT_PROMPT, runBootSession } from './boot-session.ts';
@@ -34,6 +34,7 @@ const OPTIONS = {
   'char-port': value('PORT', `for a ROM or a multiboot image: a port of text, beside the serial port, or none; default: ${formatPort(DEFAULT_CHAR_PORT)} for a ROM`, (given) => (given === 'none' ? null : parsePort(given))),
   'rom-shadow': flag('the ROM lets itself be stored to below 1 MiB, as the shadow RAM of a PC does'),
   translator: choice(TRANSLATOR_MODES, `which guest code becomes WebAssembly: none, all, or what is hot; default: ${defaultTranslatorMode()}`),
+  shadow: choice(SHADOW_MODES, 'what keeps translations of address spaces that are not in use; default: off, nothing does'),
   'cpu-model': choice(CPU_MODEL_NAMES, `the processor that the guest sees; default: ${DEFAULT_CPU_MODEL}`),
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
   timeout: value('TIME', 'give up after this time, for example 60s or 5m', parseDuration),
@@ -96,6 +97,7 @@ export const bootCommand: Command = {
       ...imagesOf(values),
       ...(values['cpu-model'] === undefined ? {} : { cpuModel: values['cpu-model'] }),
       ...(values.translator === undefined ? {} : { translator: values.translator }),
+      ...(values.shadow === undefined ? {} : { shadow: values.shadow }),
       memoryBytes: values.memory ?? 512 * MiB,
       clock: values.clock ?? 'host',
       ...(values.seed === undefined ? {} : { seed: values.seed }),

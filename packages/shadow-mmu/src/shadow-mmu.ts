@@ -100,6 +100,9 @@ export class ShadowMmu {
     for (let frame = Math.floor(address / 4096); frame <= last; frame++) this.tracker.noteWrite(frame);
   }
 
+  /** A first level has got a right to write to this frame that is not from here, as without paging. */
+  noteForeignRight(frame: number): void { this.tracker.noteWritable(frame); }
+
   // ---- What processors ask for -----------------------------------------------------------------------------------------------
 
   /** Walks the guest's tables and keeps what comes out. -1, or the error code of a page fault. */

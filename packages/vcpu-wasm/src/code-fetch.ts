@@ -118,7 +118,7 @@ export class CodeFetch {
     const at = offset & 4095;
     const page = this.#cache.page(offset - at, mode);
     const pageLow = (low - at) >>> 0;
-    this.#memory.tlb.fillFetch(pageLow, high, page.offset, page.map);
+    if (this.#memory.walk.cachable) this.#memory.tlb.fillFetch(pageLow, high, page.offset, page.map);
     const pageRip = ripLow - at;
     s.set64(state.PAGE_RIP, pageRip >>> 0, pageRip < 0 ? (long ? ripHigh - 1 : 0xffff_ffff) >>> 0 : ripHigh);
     s.set(state.CODE_PAGE, page.map);

@@ -65,7 +65,7 @@ export class ControlRegisters {
         if (this.#segments.isLongMode() ? high >>> 0 >= 2 ** (PHYSICAL_BITS - 32) : high !== 0) this.#memory.raise(VECTOR_GP, 0);
         this.#loadDirectoryPointers(s.get(state.CR0), s.get(state.CR4), s.get(state.EFER), low);
         s.set64(state.CR3, low, high);
-        this.#memory.tlb.flush();
+        this.#memory.rootChanged();
         break;
       case 4:
         if (high !== 0) this.#memory.raise(VECTOR_GP, 0);
@@ -102,7 +102,7 @@ export class ControlRegisters {
     if (((old ^ next) & CR0_TRANSLATION_OR_CACHE) !== 0) this.#loadDirectoryPointers(next, s.get(state.CR4), efer, s.get(state.CR3));
     s.set(state.CR0, next);
     if (paging !== wasPaging && (efer & EFER_LME) !== 0) s.set(state.EFER, paging ? efer | EFER_LMA : efer & ~EFER_LMA);
-    if (((old ^ next) & CR0_TRANSLATION) !== 0) this.#memory.tlb.flush();
+    if (((old ^ next) & CR0_TRANSLATION) !== 0) this.#memory.pagingChanged();
     if (((old ^ next) & CR0_PE) !== 0 && (next & CR0_PE) === 0) this.#segments.setCpl(0);
     this.#segments.codeSegmentChanged();
     this.floatingPointAvailability();
@@ -117,7 +117,7 @@ export class ControlRegisters {
     if ((value & ~old & CR4_PCIDE) !== 0 && (!this.#segments.isLongMode() || (s.get(state.CR3) & CR3_PCID_MASK) !== 0)) this.#memory.raise(VECTOR_GP, 0);
     if (((old ^ value) & CR4_POINTERS) !== 0) this.#loadDirectoryPointers(s.get(state.CR0), value, s.get(state.EFER), s.get(state.CR3));
     s.set(state.CR4, value);
-    if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#memory.tlb.flush();
+    if (((old ^ value) & CR4_TRANSLATION) !== 0) this.#memory.pagingChanged();
     this.floatingPointAvailability();
   }
 
@@ -128,7 +128,7 @@ export class ControlRegisters {
     if (high !== 0 || (low & ~this.#model.efer) !== 0) return false;
     if (((old ^ low) & EFER_LME) !== 0 && (s.get(state.CR0) & CR0_PG) !== 0) return false;
     s.set(state.EFER, (low & ~EFER_LMA) | (old & EFER_LMA));
-    if (((old ^ low) & EFER_NXE) !== 0) this.#memory.tlb.flush();
+    if (((old ^ low) & EFER_NXE) !== 0) this.#memory.pagingChanged();
     return true;
   }
 

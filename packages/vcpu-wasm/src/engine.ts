@@ -15,6 +15,10 @@ import type { InterpreterImage } from './interpreter-image.ts';
 import type { EngineImports } from './runtime.ts';
 import { defaultTranslatorMode } from './translate/translator-mode.ts';
 import type { TranslatorMode } from './translate/translator-mode.ts';
+import { shadowBytes } from '@vm/shadow-mmu';
+import { ShadowTables } from './shadow-paging.ts';
+import { defaultShadowMode, isShadowAudited } from './shadow-mode.ts';
+import type { ShadowMode } from './shadow-mode.ts';
 import { WasmVcpu } from './vcpu.ts';
 import type { Interpreter, Interpreters } from './vcpu.ts';
 
@@ -26,6 +30,8 @@ const CODE_BYTES = 64 << 20;
 const LEAST_PAGES = 4;
 const LEAST_BYTES = 0x1_0000;
 const TRANSLATED_BYTES = 48 << 20;
+const SHADOW_TABLES = 4096;
+const LEAST_SHADOW_TABLES = 64;
 
 export interface WasmEngineOptions {
   /** The processor that guests see; default the best that is complete. */
@@ -40,6 +46,12 @@ export interface WasmEngineOptions {
   readonly haltedForGood?: () => void;
   /** Whether hot guest code is translated (`on`, the default), all of it (`eager`) or none (`off`). With several processors: none. */
   readonly translator?: TranslatorMode;
+  /** What keeps translations of address spaces that are not in use; default `off`: nothing. */
+  readonly shadow?: ShadowMode;
+  /** Check the shadow tables at every switch of the guest's. Slow. */
+  readonly auditShadow?: boolean;
+  /** Shadow tables of 4 KiB; default 4096. */
+  readonly shadowTables?: number;
   /** Bytes of WebAssembly that translated code may take; default 48 MiB. When there are more, the oldest goes. */
   readonly translatedBytes?: number;
   /** A stored interpreter; default: written for the first engine of the process. */
@@ -56,6 +68,10 @@ const compiled = new WeakMap<Uint8Array, WebAssembly.Module>();
 
 export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   let cache: CodeCache | null = null;
+  let shadow: ShadowTables | null = null;
+  const mode = options.shadow ?? defaultShadowMode();
+  const tableBytes = mode === 'off' ? 0 : shadowBytes(atLeast('shadowTables', options.shadowTables ?? SHADOW_TABLES, LEAST_SHADOW_TABLES));
+  const tablesAt = (): number => Math.ceil((region().copies + COPY_BYTES) / 4096) * 4096;
   let processors = 1;
   const model = cpuModel(options.cpuModel, options.cpuFeatures);
   const codePages = atLeast('codePages', options.codePages ?? CODE_PAGES, LEAST_PAGES);
@@ -72,27 +88,28 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     features: [],
     reserveBytes: (count) => {
       processors = count;
-      return region().copies + COPY_BYTES;
+      return mode === 'off' ? region().copies + COPY_BYTES : tablesAt() + tableBytes;
     },
     createVcpu: (index, surroundings) => {
       const image = options.image ?? (written ??= interpreterImage());
       if (cache === null) {
         cache = new CodeCache(surroundings.ram.memory.buffer, region());
         watchStores(cache, surroundings);
+        if (mode !== 'off') shadow = new ShadowTables(surroundings.ram, tablesAt(), tableBytes, processors, { policy: mode, audit: options.auditShadow ?? isShadowAudited() });
       }
       const handlers = { long: new HandlerTable(image.long.keys, true, model), legacy: new HandlerTable(image.legacy.keys, false, model) };
       const { unknownInKernel, haltedForGood } = options;
       const listeners = { ...(unknownInKernel === undefined ? {} : { unknownInKernel }), ...(haltedForGood === undefined ? {} : { haltedForGood }) };
       // Decoded code is shared and says where regions begin, but a region is a function in the tables of one processor.
       const translator = processors > 1 ? 'off' : options.translator ?? defaultTranslatorMode();
-      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, translator, translatedBytes, ...listeners };
+      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, translator, translatedBytes, shadow, ...listeners };
       const { long, legacy } = image;
       return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
         long: instantiate(long.module, surroundings, imports),
         legacy: instantiate(legacy.module, surroundings, imports),
       }));
     },
-    tearDown: () => { cache = null; },
+    tearDown: () => { cache = null; shadow = null; },
   };
 }
 

@@ -8,6 +8,8 @@ export type { EventKind, ProcessorEvent } from './event-log.ts';
 export { inspectProcessor, readLinear } from './inspection.ts';
 export type { InspectedProcessor } from './inspection.ts';
 export { describeProcessor } from './processor-text.ts';
+export { SHADOW_MODES } from './shadow-mode.ts';
+export type { ShadowMode } from './shadow-mode.ts';
 export { defaultTranslatorMode, TRANSLATOR_MODES } from './translate/translator-mode.ts';
 export type { TranslatorMode } from './translate/translator-mode.ts';
 export type { WasmVcpu } from './vcpu.ts';

@@ -3,7 +3,7 @@
  *
  * Addresses are pairs of unsigned 32-bit halves, physical addresses are numbers below 2^52.
  */
-import { EFER_LMA, VECTOR_AC } from '@vm/x86';
+import { CR0_PG, EFER_LMA, VECTOR_AC } from '@vm/x86';
 import type { IoBus, InterruptPort, Ram } from '@vm/core/engine';
 import type { Size } from '@vm/core';
 import { PAGE_CODE, PAGE_READ_ONLY } from '@vm/core/exit';
@@ -11,6 +11,7 @@ import * as state from './cpu-state.ts';
 import type { GuestFault } from './guest-fault.ts';
 import { PageWalk, READ, WRITE } from './page-walk.ts';
 import type { Access } from './page-walk.ts';
+import type { ShadowPaging, ShadowTables } from './shadow-paging.ts';
 import type { StateView } from './state-view.ts';
 import { Tlb } from './tlb.ts';
 
@@ -38,6 +39,9 @@ export class LinearMemory {
   fetchMisses = 0;
   deviceAccesses = 0;
 
+  /** Shadow tables behind the TLB; null: there are none. */
+  get shadow(): ShadowPaging | null { return this.walk.shadow; }
+
   constructor(view: StateView, ram: Ram, mmio: IoBus, interrupts: InterruptPort, fault: GuestFault) {
     this.#state = view;
     this.#ram = ram;
@@ -46,6 +50,33 @@ export class LinearMemory {
     this.#fault = fault;
     this.tlb = new Tlb(view);
     this.walk = new PageWalk(view, ram, this.tlb, (vector, errorCode) => this.raise(vector, errorCode));
+    this.tlb.clear();
+  }
+
+  useShadow(tables: ShadowTables, index: number): void {
+    this.tlb.offsetOfFrame = (frame) => this.walk.ramOffset(frame * 4096);
+    this.walk.shadow = tables.processor(index, this.#state, this.tlb);
+  }
+
+  // ---- What the guest does to its translations -----------------------------------------------------------------------
+
+  /** CR3 was written. */
+  rootChanged(): void {
+    if (this.walk.shadow === null) this.tlb.flush();
+    else this.walk.shadow.switched();
+  }
+  /** Control registers changed what translations mean, or all were given up. */
+  pagingChanged(): void {
+    if (this.walk.shadow === null) this.tlb.flush();
+    else this.walk.shadow.changed();
+  }
+  invalidatePage(low: number, high: number): void {
+    if (this.walk.shadow === null) this.tlb.invalidatePage(low, high);
+    else this.walk.shadow.invalidatePage(low, high);
+  }
+  /** All registers are new. */
+  forgetTranslations(): void {
+    this.walk.shadow?.changed();
     this.tlb.clear();
   }
 
@@ -63,11 +94,12 @@ export class LinearMemory {
     this.walk.translate(low, high, write ? WRITE : READ, supervisor);
     if (supervisor) return; // the tag in force may be the user's
     const offset = this.walk.offset;
-    if (this.tlb.checksAlignment || offset < 0 || this.#isWindow(this.walk.physical)) return;
+    if (this.tlb.checksAlignment || offset < 0 || !this.walk.cachable || this.#isWindow(this.walk.physical)) return;
     if (this.#watch !== null && this.#watch.watchesPage(low, high)) return;
     const page = offset - (offset & 4095);
     this.tlb.fillRead(low, high, page);
     if (this.walk.writable && ((this.#state.u8[this.#ram.attributesOffset + ((page - this.#ram.base) >>> 12)] as number) === 0)) {
+      if (this.walk.shadow !== null && (this.#state.get(state.CR0) & CR0_PG) === 0) this.walk.shadow.noteUnpagedRight(this.walk.physical);
       this.tlb.fillWrite(low, high, page);
     }
   }

@@ -4,7 +4,9 @@ import {
   PAGE_FAULT_WRITE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_HIGH, PTE_LARGE, PTE_NX_HIGH, PTE_PRESENT, PTE_USER, PTE_WRITABLE, VECTOR_GP, VECTOR_PF, VECTOR_SS,
 } from '@vm/x86';
 import type { Ram } from '@vm/core/engine';
+import { FETCH_SUPERVISOR, FETCH_USER, READ_OPEN, READ_SUPERVISOR, READ_USER, RIGHT_LARGE, WRITE_OPEN, WRITE_SUPERVISOR, WRITE_USER } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
+import type { ShadowPaging } from './shadow-paging.ts';
 import type { StateView } from './state-view.ts';
 import type { Tlb } from './tlb.ts';
 import { UOP_SEGMENT } from './uop.ts';
@@ -21,6 +23,7 @@ const RESERVED_FRAME_HIGH = PTE_FRAME_HIGH & ~((1 << (PHYSICAL_BITS - 32)) - 1);
 const PAE_RESERVED_HIGH = 0x7ff0_0000;
 /** Bits 1, 2 and 5 to 8 of a page-directory pointer. */
 const DIRECTORY_POINTER_RESERVED = 0x1e6;
+const LARGEST_PAGE = 0x4000_0000;
 const TWO_32 = 0x1_0000_0000;
 /** SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal. */
 export const isCanonical = (high: number): boolean => high >> 15 === 0 || high >> 15 === -1;
@@ -38,6 +41,10 @@ export class PageWalk {
   offset = -1;
   /** Whether the page may be written at this privilege without another walk. */
   writable = false;
+  /** The translation may be kept until the guest gives it up. */
+  cachable = true;
+  /** Shadow tables, which are asked first. */
+  shadow: ShadowPaging | null = null;
   /** The access is the processor's own, to a table or a stack that a gate names. */
   #implicit = false;
 
@@ -70,8 +77,13 @@ export class PageWalk {
     const cr0 = s.get(state.CR0);
     if ((cr0 & CR0_PG) === 0) {
       this.physical = low;
+      this.cachable = true;
       this.writable = true;
       this.offset = this.ramOffset(low);
+      return;
+    }
+    if (this.shadow !== null) {
+      this.#shadowed(this.shadow, low, high, access, supervisor);
       return;
     }
     this.#implicit = supervisor;
@@ -86,6 +98,24 @@ export class PageWalk {
       this.#walk64(low, high, access, user, error, cr0, efer, 4, s.number(state.CR3));
     } else if ((cr4 & CR4_PAE) !== 0) this.#walk64(low, 0, access, user, error, cr0, efer, 3, 0);
     else this.#walk32(low, access, user, error, cr0);
+  }
+
+  /** Through the shadow tables, which walk and set the bits themselves. */
+  #shadowed({ processor }: ShadowPaging, low: number, high: number, access: Access, supervisor: boolean): void {
+    const s = this.#state;
+    const long = (s.get(state.EFER) & EFER_LMA) !== 0;
+    if (long && !isCanonical(high)) this.#raise(this.#isStackAccess(low, high) ? VECTOR_SS : VECTOR_GP, 0);
+    const user = !supervisor && s.get(state.CPL) === 3;
+    const open = !user && !supervisor && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0 && (s.get(state.CR4) & CR4_SMAP) !== 0;
+    const write = user ? WRITE_USER : open ? WRITE_OPEN : WRITE_SUPERVISOR;
+    const need = access === WRITE ? write : access === READ ? (user ? READ_USER : open ? READ_OPEN : READ_SUPERVISOR) : user ? FETCH_USER : FETCH_SUPERVISOR;
+    const error = processor.translate(low, long ? high : 0, need);
+    if (error >= 0) this.#pageFault(low, long ? high : 0, error);
+    this.physical = processor.frame * 4096 + (low & 4095);
+    this.offset = this.ramOffset(this.physical);
+    this.writable = (processor.rights & write) !== 0;
+    this.cachable = processor.rights !== 0;
+    if ((processor.rights & RIGHT_LARGE) !== 0) this.#tlb.noteLarge(low, long ? high : 0, LARGEST_PAGE - 1);
   }
 
   /** For an access that goes on at the next page: that one has to be at an address too, before anything is translated. */

@@ -178,7 +178,7 @@ export class SystemFunctions {
         return this.#leaveIfModeChanged();
       case call.SYSENTER: fast.sysenter(); return this.#leaveIfModeChanged();
       case call.SYSEXIT: fast.sysexit(this.#size(at)); return this.#leaveIfModeChanged();
-      case call.INVLPG: memory.tlb.invalidatePage(value, valueHigh); return GO_ON;
+      case call.INVLPG: memory.invalidatePage(value, valueHigh); return GO_ON;
       case call.INVPCID: this.#invalidateContext(value, valueHigh); return GO_ON;
       case call.WBINVD: return GO_ON;
       case call.INTERRUPT_SHADOW: this.#loop.shadow(false); return GO_ON;
@@ -330,7 +330,7 @@ export class SystemFunctions {
     if (typeHigh !== 0 || type > LAST_TYPE || context > 0xfff || s.high(state.SCRATCH + 16) !== 0
       || (type === ONE_ADDRESS && top !== 0 && top !== -1)
       || (type <= ONE_CONTEXT && context !== 0 && (s.get(state.CR4) & CR4_PCIDE) === 0)) memory.raise(VECTOR_GP, 0);
-    memory.tlb.flush();
+    memory.pagingChanged();
   }
   #verify(selector: number, write: boolean): void {
     const { segments, flags } = this.#parts;

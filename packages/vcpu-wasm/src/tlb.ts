@@ -5,6 +5,7 @@
  * the code size. Dropping everything is a new generation; the arrays are overwritten only when those run out.
  */
 import { CR0_AM, CR4_SMAP, FLAG_AC } from '@vm/x86';
+import type { FirstLevel } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
 import type { StateView } from './state-view.ts';
 
@@ -18,8 +19,13 @@ export const TAG_OPEN = 1;
 /** Matches no entry: all data accesses take the slow path. */
 const NO_TAG = 0xffe;
 
-export class Tlb {
+/** From so many frames on it is cheaper to look once at everything. */
+const MANY_FRAMES = 3;
+
+export class Tlb implements FirstLevel {
   readonly #state: StateView;
+  /** Shadow tables choose the tags: a tag is an address space, and none is used again before everything was dropped. */
+  #hasForeignTags = false;
   #generation = 0;
   #modeIndex = 0;
   #largeLow = Number.POSITIVE_INFINITY;
@@ -35,6 +41,10 @@ export class Tlb {
   /** Drops every cached translation. */
   flush(): void {
     this.flushes++;
+    if (this.#hasForeignTags) {
+      this.dropAll();
+      return;
+    }
     if (this.#generation === LAST_GENERATION) {
       this.clear();
       return;
@@ -46,12 +56,41 @@ export class Tlb {
   }
   /** Overwrites the arrays as well. */
   clear(): void {
+    this.dropAll();
+    if (!this.#hasForeignTags) this.#generation = 0;
+    this.updateTags();
+  }
+
+  // ---- For shadow tables -------------------------------------------------------------------------------------------------
+
+  useTag(tag: number): void {
+    this.#hasForeignTags = true;
+    this.#generation = tag;
+    this.updateTags();
+  }
+  dropAll(): void {
     const from = (this.#state.at + state.READ_TLB) >>> 2;
     this.#state.u32.fill(EMPTY, from, from + ((3 * state.TLB_ENTRIES * state.TLB_STRIDE) >>> 2));
-    this.#generation = 0;
     this.#largeLow = Number.POSITIVE_INFINITY;
     this.#largeHigh = 0;
-    this.updateTags();
+  }
+  dropPage(low: number, high: number): void { this.invalidatePage(low, high); }
+  /** Where frames lie in the linear memory; -1: they are no RAM. */
+  offsetOfFrame: (frame: number) => number = () => -1;
+  revokeWrites(frames: Uint32Array, count: number): void {
+    if (count < MANY_FRAMES) {
+      for (let i = 0; i < count; i++) this.revokeWritesTo(this.offsetOfFrame(frames[i] as number));
+      return;
+    }
+    const offsets = new Set<number>();
+    for (let i = 0; i < count; i++) offsets.add(this.offsetOfFrame(frames[i] as number));
+    const u32 = this.#state.u32;
+    let index = (this.#state.at + state.WRITE_TLB) >>> 2;
+    for (let i = 0; i < state.TLB_ENTRIES; i++, index += 4) {
+      if (u32[index] === EMPTY || !offsets.has((((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0)) continue;
+      u32[index] = EMPTY;
+      u32[index + 1] = EMPTY;
+    }
   }
   /** To be called when the privilege level, the code size, CR0.AM, CR4.SMAP or RFLAGS.AC changes. */
   updateTags(): void {
@@ -86,7 +125,7 @@ export class Tlb {
     }
   }
   /** Takes away the right to write to a page without asking; called when it becomes code. */
-  revokeWrites(pageOffset: number): void {
+  revokeWritesTo(pageOffset: number): void {
     const u32 = this.#state.u32;
     let index = (this.#state.at + state.WRITE_TLB) >>> 2;
     for (let i = 0; i < state.TLB_ENTRIES; i++, index += 4) {

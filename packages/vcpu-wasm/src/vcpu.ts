@@ -28,6 +28,7 @@ import { PHYSICAL_BITS } from './page-walk.ts';
 import { NumericError } from './numeric-error.ts';
 import { PortPermission } from './port-permission.ts';
 import { Segmentation } from './segmentation.ts';
+import type { ShadowTables } from './shadow-paging.ts';
 import { StateView } from './state-view.ts';
 import { SystemFunctions } from './system-functions.ts';
 import { TaskSwitch } from './task-switch.ts';
@@ -52,7 +53,7 @@ export interface Interpreter extends RegionHost {
 }
 export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
 
-export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number; readonly translator: TranslatorMode; readonly translatedBytes: number }
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number; readonly translator: TranslatorMode; readonly translatedBytes: number; readonly shadow: ShadowTables | null }
 
 export class WasmVcpu implements Vcpu {
   readonly state: StateView;
@@ -112,6 +113,7 @@ export class WasmVcpu implements Vcpu {
     this.#model = place.model;
     this.state = new StateView(ram.memory.buffer, place.at);
     this.memory = new LinearMemory(this.state, ram, mmio, interrupts, this.#fault);
+    if (place.shadow !== null) this.memory.useShadow(place.shadow, place.index);
     this.segments = new Segmentation(this.state, this.memory);
     this.numericError = new NumericError(this.state);
     this.#ports = new PortPermission(this.state, this.memory, this.segments);
@@ -167,7 +169,7 @@ export class WasmVcpu implements Vcpu {
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
       checkPort: (port, bytes) => this.#ports.check(port, bytes),
     });
-    place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWrites(page), dropped: () => undefined, flushed: () => this.memory.tlb.flush() });
+    place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWritesTo(page), dropped: () => undefined, flushed: () => this.memory.tlb.flush() });
     // Processors of one machine draw different numbers.
     this.state.set64(state.RANDOM, place.randomSeed >>> 0, place.index);
     this.reset();
@@ -451,7 +453,7 @@ export class WasmVcpu implements Vcpu {
     this.#startPage = -1;
     this.#waitsForStartup = false;
     writeResetState(this, this.#model.signature);
-    this.memory.tlb.clear();
+    this.memory.forgetTranslations();
     this.#debug.update();
     this.#control.floatingPointAvailability();
   }
@@ -465,7 +467,7 @@ export class WasmVcpu implements Vcpu {
     writeEntryState(this, entry);
     const s = this.state;
     if ((s.get(state.CR0) & CR0_PG) !== 0 && (s.get(state.CR4) & CR4_PAE) !== 0 && (s.get(state.EFER) & EFER_LMA) === 0) this.memory.walk.loadDirectoryPointers(s.get(state.CR3));
-    this.memory.tlb.clear();
+    this.memory.forgetTranslations();
     this.#control.floatingPointAvailability();
   }
 
@@ -512,6 +514,7 @@ export class WasmVcpu implements Vcpu {
     yield ['tlb.fetchMisses', memory.fetchMisses];
     yield ['tlb.flushes', memory.tlb.flushes];
     yield ['deviceAccesses', memory.deviceAccesses];
+    if (this.#index === 0 && memory.shadow !== null) for (const [name, count] of memory.shadow.counts()) yield [`shadow.${name}`, count];
     yield* code.counts();
     yield* this.#translator.counts();
   }
