@@ -85,6 +85,7 @@ export function socketChannel(socket: Socket): NbdChannel {
   const chunks: Buffer[] = [];
   let buffered = 0;
   let ended = false;
+  let drain: Promise<void> | null = null;
   let wanted: { readonly bytes: number; readonly resolve: (bytes: Uint8Array | null) => void } | null = null;
   const serve = (): void => {
     if (wanted === null) return;
@@ -140,7 +141,8 @@ export function socketChannel(socket: Socket): NbdChannel {
       let room = true;
       for (const part of parts) if (part.length > 0) room = socket.write(part);
       socket.uncork();
-      if (!room) await drained(socket);
+      // Everybody who waits for room waits for the same.
+      if (!room) await (drain ??= drained(socket).then(() => void (drain = null)));
     },
     close: () => void socket.end(),
   };

@@ -17,6 +17,7 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
   const { sectorBytes } = facts;
   const bytes = Math.floor((below.bytes - dataAt) / sectorBytes) * sectorBytes;
   const gate = new StoreGate();
+  const scratch = new ScratchBytes();
   const check = (at: number, count: number, store: boolean): void => {
     if (store && !below.writable) throw new CryptError(name, 'request', 'opened for reading');
     if (!Number.isSafeInteger(at) || at < 0 || count < 0 || at + count > bytes) throw new CryptError(name, 'request', `${count} bytes at ${at} are not on a disk of ${bytes} bytes`);
@@ -40,11 +41,15 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
   };
   /** Whole sectors; the caller's bytes are not touched. */
   const writeSectors = async (at: number, from: Uint8Array): Promise<void> => {
-    const encrypted = new Uint8Array(Math.min(from.length, STEP));
-    for (let done = 0; done < from.length; done += STEP) {
-      const part = encrypted.subarray(0, Math.min(STEP, from.length - done));
-      await cipher.encrypt(from.subarray(done, done + part.length), part, (at + done) / 512);
-      await below.write(dataAt + at + done, part);
+    const encrypted = scratch.take(Math.min(from.length, STEP));
+    try {
+      for (let done = 0; done < from.length; done += STEP) {
+        const part = encrypted.subarray(0, Math.min(STEP, from.length - done));
+        await cipher.encrypt(from.subarray(done, done + part.length), part, (at + done) / 512);
+        await below.write(dataAt + at + done, part);
+      }
+    } finally {
+      scratch.give(encrypted);
     }
   };
   /** Where a store would make room for more than it brings; the rest of that has to be encrypted zeros. Null when it does not. */
@@ -114,6 +119,26 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     },
   };
 }
+
+/** Buffers for ciphertext, used again: new ones cost more than the cipher, because the host has to clear their pages. */
+class ScratchBytes {
+  readonly #free: Uint8Array[] = [];
+
+  take(bytes: number): Uint8Array {
+    const found = this.#free.findLastIndex((one) => one.length >= bytes);
+    return found < 0 ? new Uint8Array(bytes) : this.#free.splice(found, 1)[0]!;
+  }
+
+  give(bytes: Uint8Array): void {
+    if (this.#free.length < MOST_SCRATCH) this.#free.push(bytes);
+    else {
+      const smallest = this.#free.reduce((least, one, i, all) => (one.length < all[least]!.length ? i : least), 0);
+      if (this.#free[smallest]!.length < bytes.length) this.#free[smallest] = bytes;
+    }
+  }
+}
+
+const MOST_SCRATCH = 8;
 
 const WHOLE: readonly Extent[] = [];
 

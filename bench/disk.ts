@@ -1,0 +1,187 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDisk, type CreateDiskOptions, keyOf, luks1, openDisk, type OpenedDisk } from '@vm/vhd-crypt';
+import { nodeKeyMath, openImageFile, standardCiphers } from '@vm/vhd-crypt/node';
+import { findOracle } from '@vm/testkit/oracle';
+import { connectNbd, type NbdClient } from './nbd-client.ts';
+import { type Benchmark, median, type Row, row } from './registry.ts';
+
+/** What is read and written, wherever it is. */
+interface Target {
+  readonly bytes: number;
+  read(at: number, into: Uint8Array): Promise<void>;
+  write(at: number, from: Uint8Array): Promise<void>;
+  flush(): Promise<void>;
+}
+interface Load {
+  readonly name: string;
+  readonly write: boolean;
+  readonly random: boolean;
+  readonly bytes: number;
+  readonly depth: number;
+}
+
+const KIB = 1024;
+const MIB = KIB * KIB;
+const LOADS: readonly Load[] = [true, false].flatMap((write) => [
+  { random: false, bytes: MIB, depth: 1 },
+  { random: false, bytes: MIB, depth: 32 },
+  { random: false, bytes: 64 * KIB, depth: 32 },
+  { random: false, bytes: 4 * KIB, depth: 32 },
+  { random: true, bytes: 4 * KIB, depth: 1 },
+  { random: true, bytes: 4 * KIB, depth: 32 },
+].map((load) => ({ ...load, write, name: `${load.random ? 'random' : 'sequential'} ${write ? 'writes' : 'reads'}, ${load.bytes / KIB} KiB, depth ${load.depth}` })));
+const SECRET = 'correct horse';
+
+/** Encrypted disks: the same LUKS1 container in a fixed VHD here and in QEMU, in turn. */
+export const disk: Benchmark = {
+  summary: 'encrypted disks, in process and over NBD, against qemu-nbd with luks over vpc',
+  async run({ quick }) {
+    const folder = mkdtempSync(join(tmpdir(), 'vm-bench-disk-'));
+    const bytes = (quick ? 64 : 512) * MIB;
+    const [runs, milliseconds] = quick ? [3, 150] : [5, 1000];
+    const children: ChildProcess[] = [];
+    try {
+      writeFileSync(join(folder, 'secret'), SECRET);
+      const paths = { encrypted: join(folder, 'encrypted.vhd'), plain: join(folder, 'plain.vhd') };
+      await makeDisk(paths.encrypted, { bytes, crypt: 'payload' });
+      await makeDisk(paths.plain, { bytes });
+      return [...(await cipherRows(quick)), ...(await inProcess(paths, runs, milliseconds)), ...(await overNbd(paths.encrypted, folder, children, runs, milliseconds))];
+    } finally {
+      for (const child of children) child.kill('SIGTERM');
+      await Promise.all(children.map((child) => new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(null)))));
+      rmSync(folder, { recursive: true });
+    }
+  },
+};
+
+const ciphers = standardCiphers();
+const math = nodeKeyMath();
+const keys = keyOf(new TextEncoder().encode(SECRET));
+
+async function makeDisk(path: string, options: Pick<CreateDiskOptions, 'bytes' | 'crypt'>): Promise<void> {
+  const file = await openImageFile(path, { create: true });
+  await createDisk(file, { format: 'vhd', type: 'fixed', luks: { math, ciphers, keys, iterations: 1000 }, ...options });
+  await file.close();
+  const opened = await open(path);
+  // Every byte is there, and in the host's cache.
+  const chunk = new Uint8Array(4 * MIB).map((_, i) => i * 7);
+  for (let at = 0; at < opened.bytes; at += chunk.length) await opened.write(at, chunk.subarray(0, Math.min(chunk.length, opened.bytes - at)));
+  await opened.close();
+}
+
+async function open(path: string): Promise<OpenedDisk> {
+  return openDisk(await openImageFile(path, { writable: true }), { format: 'vhd', containers: [luks1({ math })], ciphers, fallbackKeys: keys });
+}
+
+async function inProcess(paths: { readonly encrypted: string; readonly plain: string }, runs: number, milliseconds: number): Promise<Row[]> {
+  const [ours, plain] = [await open(paths.encrypted), await open(paths.plain)];
+  try {
+    return await compare('in process: ', ours, plain, 'no encryption', runs, milliseconds);
+  } finally {
+    await ours.close();
+    await plain.close();
+  }
+}
+
+async function overNbd(path: string, folder: string, children: ChildProcess[], runs: number, milliseconds: number): Promise<Row[]> {
+  const qemuNbd = findOracle('qemu-nbd');
+  const [our, their] = [join(folder, 'our.sock'), join(folder, 'their.sock')];
+  const main = new URL('../packages/cli/src/main.ts', import.meta.url).pathname;
+  children.push(spawn(process.execPath, [...process.execArgv, main, 'disk', 'export', path, '--key-file', join(folder, 'secret'), '--socket', our], { stdio: ['ignore', 'ignore', 'inherit'] }));
+  const ours = await connectWhenReady(our);
+  let peer: NbdClient | null = null;
+  if (qemuNbd !== null) {
+    const image = `driver=luks,key-secret=s0,file.driver=vpc,file.file.driver=file,file.file.filename=${path}`;
+    children.push(spawn(qemuNbd, ['-t', '-k', their, '--object', `secret,id=s0,file=${join(folder, 'secret')}`, '--image-opts', image], { stdio: ['ignore', 'ignore', 'inherit'] }));
+    peer = await connectWhenReady(their);
+    if (peer.bytes !== ours.bytes) throw new Error(`the disk has ${ours.bytes} bytes here and ${peer.bytes} in QEMU`);
+  }
+  const rows = await compare('NBD: ', ours, peer, 'qemu-nbd', runs, milliseconds);
+  ours.close();
+  peer?.close();
+  return rows;
+}
+
+async function connectWhenReady(path: string): Promise<NbdClient> {
+  for (let attempt = 0; ; attempt++) {
+    if (existsSync(path)) {
+      try {
+        return await connectNbd(path);
+      } catch (error) {
+        if (attempt > 200) throw error;
+      }
+    } else if (attempt > 200) throw new Error(`no server at ${path}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** In turn, so that what else goes on in the host touches both. */
+async function compare(prefix: string, ours: Target, peer: Target | null, peerName: string, runs: number, milliseconds: number): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const load of LOADS) {
+    const [mine, theirs]: [number[], number[]] = [[], []];
+    for (let run = 0; run < runs; run++) {
+      mine.push(await measure(ours, load, milliseconds, run));
+      if (peer !== null) theirs.push(await measure(peer, load, milliseconds, run));
+    }
+    rows.push(row(`${prefix}${load.name}`, 'MiB/s', runs, median(mine), ...(peer === null ? [] : [{ name: peerName, value: median(theirs) }])));
+  }
+  return rows;
+}
+
+async function measure(target: Target, load: Load, milliseconds: number, seed: number): Promise<number> {
+  const buffers = Array.from({ length: load.depth }, () => new Uint8Array(load.bytes).fill(0x5a));
+  const places = Math.floor(target.bytes / load.bytes);
+  let state = seed * 7919 + 1;
+  let place = 0;
+  const next = (): number => {
+    if (load.random) state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return (load.random ? state % places : place++ % places) * load.bytes;
+  };
+  let done = 0;
+  const begin = performance.now();
+  const end = begin + milliseconds;
+  await Promise.all(buffers.map(async (buffer) => {
+    do {
+      if (load.write) await target.write(next(), buffer);
+      else await target.read(next(), buffer);
+      done += load.bytes;
+    } while (performance.now() < end);
+  }));
+  const seconds = (performance.now() - begin) / 1000;
+  if (load.write) await target.flush();
+  return done / MIB / seconds;
+}
+
+/** Each engine alone, on sectors of 512 bytes, against what OpenSSL says of itself. */
+async function cipherRows(quick: boolean): Promise<Row[]> {
+  const runs = quick ? 5 : 15;
+  const openssl = findOracle('openssl');
+  const peer = openssl === null ? null : opensslSpeed(openssl, quick ? 1 : 3);
+  const rows: Row[] = [];
+  const bytes = new Uint8Array(4 * MIB);
+  for (const module of ciphers.modules) {
+    if (!(await module.isAvailable()) || !module.ciphers.includes('aes-xts-plain64')) continue;
+    const cipher = await module.create('aes-xts-plain64', Uint8Array.from({ length: 64 }, (_, i) => i), 512);
+    const part = module.engine === 'noble' ? bytes.subarray(0, MIB / 4) : bytes;
+    const speeds: number[] = [];
+    for (let run = 0; run < runs; run++) {
+      const begin = performance.now();
+      await cipher.encrypt(part, part, 0);
+      speeds.push(part.length / MIB / ((performance.now() - begin) / 1000));
+    }
+    await cipher.close();
+    rows.push(row(`aes-256-xts, 512-byte sectors, engine ${module.engine}`, 'MiB/s', runs, Math.max(...speeds), ...(peer === null ? [] : [{ name: 'openssl speed', value: peer }])));
+  }
+  return rows;
+}
+
+function opensslSpeed(program: string, seconds: number): number {
+  const told = execFileSync(program, ['speed', '-mr', '-elapsed', '-seconds', String(seconds), '-bytes', '512', '-evp', 'aes-256-xts'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const figure = /^\+F:\d+:AES-256-XTS:([\d.]+)$/im.exec(told)?.[1];
+  if (figure === undefined) throw new Error(`openssl speed said ${JSON.stringify(told)}`);
+  return Number(figure) / MIB;
+}
