@@ -2,6 +2,7 @@
 import { CR4_FSGSBASE } from '@vm/x86';
 import * as state from '../cpu-state.ts';
 import { FlatRunner } from '../flat-runner.ts';
+import { defaultTranslatorMode } from '../translate/translator-mode.ts';
 import type { TranslatorMode } from '../translate/translator-mode.ts';
 import {
   CODE_AT, CODE_PAGE, DATA_BYTES, DATA_PAGES, FX_CONTROL, FX_MXCSR, FX_ST, FX_STATUS, FX_TAGS, FS_BASE, FX_XMM, GS_BASE, HASH_SEED, hashWords, LOW_PAGES, MEMORY_AT, READ_ONLY_PAGE, RECORD_BITS,
@@ -9,6 +10,9 @@ import {
 } from './program-record.ts';
 
 const HLT = 0xf4;
+/** A jump to the next instruction: code that is reached by a branch is translated, in the mode that translates everything. */
+const JMP_NEXT = [0xeb, 0];
+const FLAG_TF = 1 << 8;
 const BUDGET = 200_000;
 const NUMBERS = { ds: USER_DATA, es: USER_DATA, fs: USER_DATA, gs: USER_DATA } as const;
 const NO_NUMBERS = { ...NUMBERS, fs: 0, gs: 0 } as const;
@@ -17,6 +21,7 @@ const SELECTOR_ORDER = [state.CS, state.SS, state.DS, state.ES, state.FS, state.
 export class EngineProcessor {
   readonly #lowPages: boolean;
   readonly #hasBases: boolean;
+  readonly #isEager: boolean;
   readonly #runners: Readonly<Record<32 | 64, FlatRunner>>;
   /** How many instructions to run before the next pause; null: no pauses. */
   slice: (() => number) | null = null;
@@ -31,6 +36,7 @@ export class EngineProcessor {
     this.#runners = { 32: new FlatRunner('protected', translator), 64: new FlatRunner('long', translator) };
     this.#lowPages = lowPages;
     this.#hasBases = hasBases;
+    this.#isEager = (translator ?? defaultTranslatorMode()) === 'eager';
   }
 
   /** Runs the record at `at` of `before`; the state after it goes to the same place of `after`. */
@@ -42,6 +48,9 @@ export class EngineProcessor {
     const code = this.#code.fill(HLT);
     const length = before.getUint32(at + RECORD_LENGTH, true);
     code.set(new Uint8Array(before.buffer, before.byteOffset + at + RECORD_CODE, length), CODE_AT - CODE_PAGE);
+    // Single steps would stop behind the jump.
+    const jumps = this.#isEager && before.getUint32(at + RECORD_RIP, true) === CODE_AT && (before.getUint32(at + RECORD_FLAGS, true) & FLAG_TF) === 0;
+    if (jumps) code.set(JMP_NEXT, CODE_AT - JMP_NEXT.length - CODE_PAGE);
     const data = this.#data;
     data.set(new Uint8Array(before.buffer, before.byteOffset + at + RECORD_MEMORY, RECORD_MEMORY_BYTES), MEMORY_AT - DATA_PAGES);
     const regions = [{ at: DATA_PAGES, bytes: data, noExecute: true }, { at: READ_ONLY_PAGE, bytes: 4096, readOnly: true, noExecute: true }];
@@ -56,7 +65,7 @@ export class EngineProcessor {
       cpu.set64(state.SEGMENT_BASE + state.GS * 8, GS_BASE, 0);
     }
     for (let r = 0; r < 16; r++) cpu.set64(state.GPR + r * 8, before.getUint32(at + RECORD_GPR + r * 8, true), bits === 64 ? before.getUint32(at + RECORD_GPR + r * 8 + 4, true) : 0);
-    cpu.set64(state.RIP, before.getUint32(at + RECORD_RIP, true), 0);
+    cpu.set64(state.RIP, before.getUint32(at + RECORD_RIP, true) - (jumps ? JMP_NEXT.length : 0), 0);
     vcpu.flags.write(before.getUint32(at + RECORD_FLAGS, true));
     const top = (before.getUint16(at + FX_STATUS, true) >> 11) & 7;
     cpu.set(state.X87_CONTROL, before.getUint16(at + FX_CONTROL, true));
@@ -71,6 +80,10 @@ export class EngineProcessor {
     cpu.set(state.MXCSR, before.getUint32(at + FX_MXCSR, true));
 
     let left = BUDGET;
+    if (jumps) {
+      runner.execute({ ...request, budget: 1 });
+      left--;
+    }
     let { stop, exception, instructions } = runner.execute({ ...request, budget: Math.min(left, this.slice?.() ?? left) });
     for (left -= instructions, this.instructions += instructions; stop === 'budget' && left > 0; left -= instructions, this.instructions += instructions) {
       ({ stop, exception, instructions } = runner.execute({ ...request, budget: Math.min(left, this.slice?.() ?? left) }));
