@@ -84,7 +84,7 @@ export class ShadowMmu {
     this.check = new EntryCheck(this.pool, memory, this.walk);
     this.policy = createPolicy(policyName, { pool: this.pool, check: this.check, counters: this.counters });
     this.tracker = new Tracker({
-      pool: this.pool, memory, policy: this.policy, counters: this.counters, firstLevels, threshold,
+      pool: this.pool, memory, policy: this.policy, counters: this.counters, firstLevels, spaces: this.spaces, threshold,
       discovery: options.discovery ?? (policyName === 'diff' ? 'search' : 'threshold'), onStep: options.onStep ?? null,
     });
     this.tracker.onPurgeAll = () => this.#purgeAll();
@@ -173,7 +173,7 @@ export class ShadowMmu {
     p.space = space;
     const table = spaces.table[space] as number;
     p.setRoot(table === 0 ? 0 : this.pool.offset(table));
-    p.chooseTag(spaces.serial[space] as number, this.tracker.epoch);
+    p.chooseTag(spaces.serial[space] as number, this.tracker.epoch + (spaces.epoch[space] as number));
   }
   #leaveSpace(p: ShadowProcessor): void {
     if (p.space >= 0) this.spaces.users[p.space] = (this.spaces.users[p.space] as number) - 1;
@@ -189,7 +189,7 @@ export class ShadowMmu {
     if (table === 0 || !pool.isStale(table) || !pool.isLive(table, index) || check.isCurrent(table, index)) return;
     pool.drop(table, index);
     this.counters.dropped++;
-    tracker.epoch++;
+    tracker.noteLost(table);
   }
   readonly #isCurrent = (table: number, index: number): boolean => this.check.isCurrent(table, index);
 

@@ -13,6 +13,8 @@ export class SpaceList {
   readonly table: Int32Array;
   /** Never used for another space. */
   readonly serial: Float64Array;
+  /** Changes whenever a translation that was made for this space was dropped. */
+  readonly epoch: Float64Array;
   /** Processors that use it now. */
   readonly users: Uint16Array;
   readonly #counters: ShadowCounters;
@@ -28,6 +30,7 @@ export class SpaceList {
     this.#lastUse = new Float64Array(most);
     this.table = new Int32Array(most);
     this.serial = new Float64Array(most);
+    this.epoch = new Float64Array(most);
     this.users = new Uint16Array(most);
   }
 
@@ -50,9 +53,14 @@ export class SpaceList {
     this.#lastUse[space] = ++this.#clock;
     this.table[space] = 0;
     this.users[space] = 0;
+    this.epoch[space] = 0;
     this.serial[space] = ++this.#serial;
     this.#counters.spaces++;
     return space;
+  }
+  /** A translation below this root table was dropped. */
+  noteLost(root: number): void {
+    for (let space = 0; space < this.count; space++) if (this.table[space] === root) this.epoch[space] = (this.epoch[space] as number) + 1;
   }
   get isFull(): boolean { return this.count === this.#most; }
   /** The one not used by any processor that was used longest ago; -1: all are in use. */
@@ -73,6 +81,7 @@ export class SpaceList {
       this.table[space] = this.table[last] as number;
       this.serial[space] = this.serial[last] as number;
       this.users[space] = this.users[last] as number;
+      this.epoch[space] = this.epoch[last] as number;
     }
     return last;
   }

@@ -1,8 +1,9 @@
-/** Tags of one processor's first level: an address space keeps its tag as long as nothing that was made from it was dropped. */
+/** Tags of one processor's first level: an address space keeps its tag as long as nothing that was made for it was dropped. */
 export class SpaceTags {
   readonly #last: number;
-  readonly #tag = new Map<number, number>(); // by serial number of the space
-  #epoch = -1;
+  // Both by serial number of the space.
+  readonly #tag = new Map<number, number>();
+  readonly #epoch = new Map<number, number>();
   #next = 0;
   /** The last answer is the first of a new round: whatever carries a tag has to go. */
   begunAgain = false;
@@ -12,22 +13,19 @@ export class SpaceTags {
     this.#last = count - 1;
   }
 
-  /** `epoch` changes whenever a translation of any space was dropped. */
+  /** `epoch` changes whenever a translation of the space was dropped. */
   tagFor(serial: number, epoch: number): number {
     this.begunAgain = false;
-    if (epoch !== this.#epoch) {
-      this.#tag.clear();
-      this.#epoch = epoch;
-    }
-    const known = this.#tag.get(serial);
-    if (known !== undefined) return known;
+    if (this.#epoch.get(serial) === epoch) return this.#tag.get(serial) as number;
     if (this.#next > this.#last) {
       this.#next = 0;
       this.#tag.clear();
+      this.#epoch.clear();
       this.begunAgain = true;
     }
     const tag = this.#next++;
     this.#tag.set(serial, tag);
+    this.#epoch.set(serial, epoch);
     return tag;
   }
 }

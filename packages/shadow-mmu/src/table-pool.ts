@@ -238,7 +238,9 @@ export class TablePool {
   }
   /** Nothing leads to it. */
   isOrphan(table: number): boolean { return this.parents[table] === 0 && this.rootOf[table] === 0; }
-  /** The entries that lead to a table; 0 ends. */
+  /** The entry after one in a list that begins in `parents`; 0 ends. */
+  nextParent(entry: number): number { return this.#next[entry] as number; }
+  /** The entries that lead to a table. */
   *parentsOf(table: number): Generator<number> {
     for (let entry = this.parents[table] as number; entry !== 0; entry = this.#next[entry] as number) yield entry;
   }

@@ -79,7 +79,7 @@ export class TableWriter {
     if (present !== 0) {
       if (pool.frame[present] === frame && pool.key[present] === key) return present;
       pool.drop(table, index);
-      this.#tracker.epoch++;
+      this.#tracker.noteLost(table);
     }
     let child = pool.find(frame, key);
     if (child !== 0) {
@@ -113,7 +113,7 @@ export class TableWriter {
       const old = pool.rightsOf(table, index);
       const sameFrame = pool.frameOf(table, index) === frame;
       if (sameFrame && (old & RIGHTS) === (rights & RIGHTS)) return; // of a large page, filled just now
-      if (!sameFrame || (old & RIGHTS & ~rights) !== 0) this.#tracker.epoch++;
+      if (!sameFrame || (old & RIGHTS & ~rights) !== 0) this.#tracker.noteLost(table);
       pool.drop(table, index);
     }
     this.#counters.fills++;

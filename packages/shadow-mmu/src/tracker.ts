@@ -9,6 +9,8 @@ import { FRAME_COLLECTED, FRAME_OPEN, FRAME_PROTECTED, FRAME_TRACKED, FRAME_UNTR
 import type { GuestWalk } from './guest-walk.ts';
 import type { FirstLevel, TableMemory } from './ports.ts';
 import type { PurgePolicy } from './purge-policy.ts';
+import { TABLE_ENTRIES } from './layout.ts';
+import type { SpaceList } from './space-list.ts';
 import { KEY_DIRECT, keyLevel } from './table-key.ts';
 import type { TablePool } from './table-pool.ts';
 
@@ -23,6 +25,7 @@ export interface TrackerParts {
   readonly policy: PurgePolicy;
   readonly counters: ShadowCounters;
   readonly firstLevels: readonly FirstLevel[];
+  readonly spaces: SpaceList;
   readonly discovery: Discovery;
   /** Page tables that may stay untracked. */
   readonly threshold: number | 'adaptive';
@@ -33,6 +36,8 @@ export interface TrackerParts {
 const LEAST_LOSS = 256;
 /** A comparison costs about this part of a fill. */
 const COMPARISONS_A_FILL = 8;
+/** Entries that are followed upwards to find whose translations were dropped; beyond that, all of them were. */
+const MOST_CLIMBS = 16;
 
 export class Tracker {
   readonly #parts: TrackerParts;
@@ -43,7 +48,7 @@ export class Tracker {
   untrackedCount = 0;
   /** Entries lost, since the last purge of everything, because of tables that are untracked. */
   #lost = 0;
-  /** Changes whenever a translation that a first level may hold was dropped. */
+  /** Changes whenever a translation of any space was dropped, or of too many to tell which. */
   epoch = 0;
 
   constructor(parts: TrackerParts) {
@@ -51,6 +56,22 @@ export class Tracker {
     this.#state = new Uint8Array(parts.memory.frames);
     this.#untracked = new Uint32Array(parts.pool.tables + 1);
     this.#collected = new Uint32Array(parts.pool.tables);
+  }
+
+  /** Entries of a table were dropped: what first levels hold of the spaces above it is not to be used again after a switch. */
+  noteLost(table: number): void {
+    this.#climbs = MOST_CLIMBS;
+    this.#climb(table);
+    if (this.#climbs < 0) this.epoch++;
+  }
+  #climbs = 0;
+  #climb(table: number): void {
+    const { pool, spaces } = this.#parts;
+    if (pool.rootOf[table] !== 0) spaces.noteLost(table);
+    for (let entry = pool.parents[table] as number; entry !== 0 && this.#climbs >= 0; entry = pool.nextParent(entry)) {
+      this.#climbs--;
+      this.#climb(Math.floor(entry / TABLE_ENTRIES));
+    }
   }
 
   stateOf(frame: number): number { return this.#state[frame] ?? 0; }
@@ -189,17 +210,15 @@ export class Tracker {
       this.#setProtected(frame);
     }
     // Only now is what the guest's tables hold final.
-    let lost = 0;
     for (let i = pool.staleCount - 1; i >= 0; i--) {
       const table = pool.stale[i] as number;
       const { kept } = counters;
       const gone = policy.purge(table);
       counters.purgedTables++;
-      lost += gone;
+      if (gone > 0) this.noteLost(table);
       if (this.isProtected(pool.frame[table] as number)) pool.markFresh(table);
       else this.#lost += gone + (counters.kept - kept) / COMPARISONS_A_FILL;
     }
-    if (lost > 0) this.epoch++;
   }
   /** While the threshold adapts: what was lost to untracked tables has reached what a purge of everything would lose. */
   purgeAllIfCostly(): void {
@@ -211,7 +230,7 @@ export class Tracker {
   /** Makes one table right that is stale, for one more entry that will lead to it. */
   purgeOne(table: number): void {
     this.#parts.counters.purgedTables++;
-    if (this.#parts.policy.purge(table) > 0) this.epoch++;
+    if (this.#parts.policy.purge(table) > 0) this.noteLost(table);
   }
 
   /** As at INVLPG, which is about entries of the upper levels whatever the address. */
@@ -220,11 +239,11 @@ export class Tracker {
     for (let i = 0; i < pool.staleCount; i++) {
       const table = pool.stale[i] as number;
       if (keyLevel(pool.key[table] as number) === 1) continue;
-      for (let index = pool.nextLive(table, 0); index < 512; index = pool.nextLive(table, index + 1)) {
+      for (let index = pool.nextLive(table, 0); index < TABLE_ENTRIES; index = pool.nextLive(table, index + 1)) {
         if (isCurrent(table, index)) continue;
         pool.drop(table, index);
         counters.dropped++;
-        this.epoch++;
+        this.noteLost(table);
       }
     }
   }
