@@ -4,6 +4,8 @@ export interface NbdChannel {
   read(bytes: number): Promise<Uint8Array | null>;
   /** Sends the parts one after the other, with nothing of another call between them; resolves when there is room for more. */
   write(parts: readonly Uint8Array[]): Promise<void>;
+  /** What `read` gave is not needed any more, and may be given again. */
+  release?(bytes: Uint8Array): void;
   close(): void;
 }
 

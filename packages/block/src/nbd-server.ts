@@ -38,6 +38,7 @@ async function transmit(channel: NbdChannel, session: NbdSession): Promise<void>
     bytesInFlight += holds;
     const done: Promise<void> = answer(channel, session, request).catch(() => channel.close()).then(() => {
       bytesInFlight -= holds;
+      channel.release?.(request.data);
       running.delete(done);
     });
     running.add(done);

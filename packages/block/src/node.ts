@@ -79,10 +79,14 @@ function listen(server: Server, address: NbdAddress): Promise<void> {
 }
 
 const HIGH_WATER = 1 << 20;
+const [SMALL, LARGEST] = [32 << 10, 1 << 20]; // payloads whose buffers are used again
+const MOST_FREE = 32;
 
 /** A socket as the server wants it: reads of exact lengths, and back pressure both ways. */
 export function socketChannel(socket: Socket): NbdChannel {
   const chunks: Buffer[] = [];
+  const free: Uint8Array[] = [];
+  const lent = new WeakMap<Uint8Array, Uint8Array>();
   let buffered = 0;
   let ended = false;
   let drain: Promise<void> | null = null;
@@ -106,7 +110,11 @@ export function socketChannel(socket: Socket): NbdChannel {
       else chunks[0] = first.subarray(bytes);
       return first.subarray(0, bytes);
     }
-    const whole = new Uint8Array(bytes);
+    // New memory would cost more than what is done with it.
+    const pooled = bytes >= SMALL && bytes <= LARGEST;
+    const room = pooled ? (free.pop() ?? new Uint8Array(LARGEST)) : new Uint8Array(bytes);
+    const whole = room.subarray(0, bytes);
+    if (pooled) lent.set(whole, room);
     for (let done = 0; done < bytes; ) {
       const next = chunks[0]!;
       const count = Math.min(next.length, bytes - done);
@@ -143,6 +151,11 @@ export function socketChannel(socket: Socket): NbdChannel {
       socket.uncork();
       // Everybody who waits for room waits for the same.
       if (!room) await (drain ??= drained(socket).then(() => void (drain = null)));
+    },
+    release(bytes) {
+      const whole = lent.get(bytes);
+      if (whole !== undefined && free.length < MOST_FREE) free.push(whole);
+      lent.delete(bytes);
     },
     close: () => void socket.end(),
   };

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -234,6 +234,30 @@ describe('vm disk export', () => {
     expect(text).toContain('export-size: 8388608');
     child.kill('SIGTERM');
     expect(await ended).toBe(0);
+  });
+});
+
+describe('vm disk and a file system of the guest', () => {
+  itWithOracle(it, 'mkfs.ext4', 'shows nothing of it on the host: no boot sector, superblock, name or contents (VHD-01, VHD-03)', async (mkfs) => {
+    mkdirSync(at('tree'));
+    for (let i = 0; i < 20; i++) writeFileSync(at(`tree/a-file-with-a-name-${i}.txt`), `This is the text of file ${i}, which nobody else may read.\n`.repeat(200));
+    execFileSync(mkfs, ['-q', '-F', '-L', 'SECRETLABEL', '-d', at('tree'), at('fs.img'), '8M']);
+    const plain = readFileSync(at('fs.img'));
+    const fragments = new Set<string>();
+    for (let offset = 0; offset < plain.length; offset += 16) {
+      const text = plain.toString('latin1', offset, offset + 16);
+      if (new Set(text).size > 4) fragments.add(text);
+    }
+    expect(fragments.size).toBeGreaterThan(200);
+    for (const mode of ['payload', 'file']) {
+      expect(await vm('convert', '@fs.img', `@${mode}.vhd`, '--encrypt', mode, '--new-key-file', '@key', '--iterations', '1000')).toBe(0);
+      const stored = readFileSync(at(`${mode}.vhd`)).toString('latin1');
+      for (let offset = 0; offset + 16 <= stored.length; offset++) if (fragments.has(stored.slice(offset, offset + 16))) throw new Error(`${mode}: 16 bytes of the guest at ${offset}`);
+      for (const word of ['SECRETLABEL', 'a-file-with-a-name', 'nobody else']) expect(stored.includes(word)).toBe(false);
+      await expectContents(`@${mode}.vhd,key=file:@key`, plain);
+    }
+    // Nothing else was left behind.
+    expect(readdirSync(folder).sort()).toEqual(['back.img', 'file.vhd', 'fs.img', 'key', 'payload.vhd', 'tree']);
   });
 });
 

@@ -6,6 +6,7 @@ import { inspect } from 'node:util';
 import { itWithOracle } from '@vm/testkit/oracle';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createCipherRegistry } from './cipher-registry.ts';
+import { CryptError } from './crypt-error.ts';
 import { createDisk, type CreateDiskOptions } from './create-disk.ts';
 import { webKeyMath } from './key-math.ts';
 import { addLuks1Key, luks1, removeLuks1Key } from './luks1.ts';
@@ -226,5 +227,33 @@ describe('LUKS1 headers that want harm', () => {
       await file.write(0, encodeLuks1({ ...good, ...change }));
       await expect(openDisk(file, { format: 'raw', ...options })).rejects.toThrow(message);
     }
+  });
+
+  it('mutated at random are opened or refused with a reason, in bounded time, and never written to', async () => {
+    const file = memoryFile('mutated.raw');
+    await createDisk(file, { format: 'raw', bytes: 65536, crypt: 'payload', luks });
+    const image = file.contents();
+    const least = { containers: [luks1({ math: nodeKeyMath(), mostIterations: 1000 })], ciphers: createCipherRegistry([nodeCiphers()], 'first'), keys };
+    let state = 42;
+    const random = (most: number): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) % most;
+    const begin = performance.now();
+    const seen = new Map<string, number>();
+    for (let i = 0; i < 120; i++) {
+      const changed = image.slice();
+      for (let changes = 1 + random(3); changes > 0; changes--) changed[random(4) === 0 ? random(208) : 100 + random(492)] = random(3) === 0 ? 0xff : random(256);
+      const mutated = memoryFile('mutated.raw', random(20) === 0 ? changed.subarray(0, random(70_000)) : changed);
+      const before = mutated.contents();
+      const result = await openDisk(mutated, { format: 'raw', ...least }).then(async (disk) => {
+        await disk.read(0, new Uint8Array(512));
+        return 'opened';
+      }, (error: unknown) => {
+        if (!(error instanceof CryptError)) throw error;
+        return error.rule;
+      });
+      seen.set(result, (seen.get(result) ?? 0) + 1);
+      expect(Buffer.from(mutated.contents()).equals(before)).toBe(true);
+    }
+    console.log(`120 mutated LUKS headers in ${Math.round(performance.now() - begin)} ms: ${Array.from(seen, ([what, count]) => `${count} ${what}`).join(', ')}`);
+    for (const what of ['opened', 'header', 'key']) expect(seen.get(what)).toBeGreaterThan(3);
   });
 });

@@ -1,4 +1,4 @@
-import { createHash, pbkdf2 } from 'node:crypto';
+import { hash as digestOf, pbkdf2 } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { KeyMath } from '../key-math.ts';
 
@@ -13,6 +13,6 @@ export function nodeKeyMath(): KeyMath {
       derived.fill(0);
       return copy;
     },
-    digest: async (hash, bytes) => Uint8Array.from(createHash(hash).update(bytes).digest()),
+    digest: async (hash, bytes) => digestOf(hash, bytes, 'buffer'),
   };
 }
