@@ -22,6 +22,7 @@ export class ShadowCounters {
   // Purges, by what made them.
   switches = 0;
   flushes = 0;
+  /** Tables purged because one more entry led to them. */
   links = 0;
   pages = 0;
   /** Purges of everything: at the threshold, for want of room, by the policy that keeps nothing. */

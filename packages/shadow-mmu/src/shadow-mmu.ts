@@ -108,7 +108,6 @@ export class ShadowMmu {
   /** Walks the guest's tables and keeps what comes out. -1, or the error code of a page fault. */
   fill(p: ShadowProcessor, low: number, high: number, need: number): number {
     const { walk, counters, tracker } = this;
-    let purged = false;
     for (;;) {
       this.#reserve(); // first, because it may purge everything
       counters.guestWalks++;
@@ -124,11 +123,10 @@ export class ShadowMmu {
         p.rights = 0;
         return error;
       }
-      if (!tracker.arm(walk)) purged = false;
-      else if (this.#writer.write(p.role, this.#root(p), low, high, need, purged)) break;
-      else purged = true;
-      // Another processor may have stored to a table that was read, while its right to do so was being taken away.
+      // Otherwise walk again: while its right to do so was being taken away, another processor may have stored to what was read.
+      if (tracker.arm(walk)) break;
     }
+    this.#writer.write(p.role, this.#root(p), low, high, need);
     p.frame = walk.frame;
     p.rights = this.#writer.rights;
     return -1;

@@ -38,22 +38,16 @@ export class TableWriter {
     return table;
   }
 
-  /**
-   * There has to be room, and the tables of the walk have to be armed. False: everything stale was purged on the way, walk again
-   * and say so with `purged`.
-   */
-  write(role: number, root: number, low: number, high: number, need: number, purged: boolean): boolean {
+  /** There has to be room, and the tables of the walk have to be armed. */
+  write(role: number, root: number, low: number, high: number, need: number): void {
     const walk = this.#walk;
-    const table = this.#path(role, root, low, high, purged);
-    if (table === 0) return false;
-    // Last, because a purge protects again.
+    const table = this.#path(role, root, low, high);
     if ((need & ANY_WRITE) !== 0) this.#tracker.intercept(walk.frame, walk);
     this.#leaf(table, shadowIndex(1, low, high), walk.frame, walk.rights | (walk.leaf > 1 ? RIGHT_LARGE : 0));
-    return true;
   }
 
-  /** The table of level 1 for the address; 0: everything stale was purged on the way. */
-  #path(role: number, root: number, low: number, high: number, purged: boolean): number {
+  /** The table of level 1 for the address. */
+  #path(role: number, root: number, low: number, high: number): number {
     const walk = this.#walk;
     let table = root;
     for (let level = keyLevel(this.#pool.key[root] as number); level > 1; level--) {
@@ -67,13 +61,11 @@ export class TableWriter {
         frame = walk.frame - (walk.frame % (child === 1 ? TABLE_ENTRIES : HUGE_FRAMES));
         key = directKey(child, walk.leafAccess, walk.dirty, role);
       }
-      const next = this.#step(table, shadowIndex(level, low, high), frame, key, purged);
-      if (next === 0) return 0;
-      table = next;
+      table = this.#step(table, shadowIndex(level, low, high), frame, key);
     }
     return table;
   }
-  #step(table: number, index: number, frame: number, key: number, purged: boolean): number {
+  #step(table: number, index: number, frame: number, key: number): number {
     const pool = this.#pool;
     const present = pool.child(table, index);
     if (present !== 0) {
@@ -84,25 +76,12 @@ export class TableWriter {
     let child = pool.find(frame, key);
     if (child !== 0) {
       this.#counters.shares++;
-      if (!purged && !this.#mayBeShared(child, key)) return 0;
+      // What is stale may be used by those who could have cached it while it was right. Whoever comes to it by a new entry
+      // could not, so it is made right first.
+      if ((key & KEY_DIRECT) === 0) this.#tracker.purgeBelow(child);
     } else child = this.#create(frame, key);
     pool.link(table, index, child);
     return child;
-  }
-  /**
-   * What is stale may be used by those who could have cached it while it was right. Whoever comes to it by a new entry could
-   * not, so it is made right first; with tables below it, everything that is stale is.
-   */
-  #mayBeShared(child: number, key: number): boolean {
-    const pool = this.#pool;
-    if ((key & KEY_DIRECT) !== 0 || pool.staleCount === 0 || pool.liveCount[child] === 0) return true;
-    if (keyLevel(key) > 1) {
-      this.#counters.links++;
-      this.#tracker.purge();
-      return false;
-    }
-    if (pool.isStale(child)) this.#tracker.purgeOne(child);
-    return true;
   }
 
   #leaf(table: number, index: number, frame: number, wanted: number): void {

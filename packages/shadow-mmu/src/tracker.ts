@@ -227,10 +227,29 @@ export class Tracker {
     this.onPurgeAll();
   }
 
-  /** Makes one table right that is stale, for one more entry that will lead to it. */
-  purgeOne(table: number): void {
-    this.#parts.counters.purgedTables++;
-    if (this.#parts.policy.purge(table) > 0) this.noteLost(table);
+  /** Makes right what is stale in a table and in those below it. It goes on being stale: it may be written to. */
+  purgeBelow(top: number): void {
+    const { pool, policy, counters } = this.#parts;
+    const level = keyLevel(pool.key[top] as number);
+    for (let i = 0; i < pool.staleCount; i++) {
+      const table = pool.stale[i] as number;
+      if (pool.liveCount[table] === 0 || keyLevel(pool.key[table] as number) > level) continue;
+      this.#climbs = MOST_CLIMBS;
+      if (!this.#isBelow(table, top, level)) continue;
+      counters.links++;
+      counters.purgedTables++;
+      if (policy.purge(table) > 0) this.noteLost(table);
+    }
+  }
+  /** Or may it be? */
+  #isBelow(table: number, top: number, level: number): boolean {
+    const { pool } = this.#parts;
+    if (table === top) return true;
+    if (keyLevel(pool.key[table] as number) >= level) return false;
+    for (let entry = pool.parents[table] as number; entry !== 0; entry = pool.nextParent(entry)) {
+      if (--this.#climbs < 0 || this.#isBelow(Math.floor(entry / TABLE_ENTRIES), top, level)) return true;
+    }
+    return false;
   }
 
   /** As at INVLPG, which is about entries of the upper levels whatever the address. */
