@@ -19,4 +19,5 @@ export interface Fuzzer {
 /** Every fuzzer by name, loaded when it is asked for. */
 export const FUZZERS: Readonly<Record<string, () => Promise<Fuzzer>>> = {
   cpu: async () => (await import('./cpu.ts')).cpu,
+  disk: async () => (await import('./disk.ts')).disk,
 };

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checksum, putU32 } from './big-endian.ts';
 import { checkVhd, repairVhd } from './check.ts';
+import { compactVhd } from './compact.ts';
 import { convertDisk } from './convert.ts';
 import { createVhd } from './create-vhd.ts';
 import { openRaw } from './fixed-disk.ts';
@@ -136,5 +137,31 @@ describe('conversion', () => {
     expect((await firstBytes(larger)).slice(0, 6)).toEqual([0, 1, 0, 3, 0, 5]);
     await expect(convertDisk(from, memoryFile(), { type: 'raw', bytes: 512 })).rejects.toMatchObject({ rule: 'size' });
     await expect(convertDisk(from, memoryFile(), { type: 'raw', signal: { aborted: true } })).rejects.toMatchObject({ rule: 'request' });
+  });
+
+  it('tells where things are, and refuses for blocks where none can be, also when something else is asked of them', async () => {
+    const file = await sample();
+    expect(await (await openVhd(file)).extents(BLOCK / 2, 2 * BLOCK)).toEqual([{ at: BLOCK / 2, bytes: BLOCK / 2, depth: null }, { at: BLOCK, bytes: BLOCK, depth: 0 }, { at: 2 * BLOCK, bytes: BLOCK / 2, depth: null }]);
+    await setEntry(file, 3, 0x7fff_ffff);
+    const disk = await openVhd(file, { writable: false });
+    expect((await disk.extents(0, 2 * BLOCK)).length).toBe(2);
+    await expect(disk.extents(0, disk.bytes)).rejects.toMatchObject({ rule: 'block' });
+  });
+
+  it('stops between two blocks of a disk that is compacted, and leaves it whole', async () => {
+    const file = await sample();
+    const disk = await openVhd(file);
+    await disk.write(BLOCK, new Uint8Array(BLOCK));
+    const contents = await firstBytes(file);
+    for (const after of [0, 2, 5, 8, 9]) {
+      let calls = 0;
+      const signal = { get aborted() {
+        return calls++ >= after;
+      } };
+      await expect(compactVhd(file, { signal })).rejects.toThrow('stopped; the disk is whole');
+      expect(await firstBytes(file)).toEqual(contents);
+      expect((await checkVhd(file)).clean).toBe(true);
+    }
+    expect((await compactVhd(file)).after).toBeLessThan(BYTES);
   });
 });

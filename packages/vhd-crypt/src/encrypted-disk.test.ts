@@ -230,6 +230,16 @@ describe('encrypted disks', () => {
     expect(same(await contentsOf(disk), model)).toBe(true);
   });
 
+  it('of files that were cut off are refused or opened, wherever the cut is', async () => {
+    const { file } = await make('file', 64 * KIB);
+    const whole = file.contents();
+    for (const bytes of [0, 5, 511, 593, 1025, 2050, whole.length - 511, whole.length - 1, 1 << 21, (1 << 21) + 2]) {
+      // With its end gone the footer at the beginning is enough.
+      const opened = await openDisk(memoryFile('cut.vhd', whole.subarray(0, bytes)), { ...options, writable: false }).catch((thrown: unknown) => thrown);
+      expect(opened).toMatchObject(bytes > whole.length - 512 ? { warnings: [expect.stringContaining('footer at the end')] } : { code: 'E_IMAGE' });
+    }
+  });
+
   it('forget their key when they are closed', async () => {
     const { disk } = await make('payload');
     await disk.write(0, random(512, 1));

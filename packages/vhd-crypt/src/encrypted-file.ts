@@ -16,7 +16,8 @@ export function encryptedFile(file: ImageFile, { cipher, dataAt, facts }: Pick<O
     last = result.catch(() => undefined);
     return result;
   };
-  const length = async (): Promise<number> => Math.max(0, (await file.bytes()) - dataAt);
+  // A part of a sector at the end, where somebody cut the file, cannot be decrypted.
+  const length = async (): Promise<number> => Math.floor(Math.max(0, (await file.bytes()) - dataAt) / sectorBytes) * sectorBytes;
   const begin = (at: number): number => Math.floor(at / sectorBytes) * sectorBytes;
   const end = (at: number): number => Math.ceil(at / sectorBytes) * sectorBytes;
 

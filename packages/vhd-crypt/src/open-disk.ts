@@ -144,9 +144,10 @@ async function findContainer(from: Pick<ContainerBytes, 'name' | 'read'>, bytes:
 
 async function hasFooter(file: ImageFile): Promise<boolean> {
   const size = await file.bytes();
-  if (size < 1024) return false;
+  const at = Math.ceil(size / 512) * 512 - 512;
   const sector = new Uint8Array(8);
-  await file.read(Math.ceil(size / 512) * 512 - 512, sector);
+  if (size < 1024 || at + sector.length > size) return false;
+  await file.read(at, sector);
   return String.fromCharCode(...sector) === 'conectix';
 }
 

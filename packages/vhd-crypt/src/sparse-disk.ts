@@ -120,7 +120,9 @@ export class SparseDisk implements MappedDisk {
 
   /** Which sectors of a block this file holds itself; null when it has none of them. */
   async ownSectors(block: number): Promise<SectorBitmap | null> {
-    return this.#table.entries[block] === UNUSED ? null : this.#bitmap(block);
+    if (this.#table.entries[block] === UNUSED) return null;
+    this.#checkBlock(block);
+    return this.#bitmap(block);
   }
 
   *#chunks(at: number, bytes: number): Generator<{ block: number; offset: number; done: number; count: number }> {
@@ -136,8 +138,7 @@ export class SparseDisk implements MappedDisk {
   async #readChunk(block: number, offset: number, into: Uint8Array): Promise<void> {
     const entry = this.#table.entries[block] ?? UNUSED;
     if (entry === UNUSED) return this.#readBelow(block, offset, into);
-    const bad = this.#bad.get(block);
-    if (bad !== undefined) throw new VhdError(this.#file.name, 'block', bad);
+    this.#checkBlock(block);
     const dataAt = entry * SECTOR + this.#table.bitmapBytes;
     const bitmap = await this.#bitmap(block);
     for (const run of bitmap.runs(offset, into.length)) {
@@ -145,6 +146,12 @@ export class SparseDisk implements MappedDisk {
       if (run.present) await this.#file.read(dataAt + run.begin, part);
       else await this.#readBelow(block, run.begin, part);
     }
+  }
+
+  /** An image that is only read may have blocks where none can be, as long as nobody asks for them. */
+  #checkBlock(block: number): void {
+    const bad = this.#bad.get(block);
+    if (bad !== undefined) throw new VhdError(this.#file.name, 'block', bad);
   }
 
   async #readBelow(block: number, offset: number, into: Uint8Array): Promise<void> {
