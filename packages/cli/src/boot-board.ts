@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { GuestOptions, KernelEntry, MultibootModule } from '@vm/pc';
+import type { GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
 /** The machine of a session, as its options say it. */
@@ -18,6 +18,8 @@ export interface BoardSettings {
   /** What keeps translations of address spaces; default the engine's. */
   readonly shadow?: ShadowMode;
   readonly memoryBytes: number;
+  /** Whoever opened them closes them. */
+  readonly disks?: readonly PcDisk[];
   readonly clock: 'host' | 'virtual';
   /** Where the processor's random numbers begin; default 0 under the virtual clock, another one each time under the host's. */
   readonly seed?: number;
@@ -38,6 +40,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.rom === undefined ? {} : { rom: settings.rom, romShadow: settings.romShadow === true }),
     ...(settings.entry === undefined ? {} : { entry: settings.entry }),
     ...(settings.initrd === undefined ? {} : { initrd: settings.initrd }),
+    ...(settings.disks === undefined ? {} : { disks: settings.disks }),
     ...(settings.append === undefined ? {} : { commandLine: settings.append }),
     clock: virtual ? { kind: 'virtual', nanosPerInstruction: VIRTUAL_NANOS_PER_INSTRUCTION } : { kind: 'host' },
     startMs: virtual ? VIRTUAL_START_MS : Date.now(),

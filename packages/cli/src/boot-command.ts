@@ -7,11 +7,13 @@ import { type BoardSettings, MOST_SEED } from './boot-board.ts';
 import { DEFAULT_PROMPT, runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
+import { DISK_SYNTAX, type DiskDescriptor, parseDiskDescriptor } from './disk-descriptor.ts';
 import { parseDuration } from './duration.ts';
 import { ESCAPE_HELP } from './escape-keys.ts';
 import { readNamedFile } from './host-file.ts';
 import { checkInitrd } from './initrd-check.ts';
 import { basisOf, findDifference, type InputLog, parseInputLog } from './input-log.ts';
+import { withMachineDisks } from './machine-disks.ts';
 import { choice, flag, list, type OptionValues, parseArguments, text, value } from './option-parser.ts';
 import { SymbolTable } from './symbol-table.ts';
 import { processStreams } from './terminal.ts';
@@ -36,6 +38,12 @@ const OPTIONS = {
   translator: choice(TRANSLATOR_MODES, `which guest code becomes WebAssembly: none, all, or what is hot; default: ${defaultTranslatorMode()}`),
   shadow: choice(SHADOW_MODES, 'what keeps translations of address spaces that are not in use; default: off, nothing does'),
   'cpu-model': choice(CPU_MODEL_NAMES, `the processor that the guest sees; default: ${DEFAULT_CPU_MODEL}`),
+  disk: {
+    hint: 'DISK',
+    repeated: true,
+    summary: 'a disk of the machine, a file with options behind it: x.vhd,key=file:x.key,bus=ata',
+    parse: (given: string): readonly DiskDescriptor[] => [parseDiskDescriptor(given)],
+  },
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
   timeout: value('TIME', 'give up after this time, for example 60s or 5m', parseDuration),
   'exit-on': text('TEXT', 'end as soon as the guest has written this'),
@@ -72,6 +80,7 @@ export const bootCommand: Command = {
     'Input that is no terminal is typed once the guest has opened its port; with --clock virtual it is read to its end first.',
     'The kernel\'s command line also gets vm.term=TERM, vm.rows=N and vm.cols=N of the terminal, or vm.term=dumb without one: kernels\n'
       + 'ignore that, and the init of vm guest fetch sets its terminal up by it.',
+    `DISK is ${DISK_SYNTAX}.\nThe first ones are /dev/vda or, with bus=ata, /dev/sda in Linux; ata has room for four. Passphrases that nothing else gives are asked for.`,
     'exit codes: 0 the guest turned itself off or --exit-on was seen, 1 the machine failed, 2 misuse or a file that cannot be used,\n'
       + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button, which the guest has\n'
       + 'to answer: those of vm guest fetch turn themselves off. A second SIGTERM ends at once.',
@@ -80,6 +89,7 @@ export const bootCommand: Command = {
   ],
   examples: [
     'vm boot --kernel /boot/vmlinuz-6.1.0 --initrd initrd.gz --append "console=ttyS0 quiet"',
+    'vm boot --kernel bzImage --initrd initrd.gz --disk root.vhd,key=file:root.key --disk scratch.img,bus=ata',
     'vm boot --kernel bzImage --timeout 60s --exit-on "login:" --stats',
     "echo 'uname -a; poweroff -f' | vm boot --kernel bzImage --initrd initrd.gz",
     'vm boot --kernel bzImage --initrd initrd.gz --clock virtual --record session.txt',
@@ -106,9 +116,10 @@ export const bootCommand: Command = {
     const replay = values.replay === undefined ? null : parseInputLog(readText('replay', values.replay), values.replay);
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
-    return runBootSession(
+    return withMachineDisks(values.disk ?? [], (disks) => runBootSession(
       {
         ...settings,
+        ...(disks.length === 0 ? {} : { disks }),
         ...(values.timeout === undefined ? {} : { timeoutMs: values.timeout }),
         ...(values['exit-on'] === undefined ? {} : { exitOn: values['exit-on'] }),
         ...(values.stats === undefined ? {} : { statistics: values.stats }),
@@ -121,7 +132,7 @@ export const bootCommand: Command = {
         verbose: values.verbose === true,
       },
       processStreams(),
-    );
+    ));
   },
 };
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { type CpioEntry, writeCpio } from './cpio.ts';
+import { type KernelModule, orderModules } from './kernel-module.ts';
 
 export interface BusyboxInitramfs {
   readonly bytes: Uint8Array; // gzip
@@ -19,7 +20,7 @@ const KNOWN_PATH = '/root/known.bin';
 const KNOWN_BYTES = 1 << 16;
 
 /** Grows when the files below become others, so that those of older versions in caches are made anew. */
-export const INITRAMFS_VERSION = 2;
+export const INITRAMFS_VERSION = 3;
 
 // The shell gets the serial console as its controlling terminal, so that job control and Ctrl-C work in it. Without a terminal on
 // the other side (vm.term=dumb) it must not ask one for the place of its cursor, as its line editor does; the editor stays off
@@ -33,6 +34,11 @@ hostname vm
 for module in /lib/modules/*.ko; do
   [ -f "$module" ] && insmod "$module"
 done
+drivers() {
+  [ -f "/lib/modules/$1" ] && while read -r module; do insmod "/lib/modules/$1.d/$module"; done <"/lib/modules/$1"
+}
+if grep -q 0x1af4 /sys/bus/pci/devices/*/vendor 2>/dev/null; then drivers virtio; drivers disk; fi
+if grep -q ^0x0101 /sys/bus/pci/devices/*/class 2>/dev/null; then drivers ata; drivers disk; fi
 [ -c /dev/input/event0 ] && acpid -c /etc/acpi -l /dev/null
 shell=sh
 for word in $(cat /proc/cmdline); do
@@ -59,17 +65,12 @@ sync
 poweroff -f
 `;
 
-/** A module of the kernel, as a file that is not compressed. */
-export interface KernelModule {
-  readonly name: string; // button.ko
-  readonly bytes: Uint8Array;
-}
-
 /**
  * An initial RAM file system with nothing but busybox (linked statically): a shell on the console, power-off at its end. With the
- * modules `button` and `evdev`, where the kernel has them as such, it also turns itself off at the power button.
+ * modules `button` and `evdev`, where the kernel has them as such, it also turns itself off at the power button. `drivers` are
+ * loaded where their devices are found: virtio, ata, and disk with either.
  */
-export function buildBusyboxInitramfs(busybox: Uint8Array, modules: readonly KernelModule[]): BusyboxInitramfs {
+export function buildBusyboxInitramfs(busybox: Uint8Array, modules: readonly KernelModule[], drivers: Readonly<Record<string, readonly KernelModule[]>> = {}): BusyboxInitramfs {
   const known = knownBytes();
   const text = (path: string, contents: string, mode = 0o644): CpioEntry => ({ kind: 'file', path, bytes: new TextEncoder().encode(contents), mode });
   const folders = ['bin', 'dev', 'etc', 'etc/acpi', 'etc/acpi/PWRF', 'lib', 'lib/modules', 'proc', 'root', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'var', 'var/run'];
@@ -83,11 +84,22 @@ export function buildBusyboxInitramfs(busybox: Uint8Array, modules: readonly Ker
     text('init', INIT, 0o755),
     text('etc/acpi/PWRF/00000080', POWER_BUTTON, 0o755),
     ...modules.map(({ name, bytes }): CpioEntry => ({ kind: 'file', path: `lib/modules/${name}`, bytes })),
+    ...Object.entries(drivers).flatMap(([set, members]) => driverEntries(set, orderModules(members))),
     text('etc/passwd', 'root::0:0:root:/root:/bin/sh\n'),
     text('etc/group', 'root:x:0:\n'),
     { kind: 'file', path: KNOWN_PATH.slice(1), bytes: known },
   ]);
   return { bytes: gzipSync(archive, { level: 9 }), known: { path: KNOWN_PATH, sha256: createHash('sha256').update(known).digest('hex') } };
+}
+
+/** A folder of modules, and beside it a list of them in the order of loading. */
+function driverEntries(set: string, modules: readonly KernelModule[]): CpioEntry[] {
+  if (modules.length === 0) return [];
+  return [
+    { kind: 'folder', path: `lib/modules/${set}.d` },
+    ...modules.map(({ name, bytes }): CpioEntry => ({ kind: 'file', path: `lib/modules/${set}.d/${name}`, bytes })),
+    { kind: 'file', path: `lib/modules/${set}`, bytes: new TextEncoder().encode(modules.map(({ name }) => `${name}\n`).join('')) },
+  ];
 }
 
 /** Numbers from a linear congruential generator: the same on every host, and nothing that packs well. */

@@ -214,7 +214,7 @@ export async function mergeImage(descriptor: DiskDescriptor, remove: boolean, si
     const parent = await openDisk(await openNamedFile(parentPath, { writable: true }), { ...options, format: 'vhd', fallbackKeys: keys, parents: parentsBeside(parentPath) });
     try {
       if (parent.vhd === null) throw new UsageError(`${parentPath}: it is no VHD`);
-      const plain = child.encryption === null ? {} : { plain: { child, parent, dataAt: child.vhd.bytes - child.bytes } };
+      const plain = child.encryption === null ? {} : { plain: { child, parent, dataAt: child.vhd.bytes - child.bytes, sameKey: child.encryption.uuid === parent.encryption?.uuid } };
       told = `${formatByteSize(await mergeIntoParent(child.vhd, parent.vhd, { signal, progress: (done, total) => progress.update(done, total), ...plain }))} stored in ${parentPath}`;
     } finally {
       await parent.close();

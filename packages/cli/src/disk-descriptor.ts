@@ -21,6 +21,8 @@ export interface DiskDescriptor {
   /** Stores stay in memory and are gone at the end. */
   readonly snapshot?: true;
   readonly readonly?: true;
+  /** How a machine has it; default virtio. */
+  readonly bus?: 'virtio' | 'ata';
 }
 
 type Fields = { -readonly [Name in keyof DiskDescriptor]: DiskDescriptor[Name] };
@@ -34,9 +36,10 @@ const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> 
   cipher: (fields, value) => void (fields.cipher = value),
   holes: (fields, value) => void (fields.holes = oneOf('holes', ['zero', 'noise'], value)),
   overlay: (fields, value) => void (fields.overlay = value),
+  bus: (fields, value) => void (fields.bus = oneOf('bus', ['virtio', 'ata'], value)),
 };
 
-export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=prompt|file:FILE|fd:N][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,overlay=FILE][,snapshot][,readonly]';
+export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=prompt|file:FILE|fd:N][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,overlay=FILE][,snapshot][,readonly][,bus=virtio|ata]';
 
 /** Fields are separated by commas; two commas are one in a name. A first field without `=` is the file. Throws RangeError. */
 export function parseDiskDescriptor(text: string): DiskDescriptor {

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { VmError } from '@vm/core';
 import { buildBusyboxInitramfs } from './busybox-initramfs.ts';
 import { runChild } from './child-process.ts';
+import type { KernelModule } from './kernel-module.ts';
 import { withFileLock } from './file-lock.ts';
 import type { CachedGuest, GuestCache } from './guest-cache.ts';
 import { type DebianPackage, hasApt, PrivateApt } from './private-apt.ts';
@@ -21,7 +22,13 @@ export interface FetchOptions {
 const MOST_BYTES = 320 * 2 ** 20; // lists of packages, a kernel with its modules, and what is kept of it
 const BUSYBOX = 'busybox-static';
 const KERNEL_PATTERN = 'boot/vmlinuz-*';
-const MODULE_PATTERNS = ['drivers/acpi/button.ko*', 'drivers/input/evdev.ko*']; // absent where they are part of the kernel
+// Modules are absent where they are part of the kernel.
+const MODULES = ['drivers/acpi/button', 'drivers/input/evdev'];
+const DRIVERS: Readonly<Record<string, readonly string[]>> = {
+  virtio: ['virtio', 'virtio_ring', 'virtio_pci', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev'].map((name) => `drivers/virtio/${name}`).concat('drivers/block/virtio_blk', 'drivers/char/hw_random/virtio-rng'),
+  ata: ['drivers/ata/libata', 'drivers/ata/ata_piix', 'drivers/scsi/scsi_mod', 'drivers/scsi/scsi_common', 'drivers/scsi/sd_mod', 'block/t10-pi', 'lib/crc-t10dif', 'crypto/crct10dif_common', 'crypto/crct10dif_generic', 'lib/crc64', 'lib/crc64-rocksoft', 'crypto/crc64_rocksoft_generic'],
+  disk: ['fs/ext4/ext4', 'fs/jbd2/jbd2', 'fs/mbcache', 'lib/crc16', 'lib/libcrc32c', 'crypto/crc32c_generic'],
+};
 const BUSYBOX_PATTERN = 'bin/busybox';
 const UNPACK = `file=$1 folder=$2; shift 2
 dpkg-deb --fsys-tarfile "$file" | tar -x -C "$folder" --wildcards --no-anchored "$@" 2>&1
@@ -72,10 +79,11 @@ async function fetchInto(cache: GuestCache, name: string, architecture: string, 
     rmSync(file);
     return files;
   };
-  const files = await take(image, [KERNEL_PATTERN, ...MODULE_PATTERNS]);
+  const files = await take(image, [KERNEL_PATTERN, ...[...MODULES, ...Object.values(DRIVERS).flat()].map((path) => `kernel/${path}.ko*`)]);
   const kernel = fileLike(files, /(^|\/)boot\/vmlinuz-/, image.name);
-  const modules = Array.from(files, ([path, bytes]) => ({ name: basename(path), bytes })).filter(({ name }) => name.endsWith('.ko'));
-  const initramfs = buildBusyboxInitramfs(fileLike(await take(busybox, [BUSYBOX_PATTERN]), /(^|\/)bin\/busybox$/, busybox.name), modules);
+  const modulesAt = (paths: readonly string[]): KernelModule[] => Array.from(files, ([path, bytes]) => ({ path, name: basename(path), bytes })).filter(({ path }) => paths.some((wanted) => path.endsWith(`/kernel/${wanted}.ko`)));
+  const drivers = Object.fromEntries(Object.entries(DRIVERS).map(([set, paths]) => [set, modulesAt(paths)]));
+  const initramfs = buildBusyboxInitramfs(fileLike(await take(busybox, [BUSYBOX_PATTERN]), /(^|\/)bin\/busybox$/, busybox.name), modulesAt(MODULES), drivers);
   const packages = [image, busybox].map((one) => ({ name: one.name, version: one.version, sha256: one.sha256 }));
   return cache.store({ name, architecture, packages, known: initramfs.known }, { kernel, initrd: initramfs.bytes });
 }

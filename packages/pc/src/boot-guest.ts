@@ -5,7 +5,7 @@ import { ConsoleInput, type TypingMode } from './console-input.ts';
 import { ConsoleOutput, type TextWatcher } from './console-output.ts';
 import { Guest } from './guest.ts';
 import { InputGate, type StampedInput } from './input-gate.ts';
-import { MachineHold } from './machine-hold.ts';
+import type { MachineHold } from './machine-hold.ts';
 import { createPc, type Pc, type PcOptions } from './pc.ts';
 
 /** `output`: the first byte since power-up or reset. `listening`: the port is opened for the first time since then. */
@@ -84,7 +84,7 @@ export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOpt
     await machine[Symbol.asyncDispose]();
     throw error;
   }
-  const hold = new MachineHold(machine);
+  const { hold } = pc;
   const guest = new Guest({ machine, hold, gate, input, output });
   void follow(guest, hold, moments, onReset, options.log ?? (() => {}));
   return guest;

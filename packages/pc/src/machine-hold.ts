@@ -16,7 +16,8 @@ export class MachineHold {
   /** From the present instruction on, until the function that it returns is called. */
   take(): () => void {
     this.#holders++;
-    void this.#machine.pause().catch(() => {}); // parks right here; the errors of devices are met below
+    const parked = this.#machine.pause().catch(() => {}); // parks right here; the errors of devices are met below
+    this.#moves = this.#moves.then(() => parked);
     this.#settle();
     let held = true;
     return () => {

@@ -15,8 +15,11 @@ import { cmosMemory } from './cmos-memory.ts';
 import { firmwareItems } from './firmware-items.ts';
 import { coprocessorError } from './coprocessor-error.ts';
 import { checkKernel, type KernelEntry, loadKernel } from './kernel-boot.ts';
+import { MachineHold } from './machine-hold.ts';
 import { FIRMWARE_BYTES } from './memory-map.ts';
 import type { MultibootModule } from './multiboot-boot.ts';
+import { pacedDisk, trackedDisk } from './paced-disk.ts';
+import { diskDevices, type PcDisk } from './pc-disks.ts';
 import { checkRom, loadRom } from './rom-boot.ts';
 
 /** The host side of a serial port. */
@@ -45,6 +48,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly firmwareConfig?: boolean;
   readonly startMs?: number; // what the real-time clock starts from, milliseconds since 1970; default 0
   readonly devices?: readonly DeviceSpec[]; // more devices, after those of the board
+  /** In this order; under the virtual clock a request takes a time that its size decides. Whoever opened them closes them. */
+  readonly disks?: readonly PcDisk[];
   readonly clock?: MachineOptions['clock'];
   readonly blocks?: MachineOptions['blocks'];
   readonly log?: MachineOptions['log'];
@@ -55,6 +60,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
 
 export interface Pc<V extends Vcpu & BootableVcpu> {
   readonly machine: Machine<V>;
+  /** Not for composers. */
+  readonly hold: MachineHold;
   /** Bytes for the guest's serial port: how many it took. */
   receive(bytes: Uint8Array): number;
   /** The guest has opened the serial port; what it is sent before it may clear away. */
@@ -79,7 +86,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const load = bootOf(options); // refuses what cannot be booted before anything is made
   const bus = new ApicBus();
   const pci = new PciBus({ pins: PCI_PINS, legacyPins: PCI_LEGACY_PINS });
-  const late: { machine: Machine<V> | null } = { machine: null }; // devices call back only while it runs
+  const late: { machine: Machine<V> | null; hold: MachineHold | null } = { machine: null, hold: null }; // devices call back only while it runs
   let raiseNumericError = (_asserted: boolean): void => {};
   let input: SerialInput | null = null;
   let buttons: AcpiButtons | null = null;
@@ -114,9 +121,13 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     }),
     ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, PROCESSORS))] : []),
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
+    ...diskDevices(options.disks ?? [], pci),
     ...(options.devices ?? []),
   ];
-  const { engine, ramBytes, clock, blocks, log, signal, host, createMemory } = options;
+  const services = (): { clock: Machine['clock']; hold: () => () => void; yield: () => void } => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
+  const disks = (options.disks ?? []).map(({ disk }) => (options.clock?.kind === 'virtual' ? pacedDisk(disk, services) : trackedDisk(disk)));
+  const blocks = { ...options.blocks, ...Object.fromEntries(disks.map((disk, i) => [`disk${i}`, disk])) };
+  const { engine, ramBytes, clock, log, signal, host, createMemory } = options;
   const machine = await createMachine<V>({
     engine,
     ramBytes,
@@ -131,16 +142,19 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       load(memory, ram, vcpu, acpi.rsdp);
     },
     ...(clock === undefined ? {} : { clock }),
-    ...(blocks === undefined ? {} : { blocks }),
+    blocks,
     ...(log === undefined ? {} : { log }),
     ...(signal === undefined ? {} : { signal }),
     ...(host === undefined ? {} : { host }),
     ...(createMemory === undefined ? {} : { createMemory }),
   });
+  const hold = new MachineHold(machine);
   late.machine = machine;
+  late.hold = hold;
   if (machine.vcpu.numericError !== undefined) machine.vcpu.numericError.output = (asserted) => raiseNumericError(asserted);
   return {
     machine,
+    hold,
     receive: (bytes) => (input === null ? 0 : input.receive(bytes)),
     isListening: () => input?.listening ?? false,
     pressPowerButton: () => buttons?.press(),
