@@ -1,6 +1,6 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
-import { checkVhd, type CheckReport, compactVhd, createChild, createDisk, type CreateDiskOptions, type ImageFile, mergeIntoParent, openDisk, type OpenedDisk, openImage, openRaw, openVhd, readLuks1Facts, repairVhd, resizeVhd } from '@vm/vhd-crypt';
+import { checkVhd, type CheckReport, compactVhd, createChild, createDisk, type CreateDiskOptions, createEncryptedChild, type ImageFile, mergeIntoParent, openDisk, type OpenedDisk, openImage, openRaw, openVhd, readLuks1Facts, repairVhd, resizeVhd } from '@vm/vhd-crypt';
 import { parentsBeside } from '@vm/vhd-crypt/node';
 import { createByteProgress } from './byte-progress.ts';
 import { formatByteSize } from './byte-size.ts';
@@ -15,8 +15,8 @@ const STEP = 2 << 20; // a block of a VHD: one that is all zeros gets no room
 export async function createImage({ file: path, format }: DiskDescriptor, values: DiskValues): Promise<void> {
   const { parent, size, type } = values;
   if (parent !== undefined) {
-    if (size !== undefined || type !== undefined || values.encrypt !== undefined) throw new UsageError('a differencing disk has size, layout and encryption of its --parent');
-    return createOver(path, parent);
+    if (size !== undefined || type !== undefined || values.encrypt === 'file') throw new UsageError('a differencing disk has size and layout of its --parent; --encrypt payload gives it a key of its own');
+    return createOver(path, parent, newLuks(values, 'key'));
   }
   if (size === undefined) throw new UsageError('--size SIZE is missing');
   const luks = newLuks(values, 'key');
@@ -33,11 +33,13 @@ function layoutOf(path: string, format: DiskDescriptor['format'], { type, encryp
   };
 }
 
-async function createOver(path: string, parentPath: string): Promise<void> {
+async function createOver(path: string, parentPath: string, luks: ReturnType<typeof newLuks>): Promise<void> {
   const base = await openNamedFile(parentPath, {});
   try {
     const parent = await openVhd(base, { parents: parentsBeside(parentPath) });
-    await newFile(path, (file) => createChild(file, { parent, path: relative(dirname(resolve(path)), resolve(parentPath)), absolutePath: resolve(parentPath) }));
+    const options = { parent, path: relative(dirname(resolve(path)), resolve(parentPath)), absolutePath: resolve(parentPath) };
+    const parents = (): Promise<{ readonly file: ImageFile; readonly parents: ReturnType<typeof parentsBeside> }> => Promise.resolve({ file: { ...base, close: () => Promise.resolve() }, parents: parentsBeside(parentPath) });
+    await newFile(path, (file) => (luks === undefined ? createChild(file, options) : createEncryptedChild(file, { ...options, luks, parents })));
     await parent.close();
   } finally {
     await base.close();

@@ -116,6 +116,11 @@ describe('vm disk', () => {
     await disk.close();
     data.copy(data, 1000, 3 * MIB, 3 * MIB + 5000);
     await expectContents('@top.vhd,key=file:@key', data);
+    // Another child, with a key of its own.
+    expect(await vm('create', '@own.vhd', '--parent', '@base.vhd', ...encrypted)).toBe(0);
+    expect(readFileSync(at('own.vhd')).includes('LUKS')).toBe(true);
+    expect(statSync(at('own.vhd')).size).toBeGreaterThan(statSync(at('top.vhd')).size);
+    rmSync(at('own.vhd'));
     expect(await vm('merge', '@base.vhd', '--key-file', '@key')).toBe(2);
     expect(await vm('merge', '@top.vhd', '--delete', '--key-file', '@key')).toBe(0);
     expect(existsSync(at('top.vhd'))).toBe(false);

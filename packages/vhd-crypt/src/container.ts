@@ -39,5 +39,7 @@ export interface ContainerModule {
   readonly id: string;
   /** Looks at the first 4 KiB. */
   probe(first: Uint8Array): boolean;
+  /** Which container it is, without any key: what shows the same identity has the same key. */
+  identify?(bytes: ContainerBytes): Promise<string | null>;
   open(bytes: ContainerBytes, options: ContainerOptions): Promise<OpenedContainer>;
 }

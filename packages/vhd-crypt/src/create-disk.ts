@@ -1,11 +1,11 @@
 import { containerBytes, type CryptMode, type DiskFormat } from './open-disk.ts';
-import { createVhd, type CreateOptions } from './create-vhd.ts';
+import { createChild, type CreateChildOptions, createVhd, type CreateOptions } from './create-vhd.ts';
 import { CryptError } from './crypt-error.ts';
 import { encryptedFile } from './encrypted-file.ts';
 import { openRaw } from './fixed-disk.ts';
 import type { ImageFile } from './image-file.ts';
 import { formatLuks1, type Luks1Format, type Luks1Settings } from './luks1.ts';
-import { openVhd } from './open-vhd.ts';
+import { openVhd, type ParentSource } from './open-vhd.ts';
 import { VhdError } from './vhd-error.ts';
 
 export interface CreateDiskOptions extends Omit<CreateOptions, 'type'> {
@@ -42,4 +42,19 @@ export async function createDisk(file: ImageFile, options: CreateDiskOptions): P
   const made = await formatLuks1({ name: file.name, bytes: disk.bytes, read: (at, into) => disk.read(at, into), write: (at, from) => disk.write(at, from), flush: () => disk.flush() }, luks, luks);
   await made.cipher.close();
   if (made.dataAt !== LUKS_BYTES && luks.keyBits !== 256) throw new CryptError(file.name, 'header', `data at ${made.dataAt}`);
+}
+
+/**
+ * Makes a differencing disk with a key of its own over an encrypted parent, in an empty file. With the same key in both, whoever has
+ * the two files would see which units of a sector changed.
+ */
+export async function createEncryptedChild(file: ImageFile, options: CreateChildOptions & { readonly luks: Luks1Settings & Luks1Format; readonly parents: ParentSource }): Promise<void> {
+  await createChild(file, options);
+  const child = await openVhd({ ...file, close: () => Promise.resolve() }, { parents: options.parents });
+  try {
+    const made = await formatLuks1({ name: file.name, bytes: child.bytes, read: (at, into) => child.read(at, into), write: (at, from) => child.write(at, from), flush: () => child.flush() }, options.luks, options.luks);
+    await made.cipher.close();
+  } finally {
+    await child.close();
+  }
 }

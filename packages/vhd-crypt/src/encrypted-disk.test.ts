@@ -2,15 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { checkVhd } from './check.ts';
 import { createCipherRegistry } from './cipher-registry.ts';
 import type { ContainerModule } from './container.ts';
-import { createDisk } from './create-disk.ts';
+import { createDisk, createEncryptedChild } from './create-disk.ts';
 import { createChild, createVhd } from './create-vhd.ts';
 import { luks1 } from './luks1.ts';
 import { memoryFile, type MemoryFile } from './memory-file.ts';
+import { mergeIntoParent } from './merge.ts';
 import { nobleCiphers } from './noble-aes.ts';
 import { nodeCiphers, nodeKeyMath } from './node.ts';
 import { type DiskOptions, openDisk, type OpenedDisk } from './open-disk.ts';
+import { openVhd } from './open-vhd.ts';
 import { plainContainer } from './plain-container.ts';
-import { keyOf } from './sector-cipher.ts';
+import { keyOf, type KeySource } from './sector-cipher.ts';
 
 const KIB = 1024;
 const BLOCK = 64 * KIB;
@@ -184,6 +186,47 @@ describe('encrypted disks', () => {
     expect(same(await contentsOf(top), model)).toBe(true);
     expect(before.equals(file.contents())).toBe(true);
     expect((await top.extents(0, top.bytes)).map(({ depth }) => depth)).toContain(1);
+  });
+
+  it('have a key of their own in a child, which shows nothing of what changed to who has both files (VHD-10, VHD-08)', async () => {
+    const { file, disk } = await make('payload');
+    await disk.write(BLOCK, random(2 * BLOCK, 1));
+    await disk.flush();
+    const before = Buffer.from(file.contents());
+    const childSecret = new TextEncoder().encode('the secret of the child');
+    const parents = (): Promise<{ readonly file: MemoryFile }> => Promise.resolve({ file });
+    const child = memoryFile('child.vhd');
+    await createEncryptedChild(child, { parent: disk.vhd!, path: 'payload.vhd', luks: { ...luks, keys: keyOf(childSecret) }, parents });
+    const asked: string[] = [];
+    const both: KeySource = { id: 'both', getSecret: ({ disk: name, attempt }) => Promise.resolve((asked.push(name), attempt > 0 ? null : name.startsWith('the parent') ? KEY.slice() : childSecret.slice())) };
+    const open = (from: MemoryFile, rest: Partial<DiskOptions> = {}): Promise<OpenedDisk> => openDisk(from, { ...options, keys: both, parents, ...rest });
+    const top = await open(child);
+    expect(asked).toEqual(['child.vhd', 'the parent of child.vhd']);
+    const model = new Uint8Array(disk.bytes);
+    model.set(random(2 * BLOCK, 1), BLOCK);
+    expect(same(await contentsOf(top), model)).toBe(true);
+    for (const [at, bytes] of [[BLOCK + 700, 100], [6 * BLOCK + 512, 512], [2 * BLOCK - 5, 2000], [0, 3]] as const) {
+      await top.write(at, random(bytes, at));
+      model.set(random(bytes, at), at);
+    }
+    // The same data in the same sector, once more.
+    await top.write(BLOCK + 4096, model.subarray(BLOCK + 4096, BLOCK + 8192));
+    await top.flush();
+    expect(same(await contentsOf(top), model)).toBe(true);
+    expect(same(await contentsOf(await open(memoryFile('again.vhd', child.contents()))), model)).toBe(true);
+    expect(before.equals(file.contents())).toBe(true);
+    const ciphertext = await openVhd(file, { writable: false });
+    const sector = new Uint8Array(512);
+    const place = ciphertext.bytes - disk.bytes + BLOCK + 4096;
+    await ciphertext.read(place, sector);
+    expect(Buffer.from(child.contents()).includes(Buffer.from(sector))).toBe(false);
+    expect((await top.extents(BLOCK, 8192)).map(({ depth }) => depth)).toEqual([1, 0, 1, 0]);
+    await expect(open(child, { keys: keyOf(childSecret) })).rejects.toMatchObject({ rule: 'key', file: 'the parent of child.vhd' });
+    await expect(open(child, { keys })).rejects.toMatchObject({ rule: 'key', file: 'child.vhd' });
+    const parent = await openDisk(file, { ...options });
+    const reader = await open(child, { writable: false });
+    await mergeIntoParent(reader.vhd!, parent.vhd!, { plain: { child: reader, parent, dataAt: reader.vhd!.bytes - reader.bytes, sameKey: false } });
+    expect(same(await contentsOf(await openDisk(memoryFile('merged.vhd', file.contents()), options)), model)).toBe(true);
   });
 
   it('of two machines use different techniques side by side (VHD-06)', async () => {

@@ -1,7 +1,7 @@
 import { isZero } from './big-endian.ts';
 import type { OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
-import type { Extent, MappedDisk } from './extent.ts';
+import { type Extent, type MappedDisk, pushExtent } from './extent.ts';
 import { StoreGate } from './store-gate.ts';
 
 /**
@@ -10,10 +10,20 @@ import { StoreGate } from './store-gate.ts';
  */
 export type HolePolicy = 'zero' | 'noise';
 
+export interface EncryptedDiskOptions {
+  /** Default: zero. */
+  readonly holes?: HolePolicy;
+  /**
+   * For a differencing disk with a key of its own: the decrypted disk of its parent, which shows where this file holds nothing
+   * itself. Without it what the parents hold is decrypted with the same key.
+   */
+  readonly parent?: MappedDisk;
+}
+
 const STEP = 1 << 20;
 
 /** The plain disk over an encrypted one: what goes down is ciphertext, in buffers of its own. */
-export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt, facts }: Pick<OpenedContainer, 'cipher' | 'dataAt' | 'facts'>, holes: HolePolicy = 'zero'): MappedDisk {
+export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt, facts }: Pick<OpenedContainer, 'cipher' | 'dataAt' | 'facts'>, { holes = 'zero', parent }: EncryptedDiskOptions = {}): MappedDisk {
   const { sectorBytes } = facts;
   const bytes = Math.floor((below.bytes - dataAt) / sectorBytes) * sectorBytes;
   const gate = new StoreGate();
@@ -25,18 +35,22 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
   const begin = (at: number): number => Math.floor(at / sectorBytes) * sectorBytes;
   const end = (at: number): number => Math.ceil(at / sectorBytes) * sectorBytes;
 
+  /** What this key has encrypted: with a parent of another key only what the file holds itself. */
+  const isOwn = ({ depth }: Extent): boolean => (parent === undefined ? depth !== null : depth === 0);
+  const readHole = async (at: number, into: Uint8Array): Promise<void> => {
+    if (parent === undefined) into.fill(0);
+    else await parent.read(at, into);
+  };
+
   /** Whole sectors. */
   const readSectors = async (at: number, into: Uint8Array): Promise<void> => {
-    const extents = holes === 'zero' ? await below.extents(dataAt + at, into.length) : WHOLE;
-    if (extents.length > 0 && extents.every(({ depth }) => depth === null)) {
-      into.fill(0);
-      return;
-    }
+    const extents = holes === 'zero' || parent !== undefined ? await below.extents(dataAt + at, into.length) : WHOLE;
+    if (extents.length > 0 && extents.every((extent) => !isOwn(extent))) return readHole(at, into);
     await below.read(dataAt + at, into);
-    for (const { from, to, stored } of extents === WHOLE ? [{ from: 0, to: into.length, stored: true }] : unitsOf(extents, dataAt + at, sectorBytes)) {
+    for (const { from, to, stored } of extents === WHOLE ? [{ from: 0, to: into.length, stored: true }] : unitsOf(extents, dataAt + at, sectorBytes, isOwn)) {
       const part = into.subarray(from, to);
       if (stored) await cipher.decrypt(part, part, (at + from) / 512);
-      else part.fill(0);
+      else await readHole(at + from, part);
     }
   };
   /** Whole sectors; the caller's bytes are not touched. */
@@ -55,7 +69,7 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
   /** Where a store would make room for more than it brings; the rest of that has to be encrypted zeros. Null when it does not. */
   const roomFor = async (at: number, count: number): Promise<{ readonly at: number; readonly end: number } | null> => {
     const unit = below.allocationBytes;
-    if (holes === 'noise' || unit === null) return null;
+    if (holes === 'noise' || unit === null || parent !== undefined) return null;
     const first = Math.max(0, Math.floor((dataAt + at) / unit) * unit - dataAt);
     const last = Math.min(bytes, Math.ceil((dataAt + at + count) / unit) * unit - dataAt);
     const extents = await below.extents(dataAt + first, last - first);
@@ -115,6 +129,7 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     async extents(at, count) {
       check(at, count, false);
       const list = await below.extents(dataAt + at, count);
+      if (parent !== undefined) return overParent(list, parent, dataAt);
       return list.map((extent) => ({ at: extent.at - dataAt, bytes: extent.bytes, depth: holes === 'zero' ? extent.depth : (extent.depth ?? 0) }));
     },
   };
@@ -142,11 +157,22 @@ const MOST_SCRATCH = 8;
 
 const WHOLE: readonly Extent[] = [];
 
+/** Where a file with a key of its own holds nothing, it is as its parent. */
+async function overParent(list: readonly Extent[], parent: MappedDisk, dataAt: number): Promise<readonly Extent[]> {
+  const all: Extent[] = [];
+  for (const { at, bytes, depth } of list) {
+    if (depth === 0) pushExtent(all, { at: at - dataAt, bytes, depth });
+    else for (const below of await parent.extents(at - dataAt, bytes)) pushExtent(all, { ...below, depth: below.depth === null ? null : below.depth + 1 });
+  }
+  return all;
+}
+
 /** Extents as runs of whole sectors: one that is stored in part counts as stored. */
-function unitsOf(extents: readonly Extent[], base: number, sectorBytes: number): { from: number; to: number; stored: boolean }[] {
+function unitsOf(extents: readonly Extent[], base: number, sectorBytes: number, isOwn: (extent: Extent) => boolean): { from: number; to: number; stored: boolean }[] {
   const runs: { from: number; to: number; stored: boolean }[] = [];
-  for (const { at, bytes, depth } of extents) {
-    const stored = depth !== null;
+  for (const extent of extents) {
+    const { at, bytes } = extent;
+    const stored = isOwn(extent);
     let from = at - base;
     const to = at + bytes - base;
     const last = runs.at(-1);

@@ -4,11 +4,11 @@ export { type CipherRegistry, createCipherRegistry, type EngineSpeed, type MadeC
 export { type CompactOptions, compactVhd, type CompactResult } from './compact.ts';
 export type { ContainerBytes, ContainerFacts, ContainerModule, ContainerOptions, OpenedContainer } from './container.ts';
 export { type AbortSignalLike, convertDisk, type ConvertOptions } from './convert.ts';
-export { createDisk, type CreateDiskOptions } from './create-disk.ts';
+export { createDisk, type CreateDiskOptions, createEncryptedChild } from './create-disk.ts';
 export { createChild, type CreateChildOptions, type CreateOptions, createVhd, MAX_DYNAMIC_BYTES } from './create-vhd.ts';
 export { CryptError, type CryptRule } from './crypt-error.ts';
 export { bitmapBytes, decodeHeader, DEFAULT_BLOCK_BYTES, type DynamicHeader, encodeHeader } from './dynamic-header.ts';
-export { encryptedDisk, type HolePolicy } from './encrypted-disk.ts';
+export { encryptedDisk, type EncryptedDiskOptions, type HolePolicy } from './encrypted-disk.ts';
 export { encryptedFile } from './encrypted-file.ts';
 export type { Extent, MappedDisk } from './extent.ts';
 export { openRaw } from './fixed-disk.ts';

@@ -36,6 +36,7 @@ export function luks1(settings: Luks1Settings): ContainerModule {
   return {
     id: 'luks1',
     probe: isLuks,
+    identify: async (bytes) => (await readHeader(bytes, settings.mostIterations)).uuid,
     async open(bytes, { ciphers, keys }) {
       const header = await readHeader(bytes, settings.mostIterations);
       const { key } = await unlock(bytes, header, settings.math, ciphers, keys, 'open');

@@ -9,9 +9,9 @@ export interface MergeOptions {
   progress?(done: number, total: number): void;
   /**
    * The decrypted disks over the two, for encrypted ones: room that the parent makes has to hold encrypted zeros, which needs the
-   * key. What lies before `dataAt` is copied as it is.
+   * key. What lies before `dataAt` is copied as it is, unless the two have keys of their own: `sameKey`.
    */
-  readonly plain?: { readonly child: Pick<BlockBackend, 'read'>; readonly parent: Pick<BlockBackend, 'write'>; readonly dataAt: number };
+  readonly plain?: { readonly child: Pick<BlockBackend, 'read'>; readonly parent: Pick<BlockBackend, 'write'>; readonly dataAt: number; readonly sameKey: boolean };
 }
 
 /**
@@ -37,7 +37,7 @@ export async function mergeIntoParent(child: VhdDisk, parent: VhdDisk, { signal,
       const part = buffer.subarray(run.begin, run.end);
       const at = begin + run.begin;
       const raw = plain === undefined ? part.length : Math.max(0, Math.min(part.length, plain.dataAt - at));
-      if (raw > 0) {
+      if (raw > 0 && plain?.sameKey !== false) {
         await child.read(at, part.subarray(0, raw));
         await parent.write(at, part.subarray(0, raw));
       }

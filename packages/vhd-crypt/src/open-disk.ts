@@ -93,15 +93,17 @@ async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<
   const vhd = format === 'raw' ? null : await openVhd(image, { writable, ...(parents === undefined ? {} : { parents }), ...(size === undefined ? {} : { size }) });
   if (vhd !== null) undo.push(() => vhd.close());
   let disk: MappedDisk = vhd ?? (await openRaw(image, writable));
-  const payload = disk;
+  const opened: OpenedContainer[] = [];
+  undo.push(async () => {
+    for (const { cipher } of opened) await cipher.close();
+  });
   if (crypt === null || crypt === 'payload') {
-    const inner = await findContainer({ name: file.name, read: (at, into) => payload.read(at, into) }, payload.bytes, options, crypt === 'payload');
-    if (inner !== null) {
-      container = await inner.open({ name: file.name, bytes: payload.bytes, read: (at, into) => payload.read(at, into), write: (at, from) => payload.write(at, from), flush: () => payload.flush() }, { ciphers, keys });
-      undo.push(() => container?.cipher.close() ?? Promise.resolve());
-      disk = encryptedDisk(file.name, payload, container, holes);
+    const plain = await openPayload(file.name, disk, vhd, { ...options, keys, ciphers }, crypt === 'payload', opened);
+    if (plain !== null) {
+      disk = plain;
+      container = opened[0] ?? null;
     } else if (options.keys !== undefined && crypt === null) throw new CryptError(file.name, 'request', 'it is not encrypted, and a key was given for it');
-    crypt = inner === null ? 'none' : 'payload';
+    crypt = plain === null ? 'none' : 'payload';
   }
   const { bytes, allocationBytes } = disk;
   let closed = false;
@@ -121,12 +123,43 @@ async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<
       try {
         if (disk.writable) await disk.flush();
       } finally {
-        if (crypt === 'payload') await container?.cipher.close();
+        for (const { cipher } of opened) await cipher.close();
         if (vhd === null) await image.close();
         else await vhd.close();
       }
     },
   };
+}
+
+type PayloadOptions = DiskOptions & { readonly keys: KeySource; readonly ciphers: CipherRegistry };
+
+/**
+ * Decrypts the disk that an image holds; null when it is not encrypted. A differencing disk with a container of its own has a key
+ * of its own, and its parents are opened with theirs; one that shows its parent's container shares that key.
+ */
+async function openPayload(name: string, payload: MappedDisk, vhd: VhdDisk | null, options: PayloadOptions, wanted: boolean, opened: OpenedContainer[]): Promise<MappedDisk | null> {
+  const { keys, ciphers, holes = 'zero' } = options;
+  const bytes = payloadBytes(name, payload);
+  const module = await findContainer(bytes, payload.bytes, options, wanted);
+  if (module === null) return null;
+  const container = await module.open(bytes, { ciphers, keys });
+  opened.push(container);
+  const below = vhd?.parent ?? null;
+  if (below === null || !(await hasOwnKey(name, module, payload, below))) return encryptedDisk(name, payload, container, { holes });
+  const parent = (await openPayload(`the parent of ${name}`, below, below, options, false, opened)) ?? below;
+  if (payload.bytes - container.dataAt !== parent.bytes) throw new CryptError(name, 'request', `the disk of its parent has ${parent.bytes} bytes, and this one ${payload.bytes - container.dataAt}`);
+  return encryptedDisk(name, payload, container, { holes, parent });
+}
+
+async function hasOwnKey(name: string, module: ContainerModule, payload: MappedDisk, below: MappedDisk): Promise<boolean> {
+  const first = new Uint8Array(Math.min(PROBE_BYTES, below.bytes));
+  await below.read(0, first);
+  if (module.identify === undefined) return false;
+  return !module.probe(first) || (await module.identify(payloadBytes(name, payload))) !== (await module.identify(payloadBytes(name, below)));
+}
+
+function payloadBytes(name: string, payload: MappedDisk): ContainerBytes {
+  return { name, bytes: payload.bytes, read: (at, into) => payload.read(at, into), write: (at, from) => payload.write(at, from), flush: () => payload.flush() };
 }
 
 /** The container that begins an image. One that nobody was asked to open is refused: its guest would write over it. */
