@@ -1,4 +1,5 @@
 import { type BlockBackend, device, type DeviceSpec } from '@vm/core';
+import { piixIde } from '@vm/device-ata';
 import type { PciBus } from '@vm/pci';
 import { virtioBlk } from '@vm/virtio';
 
@@ -13,11 +14,14 @@ export interface PcDisk {
 
 const FIRST_SLOT = 3;
 
+const IDE_SLOT = 1;
+
 /** The devices of a machine's disks, whose back ends have the names disk0 and following. */
 export function diskDevices(disks: readonly PcDisk[], pci: PciBus): DeviceSpec[] {
-  return disks.flatMap(({ bus = 'virtio', serial, packed = false }, i) => {
-    const block = `disk${i}`;
-    if (bus !== 'virtio') return [];
-    return [device(`virtio-${block}`, virtioBlk, { slot: pci.slot(FIRST_SLOT + i), block, packed, serial: serial ?? block })];
-  });
+  const named = disks.map((disk, i) => ({ ...disk, block: `disk${i}` }));
+  const drives = named.filter(({ bus }) => bus === 'ata').map(({ block, serial = block }) => ({ block, serial }));
+  return [
+    ...(drives.length === 0 ? [] : [device('ide', piixIde, { isaSlot: pci.slot(IDE_SLOT), slot: pci.slot(IDE_SLOT, 1), drives })]),
+    ...named.filter(({ bus }) => bus !== 'ata').map(({ block, packed = false, serial = block }, i) => device(`virtio-${block}`, virtioBlk, { slot: pci.slot(FIRST_SLOT + i), block, packed, serial })),
+  ];
 }

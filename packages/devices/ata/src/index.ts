@@ -1,1 +1,1 @@
-export {};
+export { piixIde, type PiixIdeConfig } from './piix-ide.ts';
