@@ -48,7 +48,7 @@ export interface WasmEngineOptions {
   readonly translator?: TranslatorMode;
   /** What keeps translations of address spaces that are not in use; default `off`: nothing. */
   readonly shadow?: ShadowMode;
-  /** Check the shadow tables at every switch of the guest's. Slow. */
+  /** Check the shadow tables at every 32nd switch of the guest's. Slow. */
   readonly auditShadow?: boolean;
   /** Shadow tables of 4 KiB; default 4096. */
   readonly shadowTables?: number;

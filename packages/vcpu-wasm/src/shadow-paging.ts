@@ -11,9 +11,12 @@ import type { StateView } from './state-view.ts';
 
 export interface ShadowSettings {
   readonly policy: ShadowPolicyName;
-  /** Check everything at every switch, flush and INVLPG; a fault found ends the run. Slow. */
+  /** Check everything now and then at a switch, flush or INVLPG; a fault found ends the run. Slow. */
   readonly audit: boolean;
 }
+
+/** Of the switches, flushes and INVLPGs, those at which everything is checked. */
+const AUDITED_PART = 32;
 
 /** Stands for the TLB of a processor that is made later. */
 class LateFirstLevel implements FirstLevel {
@@ -99,6 +102,7 @@ export class ShadowPaging {
   readonly #state: StateView;
   readonly #mmu: ShadowMmu;
   readonly #audits: boolean;
+  #events = 0;
   readonly processor: ShadowProcessor;
 
   constructor(view: StateView, mmu: ShadowMmu, processor: ShadowProcessor, audits: boolean) {
@@ -156,7 +160,7 @@ export class ShadowPaging {
     return frames;
   }
   #audit(): void {
-    if (!this.#audits) return;
+    if (!this.#audits || this.#events++ % AUDITED_PART !== 0) return;
     const problems = auditShadow(this.#mmu);
     if (problems.length > 0) throw new Error(`shadow tables: ${problems.slice(0, 5).join('; ')}`);
   }
