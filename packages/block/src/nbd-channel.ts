@@ -1,11 +1,9 @@
 /** A connection, whoever carries it. */
 export interface NbdChannel {
-  /** As many bytes as asked for; null when the other side has ended before. */
-  read(bytes: number): Promise<Uint8Array | null>;
-  /** Sends the parts one after the other, with nothing of another call between them; resolves when there is room for more. */
+  /** As many bytes as asked for, in `into` if it is given, which is as long; null when the other side has ended before. */
+  read(bytes: number, into?: Uint8Array): Promise<Uint8Array | null>;
+  /** Sends the parts one after the other, with nothing of another call between them; resolves when nobody looks at them any more. */
   write(parts: readonly Uint8Array[]): Promise<void>;
-  /** What `read` gave is not needed any more, and may be given again. */
-  release?(bytes: Uint8Array): void;
   close(): void;
 }
 

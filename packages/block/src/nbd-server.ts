@@ -1,3 +1,4 @@
+import { BytesPool } from './bytes-pool.ts';
 import { asciiBytes, Message, type NbdChannel, viewOf } from './nbd-channel.ts';
 import type { ExportedDisk, NbdExport } from './nbd-export.ts';
 import { ALLOCATION_ID, MOST_REQUEST_BYTES, negotiate, type NbdSession } from './nbd-handshake.ts';
@@ -28,17 +29,18 @@ export async function serveNbd(channel: NbdChannel, exports: readonly NbdExport[
 }
 
 async function transmit(channel: NbdChannel, session: NbdSession): Promise<void> {
+  const pool = new BytesPool();
   const running = new Set<Promise<void>>();
   let bytesInFlight = 0;
   for (;;) {
     while (running.size >= MOST_IN_FLIGHT || (running.size > 0 && bytesInFlight > MOST_IN_FLIGHT_BYTES)) await Promise.race(running);
-    const request = await readRequest(channel);
+    const request = await readRequest(channel, pool);
     if (request === null) break;
     const holds = request.type === nbd.CMD_READ || request.type === nbd.CMD_WRITE ? Math.min(request.bytes, MOST_REQUEST_BYTES) : 0;
     bytesInFlight += holds;
-    const done: Promise<void> = answer(channel, session, request).catch(() => channel.close()).then(() => {
+    const done: Promise<void> = answer(channel, session, request, pool).catch(() => channel.close()).then(() => {
       bytesInFlight -= holds;
-      channel.release?.(request.data);
+      pool.give(request.data);
       running.delete(done);
     });
     running.add(done);
@@ -47,7 +49,7 @@ async function transmit(channel: NbdChannel, session: NbdSession): Promise<void>
 }
 
 /** Null: the client left, or what came is no request. */
-async function readRequest(channel: NbdChannel): Promise<Request | null> {
+async function readRequest(channel: NbdChannel, pool: BytesPool): Promise<Request | null> {
   const header = await channel.read(28);
   if (header === null) return null;
   const view = viewOf(header);
@@ -55,18 +57,18 @@ async function readRequest(channel: NbdChannel): Promise<Request | null> {
   if (view.getUint32(0) !== nbd.REQUEST_MAGIC || type === nbd.CMD_DISC) return null;
   // Where the next request begins would not be known without taking all of it.
   if (type === nbd.CMD_WRITE && bytes > MOST_REQUEST_BYTES) return null;
-  const data = type === nbd.CMD_WRITE ? await channel.read(bytes) : NOTHING;
+  const data = type === nbd.CMD_WRITE ? await channel.read(bytes, pool.take(bytes)) : NOTHING;
   if (data === null) return null;
   return { type, flags: view.getUint16(4), cookie: view.getBigUint64(8), at: Number(view.getBigUint64(16)), bytes, data };
 }
 
-async function answer(channel: NbdChannel, session: NbdSession, request: Request): Promise<void> {
+async function answer(channel: NbdChannel, session: NbdSession, request: Request, pool: BytesPool): Promise<void> {
   const problem = check(session, request);
   if (problem !== 0) return refuse(channel, session, request, problem);
   try {
     switch (request.type) {
       case nbd.CMD_READ:
-        return await read(channel, session, request);
+        return await read(channel, session, request, pool);
       case nbd.CMD_BLOCK_STATUS:
         return await tellExtents(channel, session, request);
       default:
@@ -89,12 +91,13 @@ function check({ disk: { disk }, structured, allocation }: NbdSession, { type, f
   return 0;
 }
 
-async function read(channel: NbdChannel, { disk: { disk }, structured }: NbdSession, { cookie, at, bytes }: Request): Promise<void> {
-  const data = new Uint8Array(bytes);
+async function read(channel: NbdChannel, { disk: { disk }, structured }: NbdSession, { cookie, at, bytes }: Request, pool: BytesPool): Promise<void> {
+  const data = pool.take(bytes);
   await disk.read(at, data);
-  if (!structured) return channel.write([new Message(16).u32(nbd.SIMPLE_REPLY_MAGIC).u32(0).u64(cookie).bytes, data]);
-  if (bytes === 0) return channel.write([chunk(0, cookie, 0).bytes]);
-  return channel.write([chunk(nbd.REPLY_OFFSET_DATA, cookie, 8 + bytes, 8).u64(at).bytes, data]);
+  if (!structured) await channel.write([new Message(16).u32(nbd.SIMPLE_REPLY_MAGIC).u32(0).u64(cookie).bytes, data]);
+  else if (bytes === 0) await channel.write([chunk(0, cookie, 0).bytes]);
+  else await channel.write([chunk(nbd.REPLY_OFFSET_DATA, cookie, 8 + bytes, 8).u64(at).bytes, data]);
+  pool.give(data);
 }
 
 async function tellExtents(channel: NbdChannel, { disk: { disk } }: NbdSession, { cookie, flags, at, bytes }: Request): Promise<void> {

@@ -22,14 +22,15 @@ class Wire implements NbdChannel {
     this.#ended = true;
     this.#wake?.();
   }
-  async read(bytes: number): Promise<Uint8Array | null> {
+  async read(bytes: number, into?: Uint8Array): Promise<Uint8Array | null> {
     while (this.#input.length < bytes) {
       if (this.#ended) return null;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
     const taken = this.#input.slice(0, bytes);
     this.#input = this.#input.slice(bytes);
-    return taken;
+    into?.set(taken);
+    return into ?? taken;
   }
   async write(parts: readonly Uint8Array[]): Promise<void> {
     this.sent = Uint8Array.from([...this.sent, ...parts.flatMap((part) => [...part])]);

@@ -79,42 +79,33 @@ function listen(server: Server, address: NbdAddress): Promise<void> {
 }
 
 const HIGH_WATER = 1 << 20;
-const [SMALL, LARGEST] = [32 << 10, 1 << 20]; // payloads whose buffers are used again
-const MOST_FREE = 32;
 
 /** A socket as the server wants it: reads of exact lengths, and back pressure both ways. */
 export function socketChannel(socket: Socket): NbdChannel {
   const chunks: Buffer[] = [];
-  const free: Uint8Array[] = [];
-  const lent = new WeakMap<Uint8Array, Uint8Array>();
   let buffered = 0;
   let ended = false;
-  let drain: Promise<void> | null = null;
-  let wanted: { readonly bytes: number; readonly resolve: (bytes: Uint8Array | null) => void } | null = null;
+  let wanted: { readonly bytes: number; readonly into: Uint8Array | undefined; readonly resolve: (bytes: Uint8Array | null) => void } | null = null;
   const serve = (): void => {
     if (wanted === null) return;
-    const { bytes, resolve } = wanted;
+    const { bytes, into, resolve } = wanted;
     if (buffered >= bytes) {
       wanted = null;
-      resolve(take(bytes));
+      resolve(take(bytes, into));
     } else if (ended) {
       wanted = null;
       resolve(null);
     } else if (socket.isPaused()) socket.resume();
   };
-  const take = (bytes: number): Uint8Array => {
+  const take = (bytes: number, into: Uint8Array | undefined): Uint8Array => {
     buffered -= bytes;
     const first = chunks[0];
-    if (first !== undefined && first.length >= bytes) {
+    if (into === undefined && first !== undefined && first.length >= bytes) {
       if (first.length === bytes) chunks.shift();
       else chunks[0] = first.subarray(bytes);
       return first.subarray(0, bytes);
     }
-    // New memory would cost more than what is done with it.
-    const pooled = bytes >= SMALL && bytes <= LARGEST;
-    const room = pooled ? (free.pop() ?? new Uint8Array(LARGEST)) : new Uint8Array(bytes);
-    const whole = room.subarray(0, bytes);
-    if (pooled) lent.set(whole, room);
+    const whole = into ?? new Uint8Array(bytes);
     for (let done = 0; done < bytes; ) {
       const next = chunks[0]!;
       const count = Math.min(next.length, bytes - done);
@@ -137,38 +128,24 @@ export function socketChannel(socket: Socket): NbdChannel {
   });
   for (const event of ['end', 'close', 'error']) socket.on(event, end);
   return {
-    read(bytes) {
+    read(bytes, into) {
       return new Promise((resolve) => {
-        wanted = { bytes, resolve };
+        wanted = { bytes, into, resolve };
         serve();
       });
     },
-    async write(parts) {
-      if (socket.destroyed) throw new Error('the client is gone');
-      socket.cork();
-      let room = true;
-      for (const part of parts) if (part.length > 0) room = socket.write(part);
-      socket.uncork();
-      // Everybody who waits for room waits for the same.
-      if (!room) await (drain ??= drained(socket).then(() => void (drain = null)));
-    },
-    release(bytes) {
-      const whole = lent.get(bytes);
-      if (whole !== undefined && free.length < MOST_FREE) free.push(whole);
-      lent.delete(bytes);
+    write(parts) {
+      return new Promise((resolve, reject) => {
+        const sent = (error?: Error | null): void => (error === undefined || error === null ? resolve() : reject(error));
+        const last = parts.findLastIndex((part) => part.length > 0);
+        socket.cork();
+        parts.forEach((part, i) => {
+          if (part.length > 0) socket.write(part, i === last ? sent : undefined);
+        });
+        process.nextTick(() => socket.uncork());
+        if (last < 0) resolve();
+      });
     },
     close: () => void socket.end(),
   };
-}
-
-function drained(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      socket.off('drain', done);
-      socket.off('close', done);
-      resolve();
-    };
-    socket.on('drain', done);
-    socket.on('close', done);
-  });
 }
