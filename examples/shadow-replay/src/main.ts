@@ -10,12 +10,12 @@ const events = parseTrace(gunzipSync(readFileSync(file)).toString('latin1'));
 const ROWS: readonly (readonly [name: string, options: ReplayOptions])[] = [
   ['flush', { policy: 'flush' }],
   ['cached, threshold 16', { policy: 'cached', threshold: 16 }],
-  ['cached, threshold 64', { policy: 'cached' }],
+  ['cached, threshold 64', { policy: 'cached', threshold: 64 }],
   ['cached, threshold 256', { policy: 'cached', threshold: 256 }],
-  ['cached, adaptive', { policy: 'cached', threshold: 'adaptive' }],
+  ['cached, adaptive', { policy: 'cached' }],
   ['cached, searches', { policy: 'cached', discovery: 'search' }],
-  ['diff, threshold 64', { policy: 'diff', discovery: 'threshold' }],
-  ['diff, adaptive', { policy: 'diff', discovery: 'threshold', threshold: 'adaptive' }],
+  ['diff, threshold 64', { policy: 'diff', discovery: 'threshold', threshold: 64 }],
+  ['diff, adaptive', { policy: 'diff', discovery: 'threshold' }],
   ['diff', { policy: 'diff' }],
 ];
 const COLUMNS = ['TLB hits', 'shadow hits', 'walks', 'fills', 'a switch', 'purged', 'dropped', 'intercepts', 'of everything', 'KiB', 'ms'];

@@ -25,7 +25,7 @@ export interface ShadowMmuOptions {
   readonly policy?: ShadowPolicyName; // default 'cached'
   /** How the writable mappings of a newly met page table are found; default: 'threshold', and 'search' of 'diff'. */
   readonly discovery?: Discovery;
-  /** Page tables that may wait untracked until everything is purged for them; default 64. */
+  /** Page tables that may wait untracked until everything is purged for them; default 'adaptive': until waiting has cost as much. */
   readonly threshold?: number | 'adaptive';
   /** Address spaces that are kept; default 80. */
   readonly spaces?: number;
@@ -47,7 +47,6 @@ const TABLES_A_FILL = 7;
 const LEAST_TABLES: number = 2 * TABLES_A_FILL;
 const DEFAULT_TABLES = 2048;
 const DEFAULT_SPACES = 80;
-const DEFAULT_THRESHOLD = 64;
 const DEFAULT_TAGS = 510;
 /** Of all tables, the part that is made free at once when there is none. */
 const RECLAIMED_PART = 16;
@@ -67,7 +66,7 @@ export class ShadowMmu {
   readonly #writer: TableWriter;
 
   constructor(options: ShadowMmuOptions) {
-    const { memory, firstLevels, threshold = DEFAULT_THRESHOLD, physicalBits = 40 } = options;
+    const { memory, firstLevels, threshold = 'adaptive', physicalBits = 40 } = options;
     const policyName = options.policy ?? 'cached';
     const place = options.place ?? ownPlace(options.tables ?? DEFAULT_TABLES);
     const spaces = Math.max(options.spaces ?? DEFAULT_SPACES, firstLevels.length + 1);

@@ -15,6 +15,8 @@ const LIVE_WORDS = TABLE_ENTRIES / 32;
 /** Book-keeping of one table beside its 4096 bytes: two links an entry, one bit an entry, and the fields below. */
 const OWN_BYTES: number = TABLE_ENTRIES * 8 + LIVE_WORDS * 4 + 36;
 
+const isPieces = (key: number): boolean => (key & KEY_DIRECT) !== 0 && keyLevel(key) === 1;
+
 export class TablePool {
   readonly tables: number;
   /** Of the buffer, where table 0 begins. */
@@ -43,6 +45,8 @@ export class TablePool {
   freeCount = 0;
   /** Entries of all tables. */
   liveEntries = 0;
+  /** Tables of pieces of large pages, which are filled at once. */
+  pieceTables = 0;
   /** Tables whose guest table may have changed since they were filled. */
   readonly stale: Int32Array;
   staleCount = 0;
@@ -199,6 +203,7 @@ export class TablePool {
     this.frame[table] = frame;
     this.key[table] = key;
     this.isUsed[table] = 1;
+    if (isPieces(key)) this.pieceTables++;
     if (frame !== NO_FRAME) {
       this.#nextOfFrame[table] = this.#tablesOfFrame[frame] as number;
       this.#tablesOfFrame[frame] = table;
@@ -221,6 +226,7 @@ export class TablePool {
     }
     this.markFresh(table);
     this.isUsed[table] = 0;
+    if (isPieces(this.key[table] as number)) this.pieceTables--;
     this.#free[this.freeCount++] = table;
   }
   /** As drop, for the parent entry of a table that is being released. */

@@ -34,6 +34,8 @@ export interface TrackerParts {
 
 /** While the threshold adapts, this much may be lost in any case before everything is. */
 const LEAST_LOSS = 256;
+/** A whole table of pieces of a large page costs about so many fills. */
+const PIECES_COST = 8;
 /** A comparison costs about this part of a fill. */
 const COMPARISONS_A_FILL = 8;
 /** Entries that are followed upwards to find whose translations were dropped; beyond that, all of them were. */
@@ -120,7 +122,7 @@ export class Tracker {
   #isOverThreshold(): boolean {
     const { threshold, pool } = this.#parts;
     if (this.untrackedCount >= pool.tables) return true;
-    return threshold === 'adaptive' ? this.#lost > pool.liveEntries + LEAST_LOSS : this.untrackedCount > threshold;
+    return threshold === 'adaptive' ? this.#lost > pool.liveEntries - pool.pieceTables * (TABLE_ENTRIES - PIECES_COST) + LEAST_LOSS : this.untrackedCount > threshold;
   }
   #protect(frame: number): void {
     const { pool, counters } = this.#parts;
