@@ -55,7 +55,7 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
   };
   /** Whole sectors; the caller's bytes are not touched. */
   const writeSectors = async (at: number, from: Uint8Array): Promise<void> => {
-    const encrypted = scratch.take(Math.min(from.length, STEP));
+    const encrypted = await scratch.take(Math.min(from.length, STEP));
     try {
       for (let done = 0; done < from.length; done += STEP) {
         const part = encrypted.subarray(0, Math.min(STEP, from.length - done));
@@ -135,25 +135,32 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
   };
 }
 
-/** Buffers for ciphertext, used again: new ones cost more than the cipher, because the host has to clear their pages. */
+/**
+ * Buffers for ciphertext, used again: new ones cost more than the cipher, because the host has to clear their pages. Who comes when
+ * all are taken waits, so many large stores at once take no more memory than a few.
+ */
 class ScratchBytes {
   readonly #free: Uint8Array[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #taken = 0;
 
-  take(bytes: number): Uint8Array {
+  async take(bytes: number): Promise<Uint8Array> {
+    while (this.#taken >= MOST_SCRATCH) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#taken++;
     const found = this.#free.findLastIndex((one) => one.length >= bytes);
     return found < 0 ? new Uint8Array(bytes) : this.#free.splice(found, 1)[0]!;
   }
 
   give(bytes: Uint8Array): void {
-    if (this.#free.length < MOST_SCRATCH) this.#free.push(bytes);
-    else {
-      const smallest = this.#free.reduce((least, one, i, all) => (one.length < all[least]!.length ? i : least), 0);
-      if (this.#free[smallest]!.length < bytes.length) this.#free[smallest] = bytes;
-    }
+    this.#taken--;
+    if (this.#free.length >= MOST_FREE) this.#free.splice(this.#free.reduce((least, one, i, all) => (one.length < all[least]!.length ? i : least), 0), 1);
+    this.#free.push(bytes);
+    this.#waiting.shift()?.();
   }
 }
 
-const MOST_SCRATCH = 8;
+const MOST_SCRATCH = 16;
+const MOST_FREE = 8;
 
 const WHOLE: readonly Extent[] = [];
 
