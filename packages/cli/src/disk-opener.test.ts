@@ -110,6 +110,14 @@ describe('the question for a passphrase', () => {
     keys.emit('data', typed);
     expect(new TextDecoder().decode((await answer)!)).toBe('abd');
     expect([told, keys.modes]).toEqual(['Passphrase for a?[31m.vhd: \n', [true, false]]);
+    // Raw before the question, or a quick answer is echoed.
+    const order: string[] = [];
+    const watched = new Keys();
+    watched.setRawMode = (raw) => void order.push(raw ? 'raw' : 'cooked');
+    const second = promptSecret(watched, (said) => void order.push(said), request);
+    watched.emit('data', Buffer.from('\r'));
+    await second;
+    expect(order).toEqual(['raw', 'Passphrase for a?[31m.vhd: ', 'cooked', '\n']);
     expect(typed.every((byte) => byte === 0)).toBe(true);
   });
 

@@ -56,7 +56,6 @@ export async function promptSecret(terminal: PromptTerminal, tell: (text: string
 }
 
 function readHidden(terminal: PromptTerminal, tell: (text: string) => void, question: string): Promise<Uint8Array | null> {
-  tell(question);
   const line = Buffer.allocUnsafeSlow(MOST_BYTES).fill(0); // bytes that nothing else shares, and no strings, which cannot be wiped
   let length = 0;
   return new Promise((resolve, reject) => {
@@ -94,7 +93,9 @@ function readHidden(terminal: PromptTerminal, tell: (text: string) => void, ques
       }
       bytes.fill(0);
     };
+    // Before the question: who answers at once must not see what they type.
     terminal.setRawMode(true);
+    tell(question);
     terminal.on('data', onData);
     terminal.on('end', onEnd);
     terminal.resume();
