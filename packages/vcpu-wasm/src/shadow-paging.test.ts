@@ -1,5 +1,7 @@
 import { control, createAssembler, mem, r64, RAX, RBX, RCX, RDX } from '@vm/x86';
 import { describe, expect, it } from 'vitest';
+import { EXIT_HALT } from '@vm/core/exit';
+import * as state from './cpu-state.ts';
 import { FlatMachine } from './flat-machine.ts';
 import { SHADOW_MODES } from './shadow-mode.ts';
 import type { ShadowMode } from './shadow-mode.ts';
@@ -12,8 +14,8 @@ const R8 = 8, R9 = 9, R10 = 10, R11 = 11;
 const FRAMES = [0x1_0000, 0x1_1000, 0x1_2000, 0x1_3000];
 
 /** Two address spaces that share everything but the page at PAGE; the page tables are where they say. */
-function machineWith(shadow: ShadowMode): FlatMachine {
-  const machine = new FlatMachine('long', { processor: { shadow, auditShadow: true } });
+function machineWith(shadow: ShadowMode, processors = 1): FlatMachine {
+  const machine = new FlatMachine('long', { processors, processor: { shadow, auditShadow: true } });
   const { view } = machine;
   const entry = (at: number, low: number): void => view.setUint32(at, low, true);
   entry(ROOT_B, 0x7000 | 7);
@@ -58,6 +60,23 @@ describe.each(SHADOW_MODES)('page tables, with shadow tables %s', (shadow) => {
     expect(bits()).toBe(0x20);
     run(createAssembler(64).mov(r64(RBX), PAGE).mov(mem(8, { base: RBX }), r64(RAX)).hlt());
     expect(bits()).toBe(0x60);
+  });
+
+  it('are edited by one processor and seen by the other after its own switch', () => {
+    const machine = machineWith(shadow, 2);
+    const [first, second] = machine.vcpus;
+    if (first === undefined || second === undefined) throw new Error('there are two processors');
+    const edit = CODE, look = CODE + 0x200;
+    machine.put(edit, createAssembler(64).mov(r64(RBX), TABLE_A).mov(mem(8, { base: RBX }), r64(RAX)).hlt().bytes());
+    machine.put(look, createAssembler(64).mov(r64(RBX), PAGE).mov(r64(RAX), ROOT_A).mov(control(3), r64(RAX)).mov(r64(R8), mem(8, { base: RBX })).hlt().bytes());
+    const gpr = (vcpu: typeof first, register: number): number => vcpu.state.at + state.GPR + register * 8;
+    for (let round = 0; round < 6; round++) {
+      first.loadBootState({ ...machine.entry, rip: edit, rax: (FRAMES[round % 4] as number) | 7 });
+      expect(first.run(100)).toBe(EXIT_HALT);
+      second.loadBootState({ ...machine.entry, rip: look });
+      expect(second.run(100)).toBe(EXIT_HALT);
+      expect(second.state.view.getUint32(gpr(second, R8), true)).toBe(0x100 + (round % 4));
+    }
   });
 
   it('are seen when a device stores to them', () => {
