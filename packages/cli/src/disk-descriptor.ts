@@ -39,7 +39,7 @@ const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> 
   bus: (fields, value) => void (fields.bus = oneOf('bus', ['virtio', 'ata'], value)),
 };
 
-export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=prompt|file:FILE|fd:N][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,overlay=FILE][,snapshot][,readonly][,bus=virtio|ata]';
+export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=prompt|file:FILE|fd:N][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,overlay=FILE][,snapshot][,readonly]';
 
 /** Fields are separated by commas; two commas are one in a name. A first field without `=` is the file. Throws RangeError. */
 export function parseDiskDescriptor(text: string): DiskDescriptor {

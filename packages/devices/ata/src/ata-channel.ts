@@ -31,6 +31,7 @@ export class AtaChannel {
   #buffer: Uint8Array = new Uint8Array(0);
   #transfer: Transfer | null = null;
   #step: Step = null;
+  #interrupted = false; // the step was under way when this state was saved
   #era = 0; // grows when a command is given up
   readonly #multiple: Uint8Array = new Uint8Array(spec.DRIVES);
   readonly #uncached: Uint8Array = new Uint8Array(spec.DRIVES);
@@ -54,7 +55,8 @@ export class AtaChannel {
 
   /** What the host was doing when the machine was saved begins anew. */
   start(): void {
-    if (this.#step !== null) this.#work();
+    if (this.#interrupted) this.#work();
+    this.#interrupted = false;
   }
 
   read(offset: number, size: Size): number {
@@ -121,6 +123,7 @@ export class AtaChannel {
     this.#buffer = buffer.slice();
     this.#transfer = transfer;
     this.#step = step as Step;
+    this.#interrupted = step !== null;
     this.#driveLine();
   }
 
@@ -438,6 +441,7 @@ export class AtaChannel {
   #giveUp(): void {
     this.#era++;
     this.#step = null;
+    this.#interrupted = false;
     this.#f.left = 0;
     this.#end();
   }
