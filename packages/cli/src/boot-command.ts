@@ -80,7 +80,7 @@ export const bootCommand: Command = {
     'Input that is no terminal is typed once the guest has opened its port; with --clock virtual it is read to its end first.',
     'The kernel\'s command line also gets vm.term=TERM, vm.rows=N and vm.cols=N of the terminal, or vm.term=dumb without one: kernels\n'
       + 'ignore that, and the init of vm guest fetch sets its terminal up by it.',
-    `DISK is ${DISK_SYNTAX.replace('[,cipher', '\n[,cipher')}[,bus=virtio|ata].\nThe first ones are /dev/vda or, with bus=ata, /dev/sda in Linux; ata has room for four. Passphrases that nothing else gives are asked for.`,
+    `DISK is ${DISK_SYNTAX.replace('[,cipher', '\n[,cipher')}[,bus=virtio|ata].\nIn Linux the first is /dev/vda, or /dev/sda with bus=ata, which has room for four. Unknown passphrases are asked for.`,
     'exit codes: 0 the guest turned itself off or --exit-on was seen, 1 the machine failed, 2 misuse or a file that cannot be used,\n'
       + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button, which the guest has\n'
       + 'to answer: those of vm guest fetch turn themselves off. A second SIGTERM ends at once.',
