@@ -1,12 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { gunzipSync, gzipSync } from 'node:zlib';
-import { type CpioEntry, createProgress, defaultCacheFolder, fetchGuest, GuestCache, writeCpio } from '@vm/cli';
+import { createProgress, defaultCacheFolder, fetchGuest, GuestCache } from '@vm/cli';
 import { findOracle } from '@vm/testkit/oracle';
 import { ourCommand, QEMU, qemuCommand } from './guest-commands.ts';
+import { initrdWith, type ProgramResult, resultsIn } from './guest-programs.ts';
 import { type Answer, GuestSession } from './guest-session.ts';
 import { type Benchmark, median, row, type Row } from './registry.ts';
 
@@ -28,13 +26,6 @@ const CLOCK_SECONDS = 0.25;
 const BUSY_SHARE = 0.9;
 const NANOS = 1e9;
 
-/** One line of a program: what it did in how much of the guest's time. */
-interface Result {
-  readonly name: string;
-  readonly units: number;
-  readonly nanos: number;
-  readonly check: string;
-}
 /** Nanoseconds a unit of each run. */
 interface Timings {
   readonly ours: number[];
@@ -71,18 +62,6 @@ export const cpu: Benchmark = {
   },
 };
 
-/** The guest's archive with one of the compiled programs behind it; the kernel unpacks one after the other. */
-function initrdWith(initrd: Uint8Array, names: readonly string[], folder: string): Uint8Array {
-  const entries: CpioEntry[] = [{ kind: 'folder', path: 'programs' }];
-  for (const name of names) {
-    const path = join(folder, name);
-    const { status, stderr, error } = spawnSync('gcc', ['-O2', '-static', '-s', '-o', path, fileURLToPath(new URL(`programs/${name}.c`, import.meta.url)), '-lm'], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`gcc does not compile ${name}.c: ${error?.message ?? stderr}`);
-    entries.push({ kind: 'file', path: `programs/${name}`, bytes: readFileSync(path), mode: 0o755 });
-  }
-  return gzipSync(Buffer.concat([gunzipSync(initrd), writeCpio(entries)]), { level: 1 });
-}
-
 async function measure(names: readonly string[], rounds: number, scale: number, ours: GuestSession, peer: GuestSession | null): Promise<ReadonlyMap<string, Timings>> {
   const timings = new Map<string, Timings>();
   const checks = new Map<string, string>();
@@ -108,16 +87,16 @@ async function measure(names: readonly string[], rounds: number, scale: number, 
   return timings;
 }
 
-async function runProgram(session: GuestSession, side: string, program: string, scale: number): Promise<readonly Result[]> {
+async function runProgram(session: GuestSession, side: string, program: string, scale: number): Promise<readonly ProgramResult[]> {
   const answer = await session.run(`cat /proc/uptime; /programs/${program} ${scale}; cat /proc/uptime`);
-  const results = [...answer.output.matchAll(/^BENCH (\w+) work=(\d+) ns=(\d+) check=(\w+)\r?$/gm)].map(([, name, units, nanos, check]): Result => ({ name: name!, units: Number(units), nanos: Number(nanos), check: check! }));
+  const results = resultsIn(answer.output);
   if (results.length === 0) throw new Error(`${program}, ${side}: no results in ${JSON.stringify(answer.output)}`);
   checkClock(program, side, answer, results);
   return results;
 }
 
 /** The times are the guest's, so its clock has to go like the host's. */
-function checkClock(program: string, side: string, { output, arrivedAt, seconds, cpuSeconds }: Answer, results: readonly Result[]): void {
+function checkClock(program: string, side: string, { output, arrivedAt, seconds, cpuSeconds }: Answer, results: readonly ProgramResult[]): void {
   const uptimes = [...output.matchAll(/^(\d+\.\d+) \d+\.\d+\r?$/gm)].map((match) => ({ guest: Number(match[1]), host: arrivedAt(match.index) }));
   const [first, last] = [uptimes[0], uptimes.at(-1)];
   if (first === undefined || last === undefined || first === last) throw new Error(`${program}, ${side}: no times in ${JSON.stringify(output)}`);

@@ -1,0 +1,142 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createProgress, defaultCacheFolder, fetchGuest, GuestCache, PROMPT } from '@vm/cli';
+import { bootGuest, type Guest } from '@vm/pc';
+import { findOracle } from '@vm/testkit/oracle';
+import { SHADOW_MODES, type ShadowMode, type WasmVcpu, wasmEngine } from '@vm/vcpu-wasm';
+import { QEMU, qemuCommand } from './guest-commands.ts';
+import { initrdWith, type ProgramResult, resultsIn } from './guest-programs.ts';
+import { GuestSession } from './guest-session.ts';
+import { type Benchmark, median, row, type Row } from './registry.ts';
+
+const GUEST = 'linux-image-cloud-amd64';
+const MEMORY_MIB = 512;
+/** Without process-context identifiers the kernel loses every translation at a switch; with them it asks for fewer. */
+const KERNELS = [{ name: 'without PCID', append: 'nopcid' }, { name: 'with PCID', append: '' }] as const;
+const QEMU_CPU = 'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand,+aes,+pclmulqdq';
+const PROGRAMS = ['pingpong', 'forkx', 'pfault', 'chase'] as const;
+const QUICK_PROGRAMS = ['pingpong'] as const;
+const SCALE = 0.1, QUICK_SCALE = 0.02;
+const ROUNDS = 3;
+/** Rings of the program `pingpong`: each unit of work is a switch of address spaces. */
+const RING = /^ring/;
+const COMMAND_MS = 1_200_000;
+
+/** What one run of a row cost. */
+interface Run {
+  readonly nanos: number;
+  /** By counter of the machine, a unit. */
+  readonly counts: Readonly<Record<string, number>>;
+}
+type Runs = Map<string, Run[]>;
+
+const WATCHED = { walks: 'cpu.shadow.guestWalks', fills: 'cpu.shadow.fills', intercepts: 'cpu.shadow.intercepts', hits: 'cpu.shadow.hits' } as const;
+
+/** One guest for each policy and one under QEMU's translator, each program in turn in all of them. */
+export const mmu: Benchmark = {
+  summary: 'switches of address spaces, edits of page tables, and walks, under each policy of shadow tables',
+  async run({ quick }) {
+    const files = await fetchGuest(new GuestCache(defaultCacheFolder()), GUEST, createProgress(process.stderr));
+    const folder = mkdtempSync(join(tmpdir(), 'vm-bench-'));
+    try {
+      const programs = quick ? QUICK_PROGRAMS : PROGRAMS;
+      const initrd = initrdWith(readFileSync(files.initrd), programs, folder);
+      writeFileSync(join(folder, 'initrd'), initrd);
+      const rows: Row[] = [];
+      for (const { name, append } of quick ? KERNELS.slice(0, 1) : KERNELS) {
+        const commandLine = `console=ttyS0 quiet cryptomgr.notests vm.term=dumb ${append}`.trim();
+        rows.push(...await compare(name, programs, { kernel: files.kernel, initrd: join(folder, 'initrd'), commandLine }, quick));
+      }
+      return rows;
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+};
+
+interface Files { readonly kernel: string; readonly initrd: string; readonly commandLine: string }
+
+async function compare(title: string, programs: readonly string[], { kernel, initrd, commandLine }: Files, quick: boolean): Promise<Row[]> {
+  const [kernelBytes, initrdBytes] = [readFileSync(kernel), readFileSync(initrd)];
+  const guests = new Map<ShadowMode, Guest<WasmVcpu>>();
+  let peer: GuestSession | null = null;
+  const checks = new Map<string, string>();
+  try {
+    for (const shadow of SHADOW_MODES) {
+      const guest = await bootGuest({ engine: wasmEngine({ shadow }), kernel: kernelBytes, initrd: initrdBytes, ramBytes: MEMORY_MIB * 2 ** 20, commandLine, startMs: Date.now() });
+      guests.set(shadow, guest);
+      await guest.waitFor(PROMPT, { timeoutMs: COMMAND_MS });
+    }
+    if (findOracle(QEMU) !== null) {
+      peer = new GuestSession(qemuCommand({ kernel, initrd, append: commandLine, memoryMiB: MEMORY_MIB }, QEMU_CPU));
+      await peer.ready();
+    }
+    const ours = new Map<ShadowMode, Runs>();
+    const theirs: Runs = new Map();
+    for (let round = 0; round < (quick ? 1 : ROUNDS); round++) {
+      for (const program of programs) {
+        const command = `/programs/${program} ${quick ? QUICK_SCALE : SCALE}`;
+        for (const [shadow, guest] of guests) {
+          const runs = ours.get(shadow) ?? new Map<string, Run[]>();
+          ours.set(shadow, runs);
+          for (const { result, counts } of await runInOurs(guest, command)) keep(runs, checks, result, counts);
+        }
+        for (const result of peer === null ? [] : resultsIn((await peer.run(command)).output)) keep(theirs, checks, result, {});
+        console.error(`${title}: round ${round + 1}, ${program}`);
+      }
+    }
+    return rowsOf(title, ours, theirs);
+  } finally {
+    for (const guest of guests.values()) await guest[Symbol.asyncDispose]();
+    peer?.kill();
+  }
+}
+
+/** Runs a program and looks at the counters at each of its lines. */
+async function runInOurs(guest: Guest<WasmVcpu>, command: string): Promise<{ result: ProgramResult; counts: Readonly<Record<string, number>> }[]> {
+  const found: { result: ProgramResult; counts: Readonly<Record<string, number>> }[] = [];
+  guest.type(`${command}\n`);
+  let before = guest.machine.counters.read();
+  for (;;) {
+    const output = await guest.waitFor(/^BENCH .*\r?\n|vm:.*# /m, { timeoutMs: COMMAND_MS });
+    const [result] = resultsIn(output);
+    if (result === undefined) return found;
+    const after = guest.machine.counters.read();
+    const counts: Record<string, number> = {};
+    for (const [name, counter] of Object.entries(WATCHED)) counts[name] = ((after[counter] ?? 0) - (before[counter] ?? 0)) / result.units;
+    before = after;
+    found.push({ result, counts });
+  }
+}
+
+function keep(runs: Runs, checks: Map<string, string>, { name, units, nanos, check }: ProgramResult, counts: Readonly<Record<string, number>>): void {
+  if ((checks.get(name) ?? check) !== check) throw new Error(`${name}: ${check} was computed, and before that ${checks.get(name)}`);
+  checks.set(name, check);
+  runs.set(name, [...(runs.get(name) ?? []), { nanos: nanos / units, counts }]);
+}
+
+function rowsOf(title: string, ours: ReadonlyMap<ShadowMode, Runs>, theirs: Runs): Row[] {
+  const rows: Row[] = [];
+  const middle = (runs: readonly Run[] | undefined, of: (run: Run) => number): number => median((runs ?? []).map(of));
+  for (const [shadow, runs] of ours) {
+    const ratios: number[] = [];
+    for (const [name, list] of runs) {
+      const peer = theirs.get(name);
+      const one = row(`${title}, ${shadow}, ${name}`, 'ns', list.length, middle(list, ({ nanos }) => nanos), ...(peer === undefined ? [] : [{ name: 'QEMU TCG', value: middle(peer, ({ nanos }) => nanos) }]));
+      rows.push(one);
+      if (RING.test(name) && one.ratio !== null) ratios.push(one.ratio);
+    }
+    if (ratios.length > 0) rows.push(row(`${title}, ${shadow}, rings, geometric mean of the ratios`, 'times', 1, Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length)));
+  }
+  const flush = ours.get('flush');
+  for (const shadow of ['cached', 'diff'] as const) {
+    for (const [name, list] of ours.get(shadow) ?? []) {
+      for (const what of ['fills', 'walks', 'intercepts'] as const) {
+        const peer = middle(flush?.get(name), ({ counts }) => counts[what] ?? 0);
+        rows.push(row(`${title}, ${shadow}, ${name}: ${what} ${RING.test(name) ? 'a switch' : 'a unit'}`, '', list.length, middle(list, ({ counts }) => counts[what] ?? 0), ...(peer === 0 ? [] : [{ name: 'flush', value: peer }])));
+      }
+    }
+  }
+  return rows;
+}
