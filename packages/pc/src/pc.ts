@@ -98,8 +98,10 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const reset = (): void => late.machine?.requestStop('reset');
   // Of the processor alone, which goes on in the firmware at its reset vector. Kernels have none, and mean the machine.
   const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpu.notify?.('init', 0) : reset;
+  // As firmware does, what no function of the bus uses is left as it comes, edge-triggered.
+  const wires = (options.disks ?? []).length === 0 ? [] : PCI_LEGACY_PINS;
   const devices: DeviceSpec[] = [
-    device('pic', pic8259, { levelLines: PCI_LEGACY_PINS.reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
+    device('pic', pic8259, { levelLines: wires.reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
     device('io-apic', ioApic, { bus }),
     device('pit', pit8254, {}),
     device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
