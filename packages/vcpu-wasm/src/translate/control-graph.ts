@@ -22,6 +22,9 @@ export interface ControlNode {
   isLoop: boolean;
 }
 
+/** Instead of a number in the order of the visit: not to be looked at, or not seen yet. */
+const OUTSIDE = -1, UNSEEN = -2;
+
 export class ControlGraph {
   readonly nodes: ControlNode[] = [];
   /** The node from which all entries are reached. */
@@ -86,51 +89,52 @@ export class ControlGraph {
 
   /** Strongly connected components that hold a cycle, within `members` (R. Tarjan, 1972). */
   #loops(members: readonly number[]): number[][] {
-    const within = new Set(members);
-    const index = new Map<number, number>();
-    const low = new Map<number, number>();
+    const index = this.nodes.map(() => OUTSIDE);
+    for (const member of members) index[member] = UNSEEN;
+    const low: number[] = [];
     const stack: number[] = [];
-    const onStack = new Set<number>();
     const found: number[][] = [];
+    let count = 0;
     const visit = (at: number): void => {
-      index.set(at, index.size);
-      low.set(at, index.get(at) as number);
+      const own = count++;
+      let lowest = own;
+      index[at] = own;
       stack.push(at);
-      onStack.add(at);
       for (const { target } of this.node(at).edges) {
-        if (!within.has(target)) continue;
-        if (!index.has(target)) {
+        const reached = index[target] as number;
+        if (reached === UNSEEN) {
           visit(target);
-          low.set(at, Math.min(low.get(at) as number, low.get(target) as number));
-        } else if (onStack.has(target)) low.set(at, Math.min(low.get(at) as number, index.get(target) as number));
+          lowest = Math.min(lowest, low[target] as number);
+        } else if (reached >= 0) lowest = Math.min(lowest, reached);
       }
-      if (low.get(at) !== index.get(at)) return;
+      low[at] = lowest;
+      if (lowest !== own) return;
       const component: number[] = [];
       for (let member = -1; member !== at; ) {
         member = stack.pop() as number;
-        onStack.delete(member);
+        index[member] = OUTSIDE;
         component.push(member);
       }
       if (component.length > 1 || this.node(at).edges.some((edge) => edge.target === at)) found.push(component);
     };
-    for (const member of members) if (!index.has(member)) visit(member);
+    for (const member of members) if (index[member] === UNSEEN) visit(member);
     return found;
   }
 
   /** Reverse postorder, immediate dominators (Cooper, Harvey, Kennedy, 2001), merges and loop headers. */
   #order(): void {
     const order: number[] = [];
-    const seen = new Set<number>();
+    const seen = this.nodes.map(() => false);
     const visit = (at: number): void => {
-      seen.add(at);
-      for (const { target } of this.node(at).edges) if (!seen.has(target)) visit(target);
+      seen[at] = true;
+      for (const { target } of this.node(at).edges) if (seen[target] !== true) visit(target);
       order.push(at);
     };
     visit(this.root);
     order.reverse();
     order.forEach((at, i) => { this.node(at).order = i; });
-    const predecessors = new Map<number, number[]>(order.map((at) => [at, []]));
-    for (const at of order) for (const { target } of this.node(at).edges) (predecessors.get(target) as number[]).push(at);
+    const predecessors = this.nodes.map((): number[] => []);
+    for (const at of order) for (const { target } of this.node(at).edges) (predecessors[target] as number[]).push(at);
     this.node(this.root).dominator = this.root;
     const meet = (a: number, b: number): number => {
       let x = a;
@@ -146,7 +150,7 @@ export class ControlGraph {
       if (at === this.root) continue;
       const node = this.node(at);
       let forward = 0;
-      for (const from of predecessors.get(at) as number[]) {
+      for (const from of predecessors[at] as number[]) {
         if (this.node(from).order >= node.order) { node.isLoop = true; continue; }
         forward++;
         node.dominator = node.dominator < 0 ? from : meet(node.dominator, from);

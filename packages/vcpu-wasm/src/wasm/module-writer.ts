@@ -9,7 +9,8 @@ const OUT = new CodeWriter();
 const CONTENT = new CodeWriter();
 const HEAD = new CodeWriter(64);
 
-interface Defined { readonly typeIndex: number; body: Uint8Array | null; readonly exportName: string | null }
+/** `from` and `to`: where the body lies among the module's. */
+interface Defined { readonly typeIndex: number; from: number; to: number; readonly exportName: string | null }
 
 export interface MemoryImport { readonly minimumPages: number; readonly maximumPages: number; readonly shared: boolean }
 
@@ -17,6 +18,7 @@ export class ModuleWriter {
   readonly #signatures: Signature[] = [];
   readonly #imports: { readonly name: string; readonly typeIndex: number }[] = [];
   readonly #functions: Defined[] = [];
+  readonly #bodies = new CodeWriter(1 << 14);
   readonly #memory: MemoryImport;
   #table: readonly number[] = [];
   #tableName: string | null = null;
@@ -46,28 +48,26 @@ export class ModuleWriter {
 
   /** Reserves a function index, so that functions may call each other before their bodies exist. */
   declare(signature: Signature, exportName: string | null = null): number {
-    return this.#imports.length + this.#functions.push({ typeIndex: this.#type(signature), body: null, exportName }) - 1;
+    return this.#imports.length + this.#functions.push({ typeIndex: this.#type(signature), from: -1, to: -1, exportName }) - 1;
   }
 
   /** Gives a declared function its body: `locals` are those beyond the parameters, `code` lacks the closing `end`. */
   define(index: number, locals: readonly ValueType[], code: CodeWriter): void {
     const defined = this.#functions[index - this.#imports.length];
-    if (defined === undefined || defined.body !== null) throw new RangeError(`function ${index} is not declared or has a body already`);
+    if (defined === undefined || defined.from >= 0) throw new RangeError(`function ${index} is not declared or has a body already`);
     const head = HEAD;
     head.reset();
-    const runs: { type: number; count: number }[] = [];
-    for (const type of locals) {
-      const last = runs[runs.length - 1];
-      if (last !== undefined && last.type === type) last.count++;
-      else runs.push({ type, count: 1 });
+    let runs = 0;
+    for (let i = 0; i < locals.length; i++) if (locals[i] !== locals[i - 1]) runs++;
+    head.unsigned(runs);
+    for (let i = 0, count = 1; i < locals.length; i++, count++) {
+      if (locals[i] === locals[i + 1]) continue;
+      head.unsigned(count).byte(locals[i] as number);
+      count = 0;
     }
-    head.unsigned(runs.length);
-    for (const run of runs) head.unsigned(run.count).byte(run.type);
-    const body = new Uint8Array(head.length + code.length + 1);
-    body.set(head.bytes.subarray(0, head.length));
-    body.set(code.bytes.subarray(0, code.length), head.length);
-    body[body.length - 1] = 0x0b;
-    defined.body = body;
+    defined.from = this.#bodies.length;
+    this.#bodies.unsigned(head.length + code.length + 1).append(head).append(code).byte(0x0b);
+    defined.to = this.#bodies.length;
   }
 
   finish(): Uint8Array {
@@ -124,9 +124,8 @@ export class ModuleWriter {
     section(10, (content) => {
       content.unsigned(this.#functions.length);
       this.#functions.forEach((defined, i) => {
-        if (defined.body === null) throw new TypeError(`function ${this.#imports.length + i} (${defined.exportName ?? 'internal'}) has no body`);
-        content.unsigned(defined.body.length);
-        content.raw(defined.body);
+        if (defined.from < 0) throw new TypeError(`function ${this.#imports.length + i} (${defined.exportName ?? 'internal'}) has no body`);
+        content.raw(this.#bodies.bytes.subarray(defined.from, defined.to));
       });
     });
     return out.bytes.slice(0, out.length);
