@@ -7,11 +7,14 @@ export type ErrorCode =
   | 'E_GUEST' // the guest did not do what somebody waits for
   | 'E_HOST' // a file, a tool or a service of the host failed
   | 'E_IMAGE' // a kernel, a disk or another image is not what it should be
+  | 'E_INTEGRITY' // files are not those that were agreed to
   | 'E_MANIFEST' // a device's manifest and its hooks disagree
   | 'E_MEMORY' // too little or too much RAM
   | 'E_NAME' // a name is malformed or taken
   | 'E_OVERLAP' // an address range is taken
-  | 'E_PHASE'; // not possible in the phase the machine is in
+  | 'E_STATE' // a saved machine is damaged, or made for another one
+  | 'E_PHASE' // not possible in the phase the machine is in
+  | 'E_PLUGIN'; // a device plug-in is not there, or not what it says
 
 const MARK = Symbol.for('vm.error');
 

@@ -1,0 +1,10 @@
+export { checkDescription, DEVICE_SCHEMA } from './directory/description-check.ts';
+export type { DescriptionProblem, DeviceDescription, PropertyDescription, PropertyValue, RangeDescription, ResourceDescription, ResourceNumber } from './directory/description.ts';
+export { readJsonText } from './directory/json-text.ts';
+export { loadPlugin, type PluginModule, readPluginFiles } from './directory/load-plugin.ts';
+export { pluginSpec } from './directory/plugin-spec.ts';
+export { chooseProperties, describeValues } from './directory/properties.ts';
+export { claimsOf, findConflicts, findImpossible, formatClaim, formatConflict, type ResourceClaim, type ResourceConflict } from './directory/resources.ts';
+export { DESCRIPTION_FILE, type DevicePlugin, digestOf, findPlugin, nameOf, readDescription, scanDirectories, type ScanResult } from './directory/scan.ts';
+export type { Schema, SchemaProblem } from './directory/schema-check.ts';
+export { compareVersions, parseRange } from './directory/version-range.ts';

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { checkDescription } from './description-check.ts';
+
+const LAMP = {
+  abi: 0, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 0, needs: ['pio', 'lines'],
+  properties: {
+    base: { type: 'integer', text: 'first port', min: 0, max: 0xfff8, step: 8, default: 0x300 },
+    colour: { type: 'choice', text: 'its light', values: ['red', 'green'], default: 'red' },
+  },
+  resources: { ports: [{ name: 'switch', base: { property: 'base' }, bytes: 8 }], lines: [{ pin: 5 }] },
+  coalescable: [{ range: 'switch', offset: 0, bytes: 1 }],
+  files: { 'lamp.js': `sha256-${'0'.repeat(64)}` },
+};
+const check = (changes: object): string[] => checkDescription({ ...LAMP, ...changes }).map(({ path, rule }) => `${path} ${rule}`);
+
+describe('checkDescription', () => {
+  it('takes a whole description', () => {
+    expect(checkDescription(LAMP)).toEqual([]);
+  });
+
+  it('names the path and the rule of what is wrong', () => {
+    const wrong: [object, string][] = [
+      [{ id: 'Lamp' }, '/id pattern'],
+      [{ id: `a.${'b'.repeat(100)}` }, '/id maxLength'],
+      [{ version: '1.0' }, '/version pattern'],
+      [{ text: 'two\nlines' }, '/text pattern'],
+      [{ text: 'a \u001b[2J text' }, '/text pattern'],
+      [{ text: 'right to left \u202e' }, '/text pattern'],
+      [{ entry: '../lamp.js' }, '/entry pattern'],
+      [{ entry: '/etc/passwd' }, '/entry pattern'],
+      [{ entry: 'lamp\0.js' }, '/entry pattern'],
+      [{ entry: 'a/./lamp.js' }, '/entry pattern'],
+      [{ entry: 'a\\lamp.js' }, '/entry pattern'],
+      [{ entry: 'https://example.com/lamp.js' }, '/entry pattern'],
+      [{ entry: 'other.js' }, '/entry files'],
+      [{ export: 'default.x' }, '/export pattern'],
+      [{ needs: ['pio', 'network'] }, '/needs/1 enum'],
+      [{ needs: ['lines'] }, '/resources/ports needs'],
+      [{ state: 1.5 }, '/state type'],
+      [{ oldestState: 3 }, '/oldestState order'],
+      [{ colour: 1 }, '/colour additionalProperties'],
+      [{ files: {} }, '/files minProperties'],
+      [{ files: { '../x.js': LAMP.files['lamp.js'] } }, '/files/..~1x.js pattern'],
+      [{ files: { 'lamp.js': 'md5-0' } }, '/files/lamp.js pattern'],
+      [{ properties: { base: { type: 'integer', text: 'x', values: ['a'] } } }, '/properties/base/values member'],
+      [{ properties: { base: { type: 'integer', text: 'x', min: 0, max: 7, default: 8 } } }, '/properties/base/default range'],
+      [{ properties: { base: { type: 'integer', text: 'x', min: 9, max: 7 } } }, '/properties/base/min order'],
+      [{ properties: { base: { type: 'text', text: 'x' } } }, '/resources/ports/0/base/property property'],
+      [{ properties: { base: { type: 'integer', text: 'x' } } }, '/resources/ports/0/base/property property'],
+      [{ properties: { base: { type: 'choice', text: 'x' } } }, '/properties/base required'],
+      [{ resources: { ports: [{ name: 'switch', base: -1, bytes: 1 }] } }, '/resources/ports/0/base minimum'],
+      [{ resources: { ports: [{ name: 'switch', base: { property: 'toString' }, bytes: 1 }] } }, '/resources/ports/0/base/property property'],
+      [{ coalescable: [{ range: 'nothing', offset: 0, bytes: 1 }] }, '/coalescable/0/range range'],
+    ];
+    for (const [changes, expected] of wrong) expect(check(changes), JSON.stringify(changes)).toContain(expected);
+    for (const value of [null, 1, 'x', [], undefined]) expect(checkDescription(value)).toMatchObject([{ path: '', rule: 'type' }]);
+    expect(checkDescription({}).map(({ rule }) => rule)).toEqual(Array.from({ length: 9 }, () => 'required'));
+  });
+
+  it('tells ten problems at most', () => {
+    expect(check(Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`x${i}`, i])))).toHaveLength(10);
+  });
+});
