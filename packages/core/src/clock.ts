@@ -50,6 +50,11 @@ export class MachineClock implements Clock {
     this.#running = false;
   }
 
+  /** Goes on from a moment of a saved machine. Only while frozen. */
+  set(nanos: Nanos): void {
+    this.#frozenAt = nanos;
+  }
+
   thaw(): void {
     this.#offset = this.#frozenAt - this.#source();
     this.#running = true;

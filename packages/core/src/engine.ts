@@ -1,5 +1,5 @@
 /** What an engine gives to a machine, and what it gets from it: types only. */
-import type { Clock, Gpa, LogLevel, Nanos, Size } from './abi.ts';
+import type { Clock, Gpa, LogLevel, Nanos, Plain, Size } from './abi.ts';
 import type { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
 
 export type ExitCode = typeof EXIT_BUDGET | typeof EXIT_HALT | typeof EXIT_SHUTDOWN | typeof EXIT_REQUEST | typeof EXIT_FAIL;
@@ -96,13 +96,24 @@ export interface Vcpu {
   reset(): void;
   /** What the engine counts, by name. */
   counts?(): Iterable<readonly [name: string, count: number]>;
-  // save() and load() of the processor's state come with snapshots.
+  /** All that the guest can tell apart, while parked. With `load`, or neither. */
+  save?(): Plain;
+  /** The state is hostile: check, then assign; throws TypeError or RangeError. `fresh`: random numbers begin anew. */
+  load?(state: Plain, fresh: boolean): void;
+}
+
+/** What an engine's processors save, and the processor that goes on with it: a saved machine runs only where both are equal. */
+export interface ProcessorState {
+  readonly id: string; // e.g. 'x86'; engines that name the same load each other's
+  readonly version: number;
+  readonly model: string;
 }
 
 export interface Engine<V extends Vcpu = Vcpu> {
   readonly abi: 0;
   readonly id: string; // e.g. 'vm.wasm'
   readonly features: readonly string[];
+  readonly processorState?: ProcessorState; // absent: machines with this engine cannot be saved
   /** Bytes of linear memory below RAM that this many processors need. */
   reserveBytes(processors: number): number;
   createVcpu(index: number, surroundings: Surroundings): V;
@@ -121,6 +132,9 @@ export interface InterruptFabric {
   reset(): void;
   /** Accesses to its registers, by name as devices count theirs. */
   counts?(): Iterable<readonly [name: string, count: number]>;
+  /** As those of a device. Its lines and those of the controllers are told after the loading. */
+  save?(): Plain;
+  load?(state: Plain): void;
 }
 /** What a fabric gets from the machine. */
 export interface FabricServices {

@@ -1,4 +1,4 @@
-import type { Capability, Device, DeviceContext, HostPart, LogLevel, Phase } from './abi.ts';
+import type { Capability, Device, DeviceContext, DeviceManifest, HostPart, LogLevel, Phase, Plain } from './abi.ts';
 import { checkHooks, checkSpec, type DeviceSpec } from './device-spec.ts';
 import { VmError } from './errors.ts';
 import type { HostPort } from './host-port.ts';
@@ -8,10 +8,19 @@ const SLOW_HOOK_NANOS = 5e9;
 
 interface Member {
   readonly name: string;
+  readonly manifest: DeviceManifest;
   readonly device: Device;
   readonly abort: AbortController;
 }
-type Step = 'powerUp' | 'start' | 'stop' | 'powerDown' | 'tearDown';
+type Step = 'powerUp' | 'load' | 'start' | 'stop' | 'save' | 'powerDown' | 'tearDown';
+
+/** What one device saved. */
+export interface DeviceState {
+  readonly name: string;
+  readonly id: string;
+  readonly version: number; // 0: it saves nothing
+  readonly state: Plain;
+}
 
 export interface LifecycleServices {
   readonly host: HostPort;
@@ -48,7 +57,7 @@ export class Lifecycle {
         checkSpec(spec, new Set(this.#members.map((member) => member.name)), this.#services.offered);
         const abort = new AbortController();
         const made = spec.create(this.#services.context(spec, abort.signal));
-        this.#members.push({ name: spec.name, device: made, abort });
+        this.#members.push({ name: spec.name, manifest: spec.manifest, device: made, abort });
         checkHooks(spec, made);
       } catch (error) {
         await this.#fail('create', [inDevice(spec.name, 'create', error)], () => this.tearDown());
@@ -56,14 +65,23 @@ export class Lifecycle {
     }
   }
 
-  /** `prepare` runs when all devices are up and none has started: firmware and kernels are loaded here. */
-  async powerUp(why: 'cold' | 'reset', prepare: () => void | Promise<void>): Promise<void> {
+  /**
+   * `prepare` runs when all devices are up and none has started: firmware and kernels are loaded here, or what else was saved than
+   * the devices, whose `states` have been checked against the composition and come before it.
+   */
+  async powerUp(why: 'cold' | 'reset' | 'restore', prepare: () => void | Promise<void>, states: readonly DeviceState[] = []): Promise<void> {
     this.#phase = checkTransition(this.#phase, 'powering-up');
     const up: Member[] = [];
     for (const member of this.#members) {
       const errors = await this.#step('powerUp', [member], () => member.device.powerUp?.(why));
       if (errors.length > 0) await this.#fail('powerUp', errors, () => this.#down(up));
       up.push(member);
+    }
+    if (why === 'restore') this.#phase = checkTransition(this.#phase, 'loading');
+    for (const { name, version, state } of states.filter((one) => one.version > 0)) {
+      const members = this.#members.filter((member) => member.name === name);
+      const errors = await this.#step('load', members, (member) => member.device.load?.(state, version));
+      if (errors.length > 0) await this.#fail('load', errors, () => this.#down(up));
     }
     try {
       await prepare();
@@ -91,6 +109,21 @@ export class Lifecycle {
     const errors: unknown[] = await this.#step('stop', members.toReversed(), (member) => member.device.stop?.());
     for (const part of this.#services.parts) await attempt(errors, () => part.stop?.());
     raise('stop', errors);
+  }
+
+  /** The states of all devices, in their order; `write` keeps them. Only while stopped; the machine runs on whatever happens. */
+  async save(write: (states: readonly DeviceState[]) => Promise<void>): Promise<void> {
+    this.#phase = checkTransition(this.#phase, 'saving');
+    try {
+      const states: DeviceState[] = [];
+      const errors = await this.#step('save', this.#members, ({ name, manifest: { id, state: version }, device }) => {
+        states.push({ name, id, version, state: version > 0 ? device.save!() : null });
+      });
+      raise('save', errors);
+      await write(states);
+    } finally {
+      this.#phase = checkTransition(this.#phase, 'running');
+    }
   }
 
   powerDown(): Promise<void> {

@@ -40,11 +40,17 @@ export class LineHub implements Lines {
     return { intr, attach: (first, pins, sink) => void this.#listeners.push({ owner, first, end: first + pins, sink }) };
   }
 
-  /** While not live, levels are recorded and the controllers hear nothing. They come up with all pins low and hear of the rest then. */
-  setLive(live: boolean): void {
+  /**
+   * While not live, levels are recorded and the controllers hear nothing. They come up with all pins low and hear of the rest then;
+   * restored ones come up with levels of their own, and hear of all.
+   */
+  setLive(live: boolean, restored: boolean = false): void {
     this.#live = live;
     if (!live) this.#told.fill(false);
-    else for (const pin of this.#raised.keys()) this.#tell(pin);
+    else for (const pin of this.#raised.keys()) {
+      if (restored) this.#told[pin] = (this.#raised[pin] ?? 0) === 0;
+      this.#tell(pin);
+    }
   }
 
   /** An acknowledge cycle of a processor: the vector from the first controller that asks for service, or -1. */

@@ -13,6 +13,8 @@ import { LineHub } from './lines.ts';
 import { type CreateMemory, createRam } from './ram.ts';
 import { RunLoop, type StopReason } from './run-loop.ts';
 import { SlotTable } from './slot-table.ts';
+import { loadMachine, type MachineParts, type RestoreOptions, type SaveOptions, writeMachine } from './snapshot/machine-parts.ts';
+import { checkComposition, readSnapshot, type SavedMachine, type SnapshotSink } from './snapshot/saved-machine.ts';
 
 const CAPABILITIES: readonly Capability[] = ['pio', 'mmio', 'lines', 'controller', 'msi', 'clock', 'dma', 'host'];
 const ENGINE_ABI = 0;
@@ -34,13 +36,17 @@ export interface MachineOptions<V extends Vcpu = Vcpu> {
   readonly signal?: AbortSignal; // stops the machine
   readonly host?: HostPort; // default: the event loop of this thread
   readonly createMemory?: CreateMemory; // default: WebAssembly.Memory
+  /** A saved machine of the same composition: the first power-up goes on with it. What does not fit is refused right here. */
+  readonly restore?: RestoreOptions;
 }
 
 /** Makes a machine with all its devices, powered off. Throws one AggregateError when a device cannot be made. */
 export async function createMachine<V extends Vcpu>(options: MachineOptions<V>): Promise<Machine<V>> {
   const { engine, devices } = options;
   if (engine.abi !== ENGINE_ABI) throw new VmError('E_ABI', `${engine.id} is made for engine ABI ${engine.abi as number}, this is ${ENGINE_ABI}`);
-  const machine = new Machine(options);
+  const saved = options.restore === undefined ? null : readSnapshot(options.restore.bytes, options.restore.codec);
+  if (saved !== null) checkComposition(saved, options.ramBytes + (options.firmwareBytes ?? 0), options.firmwareBytes ?? 0, engine.processorState, devices);
+  const machine = new Machine(options, saved);
   try {
     await machine.lifecycle.create(devices);
   } catch (error) {
@@ -65,13 +71,15 @@ export class Machine<V extends Vcpu = Vcpu> {
   readonly #fabric: InterruptFabric;
   readonly #pio: Bus;
   readonly #mmio: Bus;
+  #saved: SavedMachine | null; // until the first power-up
   #stopReason: StopReason | null = null;
   readonly #abort = (): void => this.requestStop('aborted');
   readonly #stopWaiters: ((reason: StopReason) => void)[] = [];
 
   /** Use `createMachine`. */
-  constructor(options: MachineOptions<V>) {
+  constructor(options: MachineOptions<V>, saved: SavedMachine | null) {
     this.#options = options;
+    this.#saved = saved;
     const host = options.host ?? createHostPort();
     this.ram = createRam(options.ramBytes, options.engine.reserveBytes(1), options.createMemory, options.firmwareBytes);
     this.memory = new RamAccess(this.ram);
@@ -113,7 +121,7 @@ export class Machine<V extends Vcpu = Vcpu> {
 
   /** From off to running, the processor included. Throws one AggregateError, with everything rolled back, when a device fails. */
   powerUp(): Promise<void> {
-    return this.#up('cold');
+    return this.#saved === null ? this.#up('cold') : this.#restore(this.#saved);
   }
 
   /** Freezes machine time and all work; the phase stays `running`. Afterwards nothing is in flight. */
@@ -147,6 +155,20 @@ export class Machine<V extends Vcpu = Vcpu> {
   /** Serves the host's events after the present instruction, and goes on: what they send the guest comes at this very moment of it. */
   yield(): void { this.#loop.yield(); }
 
+  /**
+   * Writes all of a running or paused machine, which then goes on as it was: for its guest no time passes. Rejects with AggregateError
+   * when a device cannot be saved, and with what the sink throws.
+   */
+  async save(sink: SnapshotSink, options: SaveOptions = {}): Promise<void> {
+    const ran = this.lifecycle.started;
+    await this.pause();
+    try {
+      await this.lifecycle.save((states) => writeMachine(this.#parts(), states, sink, options));
+    } finally {
+      if (ran) await this.resume();
+    }
+  }
+
   /** Resolves when the machine stops by itself; at once when it has since it last began to run. */
   stopped(): Promise<StopReason> {
     if (this.#stopReason !== null) return Promise.resolve(this.#stopReason);
@@ -167,7 +189,24 @@ export class Machine<V extends Vcpu = Vcpu> {
       this.vcpu.reset();
       return this.#options.load?.(this);
     });
-    this.#lines.setLive(true);
+    return this.#begin(false);
+  }
+
+  async #restore(saved: SavedMachine): Promise<void> {
+    const { restore, createMemory } = this.#options;
+    this.#saved = null;
+    this.#loop.clock.set(saved.head.nanos);
+    await this.lifecycle.powerUp('restore', () => loadMachine(this.#parts(), saved, restore!, createMemory !== undefined), saved.devices);
+    return this.#begin(true);
+  }
+
+  #parts(): MachineParts {
+    const { engine, firmwareBytes = 0 } = this.#options;
+    return { engine, firmwareBytes, clock: this.#loop.clock, fabric: this.#fabric, vcpu: this.vcpu, ram: this.ram };
+  }
+
+  async #begin(restored: boolean): Promise<void> {
+    this.#lines.setLive(true, restored);
     this.#options.signal?.addEventListener('abort', this.#abort);
     await this.resume();
     if (this.#options.signal?.aborted === true) this.requestStop('aborted');

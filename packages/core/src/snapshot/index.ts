@@ -1,0 +1,3 @@
+export { decodePlain, encodePlain } from './plain-code.ts';
+export { readSnapshot } from './saved-machine.ts';
+export type { PageCodec, SavedMachine, SavedPages, SnapshotHead, SnapshotSink } from './saved-machine.ts';

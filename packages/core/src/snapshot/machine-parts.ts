@@ -1,0 +1,56 @@
+import type { Plain } from '../abi.ts';
+import type { MachineClock } from '../clock.ts';
+import type { Engine, InterruptFabric, Ram, Vcpu } from '../engine.ts';
+import { VmError } from '../errors.ts';
+import type { DeviceState } from '../lifecycle.ts';
+import { readPages, writePages } from './ram-pages.ts';
+import { type PageCodec, type SavedMachine, type SnapshotSink, SnapshotWriter } from './saved-machine.ts';
+
+export interface SaveOptions {
+  readonly codec?: PageCodec; // default: pages as they are, without those that are all zeros
+  readonly about?: Plain; // comes back from `readSnapshot`
+}
+export interface RestoreOptions {
+  readonly bytes: Uint8Array; // what `save` wrote
+  readonly codec?: PageCodec; // that it was saved with
+  /** It is to be another machine than the saved one: what has to be unique begins anew. */
+  readonly fork?: boolean;
+}
+/** What of a machine is saved beside its devices. */
+export interface MachineParts {
+  readonly engine: Engine;
+  readonly clock: MachineClock;
+  readonly fabric: InterruptFabric;
+  readonly vcpu: Vcpu;
+  readonly ram: Ram;
+  readonly firmwareBytes: number;
+}
+
+/** Only while all of it stands still. */
+export async function writeMachine({ engine, clock, fabric, vcpu, ram, firmwareBytes }: MachineParts, states: readonly DeviceState[], sink: SnapshotSink, { codec, about = null }: SaveOptions): Promise<void> {
+  const { processorState } = engine;
+  if (processorState === undefined || vcpu.save === undefined) throw new VmError('E_ENGINE', `${engine.id} cannot save processors`);
+  const writer = new SnapshotWriter(sink, codec ?? null);
+  await writer.begin({ ramBytes: ram.bytes, firmwareBytes, nanos: clock.now(), processor: processorState, about });
+  for (const state of states) await writer.device(state);
+  await writer.interrupts(fabric.save?.() ?? null);
+  await writer.processor(vcpu.save());
+  await writePages(ram, writer);
+  await writer.end();
+}
+
+/** After the devices; `isDirty`: RAM may be something else than zeros. Throws VmError E_STATE. */
+export function loadMachine({ fabric, vcpu, ram }: MachineParts, saved: SavedMachine, { codec, fork = false }: RestoreOptions, isDirty: boolean): void {
+  fabric.reset();
+  refusing('interrupts', () => fabric.load?.(saved.interrupts));
+  readPages(ram, saved, codec ?? null, isDirty);
+  refusing('processor', () => vcpu.load!(saved.processor, fork));
+}
+
+function refusing(part: string, load: () => void): void {
+  try {
+    load();
+  } catch (cause) {
+    throw new VmError('E_STATE', `the saved machine cannot go on here: ${part}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}

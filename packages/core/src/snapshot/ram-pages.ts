@@ -1,0 +1,58 @@
+import type { Ram } from '../engine.ts';
+import { VmError } from '../errors.ts';
+import type { PageCodec, SavedMachine, SnapshotWriter } from './saved-machine.ts';
+
+const PAGE_BYTES = 4096;
+const MOST_PAGES = 256; // of a frame
+const SHORTEST_GAP = 4; // pages of zeros that end a frame: less would cost more than it saves
+
+/** Writes the pages that are not all zeros. */
+export async function writePages({ memory, base, bytes }: Ram, writer: SnapshotWriter): Promise<void> {
+  const words = new Uint32Array(memory.buffer, base, bytes / 4);
+  const all = new Uint8Array(memory.buffer, base, bytes);
+  const count = bytes / PAGE_BYTES;
+  let first = -1; // of the frame
+  let last = -1; // page that is not zero
+  const flush = async (): Promise<void> => {
+    if (first >= 0) await writer.pages(first, all.slice(first * PAGE_BYTES, (last + 1) * PAGE_BYTES));
+    first = -1;
+  };
+  for (let page = 0; page < count; page++) {
+    if (isZero(words, page)) {
+      if (page - last >= SHORTEST_GAP) await flush();
+      continue;
+    }
+    if (first >= 0 && page - first >= MOST_PAGES) await flush();
+    if (first < 0) first = page;
+    last = page;
+  }
+  await flush();
+}
+
+/** HOT: all of RAM passes here. */
+function isZero(words: Uint32Array, page: number): boolean {
+  const from = page * (PAGE_BYTES / 4);
+  for (let i = from; i < from + PAGE_BYTES / 4; i += 8) {
+    if ((words[i]! | words[i + 1]! | words[i + 2]! | words[i + 3]! | words[i + 4]! | words[i + 5]! | words[i + 6]! | words[i + 7]!) !== 0) return false;
+  }
+  return true;
+}
+
+/** Fills RAM that nobody has stored to yet. `isDirty`: it is not known to be all zeros. Throws VmError E_STATE. */
+export function readPages({ memory, base, bytes }: Ram, saved: SavedMachine, codec: PageCodec | null, isDirty: boolean): void {
+  if (saved.head.codec !== (codec?.name ?? '')) throw new VmError('E_STATE', `the saved machine's pages are packed with ${JSON.stringify(saved.head.codec)}, and there is ${JSON.stringify(codec?.name ?? '')}`);
+  const all = new Uint8Array(memory.buffer, base, bytes);
+  if (isDirty) all.fill(0);
+  for (const { first, pages, packed } of saved.pages) {
+    const length = pages * PAGE_BYTES;
+    if (pages === 0 || pages > MOST_PAGES || (first + pages) * PAGE_BYTES > bytes) throw new VmError('E_STATE', `the saved machine has pages ${first} to ${first + pages}, which do not lie in its RAM`);
+    let content: Uint8Array;
+    try {
+      content = codec?.unpack(packed, length) ?? packed;
+    } catch (cause) {
+      throw new VmError('E_STATE', `pages ${first} to ${first + pages} of the saved machine cannot be unpacked`, { cause });
+    }
+    if (content.length !== length) throw new VmError('E_STATE', `pages ${first} to ${first + pages} of the saved machine have another size`);
+    all.set(content, first * PAGE_BYTES);
+  }
+}
