@@ -28,13 +28,7 @@ export function aesXtsModule(engine: string, makeAes: MakeAes, isAvailable: () =
       const run = (direction: 'encrypt' | 'decrypt', from: Uint8Array, into: Uint8Array, firstSector: number): void => {
         if (!open) throw new CryptError(cipher, 'request', 'the cipher is closed');
         if (!Number.isSafeInteger(firstSector) || firstSector < 0) throw new CryptError(cipher, 'request', `sector ${firstSector}`);
-        xts.run(direction, from, into, (ivs, at, unit) => {
-          const sector = firstSector + unit * step;
-          ivs.setUint32(at, sector % WORD, true);
-          ivs.setUint32(at + 4, cipher === 'aes-xts-plain' ? 0 : Math.floor(sector / WORD), true);
-          ivs.setUint32(at + 8, 0);
-          ivs.setUint32(at + 12, 0);
-        });
+        xts.run(direction, from, into, (ivs, units, first) => putNumbers(ivs, units, firstSector + first * step, step, cipher !== 'aes-xts-plain'));
       };
       return {
         encrypt: async (from, into, firstSector) => run('encrypt', from, into, firstSector),
@@ -46,4 +40,19 @@ export function aesXtsModule(engine: string, makeAes: MakeAes, isAvailable: () =
       };
     },
   };
+}
+
+/** The numbers of sectors, with 64 bits or the lower 32 of them. */
+function putNumbers(ivs: DataView, units: number, firstSector: number, step: number, all64: boolean): void {
+  let [low, high] = [firstSector % WORD, Math.floor(firstSector / WORD)];
+  for (let at = 0; at < 16 * units; at += 16) {
+    ivs.setUint32(at, low, true);
+    ivs.setUint32(at + 4, all64 ? high : 0, true);
+    ivs.setUint32(at + 8, 0);
+    ivs.setUint32(at + 12, 0);
+    low += step;
+    if (low < WORD) continue;
+    low -= WORD;
+    high++;
+  }
 }

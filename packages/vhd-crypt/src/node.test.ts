@@ -50,6 +50,24 @@ describe('images in files of the host', () => {
     await expect(openImageFile(path, { create: true })).rejects.toMatchObject({ code: 'EEXIST' });
   });
 
+  it('lets the event loop go on while one small request follows the other', async () => {
+    const file = await openImageFile(join(folder, 'busy.raw'), { create: true });
+    await file.write(0, new Uint8Array(8192).fill(7));
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    const into = new Uint8Array(4096);
+    for (let i = 0; i < 1_000_000 && turns < 3; i++) {
+      if (i % 2 === 0) await file.read(i % 4096, into);
+      else await file.write(i % 4096, into);
+    }
+    clearInterval(timer);
+    expect(turns).toBe(3);
+    expect(into.every((byte) => byte === 7)).toBe(true);
+    await expect(file.read(8000, into)).rejects.toMatchObject({ rule: 'size' });
+    await file.close();
+    await expect(file.read(0, into)).rejects.toMatchObject({ code: 'EBADF' });
+  });
+
   it('opens no parent outside of the folder, neither by path nor through a link', async () => {
     const source = parentsBeside(join(folder, 'base', 'x.vhd'));
     expect(await source('../child.vhd')).toBeNull();

@@ -1,6 +1,7 @@
 import { open, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, relative, resolve, sep } from 'node:path';
 import type { ImageFile } from './image-file.ts';
+import { HostFileIo } from './node/host-file-io.ts';
 import type { ParentSource } from './open-vhd.ts';
 import { VhdError } from './vhd-error.ts';
 
@@ -25,6 +26,7 @@ export async function openImageFile(path: string, options: FileOptions = {}): Pr
       await handle.close();
       throw Object.assign(new Error(`${path} is no regular file`), { code: 'EISDIR', syscall: 'open' });
     }
+    const io = new HostFileIo(handle);
     let isOpen = true;
     return {
       name: path,
@@ -32,13 +34,13 @@ export async function openImageFile(path: string, options: FileOptions = {}): Pr
       bytes: async () => (await handle.stat()).size,
       async read(at, into) {
         for (let done = 0; done < into.length; ) {
-          const { bytesRead } = await handle.read(into, done, into.length - done, at + done);
-          if (bytesRead === 0) throw new VhdError(path, 'size', `the file ends at ${at + done}, within what is read`);
-          done += bytesRead;
+          const count = await io.read(into, done, into.length - done, at + done);
+          if (count === 0) throw new VhdError(path, 'size', `the file ends at ${at + done}, within what is read`);
+          done += count;
         }
       },
       async write(at, from) {
-        for (let done = 0; done < from.length; ) done += (await handle.write(from, done, from.length - done, at + done)).bytesWritten;
+        for (let done = 0; done < from.length; ) done += await io.write(from, done, from.length - done, at + done);
       },
       resize: (bytes) => handle.truncate(bytes),
       flush: () => handle.datasync(),

@@ -30,50 +30,53 @@ export function createTweakArena(arenaBytes: number): TweakArena {
 }
 
 const [I32, V128, EMPTY] = [0x7f, 0x7b, 0x40];
-// Locals: the parameters data, tweaks, units and unitBytes; the end of the unit; the tweak.
-const [DATA, TWEAKS, UNITS, UNIT_BYTES, END, TWEAK] = [0, 1, 2, 3, 4, 5];
+const LANES = 4; // units side by side: the tweaks of one wait for each other
+// Locals: the parameters data, tweaks, units and unitBytes; the end of the first unit; for each lane a place and a tweak; a constant.
+const [DATA, TWEAKS, UNITS, UNIT_BYTES, END, PLACES] = [0, 1, 2, 3, 4, 5];
+const [CURRENT, REDUCE] = [PLACES + LANES, PLACES + 2 * LANES];
 const get = (local: number): number[] => [0x20, local];
 const set = (local: number): number[] => [0x21, local];
 const i32 = (value: number): number[] => [0x41, value]; // below 64
 const simd = (opcode: number, ...rest: number[]): number[] => [0xfd, ...unsigned(opcode), ...rest];
+const eachLane = (lanes: number, code: (lane: number) => number[]): number[] => Array.from({ length: lanes }, (_, lane) => code(lane)).flat();
 const ADD = [0x6a];
-const LOAD = simd(0x00, 0, 0); // v128.load, no alignment promised
+const LOAD = (offset: number): number[] => simd(0x00, 0, offset); // v128.load, no alignment promised
 const STORE = simd(0x0b, 0, 0);
-const AND = simd(0x4e);
 const XOR = simd(0x51);
-const SHL_64 = simd(0xcb);
-const SHR_S_64 = simd(0xcc);
 
 /** Times x: both halves move left by one; the bit that leaves the low half enters the high one, the other comes back as 0x87. */
-const TIMES_X = [
-  ...get(TWEAK), ...i32(1), ...SHL_64,
-  ...get(TWEAK), ...i32(63), ...SHR_S_64,
-  ...get(TWEAK), // a second operand, of which nothing is taken
-  ...simd(0x0d, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7), // the masks change places
-  ...simd(0x0c, 0x87, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0), ...AND,
-  ...XOR, ...set(TWEAK),
+const timesX = (tweak: number): number[] => [
+  ...get(tweak), ...get(tweak), ...simd(0xce), // i64x2.add
+  ...get(tweak), ...i32(31), ...simd(0xac), // i32x4.shr_s: each quarter its highest bit
+  ...get(tweak), // a second operand, of which nothing is taken
+  ...simd(0x0d, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11), // for the quarter above it
+  ...get(REDUCE), ...simd(0x4e), ...XOR, ...set(tweak),
 ];
 
-const BODY = [
+/** As many units at once as there are lanes, as long as there are so many. */
+const loop = (lanes: number): number[] => [
   0x02, EMPTY, 0x03, EMPTY, // block, loop over units
-  ...get(UNITS), 0x45, 0x0d, 1, // none left: out
-  ...get(TWEAKS), ...LOAD, ...set(TWEAK),
+  ...get(UNITS), ...i32(lanes), 0x49, 0x0d, 1, // i32.lt_u: out
+  ...eachLane(lanes, (lane) => [...get(TWEAKS), ...LOAD(16 * lane), ...set(CURRENT + lane)]),
+  ...eachLane(lanes, (lane) => [...get(lane === 0 ? DATA : PLACES + lane - 1), ...(lane === 0 ? [] : [...get(UNIT_BYTES), ...ADD]), ...set(PLACES + lane)]),
   ...get(DATA), ...get(UNIT_BYTES), ...ADD, ...set(END),
   0x03, EMPTY, // loop over blocks
-  ...get(DATA), ...get(DATA), ...LOAD, ...get(TWEAK), ...XOR, ...STORE,
-  ...TIMES_X,
-  ...get(DATA), ...i32(16), ...ADD, 0x22, DATA,
-  ...get(END), 0x49, 0x0d, 0, // i32.lt_u: again
+  ...eachLane(lanes, (lane) => [...get(PLACES + lane), ...get(PLACES + lane), ...LOAD(0), ...get(CURRENT + lane), ...XOR, ...STORE, ...timesX(CURRENT + lane)]),
+  ...eachLane(lanes, (lane) => [...get(PLACES + lane), ...i32(16), ...ADD, ...set(PLACES + lane)]),
+  ...get(PLACES), ...get(END), 0x49, 0x0d, 0, // i32.lt_u: again
   0x0b,
-  ...get(TWEAKS), ...i32(16), ...ADD, ...set(TWEAKS),
-  ...get(UNITS), ...i32(1), 0x6b, ...set(UNITS),
+  ...get(PLACES + lanes - 1), ...set(DATA),
+  ...get(TWEAKS), ...i32(16), ...i32(lanes), 0x6c, ...ADD, ...set(TWEAKS),
+  ...get(UNITS), ...i32(lanes), 0x6b, ...set(UNITS),
   0x0c, 0, 0x0b, 0x0b,
 ];
+
+const BODY = [...simd(0x0c, 0x87, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0), ...set(REDUCE), ...loop(LANES), ...loop(1)];
 
 function encodeModule(pages: number): Uint8Array {
   const name = (text: string): number[] => [text.length, ...Array.from(text, (letter) => letter.charCodeAt(0))];
   const section = (id: number, bytes: readonly number[]): number[] => [id, ...unsigned(bytes.length), ...bytes];
-  const code = [2, 1, I32, 1, V128, ...BODY, 0x0b];
+  const code = [2, 1 + LANES, I32, LANES + 1, V128, ...BODY, 0x0b];
   return Uint8Array.from([
     0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
     ...section(1, [1, 0x60, 4, I32, I32, I32, I32, 0]),

@@ -13,7 +13,7 @@ export interface XtsCiphers {
   readonly tweak: BlockCipher;
 }
 
-const CHUNK = 131_072; // large enough for calls not to count, small enough for the caches
+const CHUNK = 65_536; // large enough for calls not to count, small enough for the caches
 
 /**
  * XTS over ranges of units. All tweaks of a chunk are encrypted at once, the data too, and between the two stands the module that
@@ -35,8 +35,8 @@ export class Xts {
     this.#ivs = new DataView(this.#arena.bytes.buffer, this.#tweaksAt);
   }
 
-  /** `putIv` writes the 16 bytes that stand for a unit. */
-  run(direction: 'encrypt' | 'decrypt', from: Uint8Array, into: Uint8Array, putIv: (ivs: DataView, at: number, unit: number) => void): void {
+  /** `putIvs` writes the 16 bytes that stand for each of so many units, counted from `first`. */
+  run(direction: 'encrypt' | 'decrypt', from: Uint8Array, into: Uint8Array, putIvs: (ivs: DataView, units: number, first: number) => void): void {
     const unitBytes = this.#unitBytes;
     if (from.length % unitBytes !== 0 || into.length !== from.length) throw new RangeError(`${from.length} bytes are no whole units of ${unitBytes}`);
     const { bytes, combine } = this.#arena;
@@ -44,7 +44,7 @@ export class Xts {
     for (let done = 0; done < from.length; done += step) {
       const count = Math.min(step, from.length - done);
       const units = count / unitBytes;
-      for (let i = 0; i < units; i++) putIv(this.#ivs, 16 * i, done / unitBytes + i);
+      putIvs(this.#ivs, units, done / unitBytes);
       this.#ciphers.tweak.encrypt(bytes.subarray(this.#tweaksAt, this.#tweaksAt + 16 * units));
       const data = bytes.subarray(0, count);
       data.set(from.subarray(done, done + count));
