@@ -1,7 +1,7 @@
 /** String instructions with and without REP (SDM vol. 1, section 7.3.9). One call runs one element, or one page's worth. */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import * as call from '../system-call.ts';
-import { A, B, C, D, H, M, N, P, R, S, T, U, V, VA } from '../locals.ts';
+import { A, B, C, D, H, K, M, N, P, R, S, T, U, V, VA } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
 
@@ -47,7 +47,7 @@ function goOn(e: Emitter): void {
 /** It is done. */
 function finish({ code }: Emitter): void { code.get(S).const32(0).store32(state.REPEATED); }
 /** Takes one from rCX; runs the instruction again while it is not 0. `until` pushes an i32 that ends the loop early. */
-function repeat(e: Emitter, until: (() => void) | null): void {
+function repeat(e: Emitter, until: (() => void) | null, piece: (() => void) | null = null): void {
   if (e.form.rep === 0) return;
   const { code } = e;
   const bytes = e.form.addressBytes;
@@ -57,9 +57,28 @@ function repeat(e: Emitter, until: (() => void) | null): void {
   code.get(V).zeroExtend(bytes).const(0).ne();
   if (until !== null) { until(); code.eqz32().and32(); }
   code.if();
+  piece?.();
   goOn(e);
   code.end();
   finish(e);
+}
+const isPiecewise = ({ form }: Emitter): boolean => form.rep !== 0 && form.addressBytes !== 2;
+/** K = the budget before an element, so that what takes it away in between is noticed. */
+function noteBudget(e: Emitter): void { if (isPiecewise(e)) e.code.get(S).load32(state.BUDGET).set(K); }
+/**
+ * What `bulk` does at once counts as one instruction, so it has to when it is done by elements too: whether the TLB answers, and whether
+ * a page is known to hold code, may not be seen in the count. So an element is free when the next one lies in the same page, but for
+ * one that made something want attention. VA = linear address of the destination, C = that of the source.
+ */
+function countPiece(e: Emitter, withSource: boolean): void {
+  if (!isPiecewise(e)) return;
+  const { code, size } = e;
+  pieces(e, withSource);
+  for (const local of withSource ? [VA, C] : [VA]) code.get(local).get(local).const(2 * size - 1).add().xor().const(-PAGE).and().eqz().and32();
+  code.get(S).load32(state.BUDGET).get(K).eq32().and32();
+  code.if();
+  code.get(S).get(K).const32(1).add32().store32(state.BUDGET);
+  code.end();
 }
 const source = (e: Emitter, local: number): void => { e.code.get(local); e.addressOfOffset(e.size, false); };
 const destination = (e: Emitter, local: number, write: boolean): void => { e.code.get(local); e.segmentAddress(state.ES, e.size, write); };
@@ -70,6 +89,12 @@ function flatSegments(e: Emitter, withSource: boolean): void {
   if (e.long) { code.const32(1); return; }
   code.get(S).load(state.LIMIT_WRITE + state.ES * 8).const64(-1, 0).eq();
   if (withSource) code.get(S).get(U).load8U32(uop.UOP_SEGMENT).const32(3).shl32().add32().load(state.LIMIT_READ).const64(-1, 0).eq().and32();
+}
+/** Pushes whether elements are done piece by piece: upwards through flat segments, and not in single steps, which are an element each (SDM vol. 3, section 17.3.1.4). */
+function pieces(e: Emitter, withSource: boolean): void {
+  e.code.get(S).load32(state.FLAGS_OTHER).const32(DF | TF).and32().eqz32();
+  flatSegments(e, withSource);
+  e.code.and32();
 }
 /** Pushes the host address of the linear address in `local`, or 0 when the TLB does not answer. */
 function hostAddress(e: Emitter, tlb: number, local: number): void {
@@ -89,12 +114,9 @@ function limitToPage(e: Emitter, local: number): void {
 function bulk(e: Emitter, kind: 'movs' | 'stos'): void {
   const { code, size } = e;
   const bytes = e.form.addressBytes;
-  if (e.form.rep === 0 || bytes === 2) return;
+  if (!isPiecewise(e)) return;
   const move = kind === 'movs';
-  // A single step is one element (SDM vol. 3, section 17.3.1.4).
-  code.get(S).load32(state.FLAGS_OTHER).const32(DF | TF).and32().eqz32();
-  flatSegments(e, move);
-  code.and32();
+  pieces(e, move);
   code.if();
   // Linear addresses: T = destination, R = source. C = number of elements.
   code.get(B);
@@ -155,14 +177,15 @@ const movs: Emit = (e) => {
   index(e, RDI, B);
   bulk(e, 'movs');
   step(e);
+  noteBudget(e);
   source(e, A);
   e.load(e.size);
-  e.code.set(R);
+  e.code.set(R).get(VA).set(C);
   destination(e, B, true);
   e.store(e.size, R);
   advance(e, RSI, A);
   advance(e, RDI, B);
-  repeat(e, null);
+  repeat(e, null, () => countPiece(e, true));
 };
 const stos: Emit = (e) => {
   begin(e);
@@ -171,10 +194,11 @@ const stos: Emit = (e) => {
   e.code.set(R);
   bulk(e, 'stos');
   step(e);
+  noteBudget(e);
   destination(e, B, true);
   e.store(e.size, R);
   advance(e, RDI, B);
-  repeat(e, null);
+  repeat(e, null, () => countPiece(e, false));
 };
 const lods: Emit = (e) => {
   begin(e);
