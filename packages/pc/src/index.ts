@@ -1,4 +1,5 @@
 export { type AcpiMachine, type AcpiTables, buildAcpiTables } from './acpi-tables.ts';
+export { boardClaims, type BoardParts } from './board-claims.ts';
 export { bootGuest, type GuestMoment, type GuestOptions } from './boot-guest.ts';
 export { type BootableVcpu, type BootEntry, type BootSegment, type BootState, prepareEntry } from './boot-state.ts';
 export { type BzImage, parseBzImage } from './bzimage.ts';

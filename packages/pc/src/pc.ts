@@ -51,6 +51,7 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   /** In this order; under the virtual clock a request takes a time that its size decides. Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
   readonly clock?: MachineOptions['clock'];
+  readonly onFault?: MachineOptions['onFault'];
   readonly blocks?: MachineOptions['blocks'];
   readonly log?: MachineOptions['log'];
   readonly signal?: AbortSignal;
@@ -129,7 +130,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const services = (): { clock: Machine['clock']; hold: () => () => void; yield: () => void } => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
   const disks = (options.disks ?? []).map(({ disk }) => (options.clock?.kind === 'virtual' ? pacedDisk(disk, services) : trackedDisk(disk)));
   const blocks = { ...options.blocks, ...Object.fromEntries(disks.map((disk, i) => [`disk${i}`, disk])) };
-  const { engine, ramBytes, clock, log, signal, host, createMemory } = options;
+  const { engine, ramBytes, clock, onFault, log, signal, host, createMemory } = options;
   const machine = await createMachine<V>({
     engine,
     ramBytes,
@@ -144,6 +145,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       load(memory, ram, vcpu, acpi.rsdp);
     },
     ...(clock === undefined ? {} : { clock }),
+    ...(onFault === undefined ? {} : { onFault }),
     blocks,
     ...(log === undefined ? {} : { log }),
     ...(signal === undefined ? {} : { signal }),
