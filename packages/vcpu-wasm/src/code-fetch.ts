@@ -90,6 +90,11 @@ export class CodeFetch {
     return this.#memory.raise(vector, vector === VECTOR_GP ? 0 : -1);
   }
 
+  /** Address of the decode map of a page, 0: there is no room for it. */
+  mapOf(offset: number, mode: number): number {
+    return this.#cache.isFull(MOST_INSTRUCTIONS * 2 + 4) ? 0 : this.#cache.page(offset, mode).map;
+  }
+
   /** The uop at RIP; raises the faults of fetching. Sets PAGE_RIP. */
   resolve(): number {
     this.fetching = true;

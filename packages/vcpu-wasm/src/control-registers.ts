@@ -12,7 +12,7 @@ import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 import { isExtendedControl, stateComponents, XSTATE_AVX, XSTATE_SSE } from './xsave.ts';
 
-const CR0_EXISTING = (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG) >>> 0;
+export const CR0_EXISTING: number = (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG) >>> 0;
 /** Bits whose change makes cached translations wrong. */
 const CR0_TRANSLATION = (CR0_PG | CR0_WP | CR0_PE) >>> 0;
 /** Bits of CR0 that reload the PAE pointers (SDM vol. 3, section 4.4.1). */

@@ -72,6 +72,12 @@ export function cpuModel(name: CpuModelName = DEFAULT_CPU_MODEL, beside: readonl
   return beside.length === 0 ? found : model(name, found.vendor, found.signature, [...new Set([...found.features, ...beside])]);
 }
 
+/** A model by its name and what it has beside it. */
+export function modelText({ name, features }: CpuModel): string {
+  const own = MODELS.find((one) => one.name === name)!.features;
+  return [name, ...[...features].filter((feature) => !own.has(feature)).sort()].join(' with ');
+}
+
 /** Which rows of the instruction tables a model has with a VEX.L, by row number; forms of one row that came later are the caller's business. */
 export function rowsOf({ features }: CpuModel, vexLength: number): Uint8Array {
   return Uint8Array.from(vexLength === 0 ? ROW_FEATURES : WIDE_ROW_FEATURES, (feature) => (feature === null || features.has(feature) ? 1 : 0));

@@ -19,7 +19,8 @@ export class DebugRegisters {
   #execution: readonly Breakpoint[] = [];
   #data: readonly Breakpoint[] = [];
   #ports: readonly Breakpoint[] = [];
-  #hits = 0;
+  /** Not reported yet. */
+  hits = 0;
 
   /** `changed` is called when the watched data changes. */
   constructor(view: StateView, changed: () => void) {
@@ -64,19 +65,19 @@ export class DebugRegisters {
     for (const point of this.#data) {
       if (point.high === high && low < point.low + point.bytes && point.low < low + bytes && (write || point.kind === 3)) bits |= point.bit;
     }
-    this.#hits |= bits;
+    this.hits |= bits;
     return bits !== 0;
   }
   notePort(port: number, bytes: number): boolean {
     let bits = 0;
     for (const point of this.#ports) if (port < point.low + point.bytes && point.low < port + bytes) bits |= point.bit;
-    this.#hits |= bits;
+    this.hits |= bits;
     return bits !== 0;
   }
   /** The hits since the last call. */
   takeHits(): number {
-    const hits = this.#hits;
-    this.#hits = 0;
+    const hits = this.hits;
+    this.hits = 0;
     return hits;
   }
   /** Adds causes to DR6. */

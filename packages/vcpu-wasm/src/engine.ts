@@ -6,7 +6,7 @@ import type { Engine, Surroundings } from '@vm/core/engine';
 import { PAGE_CODE } from '@vm/core/exit';
 import { CodeCache, COPY_BYTES } from './code-page.ts';
 import type { CodeCacheRegion } from './code-page.ts';
-import { cpuModel } from './cpu-model.ts';
+import { cpuModel, modelText } from './cpu-model.ts';
 import type { CpuModelName } from './cpu-model.ts';
 import { VCPU_BLOCK_BYTES } from './cpu-state.ts';
 import { HandlerTable } from './handler-table.ts';
@@ -17,6 +17,7 @@ import { defaultTranslatorMode } from './translate/translator-mode.ts';
 import type { TranslatorMode } from './translate/translator-mode.ts';
 import { shadowBytes } from '@vm/shadow-mmu';
 import { ShadowTables } from './shadow-paging.ts';
+import { PROCESSOR_STATE } from './saved-processor.ts';
 import { defaultShadowMode, isShadowAudited } from './shadow-mode.ts';
 import type { ShadowMode } from './shadow-mode.ts';
 import { WasmVcpu } from './vcpu.ts';
@@ -86,6 +87,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     abi: 0,
     id: 'vm.wasm',
     features: [],
+    processorState: { id: 'x86', version: PROCESSOR_STATE, model: modelText(model) },
     reserveBytes: (count) => {
       processors = count;
       return mode === 'off' ? region().copies + COPY_BYTES : tablesAt() + tableBytes;

@@ -5,7 +5,7 @@ import type { StateView } from './state-view.ts';
 
 export const ARITHMETIC_FLAGS = 0x8d5;
 /** Bits that exist: ID VIP VIF AC VM RF NT IOPL OF DF IF TF SF ZF AF PF CF. */
-const EXISTING = 0x3f_7fd5;
+export const EXISTING_FLAGS = 0x3f_7fd5;
 
 /** The two generated functions that know how the arithmetic flags are kept. */
 export interface ArithmeticFlags { getFlags(s: number): number; setFlags(s: number, flags: number): void }
@@ -24,7 +24,7 @@ export class FlagsRegister {
   read(): number { return this.#arithmetic.getFlags(this.#state.at) | this.other() | 2; }
   write(flags: number): void {
     this.#arithmetic.setFlags(this.#state.at, flags & ARITHMETIC_FLAGS);
-    this.setOther(flags & EXISTING & ~ARITHMETIC_FLAGS);
+    this.setOther(flags & EXISTING_FLAGS & ~ARITHMETIC_FLAGS);
   }
   /** Everything but the arithmetic flags. */
   other(): number { return this.#state.get(state.FLAGS_OTHER); }

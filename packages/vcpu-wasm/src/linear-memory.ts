@@ -39,6 +39,8 @@ export class LinearMemory {
   fetchMisses = 0;
   deviceAccesses = 0;
 
+  get ram(): Ram { return this.#ram; }
+
   /** Shadow tables behind the TLB; null: there are none. */
   get shadow(): ShadowPaging | null { return this.walk.shadow; }
 

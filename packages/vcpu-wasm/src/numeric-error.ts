@@ -6,7 +6,8 @@ const EXCEPTIONS = 0x3f;
 
 export class NumericError {
   readonly #state: StateView;
-  #ignored = false;
+  /** Instructions go on in spite of the exception. */
+  ignored = false;
   /** Set by the board: the level of FERR#. */
   output: (asserted: boolean) => void = () => undefined;
 
@@ -18,16 +19,16 @@ export class NumericError {
 
   /** IGNNE#: instructions go on in spite of the exception that is pending now. */
   ignore(): void {
-    this.#ignored = this.#isPending;
+    this.ignored = this.#isPending;
     this.output(false);
   }
   /** A handler ends: when it has cleared the exception, the next one counts again. */
   handlerReturns(): void {
-    if (this.#ignored && !this.#isPending) this.#ignored = false;
+    if (this.ignored && !this.#isPending) this.ignored = false;
   }
   /** Whether the instruction goes on. If not it waits for an interrupt, and one is on its way. */
   goesOn(): boolean {
-    if (!this.#ignored) this.output(true);
-    return this.#ignored;
+    if (!this.ignored) this.output(true);
+    return this.ignored;
   }
 }

@@ -9,7 +9,7 @@ import type { LinearMemory } from './linear-memory.ts';
 import type { StateView } from './state-view.ts';
 
 /** Bits of the descriptor's high half that a segment register keeps: type, S, DPL, P, AVL, L, D/B, G. */
-const ATTRIBUTES = 0x00f0_ff00;
+export const ATTRIBUTES = 0x00f0_ff00;
 const FLAG_VM = 0x2_0000;
 /** Attributes of every segment in real mode: present, writable data, accessed. */
 const REAL_MODE_ATTRIBUTES = 0x9300;
@@ -18,6 +18,8 @@ const VIRTUAL_8086_ATTRIBUTES = 0xf300;
 export const typeOf = (high: number): number => (high >>> 8) & 15;
 export const dplOf = (high: number): number => (high >>> DESCRIPTOR_DPL_SHIFT) & 3;
 export const isNull = (selector: number): boolean => (selector & 0xfffc) === 0;
+
+const limitField = (i: number): number => ((i & 1) === 0 ? state.LIMIT_READ : state.LIMIT_WRITE) + (i >> 1) * 8;
 
 export class Segmentation {
   readonly #state: StateView;
@@ -152,6 +154,22 @@ export class Segmentation {
     const writable = simple && (real || (!code && (attributes & SEGMENT_WRITABLE) !== 0));
     s.set64(state.LIMIT_READ + segment * 8, readable ? limit : 0xffff_ffff, readable ? 0 : 0xffff_ffff);
     s.set64(state.LIMIT_WRITE + segment * 8, writable ? limit : 0xffff_ffff, writable ? 0 : 0xffff_ffff);
+  }
+  /**
+   * Limits that generated code compares with itself, two bits a segment: for reading and for writing. They are from when the
+   * register was loaded, and a change of mode leaves them.
+   */
+  get plainLimits(): number {
+    let bits = 0;
+    for (let i = 0; i < 12; i++) if (this.#state.high(limitField(i)) === 0) bits |= 1 << i;
+    return bits;
+  }
+  set plainLimits(bits: number) {
+    for (let i = 0; i < 12; i++) {
+      const plain = ((bits >>> i) & 1) !== 0;
+      this.#state.set64(limitField(i), plain ? this.#state.limit(i >> 1) : 0xffff_ffff, plain ? 0 : 0xffff_ffff);
+    }
+    this.#updateFlat();
   }
   /** The check that the fast comparison did not pass: raises, or comes back when the access is allowed after all. */
   checkAccess(segment: number, offset: number, bytes: number, write: boolean, error = 0): void {

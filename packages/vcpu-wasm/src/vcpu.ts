@@ -1,5 +1,6 @@
 /** One software processor: the loop around generated code, events and faults. */
 import { CR4_OSXSAVE, CR0_PG, CR4_PAE, CR4_PVI, CR4_VME, DR6_BS, DR6_BT, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import type { Plain } from '@vm/core';
 import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import type { CodeCache } from './code-page.ts';
@@ -10,6 +11,7 @@ import type { CpuidContext } from './cpuid.ts';
 import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import { EVENT_EXCEPTION, EVENT_IN, EVENT_INTERRUPT, EVENT_READ, EventLog, LoggedBus } from './event-log.ts';
+import { EventLatches } from './event-latches.ts';
 import { ExceptionDelivery, SOURCE_EXCEPTION, SOURCE_EXTERNAL, SOURCE_SOFTWARE } from './exception-delivery.ts';
 import type { Source } from './exception-delivery.ts';
 import { FarTransfer } from './far-transfer.ts';
@@ -27,6 +29,7 @@ import type { EngineImports } from './runtime.ts';
 import { PHYSICAL_BITS } from './page-walk.ts';
 import { NumericError } from './numeric-error.ts';
 import { PortPermission } from './port-permission.ts';
+import { type ProcessorParts, readProcessor, saveProcessor, writeProcessor } from './saved-processor.ts';
 import { Segmentation } from './segmentation.ts';
 import type { ShadowTables } from './shadow-paging.ts';
 import { StateView } from './state-view.ts';
@@ -74,25 +77,12 @@ export class WasmVcpu implements Vcpu {
   readonly #interpreters: Interpreters;
   readonly #translator: Translator;
   #issued = 0;
-  #halted = false;
-  #shadow = false;
-  /** The shadow holds back debug traps too. */
-  #trapShadow = false;
+  readonly #latch = new EventLatches();
   /** The last instruction entered a handler. */
   #entered = false;
   #stepsByNewFlags = false;
   #taskTrap = false;
   #requested = false;
-  // What no interrupt flag holds back.
-  #nmi = false;
-  #nmiBlocked = false;
-  #init = false;
-  /** Page of a start-up message, or -1. */
-  #startPage = -1;
-  /** Only a start-up message wakes it. */
-  #waitsForStartup = false;
-  #shutdown = false;
-  #deliberate = false;
   /** The last of what passed between this processor and the machine. */
   readonly events: EventLog = new EventLog();
   readonly #pio: LoggedBus;
@@ -146,18 +136,18 @@ export class WasmVcpu implements Vcpu {
       virtual: new Virtual8086(this.state, this.memory, this.segments, this.flags),
     }, {
       halt: () => {
-        this.#halted = true;
+        this.#latch.halted = true;
         if ((this.flags.other() & FLAG_IF) === 0) place.haltedForGood?.();
       },
-      shadow: (traps) => { this.#shadow = true; this.#trapShadow = traps; this.#attend(); },
+      shadow: (traps) => { this.#latch.shadow = true; this.#latch.trapShadow = traps; this.#attend(); },
       attend: () => this.#attend(),
       entered: () => { this.#entered = true; },
       numericErrorGoesOn: () => {
         const goesOn = this.numericError.goesOn();
-        if (!goesOn) this.#halted = true;
+        if (!goesOn) this.#latch.halted = true;
         return goesOn;
       },
-      interruptReturns: () => { this.numericError.handlerReturns(); this.#nmiBlocked = false; if (this.#nmi) this.state.set(state.EVENT_PENDING, 1); },
+      interruptReturns: () => { this.numericError.handlerReturns(); this.#latch.nmiBlocked = false; if (this.#latch.nmi) this.state.set(state.EVENT_PENDING, 1); },
       stepByNewFlags: () => { this.#stepsByNewFlags = true; },
       debugRegistersChanged: () => this.#debug.update(),
       softwareInterrupt: (vector) => {
@@ -210,25 +200,25 @@ export class WasmVcpu implements Vcpu {
 
   run(instructions: number): ExitCode {
     const s = this.state;
-    if (this.#shutdown) return EXIT_SHUTDOWN;
+    if (this.#latch.shutdown) return EXIT_SHUTDOWN;
     this.#requested = false;
     this.#translator.collect();
     this.#issued += instructions;
     s.set(state.BUDGET, instructions);
     s.set(state.BUDGET_HELD, 0);
-    // One interrupt at most between two instructions: a guest cannot make deliveries without end.
-    let taken = false;
+    // One interrupt at most between two instructions: a guest cannot make deliveries without end, and the ends of runs change nothing.
+    const latch = this.#latch;
     for (;;) {
-      if (s.get(state.EVENT_PENDING) !== 0 && !this.#shadow && !taken) taken = this.#takeInterrupt();
-      if (this.#halted || this.#shutdown) {
+      if (s.get(state.EVENT_PENDING) !== 0 && !latch.shadow && !latch.taken) latch.taken = this.#takeInterrupt();
+      if (this.#latch.halted || this.#latch.shutdown) {
         this.#refund();
-        return this.#shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
+        return this.#latch.shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
       }
       const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
       if (left === 0) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
       const flags = this.flags.other();
       const resuming = (flags & FLAG_RF) !== 0;
-      if ((this.#debug.hasExecution && !resuming && !this.#trapShadow && !this.#isRepeating && this.#executionBreakpoint())
+      if ((this.#debug.hasExecution && !resuming && !this.#latch.trapShadow && !this.#isRepeating && this.#executionBreakpoint())
         || ((flags & VIRTUAL_INTERRUPT) === VIRTUAL_INTERRUPT && this.#virtualInterruptIsDue())) {
         // It counts as an instruction, for the same reason.
         s.set(state.BUDGET, left - 1);
@@ -236,10 +226,10 @@ export class WasmVcpu implements Vcpu {
         continue;
       }
       const stepping = (flags & FLAG_TF) !== 0;
-      const again = taken && (flags & FLAG_IF) !== 0 && s.get(state.EVENT_PENDING) !== 0;
-      const one = this.#shadow || stepping || resuming || again || this.#debug.hasExecution;
-      this.#shadow = false;
-      this.#trapShadow = false;
+      const again = latch.taken && (flags & FLAG_IF) !== 0 && s.get(state.EVENT_PENDING) !== 0;
+      const one = this.#latch.shadow || stepping || resuming || again || this.#debug.hasExecution;
+      this.#latch.shadow = false;
+      this.#latch.trapShadow = false;
       this.#entered = false;
       this.#stepsByNewFlags = false;
       if ((flags & FLAG_AC) !== 0) this.memory.tlb.updateTags();
@@ -251,7 +241,7 @@ export class WasmVcpu implements Vcpu {
       }
       if (resuming && !this.#faulted && !this.#entered && !this.#isRepeating) this.flags.setOther(this.flags.other() & ~FLAG_RF);
       this.#debugTraps(stepping);
-      taken = false;
+      latch.taken = false;
     }
   }
   /** The next instruction is a REP that has done some of its elements. */
@@ -280,9 +270,9 @@ export class WasmVcpu implements Vcpu {
   /** Data and port breakpoints and single-stepping come after the instruction, as traps. */
   #debugTraps(stepping: boolean): void {
     // What MOV SS hit waits for the instruction behind it (SDM vol. 3, section 6.8.3).
-    const hits = this.#trapShadow ? 0 : this.#debug.takeHits();
+    const hits = this.#latch.trapShadow ? 0 : this.#debug.takeHits();
     if (this.#faulted && !this.#taskTrap) return;
-    const steps = this.#faulted ? false : this.#stepsByNewFlags ? (this.flags.other() & FLAG_TF) !== 0 : stepping && !this.#entered && !this.#trapShadow;
+    const steps = this.#faulted ? false : this.#stepsByNewFlags ? (this.flags.other() & FLAG_TF) !== 0 : stepping && !this.#entered && !this.#latch.trapShadow;
     const bits = (this.#faulted ? 0 : hits) | (steps ? DR6_BS : 0) | (this.#taskTrap ? DR6_BT : 0);
     this.#taskTrap = false;
     if (bits === 0) return;
@@ -340,9 +330,9 @@ export class WasmVcpu implements Vcpu {
       if (this.#tryDeliver(current, ((VECTORS_WITH_ERROR_CODE >> current) & 1) !== 0 ? Math.max(0, code) : -1, SOURCE_EXCEPTION)) return;
       const next = this.#fault.vector;
       if (current === VECTOR_DF) {
-        this.#shutdown = true;
-        this.#deliberate = vector === VECTOR_GP && (errorCode & (SELECTOR_ERROR_EXTERNAL | SELECTOR_ERROR_IDT)) === SELECTOR_ERROR_IDT && this.state.get(state.IDTR_LIMIT) === 0;
-        if (!this.#deliberate) this.#surroundings.log('warn', `processor ${this.#index}: triple fault at ${this.ripText()}`);
+        this.#latch.shutdown = true;
+        this.#latch.deliberate = vector === VECTOR_GP && (errorCode & (SELECTOR_ERROR_EXTERNAL | SELECTOR_ERROR_IDT)) === SELECTOR_ERROR_IDT && this.state.get(state.IDTR_LIMIT) === 0;
+        if (!this.#latch.deliberate) this.#surroundings.log('warn', `processor ${this.#index}: triple fault at ${this.ripText()}`);
         return;
       }
       const contributory = (v: number): boolean => ((VECTORS_CONTRIBUTORY >> v) & 1) !== 0;
@@ -366,11 +356,11 @@ export class WasmVcpu implements Vcpu {
   /** True when one was delivered. */
   #takeInterrupt(): boolean {
     const { interrupts } = this.#surroundings;
-    if (this.#init) this.#initialize();
-    if (this.#waitsForStartup) return this.#start();
-    if (this.#nmi && !this.#nmiBlocked) {
-      this.#nmi = false;
-      this.#nmiBlocked = true;
+    if (this.#latch.init) this.#initialize();
+    if (this.#latch.waitsForStartup) return this.#start();
+    if (this.#latch.nmi && !this.#latch.nmiBlocked) {
+      this.#latch.nmi = false;
+      this.#latch.nmiBlocked = true;
       this.#take(VECTOR_NMI);
       return true;
     }
@@ -385,7 +375,7 @@ export class WasmVcpu implements Vcpu {
     return true;
   }
   #take(vector: number): void {
-    this.#halted = false;
+    this.#latch.halted = false;
     this.interrupts++;
     this.events.add(EVENT_INTERRUPT, this.retired, 0, 0, vector, -1);
     if (!this.#tryDeliver(vector, -1, SOURCE_EXTERNAL)) this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
@@ -395,18 +385,18 @@ export class WasmVcpu implements Vcpu {
     resetForInit(this.state, () => this.reset());
     this.#control.floatingPointAvailability();
     const { interrupts } = this.#surroundings;
-    this.#waitsForStartup = interrupts.readModelRegister(MSR_APIC_BASE) && (interrupts.low & APIC_BASE_BSP) === 0;
-    this.#halted = this.#waitsForStartup;
+    this.#latch.waitsForStartup = interrupts.readModelRegister(MSR_APIC_BASE) && (interrupts.low & APIC_BASE_BSP) === 0;
+    this.#latch.halted = this.#latch.waitsForStartup;
   }
   /** Begins where the start-up message says, when there was one. */
   #start(): false {
     this.state.set(state.EVENT_PENDING, 0);
-    if (this.#startPage < 0) return false;
-    this.segments.setRealMode(state.CS, this.#startPage << 8);
+    if (this.#latch.startPage < 0) return false;
+    this.segments.setRealMode(state.CS, this.#latch.startPage << 8);
     this.state.set64(state.RIP, 0, 0);
-    this.#startPage = -1;
-    this.#waitsForStartup = false;
-    this.#halted = false;
+    this.#latch.startPage = -1;
+    this.#latch.waitsForStartup = false;
+    this.#latch.halted = false;
     return false;
   }
 
@@ -415,9 +405,9 @@ export class WasmVcpu implements Vcpu {
     if ((this.flags.other() & FLAG_IF) !== 0) this.#attend();
   }
   notify(event: ProcessorEvent, page: number): void {
-    if (event === 'nmi') this.#nmi = true;
-    else if (event === 'init') this.#init = true;
-    else if (this.#waitsForStartup || this.#init) this.#startPage = page & 0xff;
+    if (event === 'nmi') this.#latch.nmi = true;
+    else if (event === 'init') this.#latch.init = true;
+    else if (this.#latch.waitsForStartup || this.#latch.init) this.#latch.startPage = page & 0xff;
     this.state.set(state.EVENT_PENDING, 1);
     this.#attend();
   }
@@ -443,19 +433,27 @@ export class WasmVcpu implements Vcpu {
 
   /** SDM vol. 3, section 9.1.1. */
   reset(): void {
-    this.#halted = false;
-    this.#shutdown = false;
-    this.#deliberate = false;
-    this.#shadow = false;
-    this.#nmi = false;
-    this.#nmiBlocked = false;
-    this.#init = false;
-    this.#startPage = -1;
-    this.#waitsForStartup = false;
+    this.#latch.reset();
     writeResetState(this, this.#model.signature);
     this.memory.forgetTranslations();
     this.#debug.update();
     this.#control.floatingPointAvailability();
+  }
+
+  save(): Plain {
+    return saveProcessor(this.#parts(), { retired: this.retired, repeating: this.#isRepeating });
+  }
+  /** Throws TypeError or RangeError. `fresh`: random numbers begin as those of a new processor. */
+  load(saved: Plain, fresh: boolean): void {
+    const found = readProcessor(saved, this.#model);
+    const random = [this.state.get(state.RANDOM), this.state.high(state.RANDOM)] as const;
+    this.reset();
+    this.#issued = found.retired;
+    writeProcessor(this.#parts(), found);
+    if (fresh) this.state.set64(state.RANDOM, random[0], random[1]);
+  }
+  #parts(): ProcessorParts {
+    return { state: this.state, flags: this.flags, segments: this.segments, memory: this.memory, control: this.#control, debug: this.#debug, numericError: this.numericError, latches: this.#latch, code: this.code };
   }
 
   /** After a debug register was written from outside. */
@@ -477,7 +475,7 @@ export class WasmVcpu implements Vcpu {
    * It has shut down because the program wanted it to: an INT instruction with a table of interrupts that has no room for one gate is
    * how systems reset a machine when all else has failed. A fault of the program's own begins with another exception.
    */
-  get shutDownOnPurpose(): boolean { return this.#deliberate; }
+  get shutDownOnPurpose(): boolean { return this.#latch.deliberate; }
 
   ripText(): string {
     return `${this.state.selector(state.CS).toString(16)}:${this.state.high(state.RIP).toString(16).padStart(8, '0')}${this.state.get(state.RIP).toString(16).padStart(8, '0')}`;
