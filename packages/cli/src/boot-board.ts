@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import type { DeviceSpec } from '@vm/core';
 import type { GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
@@ -20,6 +21,9 @@ export interface BoardSettings {
   readonly memoryBytes: number;
   /** Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
+  readonly devices?: readonly DeviceSpec[]; // beside those of the board
+  /** What a device does to the machine that throws where it must not; default: stop. */
+  readonly onFault?: 'stop' | 'go-on';
   readonly clock: 'host' | 'virtual';
   /** Where the processor's random numbers begin; default 0 under the virtual clock, another one each time under the host's. */
   readonly seed?: number;
@@ -41,6 +45,8 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.entry === undefined ? {} : { entry: settings.entry }),
     ...(settings.initrd === undefined ? {} : { initrd: settings.initrd }),
     ...(settings.disks === undefined ? {} : { disks: settings.disks }),
+    ...(settings.devices === undefined ? {} : { devices: settings.devices }),
+    ...(settings.onFault === undefined ? {} : { onFault: settings.onFault }),
     ...(settings.append === undefined ? {} : { commandLine: settings.append }),
     clock: virtual ? { kind: 'virtual', nanosPerInstruction: VIRTUAL_NANOS_PER_INSTRUCTION } : { kind: 'host' },
     startMs: virtual ? VIRTUAL_START_MS : Date.now(),

@@ -4,18 +4,17 @@ import type { MultibootModule } from '@vm/pc';
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, SHADOW_MODES, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
 import { type BoardSettings, MOST_SEED } from './boot-board.ts';
-import { DEFAULT_PROMPT, runBootSession } from './boot-session.ts';
+import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
 import { DISK_SYNTAX, type DiskDescriptor, parseDiskDescriptor } from './disk-descriptor.ts';
-import { parseDuration } from './duration.ts';
 import { ESCAPE_HELP } from './escape-keys.ts';
 import { readNamedFile } from './host-file.ts';
 import { checkInitrd } from './initrd-check.ts';
 import { basisOf, findDifference, type InputLog, parseInputLog } from './input-log.ts';
 import { withMachineDisks } from './machine-disks.ts';
 import { choice, flag, list, type OptionValues, parseArguments, text, value } from './option-parser.ts';
-import { SymbolTable } from './symbol-table.ts';
+import { SESSION_EXIT_CODES, SESSION_OPTIONS, sessionOf } from './session-options.ts';
 import { processStreams } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -45,27 +44,11 @@ const OPTIONS = {
     parse: (given: string): readonly DiskDescriptor[] => [parseDiskDescriptor(given)],
   },
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
-  timeout: value('TIME', 'give up after this time, for example 60s or 5m', parseDuration),
-  'exit-on': text('TEXT', 'end as soon as the guest has written this'),
-  script: text('FILE', 'type the lines of a file, each when the prompt has come'),
-  prompt: text('TEXT', `the prompt that --script waits for; default: ${JSON.stringify(DEFAULT_PROMPT)}`),
   clock: choice(['host', 'virtual'], 'where time comes from: the host (default), or the instructions that ran, the same on every run'),
   seed: value('N', "where the processor's random numbers begin, 0 to 4294967295; default: 0 with --clock virtual, else another one each time", parseSeed),
   record: text('FILE', 'with --clock virtual: write down every input with the instruction at which it came'),
   replay: text('FILE', 'with --clock virtual: the recorded inputs again, at the same instructions'),
-  'system-map': text('FILE', "the kernel's System.map (or /proc/kallsyms), for names in the report of a crash"),
-  stats: {
-    hint: 'json',
-    optional: true,
-    summary: 'print statistics at the end',
-    parse: (given: string): 'text' | 'json' => {
-      if (given !== '' && given !== 'json') throw new RangeError(`expected nothing or json, got ${JSON.stringify(given)}`);
-      return given === 'json' ? 'json' : 'text';
-    },
-  },
-  'keep-going': flag('do not end at an instruction in kernel mode that the processor does not have: the guest gets its exception'),
-  'no-reboot': flag('end when the guest resets the machine'),
-  verbose: flag('print what the machine logs'),
+  ...SESSION_OPTIONS,
 };
 
 export const bootCommand: Command = {
@@ -81,9 +64,7 @@ export const bootCommand: Command = {
     'The kernel\'s command line also gets vm.term=TERM, vm.rows=N and vm.cols=N of the terminal, or vm.term=dumb without one: kernels\n'
       + 'ignore that, and the init of vm guest fetch sets its terminal up by it.',
     `DISK is ${DISK_SYNTAX.replace('[,cipher', '\n[,cipher')}[,bus=virtio|ata].\nIn Linux the first is /dev/vda, or /dev/sda with bus=ata, which has room for four. Unknown passphrases are asked for.`,
-    'exit codes: 0 the guest turned itself off or --exit-on was seen, 1 the machine failed, 2 misuse or a file that cannot be used,\n'
-      + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button, which the guest has\n'
-      + 'to answer: those of vm guest fetch turn themselves off. A second SIGTERM ends at once.',
+    SESSION_EXIT_CODES,
     'Multiboot images and ROMs have the devices of test programs (ports 0xf4, 0xe0, 0x2000, memory at 0xff000000 and others): what they\n'
       + 'write to port 0xf4 is the exit code, 255 if it is larger. A HLT with interrupts off ends them too: 0 after the byte of --pass, else 3.',
   ],
@@ -101,8 +82,7 @@ export const bootCommand: Command = {
     const { values, operands } = parseArguments(OPTIONS, args);
     if (operands.length > 0) throw new UsageError(`unexpected ${JSON.stringify(operands[0])}; values follow an option, as in --kernel FILE`);
     checkCombination(values);
-    const readText = (option: keyof typeof OPTIONS, path: string): string => new TextDecoder().decode(readNamedFile(`--${option}`, path));
-    const script = values.script === undefined ? null : readText('script', values.script);
+    const session = sessionOf(values);
     const settings: BoardSettings = {
       ...imagesOf(values),
       ...(values['cpu-model'] === undefined ? {} : { cpuModel: values['cpu-model'] }),
@@ -113,23 +93,17 @@ export const bootCommand: Command = {
       ...(values.seed === undefined ? {} : { seed: values.seed }),
       onReset: values['no-reboot'] === true ? 'end' : 'boot',
     };
-    const replay = values.replay === undefined ? null : parseInputLog(readText('replay', values.replay), values.replay);
+    const replay = values.replay === undefined ? null : parseInputLog(new TextDecoder().decode(readNamedFile('--replay', values.replay)), values.replay);
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     return withMachineDisks(values.disk ?? [], (disks) => runBootSession(
       {
         ...settings,
         ...(disks.length === 0 ? {} : { disks }),
-        ...(values.timeout === undefined ? {} : { timeoutMs: values.timeout }),
-        ...(values['exit-on'] === undefined ? {} : { exitOn: values['exit-on'] }),
-        ...(values.stats === undefined ? {} : { statistics: values.stats }),
-        ...(script === null ? {} : { script: { lines: script.split('\n').filter((line) => line.trim() !== ''), prompt: values.prompt ?? DEFAULT_PROMPT } }),
+        ...session,
         ...(values.record === undefined ? {} : { record: values.record }),
         ...(replay === null ? {} : { replay }),
-        ...(values['system-map'] === undefined ? {} : { symbols: SymbolTable.parse(readText('system-map', values['system-map']), values['system-map']) }),
         ...(values.kernel === undefined ? { bare: bareProgramOf(values) } : {}),
-        keepGoing: values['keep-going'] === true,
-        verbose: values.verbose === true,
       },
       processStreams(),
     ));
@@ -210,8 +184,6 @@ function checkCombination(values: OptionValues<typeof OPTIONS>): void {
   for (const [name, owners] of Object.entries(BELONGS)) {
     if (Object.hasOwn(values, name) && !owners.includes(booted[0]!)) throw new UsageError(`--${name} goes with --${owners.join(' or --')}`);
   }
-  if (values.prompt !== undefined && values.script === undefined) throw new UsageError('--prompt goes with --script');
-  for (const name of ['exit-on', 'prompt'] as const) if (values[name] === '') throw new UsageError(`--${name}: expected a text, got an empty one`);
   for (const name of ['record', 'replay'] as const) {
     if (values[name] !== undefined && values.clock !== 'virtual') throw new UsageError(`--${name} goes with --clock virtual: under the host's clock no two runs are the same`);
   }

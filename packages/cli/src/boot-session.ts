@@ -122,7 +122,7 @@ class SessionRun {
     const told = run === null ? (keepGoing === true ? {} : { unknownInKernel }) : { haltedForGood: () => run.haltedForGood() };
     return bootGuest({
       ...boardOf({ ...this.#session, append: run === null ? `${append} ${this.#words}`.trim() : append }, told),
-      ...(run === null ? {} : { devices: run.devices(), firmwareConfig: true }),
+      ...(run === null ? {} : { devices: [...run.devices(), ...(this.#session.devices ?? [])], firmwareConfig: true }),
       ...(typeof bare?.charPort === 'number' ? { consolePort: bare.charPort } : {}),
       typing: this.#basis().typing,
       log: (source, level, text) => {
