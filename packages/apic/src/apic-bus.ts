@@ -18,6 +18,15 @@ export class ApicBus {
   readonly #listeners: ApicBusListener[] = [];
   #turn = 0;
 
+  /** Whose turn it is among equal ones. */
+  get turn(): number {
+    return this.#turn;
+  }
+
+  set turn(value: number) {
+    this.#turn = value % Math.max(1, this.#apics.length);
+  }
+
   attach(apic: LocalApic): void {
     this.#apics.push(apic);
   }

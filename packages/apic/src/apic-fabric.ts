@@ -1,7 +1,8 @@
-import type { FabricServices, InterruptFabric } from '@vm/core';
+import type { FabricServices, InterruptFabric, Plain } from '@vm/core';
 import type { ApicBus } from './apic-bus.ts';
 import { LocalApic } from './local-apic.ts';
-import type { ApicProcessor, LocalApicState } from './local-apic-ports.ts';
+import type { ApicProcessor } from './local-apic-ports.ts';
+import { readLocalApic } from './local-apic-state.ts';
 import { sendMsi } from './msi.ts';
 
 export interface ApicFabricOptions {
@@ -17,8 +18,9 @@ export interface ApicFabricOptions {
 
 export interface ApicFabric extends InterruptFabric {
   readonly apics: readonly LocalApic[];
-  save(): readonly LocalApicState[];
-  load(states: readonly LocalApicState[]): void;
+  save(): Plain;
+  /** Throws TypeError for what `save` did not give, and for another number of processors. */
+  load(state: Plain): void;
 }
 
 /** The local APICs of a machine: one for each processor slot, its id equal to the slot. */
@@ -59,10 +61,14 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       yield ['local-apic.model-registers.reads', sum((apic) => apic.modelReads)];
       yield ['local-apic.model-registers.writes', sum((apic) => apic.modelWrites)];
     },
-    save: () => apics.map((apic) => apic.save()),
-    load: (states) => apics.forEach((apic, index) => {
-      const state = states[index];
-      if (state !== undefined) apic.load(state);
-    }),
+    save: () => ({ turn: bus.turn, apics: apics.map((apic) => ({ ...apic.save(), timer: { ...apic.save().timer } })) }),
+    load: (state) => {
+      const { turn, apics: saved } = (state ?? {}) as Readonly<Record<string, Plain>>;
+      if (typeof turn !== 'number' || !Number.isInteger(turn) || turn < 0) throw new TypeError('apic: turn expected a number');
+      if (!Array.isArray(saved) || saved.length !== apics.length) throw new TypeError(`apic: expected the states of ${apics.length} local APICs`);
+      const checked = (saved as readonly Plain[]).map(readLocalApic);
+      apics.forEach((apic, index) => apic.load(checked[index]!));
+      bus.turn = turn;
+    },
   };
 }

@@ -164,7 +164,7 @@ export class VirtioPci implements IoHandler {
     queues.forEach((one, i) => {
       const saved = (one ?? {}) as Readonly<Record<string, Plain>>;
       const queue = this.#queues[i]!;
-      queue.size = number(saved, 'size', QUEUE_SIZE);
+      queue.size = number(saved, 'size', QUEUE_SIZE) || QUEUE_SIZE;
       queue.vector = number(saved, 'vector', 0xffff);
       numbers(saved['addresses'], 6).forEach((word, j) => (queue.addresses[j] = word));
       queue.ring = null;
