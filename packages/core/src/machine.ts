@@ -71,6 +71,7 @@ export class Machine<V extends Vcpu = Vcpu> {
   readonly #fabric: InterruptFabric;
   readonly #pio: Bus;
   readonly #mmio: Bus;
+  #starting: Promise<void> | null = null;
   #saved: SavedMachine | null; // until the first power-up
   #stopReason: StopReason | null = null;
   readonly #abort = (): void => this.requestStop('aborted');
@@ -126,12 +127,18 @@ export class Machine<V extends Vcpu = Vcpu> {
 
   /** Freezes machine time and all work; the phase stays `running`. Afterwards nothing is in flight. */
   async pause(): Promise<void> {
+    if (this.#starting !== null) await this.#starting.catch(() => {}); // before its first instruction
     await this.#loop.park();
     await this.lifecycle.stop();
   }
 
   async resume(): Promise<void> {
     if (this.phase !== 'running') throw new VmError('E_PHASE', `only a running machine resumes; this one is ${this.phase}`);
+    this.#starting ??= this.#start().finally(() => (this.#starting = null));
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
     if (!this.lifecycle.started) await this.lifecycle.start();
     this.#stopReason = null;
     this.#loop.start();

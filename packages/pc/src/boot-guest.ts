@@ -7,6 +7,7 @@ import { Guest } from './guest.ts';
 import { InputGate, type StampedInput } from './input-gate.ts';
 import type { MachineHold } from './machine-hold.ts';
 import { createPc, type Pc, type PcOptions } from './pc.ts';
+import { pendingInputs } from './pending-inputs.ts';
 
 /** `output`: the first byte since power-up or reset. `listening`: the port is opened for the first time since then. */
 export type GuestMoment = 'output' | 'listening' | 'reset';
@@ -34,7 +35,7 @@ const QUIET_NANOS: Nanos = 1e6; // of machine time without output: the guest has
 /** Composes a PC, turns it on and follows it through its resets. Throws what `createPc` and `Machine.powerUp` throw. */
 export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOptions<V>): Promise<Guest<V>> {
   const { onOutput, typing = 'when-listening', consolePort, onReset = 'boot', watch = [], onMoment, onInput, replay = null, ...board } = options;
-  const late: { pc: Pc<V> | null; quiet: () => void } = { pc: null, quiet: () => {} };
+  const late: { pc: Pc<V> | null; quiet: () => void; gate: InputGate | null } = { pc: null, quiet: () => {}, gate: null };
   const moments = new Moments(onMoment ?? (() => {}));
   const output = new ConsoleOutput({ found: () => late.pc?.machine.yield(), expectQuiet: () => late.quiet() }, watch);
   if (onOutput !== undefined) output.listen(onOutput);
@@ -45,7 +46,7 @@ export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOpt
   };
   const pc = await createPc<V>({
     ...board,
-    devices: [...(board.devices ?? []), ...(consolePort === undefined ? [] : [device('console-port', debugcon, { port: consolePort, output: put })])],
+    devices: [...(board.devices ?? []), ...(consolePort === undefined ? [] : [device('console-port', debugcon, { port: consolePort, output: put })]), device('inputs', pendingInputs, { input, live: () => late.gate?.live ?? [], send: (one) => late.gate?.send(one) })],
     serial: {
       output: put,
       ready: () => {
@@ -77,6 +78,7 @@ export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOpt
     },
     replay,
   );
+  late.gate = gate;
   for (const { input: one } of replay ?? []) if (one.kind === 'type') input.announce(one.bytes.length);
   try {
     await machine.powerUp();

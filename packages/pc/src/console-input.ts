@@ -59,6 +59,24 @@ export class ConsoleInput {
     if (this.#waiting === 0) for (const resolve of this.#drained.splice(0)) resolve();
   }
 
+  /** What is typed and not taken. */
+  save(): Uint8Array {
+    const bytes = new Uint8Array(this.#queue.reduce((sum, one) => sum + one.length, 0));
+    let at = 0;
+    for (const one of this.#queue) {
+      bytes.set(one, at);
+      at += one.length;
+    }
+    return bytes;
+  }
+
+  /** `pump` sends it when the guest's end is there. */
+  load(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.announce(bytes.length);
+    this.#queue.push(bytes);
+  }
+
   /** Resolves when the guest has taken everything. */
   drained(): Promise<void> {
     if (this.#waiting === 0) return Promise.resolve();

@@ -1,4 +1,5 @@
-import { type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
+import { type Machine, type SaveOptions, type StopReason, VmError, type Vcpu } from '@vm/core';
+import type { SnapshotSink } from '@vm/core/snapshot';
 import type { BootableVcpu } from './boot-state.ts';
 import type { ConsoleInput } from './console-input.ts';
 import type { ConsoleOutput, WaitOptions } from './console-output.ts';
@@ -84,6 +85,20 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
   /** Machine time stands still from the present instruction on, until the function that it returns is called. */
   hold(): () => void {
     return this.#parts.hold.take();
+  }
+
+  /**
+   * Writes all of the machine, and what was typed and not taken; it goes on as if nothing had been. What is on its disks stays there:
+   * who restores the guest gives it the disks as they are now.
+   */
+  async save(sink: SnapshotSink, options?: SaveOptions): Promise<void> {
+    const release = this.hold();
+    try {
+      await this.#parts.hold.settled();
+      await this.machine.save(sink, options);
+    } finally {
+      release();
+    }
   }
 
   /** Why the guest came to its end: `power-off` when it turned itself off. */

@@ -14,6 +14,6 @@ export { type LinuxBoot, type LinuxPlacement, loadLinux, placeLinux } from './li
 export { buildE820, type E820Entry } from './memory-map.ts';
 export type { MultibootBoot, MultibootModule } from './multiboot-boot.ts';
 export { createPc, type Pc, type PcOptions, type PcSerial } from './pc.ts';
-export { pacedDisk, type PacedDiskServices } from './paced-disk.ts';
+export { DiskPace, pacedDisk, type PacedDiskServices } from './paced-disk.ts';
 export type { PcDisk } from './pc-disks.ts';
 export { postPorts, testDevices } from './test-devices.ts';

@@ -52,6 +52,11 @@ export class InputGate {
     this.#timer.arm(this.#services.clock.now());
   }
 
+  /** Inputs on their way. */
+  get live(): readonly GuestInput[] {
+    return this.#live;
+  }
+
   #passLive(): void {
     for (const input of this.#live.splice(0)) this.#pass(input);
   }

@@ -36,6 +36,14 @@ export class MachineHold {
     return done;
   }
 
+  /** Resolves when nothing moves any more: a machine that is held stands still then. */
+  async settled(): Promise<void> {
+    for (let before: Promise<void> | null = null; before !== this.#moves; ) {
+      before = this.#moves;
+      await before;
+    }
+  }
+
   /** Resolves when nothing moves any more. From now on nothing will. */
   end(): Promise<void> {
     this.#ended = true;

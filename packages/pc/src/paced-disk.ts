@@ -1,4 +1,4 @@
-import type { BlockBackend, Clock, Nanos, Timer } from '@vm/core';
+import type { BlockBackend, Clock, DeviceModule, Nanos, Plain, Timer } from '@vm/core';
 
 /** What a disk needs of a machine whose time is virtual. */
 export interface PacedDiskServices {
@@ -9,34 +9,47 @@ export interface PacedDiskServices {
   yield(): void;
 }
 
+type Operation = 'read' | 'write' | 'flush' | 'discard' | 'zeroes';
+/** A request, and when it ends. */
+interface Request {
+  readonly operation: Operation;
+  readonly at: number;
+  readonly bytes: number;
+  readonly due: Nanos;
+}
+
 const ACCESS_NANOS: Nanos = 50_000;
 const NANOS_PER_BYTE = 1;
+const MOST_REQUESTS = 1 << 16;
 
 /** A disk whose `stop` waits for what is under way on the host. */
 export function trackedDisk(disk: BlockBackend): BlockBackend {
-  return wrap(disk, (_bytes, work) => work());
+  return wrap(disk, (_operation, _at, _bytes, work) => work());
 }
 
 /**
- * A disk whose requests take a time that their size decides and the host does not: the machine stands still while the host works,
- * and each request ends between the same two instructions of every run. `services` is asked for at the first request.
+ * Requests of one disk that take a time which their size decides and the host does not: the machine stands still while the host works,
+ * and each request ends between the same two instructions of every run. After a restore, devices make the requests again that had
+ * not ended; those end when they would have.
  */
-export function pacedDisk(disk: BlockBackend, services: () => PacedDiskServices): BlockBackend {
-  let timer: Timer | null = null;
-  let begun = 0;
-  const waiting: { readonly due: Nanos; readonly order: number; readonly resolve: () => void }[] = [];
-  const fire = ({ clock, yield: serve }: PacedDiskServices): void => {
-    const now = clock.now();
-    while (waiting.length > 0 && waiting[0]!.due <= now) waiting.shift()!.resolve();
-    if (waiting.length > 0) timer!.arm(waiting[0]!.due);
-    serve();
-  };
-  return wrap(disk, async (bytes, work) => {
-    const machine = services();
-    timer ??= machine.clock.timer(() => fire(machine));
-    const due = machine.clock.now() + ACCESS_NANOS + bytes * NANOS_PER_BYTE;
-    const order = begun++;
-    const release = machine.hold();
+export class DiskPace {
+  #timer: Timer | null = null;
+  #begun = 0;
+  #expected: readonly Request[] = [];
+  #expectedAt: Nanos = -1; // machine time of the restore
+  readonly #waiting: (Request & { readonly order: number; readonly resolve: () => void })[] = [];
+  readonly #services: () => PacedDiskServices;
+
+  /** `services` is asked for at the first request. */
+  constructor(services: () => PacedDiskServices) {
+    this.#services = services;
+  }
+
+  async run(operation: Operation, at: number, bytes: number, work: () => Promise<void>): Promise<void> {
+    const { clock, hold } = this.#services();
+    this.#timer ??= clock.timer(() => this.#fire());
+    const request = { operation, at, bytes, due: this.#dueOf(operation, at, bytes, clock.now()), order: this.#begun++ };
+    const release = hold();
     let end: Promise<void>;
     let failure: unknown = null;
     try {
@@ -44,20 +57,69 @@ export function pacedDisk(disk: BlockBackend, services: () => PacedDiskServices)
     } catch (error) {
       failure = error;
     } finally {
-      end = new Promise((resolve) => waiting.push({ due, order, resolve }));
-      waiting.sort((a, b) => a.due - b.due || a.order - b.order);
-      timer.arm(waiting[0]!.due);
+      end = new Promise((resolve) => this.#waiting.push({ ...request, resolve }));
+      this.#waiting.sort((a, b) => a.due - b.due || a.order - b.order);
+      this.#timer.arm(this.#waiting[0]!.due);
       release();
     }
     await end;
     if (failure !== null) throw failure;
-  });
+  }
+
+  /** Only while the machine stands still and nothing is under way on the host. */
+  save(): Plain {
+    return this.#waiting.toSorted((a, b) => a.order - b.order).map(({ operation, at, bytes, due }) => ({ operation, at, bytes, due }));
+  }
+
+  load(state: Plain, now: Nanos): void {
+    if (!Array.isArray(state) || state.length > MOST_REQUESTS) throw new TypeError('disk-pace: expected requests');
+    this.#expected = (state as readonly Plain[]).map((one) => {
+      const { operation, at, bytes, due } = (one ?? {}) as Readonly<Record<string, Plain>>;
+      if (typeof operation !== 'string' || typeof at !== 'number' || typeof bytes !== 'number' || typeof due !== 'number' || !Number.isFinite(due)) throw new TypeError('disk-pace: a request expected operation, at, bytes, due');
+      return { operation: operation as Operation, at, bytes, due };
+    });
+    this.#expectedAt = now;
+  }
+
+  #dueOf(operation: Operation, at: number, bytes: number, now: Nanos): Nanos {
+    const [next, ...rest] = this.#expectedAt === now ? this.#expected : [];
+    if (next === undefined) return now + ACCESS_NANOS + bytes * NANOS_PER_BYTE;
+    // The first half of a request whose second half was under way had ended before.
+    if (next.operation !== operation || next.at !== at || next.bytes !== bytes) return now;
+    this.#expected = rest;
+    return next.due;
+  }
+
+  #fire(): void {
+    const { clock, yield: serve } = this.#services();
+    const now = clock.now();
+    while (this.#waiting.length > 0 && this.#waiting[0]!.due <= now) this.#waiting.shift()!.resolve();
+    if (this.#waiting.length > 0) this.#timer!.arm(this.#waiting[0]!.due);
+    serve();
+  }
 }
 
-function wrap(disk: BlockBackend, run: (bytes: number, work: () => Promise<void>) => Promise<void>): BlockBackend {
+/** A disk whose requests are paced. */
+export function pacedDisk(disk: BlockBackend, pace: DiskPace): BlockBackend {
+  return wrap(disk, (operation, at, bytes, work) => pace.run(operation, at, bytes, work));
+}
+
+/** Keeps with a saved machine when requests of its disks end. */
+export const diskPace: DeviceModule<readonly DiskPace[], 'clock'> = {
+  manifest: { abi: 0, id: 'vm.disk-pace', version: '0.0.0', state: 1, needs: ['clock'] },
+  create: ({ clock }, paces) => ({
+    save: () => paces.map((pace) => pace.save()),
+    load: (state) => {
+      if (!Array.isArray(state) || state.length !== paces.length) throw new TypeError(`disk-pace: expected the requests of ${paces.length} disks`);
+      paces.forEach((pace, i) => pace.load(state[i] as Plain, clock.now()));
+    },
+  }),
+};
+
+function wrap(disk: BlockBackend, run: (operation: Operation, at: number, bytes: number, work: () => Promise<void>) => Promise<void>): BlockBackend {
   const underWay = new Set<Promise<void>>();
-  const request = (bytes: number, work: () => Promise<void>): Promise<void> =>
-    run(bytes, () => {
+  const request = (operation: Operation, at: number, bytes: number, work: () => Promise<void>): Promise<void> =>
+    run(operation, at, bytes, () => {
       const done = work();
       underWay.add(done);
       void done.catch(() => {}).finally(() => underWay.delete(done));
@@ -66,11 +128,11 @@ function wrap(disk: BlockBackend, run: (bytes: number, work: () => Promise<void>
   return {
     bytes: disk.bytes,
     writable: disk.writable,
-    read: (at, into) => request(into.length, () => disk.read(at, into)),
-    write: (at, from) => request(from.length, () => disk.write(at, from)),
-    flush: () => request(0, () => disk.flush()),
-    discard: (at, bytes) => request(0, () => disk.discard(at, bytes)),
-    writeZeroes: (at, bytes) => request(0, () => disk.writeZeroes(at, bytes)),
+    read: (at, into) => request('read', at, into.length, () => disk.read(at, into)),
+    write: (at, from) => request('write', at, from.length, () => disk.write(at, from)),
+    flush: () => request('flush', 0, 0, () => disk.flush()),
+    discard: (at, bytes) => request('discard', at, 0, () => disk.discard(at, bytes)),
+    writeZeroes: (at, bytes) => request('zeroes', at, 0, () => disk.writeZeroes(at, bytes)),
     start: () => disk.start?.(),
     async stop() {
       await Promise.allSettled(underWay);

@@ -1,6 +1,6 @@
 import { ApicBus, createApicFabric } from '@vm/apic';
 import { ioApic, pic8259 } from '@vm/apic/device';
-import { createMachine, device, type DeviceSpec, type Engine, type GuestMemory, type Machine, type MachineOptions, type Ram, type Vcpu } from '@vm/core';
+import { createMachine, device, type DeviceSpec, type Engine, type GuestMemory, type Machine, type MachineOptions, type Ram, type Vcpu, VmError } from '@vm/core';
 import { type AcpiButtons, acpiPm } from '@vm/device-acpi-pm';
 import { debugcon } from '@vm/device-debugcon';
 import { fwCfg } from '@vm/device-fw-cfg';
@@ -18,7 +18,7 @@ import { checkKernel, type KernelEntry, loadKernel } from './kernel-boot.ts';
 import { MachineHold } from './machine-hold.ts';
 import { FIRMWARE_BYTES } from './memory-map.ts';
 import type { MultibootModule } from './multiboot-boot.ts';
-import { pacedDisk, trackedDisk } from './paced-disk.ts';
+import { DiskPace, diskPace, pacedDisk, type PacedDiskServices, trackedDisk } from './paced-disk.ts';
 import { diskDevices, type PcDisk } from './pc-disks.ts';
 import { checkRom, loadRom } from './rom-boot.ts';
 
@@ -57,6 +57,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly signal?: AbortSignal;
   readonly host?: MachineOptions['host'];
   readonly createMemory?: MachineOptions['createMemory'];
+  /** A saved machine of the same options: power-up goes on with it. Without a kernel or a ROM it cannot be reset. */
+  readonly restore?: MachineOptions['restore'];
 }
 
 export interface Pc<V extends Vcpu & BootableVcpu> {
@@ -101,6 +103,8 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpu.notify?.('init', 0) : reset;
   // As firmware does, what no function of the bus uses is left as it comes, edge-triggered.
   const wires = (options.disks ?? []).length === 0 ? [] : PCI_LEGACY_PINS;
+  const services = (): PacedDiskServices => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
+  const paces = (options.disks ?? []).map(() => new DiskPace(services));
   const devices: DeviceSpec[] = [
     device('pic', pic8259, { levelLines: wires.reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
     device('io-apic', ioApic, { bus }),
@@ -124,13 +128,13 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     }),
     ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, PROCESSORS))] : []),
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
+    ...(paces.length === 0 ? [] : [device('disk-pace', diskPace, paces)]),
     ...diskDevices(options.disks ?? [], pci),
     ...(options.devices ?? []),
   ];
-  const services = (): { clock: Machine['clock']; hold: () => () => void; yield: () => void } => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
-  const disks = (options.disks ?? []).map(({ disk }) => (options.clock?.kind === 'virtual' ? pacedDisk(disk, services) : trackedDisk(disk)));
+  const disks = (options.disks ?? []).map(({ disk }, i) => (options.clock?.kind === 'virtual' ? pacedDisk(disk, paces[i]!) : trackedDisk(disk)));
   const blocks = { ...options.blocks, ...Object.fromEntries(disks.map((disk, i) => [`disk${i}`, disk])) };
-  const { engine, ramBytes, clock, onFault, log, signal, host, createMemory } = options;
+  const { engine, ramBytes, clock, onFault, log, signal, host, createMemory, restore } = options;
   const machine = await createMachine<V>({
     engine,
     ramBytes,
@@ -151,6 +155,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ...(signal === undefined ? {} : { signal }),
     ...(host === undefined ? {} : { host }),
     ...(createMemory === undefined ? {} : { createMemory }),
+    ...(restore === undefined ? {} : { restore }),
   });
   const hold = new MachineHold(machine);
   late.machine = machine;
@@ -169,7 +174,12 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
 type Boot<V> = (memory: GuestMemory, ram: Ram, vcpu: V, rsdp: number) => void;
 
 /** Throws VmError E_IMAGE. */
-function bootOf<V extends Vcpu & BootableVcpu>({ kernel, entry = 'auto', initrd, modules, commandLine, rom, romShadow = false }: PcOptions<V>): Boot<V> {
+function bootOf<V extends Vcpu & BootableVcpu>({ kernel, entry = 'auto', initrd, modules, commandLine, rom, romShadow = false, restore }: PcOptions<V>): Boot<V> {
+  if (restore !== undefined && kernel === undefined && rom === undefined) {
+    return () => {
+      throw new VmError('E_IMAGE', 'a restored machine that was given no kernel cannot be reset');
+    };
+  }
   if ((kernel === undefined) === (rom === undefined)) throw new TypeError('createPc: expected a kernel or a rom');
   if (rom !== undefined) {
     checkRom(rom);
