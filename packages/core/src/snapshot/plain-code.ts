@@ -42,7 +42,8 @@ class PlainWriter {
     else if (typeof value === 'bigint') {
       if (BigInt.asIntN(64, value) !== value) throw new RangeError(`plain data has integers of 64 bits, got ${value}`);
       this.#tag(5);
-      this.#view.setBigInt64(this.#room(8), value, true);
+      const at = this.#room(8); // which may move the view
+      this.#view.setBigInt64(at, value, true);
     } else if (typeof value === 'string') this.#bulk(6, this.#encoder.encode(value));
     else if (value instanceof Uint8Array) this.#bulk(7, value);
     else if (Array.isArray(value)) {
@@ -61,20 +62,24 @@ class PlainWriter {
   #number(value: number): void {
     if ((value | 0) === value && !Object.is(value, -0)) {
       this.#tag(3);
-      this.#view.setInt32(this.#room(4), value, true);
+      const at = this.#room(4);
+      this.#view.setInt32(at, value, true);
     } else {
       this.#tag(4);
-      this.#view.setFloat64(this.#room(8), value, true);
+      const at = this.#room(8);
+      this.#view.setFloat64(at, value, true);
     }
   }
 
   #tag(tag: number): void {
-    this.#bytes[this.#room(1)] = tag;
+    const at = this.#room(1);
+    this.#bytes[at] = tag;
   }
 
   #count(tag: number, count: number): void {
     this.#tag(tag);
-    this.#view.setUint32(this.#room(4), count, true);
+    const at = this.#room(4);
+    this.#view.setUint32(at, count, true);
   }
 
   #bulk(tag: number, bytes: Uint8Array): void {
@@ -123,7 +128,7 @@ class PlainReader {
       case 4: return this.#view.getFloat64(this.#skip(8), true);
       case 5: return this.#view.getBigInt64(this.#skip(8), true);
       case 6: return this.#text();
-      case 7: return this.#bulk().slice();
+      case 7: return new Uint8Array(this.#bulk()); // slice() of a Buffer of Node.js is no copy
       case 8: return Array.from({ length: this.#count() }, () => this.take(depth + 1));
       case 9: return this.#members(depth);
       default: throw new RangeError(`plain data has no tag ${tag}`);

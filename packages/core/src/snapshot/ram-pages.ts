@@ -40,7 +40,6 @@ function isZero(words: Uint32Array, page: number): boolean {
 
 /** Fills RAM that nobody has stored to yet. `isDirty`: it is not known to be all zeros. Throws VmError E_STATE. */
 export function readPages({ memory, base, bytes }: Ram, saved: SavedMachine, codec: PageCodec | null, isDirty: boolean): void {
-  if (saved.head.codec !== (codec?.name ?? '')) throw new VmError('E_STATE', `the saved machine's pages are packed with ${JSON.stringify(saved.head.codec)}, and there is ${JSON.stringify(codec?.name ?? '')}`);
   const all = new Uint8Array(memory.buffer, base, bytes);
   if (isDirty) all.fill(0);
   for (const { first, pages, packed } of saved.pages) {
@@ -48,7 +47,7 @@ export function readPages({ memory, base, bytes }: Ram, saved: SavedMachine, cod
     if (pages === 0 || pages > MOST_PAGES || (first + pages) * PAGE_BYTES > bytes) throw new VmError('E_STATE', `the saved machine has pages ${first} to ${first + pages}, which do not lie in its RAM`);
     let content: Uint8Array;
     try {
-      content = codec?.unpack(packed, length) ?? packed;
+      content = saved.head.codec === '' ? packed : codec!.unpack(packed, length);
     } catch (cause) {
       throw new VmError('E_STATE', `pages ${first} to ${first + pages} of the saved machine cannot be unpacked`, { cause });
     }

@@ -144,7 +144,9 @@ export function readSnapshot(bytes: Uint8Array, codec: PageCodec | null = null):
     else if (plain !== frames) throw damaged('frames are missing');
     else if (at !== bytes.length) throw damaged('it goes on after its end');
   }
-  return { ...found, head: found.head! };
+  const { head } = found;
+  if (head!.codec !== '' && head!.codec !== codec?.name) throw damaged(`its pages are packed with ${head!.codec}, and ${codec === null ? 'nothing' : codec.name} is there to unpack them`);
+  return { ...found, head: head! };
 }
 
 /** Why a machine of these devices cannot go on with what was saved: throws VmError E_STATE that names it. */
