@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { UsageError } from './usage-error.ts';
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -31,4 +31,16 @@ export function explainWriteError(error: unknown): string {
 export function explainFileError(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return REASONS[code ?? ''] ?? message;
+}
+
+/** Writes a text file so that it is there as a whole, or as it was before. Throws UsageError. */
+export function writeWhole(path: string, text: string): void {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    writeFileSync(temporary, text, { flush: true });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw new UsageError(`${path}: ${explainWriteError(error)}`, { cause: error });
+  }
 }

@@ -58,7 +58,7 @@ describe('findPlugin', () => {
     for (const version of ['1.0.0', '1.10.0', '1.9.0', '2.0.0']) writeFakePlugin(at(version), { 'lamp.js': fakeLamp() }, { version });
     const { plugins } = await scanDirectories([root]);
     expect(nameOf(findPlugin(plugins, 'example.lamp', '^1'))).toBe('example.lamp@1.10.0');
-    expect(nameOf(findPlugin(plugins, 'example.lamp', '^1', '1.9.0'))).toBe('example.lamp@1.9.0');
+    expect(nameOf(findPlugin(plugins, 'example.lamp', '^1', new Set(['example.lamp@1.9.0'])))).toBe('example.lamp@1.9.0');
     expect(() => findPlugin(plugins, 'example.lamp', '^3')).toThrow('example.lamp: no version fits ^3; there are 2.0.0, 1.10.0, 1.9.0, 1.0.0');
     expect(() => findPlugin(plugins, 'example.lamb', '*')).toThrow('no device directory has a plug-in example.lamb; there are example.lamp');
     expect(() => findPlugin(plugins, 'example.lamp', 'new')).toThrow('expected a version');

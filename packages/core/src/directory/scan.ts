@@ -60,15 +60,15 @@ export async function readDescription(folder: string): Promise<DevicePlugin | re
   return { folder, description: value as DeviceDescription, digest: digestOf(bytes) };
 }
 
-/** The newest plug-in whose id and version are asked for; `preferred` comes before others that fit. Throws VmError E_PLUGIN. */
-export function findPlugin(plugins: readonly DevicePlugin[], id: string, range: string, preferred: string | null = null): DevicePlugin {
+/** The newest plug-in whose id and version are asked for; those of `preferred`, as id@version, come before others. Throws VmError E_PLUGIN. */
+export function findPlugin(plugins: readonly DevicePlugin[], id: string, range: string, preferred: ReadonlySet<string> = new Set()): DevicePlugin {
   const fits = parseRange(range);
   if (fits === null) throw new VmError('E_PLUGIN', `${id}: expected a version such as 1.2.0, ^1.2 or >=1 <2, got ${JSON.stringify(range)}`);
   const same = plugins.filter(({ description }) => description.id === id);
   if (same.length === 0) throw new VmError('E_PLUGIN', `no device directory has a plug-in ${id}; there ${plugins.length === 0 ? 'are none' : `are ${[...new Set(plugins.map(({ description }) => description.id))].join(', ')}`}`);
   const fitting = same.filter(({ description }) => fits(description.version));
   if (fitting.length === 0) throw new VmError('E_PLUGIN', `${id}: no version fits ${range}; there are ${same.map(({ description }) => description.version).join(', ')}`);
-  const found = fitting.find(({ description }) => description.version === preferred) ?? fitting[0]!;
+  const found = fitting.find((one) => preferred.has(nameOf(one))) ?? fitting[0]!;
   const twin = fitting.find((one) => one !== found && one.description.version === found.description.version);
   if (twin !== undefined) throw new VmError('E_PLUGIN', `${nameOf(found)} is in two folders: ${found.folder} and ${twin.folder}`);
   return found;

@@ -1,0 +1,103 @@
+import { dirname, resolve } from 'node:path';
+import { readJsonText } from '@vm/core/directory';
+import type { CpuModelName, ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
+import { readNamedFile } from './host-file.ts';
+import { findNearest } from './nearest-word.ts';
+import { UsageError } from './usage-error.ts';
+import { checkManifestShape } from './manifest-schema.ts';
+
+/** A machine of a vm.json. The schema beside this file says what each member means. */
+export interface MachineSettings {
+  readonly engine?: { readonly id?: 'wasm'; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode };
+  readonly ram?: number | string;
+  readonly clock?: 'host' | 'virtual';
+  readonly seed?: number;
+  readonly boot?: BootSource;
+  readonly onFault?: 'stop' | 'go-on';
+  readonly onReset?: 'boot' | 'end';
+  readonly disks?: readonly ManifestDisk[];
+  readonly devices?: readonly ManifestDevice[];
+}
+export interface BootSource {
+  readonly kernel?: string;
+  readonly multiboot?: string;
+  readonly rom?: string;
+  readonly initrd?: string;
+  readonly entry?: 'auto' | 32 | 64 | 'pvh';
+  readonly append?: string;
+  readonly modules?: readonly { readonly file: string; readonly text?: string }[];
+  readonly shadow?: boolean;
+}
+export interface ManifestDisk {
+  readonly file: string;
+  readonly bus?: 'virtio' | 'ata';
+  readonly format?: 'raw' | 'vhd';
+  readonly overlay?: string;
+  readonly snapshot?: boolean;
+  readonly readonly?: boolean;
+  readonly keyFile?: string;
+  readonly crypt?: 'none' | 'payload' | 'file';
+  readonly cipher?: string;
+  readonly holes?: 'zero' | 'noise';
+}
+export interface ManifestDevice {
+  readonly name: string;
+  readonly id: string;
+  readonly version?: string;
+  readonly properties?: Readonly<Record<string, boolean | number | string>>;
+}
+export interface VmManifest extends Omit<MachineSettings, 'disks' | 'devices'> {
+  readonly $schema?: string;
+  readonly abi: number;
+  readonly directories?: readonly string[];
+  readonly machines: Readonly<Record<string, MachineSettings>>;
+}
+/** A vm.json that was read. */
+export interface ManifestFile {
+  readonly file: string; // as the user named it
+  readonly folder: string; // which its paths start from
+  readonly manifest: VmManifest;
+}
+
+export const MANIFEST_ABI = 0;
+const SHARED = ['engine', 'ram', 'clock', 'seed', 'boot', 'onFault', 'onReset'] as const;
+
+/** Throws UsageError that names file, path and rule, one line for each thing that is wrong. */
+export async function readManifest(file: string): Promise<ManifestFile> {
+  const { value, problem } = readJsonText(readNamedFile('manifest', file));
+  if (problem !== null) throw refusal(file, problem.path, problem.rule, problem.text);
+  await checkManifestShape(file, value);
+  const manifest = value as VmManifest;
+  if (manifest.abi !== MANIFEST_ABI) throw refusal(file, '/abi', 'abi', `it is made for device ABI ${manifest.abi}, this is ABI ${MANIFEST_ABI}`);
+  for (const [name, machine] of Object.entries(manifest.machines)) checkMachine(file, `/machines/${name}`, machine);
+  return { file, folder: resolve(dirname(file)), manifest };
+}
+
+/** A machine by its name, or the first one, with what stands beside the machines. Throws UsageError. */
+export function machineOf({ file, manifest }: ManifestFile, given: string | undefined): { readonly name: string; readonly settings: MachineSettings } {
+  const names = Object.keys(manifest.machines);
+  const name = given ?? names[0]!;
+  if (!Object.hasOwn(manifest.machines, name)) {
+    const nearest = findNearest(name, names);
+    throw new UsageError(`${file}: there is no machine ${name}; ${nearest === null ? `there are ${names.join(', ')}` : `did you mean ${nearest}?`}`);
+  }
+  const shared = Object.fromEntries(SHARED.filter((member) => manifest[member] !== undefined).map((member) => [member, manifest[member]]));
+  return { name, settings: { ...shared, ...manifest.machines[name]! } };
+}
+
+export function refusal(file: string, path: string, rule: string, text: string): UsageError {
+  return new UsageError(`${file}: ${path === '' ? '/' : path}: ${text} (rule ${rule})`);
+}
+
+/** What a schema cannot say in words that help. */
+function checkMachine(file: string, path: string, { devices = [], disks = [] }: MachineSettings): void {
+  const names = new Set<string>();
+  for (const [i, { name }] of devices.entries()) {
+    if (names.has(name)) throw refusal(file, `${path}/devices/${i}/name`, 'unique', `there are two devices named ${name}`);
+    names.add(name);
+  }
+  for (const [i, disk] of disks.entries()) {
+    if (disk.overlay !== undefined && disk.snapshot === true) throw refusal(file, `${path}/disks/${i}`, 'exclude', 'overlay and snapshot exclude each other');
+    if (disk.readonly === true && (disk.overlay !== undefined || disk.snapshot === true)) throw refusal(file, `${path}/disks/${i}`, 'exclude', 'readonly goes with neither overlay nor snapshot');
+  }
+}

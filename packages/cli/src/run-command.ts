@@ -1,0 +1,65 @@
+import { readPluginFiles } from '@vm/core/directory';
+import { runBootSession } from './boot-session.ts';
+import type { Command } from './command.ts';
+import { readLock } from './device-lock.ts';
+import { EXIT_FINE } from './exit-code.ts';
+import { checkConflicts, checkLocked, loadDevices, planDevices, scanFor } from './machine-devices.ts';
+import { withMachineDisks } from './machine-disks.ts';
+import { machineOf, readManifest } from './machine-manifest.ts';
+import { partsOf, readMachine } from './manifest-board.ts';
+import { flag, parseArguments } from './option-parser.ts';
+import { SESSION_EXIT_CODES, SESSION_OPTIONS, sessionOf } from './session-options.ts';
+import { processStreams } from './terminal.ts';
+import { UsageError } from './usage-error.ts';
+
+const OPTIONS = {
+  check: flag('look at everything that can be looked at, run nothing, and say what is wrong'),
+  ...SESSION_OPTIONS,
+};
+
+export const runCommand: Command = {
+  name: 'run',
+  operands: 'FILE [MACHINE]',
+  summary: 'run a machine of a vm.json: engine, RAM, what is booted, disks and devices from external directories',
+  options: OPTIONS,
+  notes: [
+    'The first machine of the file is meant where none is named. A small one:\n'
+      + '  { "abi": 0, "directories": ["devices"],\n'
+      + '    "machines": { "main": { "ram": "512M", "boot": { "kernel": "vmlinuz", "initrd": "initrd.gz" } } } }\n'
+      + 'The schema vm.schema.json of @vm/cli has all members, with what they mean.',
+    'Devices are added with vm devices add. Those that have changed since, or need more than was agreed to, are refused until\n'
+      + 'vm devices verify FILE --accept. Two devices that want the same ports, memory or pins are named before any is made.',
+    SESSION_EXIT_CODES,
+  ],
+  examples: ['vm run vm.json', 'vm run vm.json server --timeout 60s --exit-on "login:"', 'vm run vm.json --check'],
+  run: async (args) => {
+    const { values, operands: [path, machine, ...more] } = parseArguments(OPTIONS, args);
+    if (path === undefined) throw new UsageError('run needs a file such as vm.json');
+    if (more.length > 0) throw new UsageError(`run takes a file and a machine, got ${JSON.stringify(more[0])} too`);
+    const session = sessionOf(values);
+    const file = await readManifest(path);
+    const { name, settings } = machineOf(file, machine);
+    const lock = readLock(file);
+    const planned = planDevices(file, name, settings, await scanFor(file), lock);
+    checkLocked(file, planned, lock);
+    checkConflicts(file, name, planned, partsOf(file, settings));
+    const { board, disks, bare } = await readMachine(file, name, settings);
+    if (values.check === true) {
+      for (const { plugin } of planned) await readPluginFiles(plugin);
+      console.log(`${path}: ${name} can run${planned.length === 0 ? '' : `, with ${planned.map((one) => one.name).join(', ')}`}`);
+      return EXIT_FINE;
+    }
+    const devices = await loadDevices(planned);
+    return withMachineDisks(disks, (opened) => runBootSession(
+      {
+        ...board,
+        ...session,
+        ...(devices.length === 0 ? {} : { devices }),
+        ...(opened.length === 0 ? {} : { disks: opened }),
+        ...(values['no-reboot'] === true ? { onReset: 'end' } : {}),
+        ...(bare === undefined ? {} : { bare }),
+      },
+      processStreams(),
+    ));
+  },
+};

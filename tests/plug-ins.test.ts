@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
+import { digestOf } from '@vm/core/directory';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { itWithGuest } from './guest-image.ts';
+import { start, VM } from './vm-program.ts';
+
+const CRC = fileURLToPath(new URL('../examples/plug-ins/crc-unit', import.meta.url));
+let folder = '';
+const at = (name: string): string => join(folder, name);
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'vm-plug-ins-'));
+  cpSync(CRC, at('devices/crc-unit'), { recursive: true });
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function writeManifest(manifest: object): void {
+  writeFileSync(at('vm.json'), JSON.stringify({ abi: 0, directories: ['devices'], ...manifest }));
+}
+
+/** A digest of all sources of core, which no device changes. */
+function digestOfCore(): string {
+  const hash = createHash('sha256');
+  for (const file of ['abi.ts', 'machine.ts', 'lifecycle.ts', 'io-bus.ts', 'directory/scan.ts', 'directory/load-plugin.ts']) hash.update(readFileSync(new URL(`../packages/core/src/${file}`, import.meta.url)));
+  return hash.digest('hex');
+}
+
+const feed = (base: number, text: string): string => [...Buffer.from(text)].map((byte) => `devmem 0x${base.toString(16)} 8 ${byte}`).join('; ');
+const hex = (value: number): string => `0x${value.toString(16).toUpperCase().padStart(8, '0')}`;
+
+describe('plug-ins of an external directory', () => {
+  itWithGuest('linux-image-cloud-amd64', 'two of one kind with different properties are in one machine and not in the other, and Linux uses them', async ({ kernel, initrd }) => {
+    const before = digestOfCore();
+    writeManifest({ boot: { kernel, initrd, append: 'console=ttyS0 quiet' }, machines: { main: {}, bare: {} } });
+    const add = (...more: string[]): Promise<{ code: number | null }> => start([...VM, 'devices', 'add', at('vm.json'), 'example.crc-unit', '--grant', 'mmio', ...more], '').done;
+    expect(await add()).toMatchObject({ code: 0 });
+    expect(await add('--name', 'iscsi', '--set', 'base=0xd0001000', '--set', 'polynomial=crc32c')).toMatchObject({ code: 0 });
+    const script = `${feed(0xd000_0000, '123456789')}; ${feed(0xd000_1000, '123456789')}; echo $(devmem 0xd0000004 32) $(devmem 0xd0001004 32) $(devmem 0xd000000c 32); poweroff -f\n`;
+    const run = (machine: string): ReturnType<typeof start>['done'] => start([...VM, 'run', at('vm.json'), machine, '--timeout', '300s'], script).done;
+    const [main, bare] = [await run('main'), await run('bare')];
+    expect([main.code, bare.code]).toEqual([0, 0]);
+    expect(main.output).toContain(`${hex(crc32('123456789'))} 0xE3069283 0x31435243`);
+    expect(bare.output).toContain('0xFFFFFFFF 0xFFFFFFFF 0xFFFFFFFF');
+    expect(digestOfCore()).toBe(before);
+  });
+
+  it('one that throws at power-up, or at import, is told by its name before the guest runs', async () => {
+    writeFileSync(at('rom'), Uint8Array.from({ length: 4096 }, () => 0xf4)); // hlt
+    writeManifest({ boot: { rom: 'rom' }, machines: { main: { ram: '16M', devices: [{ name: 'crc', id: 'example.crc-unit' }] } } });
+    const breakWith = async (from: string, to: string): Promise<{ code: number | null; errors: string }> => {
+      const code = readFileSync(join(CRC, 'crc-unit.js'), 'utf8').replace(from, to);
+      const description = JSON.parse(readFileSync(join(CRC, 'device.json'), 'utf8')) as { files: Record<string, string> };
+      description.files = { 'crc-unit.js': digestOf(new TextEncoder().encode(code)) };
+      writeFileSync(at('devices/crc-unit/crc-unit.js'), code);
+      writeFileSync(at('devices/crc-unit/device.json'), JSON.stringify(description));
+      expect(await start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'all'], '').done).toMatchObject({ code: 0 });
+      return start([...VM, 'run', at('vm.json'), '--timeout', '60s'], '').done;
+    };
+    expect(await breakWith('powerUp() {', "powerUp() {\n    throw new Error('no power');")).toMatchObject({ code: 1, errors: expect.stringContaining('crc: powerUp failed: no power') });
+    expect(await breakWith('this).map(Number(base))', 'this).map(0xd0002000)')).toMatchObject({ code: 2, errors: expect.stringContaining('crc: memory 0xd0002000 to 0xd000200f is not among the resources of its description') });
+    expect(await breakWith("needs: ['mmio']", "needs: ['mmio', 'dma']")).toMatchObject({ code: 2, errors: expect.stringContaining('example.crc-unit@1.0.0: needs is dma, mmio in its code and mmio in its device.json') });
+    expect(await breakWith('/** @import', "import { wasmEngine } from '@vm/vcpu-wasm';\n/** @import")).toMatchObject({ code: 2, errors: expect.stringContaining('example.crc-unit@1.0.0: importing crc-unit.js failed') });
+  });
+});
