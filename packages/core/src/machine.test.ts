@@ -191,6 +191,36 @@ describe('stopping a machine', () => {
     expect(broken.asked).toBe(1);
     await vm[Symbol.asyncDispose]();
   });
+
+  it('goes on without a device whose timer throws, if it is told to: registers, timers and lines of that device are gone', async () => {
+    const logged: string[] = [];
+    const levels: boolean[] = [];
+    const engine = new ScriptedEngine((cpu) => cpu.work());
+    const controller: DeviceModule<void, 'controller'> = {
+      manifest: { abi: 0, id: 'test.controller', version: '0.0.0', state: 0, needs: ['controller'] },
+      create: (ctx) => (ctx.controller.attach(0, 8, { setLine: (_pin, high) => void levels.push(high) }), {}),
+    };
+    const bomb: DeviceModule<void, 'pio' | 'lines' | 'clock'> = {
+      manifest: { abi: 0, id: 'test.bomb', version: '0.0.0', state: 0, needs: ['pio', 'lines', 'clock'] },
+      create: (ctx) => {
+        const line = ctx.lines.connect(3);
+        const later = ctx.clock.timer(() => line.set(true));
+        const timer = ctx.clock.timer(() => {
+          line.set(true);
+          throw new Error('bang');
+        });
+        ctx.pio.claim('register', 1, { read: () => 7, write: () => {} }).map(0x40);
+        return { start: () => (timer.arm(100), later.arm(200)) };
+      },
+    };
+    const vm = await machineOf(engine, [device('controller', controller), device('bomb', bomb)], { onFault: 'go-on', log: (source, level, text) => void logged.push(`${source} ${level} ${text.split('\n')[0]}`) });
+    await runUntil(vm, () => engine.cpu.retired > 1_000);
+    expect(logged).toEqual(['bomb warn bomb.timer threw and is cut off: Error: bang']);
+    expect(levels).toEqual([true, false]);
+    expect(engine.cpu.surroundings.pio.read(0x40, 1)).toBe(0xff);
+    expect(vm.counters.read()).toMatchObject({ 'device.bomb.faults': 1 });
+    expect(vm.counters.read()).not.toHaveProperty(['device.controller.faults']);
+  });
 });
 
 describe('composition', () => {

@@ -5,6 +5,7 @@ import { Counters } from './counters.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import type { Engine, FabricServices, InterruptFabric, Ram, Vcpu } from './engine.ts';
 import { VmError } from './errors.ts';
+import { FaultFence } from './fault-fence.ts';
 import { RamAccess } from './guest-memory.ts';
 import { createHostPort, type HostPort } from './host-port.ts';
 import { Bus } from './io-bus.ts';
@@ -69,6 +70,8 @@ export class Machine<V extends Vcpu = Vcpu> {
   readonly #loop: RunLoop;
   readonly #lines: LineHub;
   readonly #fabric: InterruptFabric;
+  readonly #fences = new Map<string, FaultFence>();
+  readonly #table: SlotTable;
   readonly #pio: Bus;
   readonly #mmio: Bus;
   #starting: Promise<void> | null = null;
@@ -85,6 +88,7 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.ram = createRam(options.ramBytes, options.engine.reserveBytes(1), options.createMemory, options.firmwareBytes);
     this.memory = new RamAccess(this.ram);
     const table = new SlotTable((owner, label, error) => this.#fault(owner, label, error));
+    this.#table = table;
     this.#pio = new Bus(table, new PortMap(table));
     this.#mmio = new Bus(table, new MemoryMap(table));
     this.#loop = new RunLoop(host, options.clock ?? { kind: 'host' }, (reason) => this.#stopped(reason), (level, text) => this.#log('machine', level, text));
@@ -221,13 +225,15 @@ export class Machine<V extends Vcpu = Vcpu> {
 
   #context(spec: DeviceSpec, signal: AbortSignal): DeviceContext<Capability> {
     const { name } = spec;
+    const fence = new FaultFence((where, error) => this.#fault(name, `${name}.${where}`, error));
+    this.#fences.set(name, fence);
     const offered: { readonly [K in Capability]: () => Capabilities[K] } = {
       pio: () => this.#pio.spaceFor(name),
       mmio: () => this.#mmio.spaceFor(name),
-      lines: () => this.#lines,
+      lines: () => fence.lines(this.#lines),
       controller: () => this.#lines.controllerFor(name),
       msi: () => ({ send: (address, data) => this.#fabric.message(address, data) }),
-      clock: () => this.clock,
+      clock: () => fence.clock(this.clock),
       dma: () => this.memory,
       host: () => ({ block: (block) => this.#block(name, block) }),
     };
@@ -248,6 +254,8 @@ export class Machine<V extends Vcpu = Vcpu> {
   }
 
   #fault(owner: string, label: string, error: unknown): void {
+    this.#table.cutOff(owner);
+    this.#fences.get(owner)?.trip();
     this.#log(owner, 'warn', `${label} threw and is cut off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     if (this.#options.onFault !== 'go-on') this.requestStop('faulted');
   }
@@ -276,6 +284,7 @@ export class Machine<V extends Vcpu = Vcpu> {
       counters.family('device', () => bus.counts());
     }
     counters.family('device', () => this.#fabric.counts?.() ?? []);
+    counters.family('device', () => Array.from(this.#fences).filter(([, fence]) => fence.tripped).map(([name]) => [`${name}.faults`, 1]));
     counters.family('cpu', () => this.vcpu.counts?.() ?? []);
   }
 }

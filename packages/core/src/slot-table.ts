@@ -172,11 +172,15 @@ export class SlotTable {
   }
 
   /** A device that broke once is not asked again: all its regions become the open bus. */
-  #fault(slot: number, error: unknown): void {
-    const owner = this.#owners[slot]!;
+  cutOff(owner: string): void {
     this.#owners.forEach((other, index) => {
       if (other === owner && index > 0) this.remove(index);
     });
+  }
+
+  #fault(slot: number, error: unknown): void {
+    const owner = this.#owners[slot]!;
+    this.cutOff(owner);
     this.#onFault(owner, this.label(slot), error);
   }
 
