@@ -3,7 +3,7 @@ import type { Capability, Device, DeviceContext, DeviceManifest, HostPart } from
 import type { DeviceSpec } from './device-spec.ts';
 import { VmError } from './errors.ts';
 import { createHostPort } from './host-port.ts';
-import { Lifecycle } from './lifecycle.ts';
+import { Lifecycle, type LifecycleTrace } from './lifecycle.ts';
 
 const MANIFEST: DeviceManifest = { abi: 0, id: 'test.device', version: '0.0.0', state: 0, needs: ['clock'] };
 
@@ -14,7 +14,7 @@ interface Trial {
 }
 
 /** Devices that note every hook, and fail in the hooks named for them. */
-function trial(names: readonly string[], failing: readonly string[] = [], parts: readonly HostPart[] = []): Trial & { readonly specs: DeviceSpec[] } {
+function trial(names: readonly string[], failing: readonly string[] = [], parts: readonly HostPart[] = [], trace: LifecycleTrace = () => {}): Trial & { readonly specs: DeviceSpec[] } {
   const log: string[] = [];
   const note = (what: string): void => {
     log.push(what);
@@ -31,6 +31,7 @@ function trial(names: readonly string[], failing: readonly string[] = [], parts:
     },
     release: (name) => log.push(`${name}.release`),
     log: () => undefined,
+    trace,
   });
   return { life, log, specs, prepare: () => note('prepare') };
 }
@@ -54,6 +55,24 @@ function createDevice(name: string, note: (what: string) => void): Device {
 }
 
 describe('the phases of a machine', () => {
+  it('tells whoever traces it of every phase, and of every hook of every device with the time it took', async () => {
+    const seen: string[] = [];
+    const { life, specs, prepare } = trial(['a', 'b'], [], [], (step, device, nanos) => {
+      expect(nanos).toBeGreaterThanOrEqual(0);
+      seen.push(device === null ? `- ${step}` : `${device}.${step}`);
+    });
+    await life.create(specs);
+    await life.powerUp('cold', prepare);
+    await life.start();
+    await life.stop();
+    await life.powerDown();
+    await life.tearDown();
+    expect(seen).toEqual([
+      '- initializing', 'a.create', 'b.create', '- powering-up', 'a.powerUp', 'b.powerUp', '- running', 'a.start', 'b.start', 'b.stop', 'a.stop',
+      '- powering-down', 'b.powerDown', 'a.powerDown', '- tearing-down', 'b.tearDown', 'a.tearDown', '- off',
+    ]);
+  });
+
   it('go up in the order of the list and down in reverse, with a barrier after each', async () => {
     const { life, log, specs, prepare } = trial(['a', 'b']);
     await life.create(specs);

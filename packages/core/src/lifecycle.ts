@@ -1,4 +1,4 @@
-import type { Capability, Device, DeviceContext, DeviceManifest, HostPart, LogLevel, Phase, Plain } from './abi.ts';
+import type { Capability, Device, DeviceContext, DeviceManifest, HostPart, LogLevel, Nanos, Phase, Plain } from './abi.ts';
 import { checkHooks, checkSpec, type DeviceSpec } from './device-spec.ts';
 import { VmError } from './errors.ts';
 import type { HostPort } from './host-port.ts';
@@ -29,7 +29,10 @@ export interface LifecycleServices {
   context(spec: DeviceSpec, signal: AbortSignal): DeviceContext<Capability>;
   release(name: string): void;
   log(device: string, level: LogLevel, text: string): void;
+  readonly trace?: LifecycleTrace;
 }
+/** Hears of every hook that a device has finished and how long it took, and with no device of every phase that the machine enters. */
+export type LifecycleTrace = (step: string, device: string | null, nanos: Nanos) => void;
 
 /** Moves all devices together: none enters a phase before every one has left the phase before. */
 export class Lifecycle {
@@ -51,12 +54,14 @@ export class Lifecycle {
   }
 
   async create(specs: readonly DeviceSpec[]): Promise<void> {
-    this.#phase = checkTransition(this.#phase, 'initializing');
+    this.#enter('initializing');
     for (const spec of specs) {
       try {
         checkSpec(spec, new Set(this.#members.map((member) => member.name)), this.#services.offered);
         const abort = new AbortController();
+        const begin = this.#services.host.now();
         const made = spec.create(this.#services.context(spec, abort.signal));
+        this.#services.trace?.('create', spec.name, this.#services.host.now() - begin);
         this.#members.push({ name: spec.name, manifest: spec.manifest, device: made, abort });
         checkHooks(spec, made);
       } catch (error) {
@@ -70,14 +75,14 @@ export class Lifecycle {
    * the devices, whose `states` have been checked against the composition and come before it.
    */
   async powerUp(why: 'cold' | 'reset' | 'restore', prepare: () => void | Promise<void>, states: readonly DeviceState[] = []): Promise<void> {
-    this.#phase = checkTransition(this.#phase, 'powering-up');
+    this.#enter('powering-up');
     const up: Member[] = [];
     for (const member of this.#members) {
       const errors = await this.#step('powerUp', [member], () => member.device.powerUp?.(why));
       if (errors.length > 0) await this.#fail('powerUp', errors, () => this.#down(up));
       up.push(member);
     }
-    if (why === 'restore') this.#phase = checkTransition(this.#phase, 'loading');
+    if (why === 'restore') this.#enter('loading');
     for (const { name, version, state } of states.filter((one) => one.version > 0)) {
       const members = this.#members.filter((member) => member.name === name);
       const errors = await this.#step('load', members, (member) => member.device.load?.(state, version));
@@ -88,7 +93,7 @@ export class Lifecycle {
     } catch (error) {
       await this.#fail('load', [error], () => this.#down(up));
     }
-    this.#phase = checkTransition(this.#phase, 'running');
+    this.#enter('running');
   }
 
   /** Leaves nothing started when it throws. */
@@ -113,7 +118,7 @@ export class Lifecycle {
 
   /** The states of all devices, in their order; `write` keeps them. Only while stopped; the machine runs on whatever happens. */
   async save(write: (states: readonly DeviceState[]) => Promise<void>): Promise<void> {
-    this.#phase = checkTransition(this.#phase, 'saving');
+    this.#enter('saving');
     try {
       const states: DeviceState[] = [];
       const errors = await this.#step('save', this.#members, ({ name, manifest: { id, state: version }, device }) => {
@@ -122,7 +127,7 @@ export class Lifecycle {
       raise('save', errors);
       await write(states);
     } finally {
-      this.#phase = checkTransition(this.#phase, 'running');
+      this.#enter('running');
     }
   }
 
@@ -131,19 +136,24 @@ export class Lifecycle {
   }
 
   async tearDown(): Promise<void> {
-    this.#phase = checkTransition(this.#phase, 'tearing-down');
+    this.#enter('tearing-down');
     const errors = await this.#step('tearDown', this.#members.toReversed(), (member) => {
       member.abort.abort();
       return member.device.tearDown?.();
     });
     for (const member of this.#members) this.#services.release(member.name);
     this.#members.length = 0;
-    this.#phase = checkTransition(this.#phase, 'off');
+    this.#enter('off');
     raise('tearDown', errors);
   }
 
+  #enter(phase: Phase): void {
+    this.#phase = checkTransition(this.#phase, phase);
+    this.#services.trace?.(phase, null, 0);
+  }
+
   async #down(members: readonly Member[]): Promise<void> {
-    this.#phase = checkTransition(this.#phase, 'powering-down');
+    this.#enter('powering-down');
     raise('powerDown', await this.#step('powerDown', members.toReversed(), (member) => member.device.powerDown?.()));
   }
 
@@ -151,10 +161,12 @@ export class Lifecycle {
   async #step(step: Step, members: readonly Member[], hook: (member: Member) => void | Promise<void>): Promise<unknown[]> {
     const errors: unknown[] = [];
     for (const member of members) {
-      const { host, log } = this.#services;
+      const { host, log, trace } = this.#services;
+      const begin = host.now();
       const slow = host.later(SLOW_HOOK_NANOS, () => log(member.name, 'warn', `${step} takes more than ${SLOW_HOOK_NANOS / 1e9} s`));
       await attempt(errors, () => hook(member), (error) => inDevice(member.name, step, error));
       host.cancel(slow);
+      trace?.(step, member.name, host.now() - begin);
     }
     return errors;
   }

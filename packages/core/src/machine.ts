@@ -9,7 +9,7 @@ import { FaultFence } from './fault-fence.ts';
 import { RamAccess } from './guest-memory.ts';
 import { createHostPort, type HostPort } from './host-port.ts';
 import { Bus } from './io-bus.ts';
-import { Lifecycle } from './lifecycle.ts';
+import { Lifecycle, type LifecycleTrace } from './lifecycle.ts';
 import { LineHub } from './lines.ts';
 import { type CreateMemory, createRam } from './ram.ts';
 import { RunLoop, type StopReason } from './run-loop.ts';
@@ -34,6 +34,7 @@ export interface MachineOptions<V extends Vcpu = Vcpu> {
   readonly blocks?: Readonly<Record<string, BlockBackend>>; // what devices get by name
   readonly onFault?: 'stop' | 'go-on'; // after a device threw where it must not; default: stop
   readonly log?: (source: string, level: LogLevel, text: string) => void; // default: nowhere
+  readonly trace?: LifecycleTrace; // default: none
   readonly signal?: AbortSignal; // stops the machine
   readonly host?: HostPort; // default: the event loop of this thread
   readonly createMemory?: CreateMemory; // default: WebAssembly.Memory
@@ -118,6 +119,7 @@ export class Machine<V extends Vcpu = Vcpu> {
       context: (spec, signal) => this.#context(spec, signal),
       release: (name) => this.#release(name),
       log: (device, level, text) => this.#log(device, level, text),
+      ...(options.trace === undefined ? {} : { trace: options.trace }),
     });
     this.#count();
   }
