@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { DeviceSpec } from '@vm/core';
+import type { DeviceSpec, RestoreOptions } from '@vm/core';
 import type { GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
@@ -28,6 +28,8 @@ export interface BoardSettings {
   /** Where the processor's random numbers begin; default 0 under the virtual clock, another one each time under the host's. */
   readonly seed?: number;
   readonly onReset: 'boot' | 'end';
+  /** A saved machine of the same settings to go on with. */
+  readonly restore?: RestoreOptions;
 }
 
 export const MOST_SEED: number = 2 ** 32 - 1;
@@ -51,5 +53,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     clock: virtual ? { kind: 'virtual', nanosPerInstruction: VIRTUAL_NANOS_PER_INSTRUCTION } : { kind: 'host' },
     startMs: virtual ? VIRTUAL_START_MS : Date.now(),
     onReset: settings.onReset,
+    ...(settings.restore === undefined ? {} : { restore: settings.restore }),
+    ...(virtual ? {} : { wallClock: () => Date.now() }),
   };
 }

@@ -15,6 +15,8 @@ import { basisOf, findDifference, type InputLog, parseInputLog } from './input-l
 import { withMachineDisks } from './machine-disks.ts';
 import { choice, flag, list, type OptionValues, parseArguments, text, value } from './option-parser.ts';
 import { SESSION_EXIT_CODES, SESSION_OPTIONS, sessionOf } from './session-options.ts';
+import { openSnapshotFile, PAGE_CODEC } from './snapshot-file.ts';
+import { checkDisks, readOrigin, type SavedOrigin } from './snapshot-origin.ts';
 import { processStreams } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -48,12 +50,14 @@ const OPTIONS = {
   seed: value('N', "where the processor's random numbers begin, 0 to 4294967295; default: 0 with --clock virtual, else another one each time", parseSeed),
   record: text('FILE', 'with --clock virtual: write down every input with the instruction at which it came'),
   replay: text('FILE', 'with --clock virtual: the recorded inputs again, at the same instructions'),
+  restore: text('FILE', 'go on with a saved machine in place of booting; memory, clock, processor and disks are those it had'),
+  fork: flag('with --restore: another machine than the saved one, with random numbers and an identity of its own'),
   ...SESSION_OPTIONS,
 };
 
 export const bootCommand: Command = {
   name: 'boot',
-  operands: '--kernel FILE | --multiboot FILE | --rom FILE',
+  operands: '--kernel FILE | --multiboot FILE | --rom FILE | --restore FILE',
   summary: 'boot a Linux kernel, a multiboot image or a ROM, with the serial console on the terminal',
   options: OPTIONS,
   notes: [
@@ -65,6 +69,9 @@ export const bootCommand: Command = {
       + 'ignore that, and the init of vm guest fetch sets its terminal up by it.',
     `DISK is ${DISK_SYNTAX.replace('[,cipher', '\n[,cipher')}[,bus=virtio|ata].\nIn Linux the first is /dev/vda, or /dev/sda with bus=ata, which has room for four. Unknown passphrases are asked for.`,
     SESSION_EXIT_CODES,
+    'With --restore nothing is booted, and --kernel is only needed by a guest that resets the machine. It is refused where the machine would\n'
+      + 'be another one, or where a disk has changed since it was saved. The clock of the guest goes on where it was; its real-time clock is\n'
+      + "put forward by what has passed, with --clock host. With --fork the guest is not told that there are two of it now.",
     'Multiboot images and ROMs have the devices of test programs (ports 0xf4, 0xe0, 0x2000, memory at 0xff000000 and others): what they\n'
       + 'write to port 0xf4 is the exit code, 255 if it is larger. A HLT with interrupts off ends them too: 0 after the byte of --pass, else 3.',
   ],
@@ -83,32 +90,54 @@ export const bootCommand: Command = {
     if (operands.length > 0) throw new UsageError(`unexpected ${JSON.stringify(operands[0])}; values follow an option, as in --kernel FILE`);
     checkCombination(values);
     const session = sessionOf(values);
+    const restored = values.restore === undefined ? null : await readRestored(values.restore);
+    const disks = values.disk ?? restored?.origin.disks ?? [];
+    const cpuModel = values['cpu-model'] ?? restored?.origin.cpuModel ?? null;
     const settings: BoardSettings = {
       ...imagesOf(values),
-      ...(values['cpu-model'] === undefined ? {} : { cpuModel: values['cpu-model'] }),
+      ...(restored === null ? {} : { restore: { bytes: restored.bytes, codec: PAGE_CODEC, fork: values.fork === true } }),
+      ...(restored?.origin.multiboot === true && values.kernel === undefined ? { entry: 'multiboot' as const } : {}),
+      ...(cpuModel === null ? {} : { cpuModel }),
       ...(values.translator === undefined ? {} : { translator: values.translator }),
       ...(values.shadow === undefined ? {} : { shadow: values.shadow }),
-      memoryBytes: values.memory ?? 512 * MiB,
-      clock: values.clock ?? 'host',
+      memoryBytes: values.memory ?? restored?.origin.memoryBytes ?? 512 * MiB,
+      clock: values.clock ?? restored?.origin.clock ?? 'host',
       ...(values.seed === undefined ? {} : { seed: values.seed }),
       onReset: values['no-reboot'] === true ? 'end' : 'boot',
     };
     const replay = values.replay === undefined ? null : parseInputLog(new TextDecoder().decode(readNamedFile('--replay', values.replay)), values.replay);
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
-    return withMachineDisks(values.disk ?? [], (disks) => runBootSession(
+    const { memoryBytes, clock } = settings;
+    const origin = { memoryBytes, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot' };
+    return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...settings,
-        ...(disks.length === 0 ? {} : { disks }),
+        ...(opened.length === 0 ? {} : { disks: opened }),
+        origin,
+        ...(restored === null || values.fork === true ? {} : { instance: restored.origin.instance }),
         ...session,
         ...(values.record === undefined ? {} : { record: values.record }),
         ...(replay === null ? {} : { replay }),
-        ...(values.kernel === undefined ? { bare: bareProgramOf(values) } : {}),
+        ...(values.multiboot === undefined && values.rom === undefined ? {} : { bare: bareProgramOf(values) }),
       },
       processStreams(),
     ));
   },
 };
+
+/** Throws UsageError for what cannot be gone on with. */
+async function readRestored(path: string): Promise<{ readonly bytes: Uint8Array; readonly origin: SavedOrigin }> {
+  const { bytes, saved } = await openSnapshotFile(path);
+  try {
+    const origin = readOrigin(saved.head.about);
+    checkDisks(origin);
+    return { bytes, origin };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`--restore ${path}: ${error.message}`, { cause: error });
+  }
+}
 
 function parsePort(given: string): number {
   return parseUpTo(0xffff, 'a port such as 0xe9', given);
@@ -138,6 +167,7 @@ function parseSeed(given: string): number {
 function imagesOf(values: OptionValues<typeof OPTIONS>): Pick<BoardSettings, 'kernel' | 'entry' | 'initrd' | 'append' | 'modules' | 'rom' | 'romShadow'> {
   const { kernel, multiboot, rom, initrd, append } = values;
   if (rom !== undefined) return { rom: readNamedFile('--rom', rom), romShadow: values['rom-shadow'] === true };
+  if (kernel === undefined && multiboot === undefined) return {}; // a saved machine has its own
   if (multiboot !== undefined) {
     const image = readNamedFile('--multiboot', multiboot);
     return { kernel: image, entry: 'multiboot', append: `${nameOf(multiboot)} ${append ?? ''}`.trim(), modules: (values.module ?? []).map(readModule) };
@@ -179,10 +209,12 @@ const BELONGS: Readonly<Partial<Record<keyof typeof OPTIONS, readonly ('kernel' 
 
 function checkCombination(values: OptionValues<typeof OPTIONS>): void {
   const booted = (['kernel', 'multiboot', 'rom'] as const).filter((name) => values[name] !== undefined);
-  if (booted.length === 0) throw new UsageError('--kernel FILE is missing, or --multiboot FILE or --rom FILE');
+  if (booted.length === 0 && values.restore === undefined) throw new UsageError('--kernel FILE is missing, or --multiboot FILE or --rom FILE');
+  if (values.fork === true && values.restore === undefined) throw new UsageError('--fork goes with --restore');
+  for (const name of ['record', 'replay'] as const) if (values[name] !== undefined && values.restore !== undefined) throw new UsageError(`--${name} and --restore exclude each other: a record begins at power-up`);
   if (booted.length > 1) throw new UsageError(`--${booted[0]!} and --${booted[1]!} exclude each other`);
   for (const [name, owners] of Object.entries(BELONGS)) {
-    if (Object.hasOwn(values, name) && !owners.includes(booted[0]!)) throw new UsageError(`--${name} goes with --${owners.join(' or --')}`);
+    if (Object.hasOwn(values, name) && (booted.length > 0 || name !== 'system-map') && (booted.length > 0 || name !== 'keep-going') && !owners.includes(booted[0]!)) throw new UsageError(`--${name} goes with --${owners.join(' or --')}`);
   }
   for (const name of ['record', 'replay'] as const) {
     if (values[name] !== undefined && values.clock !== 'virtual') throw new UsageError(`--${name} goes with --clock virtual: under the host's clock no two runs are the same`);

@@ -11,6 +11,9 @@ import { explainFileError } from './host-file.ts';
 import { basisOf, type InputLog, InputRecorder } from './input-log.ts';
 import { endOf, type SessionEnd } from './session-end.ts';
 import { listenToSignals } from './session-signals.ts';
+import { openControl } from './control-socket.ts';
+import { MachineControl } from './machine-control.ts';
+import type { SnapshotOrigin } from './snapshot-origin.ts';
 import { collectStatistics, formatStatistics, type Statistics } from './statistics.ts';
 import type { SymbolTable } from './symbol-table.ts';
 import { Terminal, type TerminalStreams } from './terminal.ts';
@@ -28,6 +31,12 @@ export interface BootSession extends BoardSettings {
   readonly record?: string; // path
   readonly replay?: InputLog;
   readonly symbols?: SymbolTable;
+  /** Opens a control socket of that name. */
+  readonly name?: string;
+  /** What the machine can be made of again after it was saved. */
+  readonly origin?: SnapshotOrigin;
+  /** Of the saved machine that it goes on with, unless it is a fork. */
+  readonly instance?: string;
   /** It runs a program without an operating system, not a kernel. */
   readonly bare?: BareProgram;
 }
@@ -97,7 +106,9 @@ class SessionRun {
     this.#phases.end('to the first instruction', this.#moment());
     let timer: ReturnType<typeof setTimeout> | null = null;
     let stopListening = (): void => {};
+    let closeControl = (): Promise<void> => Promise.resolve();
     try {
+      closeControl = await this.#openControl(guest);
       this.#startRecords(guest);
       stopListening = this.#listen(guest);
       if (timeoutMs !== undefined) timer = setTimeout(() => this.#finish({ code: EXIT_TIMEOUT, text: `still running after ${formatDuration(timeoutMs)}` }), timeoutMs);
@@ -109,6 +120,7 @@ class SessionRun {
     } finally {
       if (timer !== null) clearTimeout(timer);
       stopListening();
+      await closeControl();
       await this.#terminal.close();
       await guest[Symbol.asyncDispose]();
     }
@@ -189,6 +201,13 @@ class SessionRun {
       this.#release = null;
       release();
     });
+  }
+
+  async #openControl(guest: Guest<WasmVcpu>): Promise<() => Promise<void>> {
+    const { name, origin, instance = null } = this.#session;
+    if (name === undefined) return () => Promise.resolve();
+    const control = new MachineControl({ guest, instance, quit: () => this.#finish({ code: EXIT_FINE, text: null }), ...(origin === undefined ? {} : { origin }) });
+    return openControl(name, (request) => control.handle(request));
   }
 
   #listen(guest: Guest<WasmVcpu>): () => void {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { VmError } from '@vm/core';
 import { bootCommand } from './boot-command.ts';
 import type { Command } from './command.ts';
+import { ctlCommand } from './ctl-command.ts';
 import { devicesCommand } from './devices-command.ts';
 import { diskCommand } from './disk-command.ts';
 import { execCommand } from './exec-command.ts';
@@ -11,9 +12,10 @@ import { formatCommandHelp, formatProgramHelp } from './help-text.ts';
 import { findNearest } from './nearest-word.ts';
 import { runCommand } from './run-command.ts';
 import { startCommand } from './start-command.ts';
+import { snapshotCommand } from './snapshot-command.ts';
 import { UsageError } from './usage-error.ts';
 
-const COMMANDS: readonly Command[] = [startCommand, bootCommand, runCommand, devicesCommand, guestCommand, diskCommand, execCommand];
+const COMMANDS: readonly Command[] = [startCommand, bootCommand, runCommand, devicesCommand, guestCommand, diskCommand, snapshotCommand, ctlCommand, execCommand];
 
 /** The `vm` command. Prints what there is to print and returns the exit code. */
 export async function runCli(args: readonly string[]): Promise<number> {

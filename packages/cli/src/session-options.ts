@@ -1,4 +1,5 @@
 import { type BootSession, DEFAULT_PROMPT } from './boot-session.ts';
+import { parseMachineName } from './control-socket.ts';
 import { parseDuration } from './duration.ts';
 import { readNamedFile } from './host-file.ts';
 import { flag, type Option, type OptionValues, text, value } from './option-parser.ts';
@@ -6,7 +7,7 @@ import { SymbolTable } from './symbol-table.ts';
 import { UsageError } from './usage-error.ts';
 
 export type SessionOptionTable = Readonly<
-  Record<'exit-on' | 'prompt' | 'script' | 'system-map', Option<string>>
+  Record<'exit-on' | 'name' | 'prompt' | 'script' | 'system-map', Option<string>>
   & Record<'keep-going' | 'no-reboot' | 'verbose', Option<true>>
   & { timeout: Option<number>; stats: Option<'text' | 'json'> }
 >;
@@ -15,6 +16,7 @@ export type SessionOptionTable = Readonly<
 export const SESSION_OPTIONS: SessionOptionTable = {
   timeout: value('TIME', 'give up after this time, for example 60s or 5m', parseDuration),
   'exit-on': text('TEXT', 'end as soon as the guest has written this'),
+  name: value('NAME', 'open a control socket for vm ctl NAME', parseMachineName),
   script: text('FILE', 'type the lines of a file, each when the prompt has come'),
   prompt: text('TEXT', `the prompt that --script waits for; default: ${JSON.stringify(DEFAULT_PROMPT)}`),
   'system-map': text('FILE', "the kernel's System.map (or /proc/kallsyms), for names in the report of a crash"),
@@ -36,7 +38,7 @@ export const SESSION_EXIT_CODES: string = 'exit codes: 0 the guest turned itself
   + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button, which the guest has\n'
   + 'to answer: those of vm guest fetch turn themselves off. A second SIGTERM ends at once.';
 
-type SessionSettings = Pick<BootSession, 'timeoutMs' | 'exitOn' | 'script' | 'statistics' | 'symbols' | 'keepGoing' | 'verbose'>;
+type SessionSettings = Pick<BootSession, 'timeoutMs' | 'exitOn' | 'script' | 'statistics' | 'symbols' | 'keepGoing' | 'name' | 'verbose'>;
 
 /** Reads the files that the options name. Throws UsageError. */
 export function sessionOf(values: OptionValues<SessionOptionTable>): SessionSettings {
@@ -47,6 +49,7 @@ export function sessionOf(values: OptionValues<SessionOptionTable>): SessionSett
   return {
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
     ...(exitOn === undefined ? {} : { exitOn }),
+    ...(values.name === undefined ? {} : { name: values.name }),
     ...(stats === undefined ? {} : { statistics: stats }),
     ...(script === undefined ? {} : { script: { lines: read('--script', script).split('\n').filter((line) => line.trim() !== ''), prompt: prompt ?? DEFAULT_PROMPT } }),
     ...(systemMap === undefined ? {} : { symbols: SymbolTable.parse(read('--system-map', systemMap), systemMap) }),

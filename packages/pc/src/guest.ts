@@ -101,6 +101,11 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
     }
   }
 
+  /** Resolves when a guest that is held stands still: nothing of it is under way any more. */
+  standing(): Promise<void> {
+    return this.#parts.hold.settled();
+  }
+
   /** Why the guest came to its end: `power-off` when it turned itself off. */
   ended(): Promise<StopReason> {
     return this.#ended;

@@ -46,6 +46,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly debugOutput?: (byte: number) => void; // port 0xe9; absent: no such port
   /** A configuration port as QEMU's machines have one, which firmware and test programs ask for RAM and processors. Default: none. */
   readonly firmwareConfig?: boolean;
+  /** The host's time, which the real-time clock catches up with when the machine was saved for a while; default: its own time goes on. */
+  readonly wallClock?: () => number; // milliseconds since 1970
   readonly startMs?: number; // what the real-time clock starts from, milliseconds since 1970; default 0
   readonly devices?: readonly DeviceSpec[]; // more devices, after those of the board
   /** In this order; under the virtual clock a request takes a time that its size decides. Whoever opened them closes them. */
@@ -109,7 +111,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     device('pic', pic8259, { levelLines: wires.reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
     device('io-apic', ioApic, { bus }),
     device('pit', pit8254, {}),
-    device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
+    device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, ...(options.wallClock === undefined ? {} : { wallClock: options.wallClock }), memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
     device('acpi-pm', acpiPm, {
       base: PM_BASE,
       pin: SCI_PIN,

@@ -5,6 +5,8 @@ import { decodeTime, encodeTime, nextAlarm } from './wall-time.ts';
 export interface RtcMc146818Config {
   /** The time at power-up, in milliseconds since 1970 UTC. */
   readonly startMs: number;
+  /** The host's time. A clock that was saved is put forward by what has passed there; absent: it goes on where it was. */
+  readonly wallClock?: () => number; // milliseconds since 1970
   readonly pin?: number; // default 8
   /** What the memory from 0x0e on holds at power-up; default zeros. The century is kept by the clock. */
   readonly memory?: Readonly<Record<number, number>>;
@@ -103,7 +105,7 @@ class RtcMc146818 implements Device, IoHandler {
   save(): Plain {
     return {
       index: this.#index, a: this.#a, b: this.#b, flags: this.#flags, second: this.#second, secondNs: this.#secondNs,
-      collectedNs: this.#collectedNs, bytes: this.#bytes.slice(),
+      collectedNs: this.#collectedNs, bytes: this.#bytes.slice(), wallMs: this.#config.wallClock?.() ?? null,
     };
   }
 
@@ -114,7 +116,8 @@ class RtcMc146818 implements Device, IoHandler {
       if (typeof value !== 'number' || !Number.isFinite(value)) throw new TypeError(`rtc-mc146818: ${name} expected a number`);
       return value;
     };
-    const { bytes } = fields;
+    const { bytes, wallMs = null } = fields;
+    if (wallMs !== null && (typeof wallMs !== 'number' || !Number.isFinite(wallMs))) throw new TypeError('rtc-mc146818: wallMs expected a number');
     if (!(bytes instanceof Uint8Array) || bytes.length !== spec.BYTES) throw new TypeError('rtc-mc146818: bytes expected 128 bytes');
     const [index, a, b, flags, second, secondNs, collectedNs] = ['index', 'a', 'b', 'flags', 'second', 'secondNs', 'collectedNs'].map(number) as [number, number, number, number, number, number, number];
     if (Math.abs(second) > 8e12) throw new RangeError('rtc-mc146818: second expected a calendar time');
@@ -126,7 +129,13 @@ class RtcMc146818 implements Device, IoHandler {
     this.#secondNs = secondNs;
     this.#collectedNs = Math.min(collectedNs, this.#clock.now());
     this.#bytes.set(bytes);
+    if (wallMs !== null && this.#config.wallClock !== undefined) this.#putForward(this.#config.wallClock() - wallMs);
     this.#signal();
+  }
+
+  /** By whole seconds, so that the phase stays; nothing of what would have happened meanwhile is told. */
+  #putForward(ms: number): void {
+    if (ms > 0 && this.#runs()) this.#second += Math.floor(ms / 1000);
   }
 
   /** Neither SET nor a reset of the divider holds the clock. */

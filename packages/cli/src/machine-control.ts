@@ -1,0 +1,72 @@
+import { resolve } from 'node:path';
+import type { Guest } from '@vm/pc';
+import type { WasmVcpu } from '@vm/vcpu-wasm';
+import type { ControlRequest } from './control-socket.ts';
+import { PAGE_CODEC, writeSnapshotFile } from './snapshot-file.ts';
+import { describeOrigin, type SnapshotOrigin } from './snapshot-origin.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface MachineControlServices {
+  readonly guest: Guest<WasmVcpu>;
+  /** Absent: nobody could put the machine together again. */
+  readonly origin?: SnapshotOrigin;
+  /** Of the saved machine that this one goes on with. */
+  readonly instance: string | null;
+  quit(): void;
+}
+
+export const CONTROL_COMMANDS = ['pause', 'resume', 'snapshot', 'counters', 'quit', 'add', 'remove', 'screenshot'] as const;
+export type ControlCommand = (typeof CONTROL_COMMANDS)[number];
+
+/** What a control socket can have a running machine do. */
+export class MachineControl {
+  #release: (() => void) | null = null; // of a pause
+  readonly #services: MachineControlServices;
+
+  constructor(services: MachineControlServices) {
+    this.#services = services;
+  }
+
+  /** Throws UsageError for what cannot be done. */
+  async handle(request: ControlRequest): Promise<unknown> {
+    const { guest } = this.#services;
+    switch (request.command as ControlCommand) {
+      case 'pause':
+        this.#release ??= guest.hold();
+        await guest.standing();
+        return { nanos: guest.machine.clock.now(), instructions: guest.machine.vcpu.retired };
+      case 'resume':
+        this.#release?.();
+        this.#release = null;
+        return null;
+      case 'snapshot': return this.#save(request['file']);
+      case 'counters': return guest.machine.counters.read();
+      case 'quit':
+        setImmediate(() => this.#services.quit()); // after the answer
+        return null;
+      case 'add':
+      case 'remove': throw new UsageError(`${request.command}: devices cannot come and go while this machine runs`);
+      case 'screenshot': throw new UsageError('screenshot: this machine has no display, and its console is text');
+      default: throw new UsageError(`unknown command ${JSON.stringify(request.command)}; there are ${CONTROL_COMMANDS.join(', ')}`);
+    }
+  }
+
+  async #save(file: unknown): Promise<unknown> {
+    const { guest, origin, instance } = this.#services;
+    if (typeof file !== 'string' || file === '') throw new UsageError('snapshot: expected a file');
+    if (origin === undefined) throw new UsageError('snapshot: this machine was not made by vm boot, which could not make it again');
+    const path = resolve(file);
+    const begin = performance.now();
+    let bytes = 0;
+    // The disks are looked at while the machine stands still.
+    const release = guest.hold();
+    try {
+      await guest.standing();
+      const about = describeOrigin(origin, instance);
+      await writeSnapshotFile(path, (sink) => guest.save((piece) => ((bytes += piece.length), sink(piece)), { codec: PAGE_CODEC, about }));
+    } finally {
+      release();
+    }
+    return { file: path, bytes, milliseconds: Math.round(performance.now() - begin) };
+  }
+}

@@ -1,0 +1,83 @@
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { constants, crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { type PageCodec, readSnapshot, type SavedMachine, type SnapshotSink } from '@vm/core/snapshot';
+import { explainFileError, explainWriteError } from './host-file.ts';
+import { UsageError } from './usage-error.ts';
+
+const FASTEST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const OWNER_ONLY = 0o600; // the guest's memory has the guest's secrets in it
+const MOST_READ = 1 << 30; // at a time
+
+/** How saved machines of this program are packed. */
+export const PAGE_CODEC: PageCodec = {
+  name: 'zstd',
+  pack: (pages) => zstdCompressSync(pages, FASTEST),
+  unpack: (packed, bytes) => zstdDecompressSync(packed, { maxOutputLength: bytes }),
+  crc32: (bytes, before) => crc32(bytes, before),
+};
+
+/**
+ * Writes a saved machine so that the file has all of it, or is what it was before: to a file beside it that takes its place when all
+ * is on the disk. Throws UsageError.
+ */
+export async function writeSnapshotFile(path: string, save: (sink: SnapshotSink) => Promise<void>): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    const file = await open(temporary, 'w', OWNER_ONLY);
+    try {
+      await save(async (bytes) => {
+        for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
+      });
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw new UsageError(`${path}: ${explainWriteError(error)}`, { cause: error });
+  }
+}
+
+/** The bytes of a saved machine. Throws UsageError. */
+export async function readSnapshotFile(path: string): Promise<Uint8Array> {
+  try {
+    const file = await open(path);
+    try {
+      const bytes = new Uint8Array((await file.stat()).size);
+      for (let at = 0; at < bytes.length; ) {
+        const { bytesRead } = await file.read(bytes, at, Math.min(bytes.length - at, MOST_READ));
+        if (bytesRead === 0) break; // somebody has cut it meanwhile: its checksums will tell
+        at += bytesRead;
+      }
+      return bytes;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw new UsageError(`${path}: ${explainFileError(error)}`, { cause: error });
+  }
+}
+
+/** Throws VmError E_STATE with the name of the file. */
+export async function openSnapshotFile(path: string): Promise<{ readonly bytes: Uint8Array; readonly saved: SavedMachine }> {
+  const bytes = await readSnapshotFile(path);
+  try {
+    return { bytes, saved: readSnapshot(bytes, PAGE_CODEC) };
+  } catch (error) {
+    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+/** A new name is on the disk when its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

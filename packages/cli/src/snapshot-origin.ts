@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Plain } from '@vm/core';
+import { CPU_MODEL_NAMES, type CpuModelName } from '@vm/vcpu-wasm';
+import type { DiskDescriptor } from './disk-descriptor.ts';
+import { explainFileError } from './host-file.ts';
+import { UsageError } from './usage-error.ts';
+
+/** What a machine was made of, beside what core saves of it. */
+export interface SnapshotOrigin {
+  readonly memoryBytes: number;
+  readonly clock: 'host' | 'virtual';
+  readonly cpuModel: CpuModelName | null;
+  readonly multiboot: boolean;
+  readonly disks: readonly DiskDescriptor[];
+}
+/** The same as a saved machine has it. */
+export interface SavedOrigin extends SnapshotOrigin {
+  /** Of the saved machine; who forks it gets another one. */
+  readonly instance: string;
+  readonly savedAtMs: number;
+  readonly identities: readonly DiskIdentity[];
+}
+/** A file of a disk as it was when the machine was saved. */
+export interface DiskIdentity {
+  readonly path: string;
+  readonly bytes: number;
+  readonly modifiedMs: number;
+}
+
+/** Throws UsageError where a disk would not be the same after a restore. */
+export function describeOrigin(origin: SnapshotOrigin, instance: string | null): Plain {
+  const lost = origin.disks.find(({ snapshot }) => snapshot === true);
+  if (lost !== undefined) throw new UsageError(`${lost.file}: the stores of a disk with "snapshot" are in memory only and would be lost; overlay=FILE keeps them`);
+  return {
+    program: 'vm',
+    instance: instance ?? randomUUID(),
+    savedAtMs: Date.now(),
+    memoryBytes: origin.memoryBytes,
+    clock: origin.clock,
+    cpuModel: origin.cpuModel,
+    multiboot: origin.multiboot,
+    disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(disk.key?.kind === 'fd' ? { key: { kind: 'prompt' } } : {}) })),
+    identities: origin.disks.flatMap(filesOf).map((path): Plain => ({ ...identify(path) })),
+  };
+}
+
+/** Throws UsageError for a machine that somebody else saved. */
+export function readOrigin(about: Plain): SavedOrigin {
+  const { program, instance, savedAtMs, memoryBytes, clock, cpuModel, multiboot, disks, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
+  const known = CPU_MODEL_NAMES.find((name) => name === cpuModel) ?? null;
+  if (program !== 'vm' || typeof instance !== 'string' || typeof savedAtMs !== 'number' || typeof memoryBytes !== 'number' || (clock !== 'host' && clock !== 'virtual')
+    || typeof multiboot !== 'boolean' || !Array.isArray(disks) || !Array.isArray(identities)) throw new UsageError('it was not saved by vm boot, and only who saved it knows what it is made of');
+  return { instance, savedAtMs, memoryBytes, clock, multiboot, cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), identities: (identities as readonly Plain[]).map(readIdentity) };
+}
+
+/** Refuses disks that are not as the saved machine left them. Throws UsageError. */
+export function checkDisks({ identities, savedAtMs }: SavedOrigin): void {
+  for (const saved of identities) {
+    const now = identify(saved.path);
+    if (now.bytes !== saved.bytes) throw new UsageError(`${saved.path} has ${now.bytes} bytes, and had ${saved.bytes} when the machine was saved: its memory and this disk would not agree`);
+    if (now.modifiedMs !== saved.modifiedMs) throw new UsageError(`${saved.path} was changed at ${new Date(now.modifiedMs).toISOString()}, after the machine was saved at ${new Date(savedAtMs).toISOString()}: its memory and this disk would not agree`);
+  }
+}
+
+function filesOf({ file, overlay }: DiskDescriptor): string[] {
+  return overlay === undefined ? [resolve(file)] : [resolve(overlay), resolve(file)];
+}
+
+function identify(path: string): DiskIdentity {
+  try {
+    const { size, mtimeMs } = statSync(path);
+    return { path, bytes: size, modifiedMs: mtimeMs };
+  } catch (error) {
+    throw new UsageError(`${path}: ${explainFileError(error)}`, { cause: error });
+  }
+}
+
+function readDisk(plain: Plain): DiskDescriptor {
+  try {
+    return JSON.parse(plain as string) as DiskDescriptor;
+  } catch (cause) {
+    throw new UsageError('a disk of the saved machine is malformed', { cause });
+  }
+}
+
+function readIdentity(plain: Plain): DiskIdentity {
+  const { path, bytes, modifiedMs } = (plain ?? {}) as Readonly<Record<string, Plain>>;
+  if (typeof path !== 'string' || typeof bytes !== 'number' || typeof modifiedMs !== 'number') throw new UsageError('a disk of the saved machine is malformed');
+  return { path, bytes, modifiedMs };
+}
