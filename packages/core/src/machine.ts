@@ -1,7 +1,8 @@
-import type { BlockBackend, Capabilities, Capability, Clock, DeviceContext, GuestMemory, LogLevel, Phase } from './abi.ts';
+import type { BlockBackend, Capability, Clock, DeviceContext, Gpa, GuestMemory, LogLevel, Phase } from './abi.ts';
 import { MemoryMap, PortMap } from './address-map.ts';
 import type { ClockKind } from './clock.ts';
 import { Counters } from './counters.ts';
+import { CAPABILITIES, createContext } from './device-context.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import type { Engine, FabricServices, InterruptFabric, Ram, Vcpu } from './engine.ts';
 import { VmError } from './errors.ts';
@@ -17,7 +18,6 @@ import { SlotTable } from './slot-table.ts';
 import { loadMachine, type MachineParts, type RestoreOptions, type SaveOptions, writeMachine } from './snapshot/machine-parts.ts';
 import { checkComposition, readSnapshot, type SavedMachine, type SnapshotSink } from './snapshot/saved-machine.ts';
 
-const CAPABILITIES: readonly Capability[] = ['pio', 'mmio', 'lines', 'controller', 'msi', 'clock', 'dma', 'host'];
 const ENGINE_ABI = 0;
 
 export interface MachineOptions<V extends Vcpu = Vcpu> {
@@ -114,7 +114,7 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#loop.attach(this.vcpu);
     this.lifecycle = new Lifecycle({
       host,
-      offered: new Set(CAPABILITIES),
+      offered: CAPABILITIES,
       parts: Object.values(options.blocks ?? {}),
       context: (spec, signal) => this.#context(spec, signal),
       release: (name) => this.#release(name),
@@ -226,28 +226,11 @@ export class Machine<V extends Vcpu = Vcpu> {
   }
 
   #context(spec: DeviceSpec, signal: AbortSignal): DeviceContext<Capability> {
-    const { name } = spec;
-    const fence = new FaultFence((where, error) => this.#fault(name, `${name}.${where}`, error));
-    this.#fences.set(name, fence);
-    const offered: { readonly [K in Capability]: () => Capabilities[K] } = {
-      pio: () => this.#pio.spaceFor(name),
-      mmio: () => this.#mmio.spaceFor(name),
-      lines: () => fence.lines(this.#lines),
-      controller: () => this.#lines.controllerFor(name),
-      msi: () => ({ send: (address, data) => this.#fabric.message(address, data) }),
-      clock: () => fence.clock(this.clock),
-      dma: () => this.memory,
-      host: () => ({ block: (block) => this.#block(name, block) }),
-    };
-    const granted = Object.fromEntries(spec.manifest.needs.map((need) => [need, offered[need]()]));
-    const log = (level: LogLevel, text: string): void => this.#log(name, level, text);
-    return Object.freeze({ ...granted, name, signal, log }) as unknown as DeviceContext<Capability>;
-  }
-
-  #block(owner: string, name: string): BlockBackend {
-    const block = this.#options.blocks?.[name];
-    if (block === undefined) throw new VmError('E_HOST', `${owner}: no block back end is named ${name}`, { device: owner });
-    return block;
+    const fence = new FaultFence((where, error) => this.#fault(spec.name, `${spec.name}.${where}`, error));
+    this.#fences.set(spec.name, fence);
+    const message = (address: Gpa, data: number): void => this.#fabric.message(address, data);
+    const log = (level: LogLevel, text: string): void => this.#log(spec.name, level, text);
+    return createContext(spec, signal, { fence, pio: this.#pio, mmio: this.#mmio, lines: this.#lines, clock: this.clock, memory: this.memory, blocks: this.#options.blocks ?? {}, message, log });
   }
 
   #release(owner: string): void {

@@ -1,0 +1,42 @@
+import type { BlockBackend, Capabilities, Capability, Clock, DeviceContext, Gpa, GuestMemory, LogLevel } from './abi.ts';
+import type { DeviceSpec } from './device-spec.ts';
+import { VmError } from './errors.ts';
+import type { FaultFence } from './fault-fence.ts';
+import type { Bus } from './io-bus.ts';
+import type { LineHub } from './lines.ts';
+
+export const CAPABILITIES: ReadonlySet<Capability> = new Set(['pio', 'mmio', 'lines', 'controller', 'msi', 'clock', 'dma', 'host']);
+
+/** What a machine lends to one of its devices. */
+export interface ContextServices {
+  readonly fence: FaultFence; // of this device
+  readonly pio: Bus;
+  readonly mmio: Bus;
+  readonly lines: LineHub;
+  readonly clock: Clock;
+  readonly memory: GuestMemory;
+  readonly blocks: Readonly<Record<string, BlockBackend>>;
+  message(address: Gpa, data: number): void;
+  log(level: LogLevel, text: string): void;
+}
+
+/** Exactly what the manifest names, and what every device has. */
+export function createContext({ name, manifest }: DeviceSpec, signal: AbortSignal, services: ContextServices): DeviceContext<Capability> {
+  const { pio, mmio, lines, clock, fence, memory, blocks, message, log } = services;
+  const offered: { readonly [K in Capability]: () => Capabilities[K] } = {
+    pio: () => pio.spaceFor(name),
+    mmio: () => mmio.spaceFor(name),
+    lines: () => fence.lines(lines),
+    controller: () => lines.controllerFor(name),
+    msi: () => ({ send: message }),
+    clock: () => fence.clock(clock),
+    dma: () => memory,
+    host: () => ({ block: (block) => (Object.hasOwn(blocks, block) ? blocks[block]! : refuse(name, block)) }),
+  };
+  const granted = Object.fromEntries(manifest.needs.map((need) => [need, offered[need]()]));
+  return Object.freeze({ ...granted, name, signal, log }) as unknown as DeviceContext<Capability>;
+}
+
+function refuse(owner: string, block: string): never {
+  throw new VmError('E_HOST', `${owner}: no block back end is named ${block}`, { device: owner });
+}
