@@ -30,11 +30,12 @@ export async function serveNbd(channel: NbdChannel, exports: readonly NbdExport[
 
 async function transmit(channel: NbdChannel, session: NbdSession): Promise<void> {
   const pool = new BytesPool();
+  const header = new Uint8Array(28);
   const running = new Set<Promise<void>>();
   let bytesInFlight = 0;
   for (;;) {
     while (running.size >= MOST_IN_FLIGHT || (running.size > 0 && bytesInFlight > MOST_IN_FLIGHT_BYTES)) await Promise.race(running);
-    const request = await readRequest(channel, pool);
+    const request = await readRequest(channel, header, pool);
     if (request === null) break;
     const holds = request.type === nbd.CMD_READ || request.type === nbd.CMD_WRITE ? Math.min(request.bytes, MOST_REQUEST_BYTES) : 0;
     bytesInFlight += holds;
@@ -49,9 +50,8 @@ async function transmit(channel: NbdChannel, session: NbdSession): Promise<void>
 }
 
 /** Null: the client left, or what came is no request. */
-async function readRequest(channel: NbdChannel, pool: BytesPool): Promise<Request | null> {
-  const header = await channel.read(28);
-  if (header === null) return null;
+async function readRequest(channel: NbdChannel, header: Uint8Array, pool: BytesPool): Promise<Request | null> {
+  if ((await channel.read(header.length, header)) === null) return null;
   const view = viewOf(header);
   const [type, bytes] = [view.getUint16(6), view.getUint32(24)];
   if (view.getUint32(0) !== nbd.REQUEST_MAGIC || type === nbd.CMD_DISC) return null;
