@@ -48,7 +48,7 @@ export class LineHub implements Lines {
     this.#live = live;
     if (!live) this.#told.fill(false);
     else for (const pin of this.#raised.keys()) {
-      if (restored) this.#told[pin] = (this.#raised[pin] ?? 0) === 0;
+      if (restored && this.#raised[pin] !== undefined) this.#told[pin] = (this.#raised[pin] ?? 0) === 0;
       this.#tell(pin);
     }
   }
