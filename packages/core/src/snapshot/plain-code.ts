@@ -125,7 +125,7 @@ class PlainReader {
       case 1: return false;
       case 2: return true;
       case 3: return this.#view.getInt32(this.#skip(4), true);
-      case 4: return this.#view.getFloat64(this.#skip(8), true);
+      case 4: return this.#float();
       case 5: return this.#view.getBigInt64(this.#skip(8), true);
       case 6: return this.#text();
       case 7: return new Uint8Array(this.#bulk()); // slice() of a Buffer of Node.js is no copy
@@ -145,6 +145,15 @@ class PlainReader {
       before = name;
     }
     return Object.fromEntries(members);
+  }
+
+  /** There is one way to write each number. */
+  #float(): number {
+    const at = this.#skip(8);
+    const value = this.#view.getFloat64(at, true);
+    const isSmall = (value | 0) === value && !Object.is(value, -0);
+    if (isSmall || (Number.isNaN(value) && this.#view.getBigUint64(at, true) !== 0x7ff8_0000_0000_0000n)) throw new RangeError('plain data: a number is written in another way');
+    return value;
   }
 
   #text(): string {
