@@ -48,6 +48,20 @@ describe('plug-ins of an external directory', () => {
     expect(digestOfCore()).toBe(before);
   });
 
+  it('goes through the phases with the devices of the board, up in the order of the list and down in reverse', async () => {
+    writeFileSync(at('rom'), Uint8Array.from({ length: 4096 }, () => 0xf4)); // hlt
+    writeManifest({ boot: { rom: 'rom' }, machines: { main: { ram: '16M', devices: [{ name: 'crc', id: 'example.crc-unit' }] } } });
+    expect(await start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'all'], '').done).toMatchObject({ code: 0 });
+    const { code, errors } = await start([...VM, 'run', at('vm.json'), '--trace', 'lifecycle', '--timeout', '60s'], '').done;
+    const steps = Array.from(errors.matchAll(/^vm: trace: (.*?)(?: [\d.]+ (?:µs|ms))?$/gm), ([, step]) => step!.trim());
+    const phases = steps.filter((step) => !step.includes('.'));
+    expect([code, phases]).toEqual([3, ['initializing', 'powering-up', 'running', 'powering-down', 'tearing-down', 'off']]);
+    for (const [first, second] of [['pit.create', 'crc.create'], ['crc.create', 'powering-up'], ['pit.powerUp', 'crc.powerUp'], ['crc.powerUp', 'running'], ['crc.stop', 'pit.stop'], ['crc.powerDown', 'pit.powerDown'], ['pit.powerDown', 'tearing-down'], ['crc.tearDown', 'pit.tearDown']]) {
+      expect(steps.indexOf(first!), first).toBeGreaterThanOrEqual(0);
+      expect(steps.indexOf(first!), `${first!} before ${second!}`).toBeLessThan(steps.indexOf(second!));
+    }
+  });
+
   it('one that throws at power-up, or at import, is told by its name before the guest runs', async () => {
     writeFileSync(at('rom'), Uint8Array.from({ length: 4096 }, () => 0xf4)); // hlt
     writeManifest({ boot: { rom: 'rom' }, machines: { main: { ram: '16M', devices: [{ name: 'crc', id: 'example.crc-unit' }] } } });

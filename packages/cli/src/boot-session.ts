@@ -9,6 +9,7 @@ import { ESCAPE_HELP, type EscapeCommand, EscapeKeys } from './escape-keys.ts';
 import { EXIT_BROKEN, EXIT_CRASH, EXIT_FINE, EXIT_SIGNAL, EXIT_TIMEOUT } from './exit-code.ts';
 import { explainFileError } from './host-file.ts';
 import { basisOf, type InputLog, InputRecorder } from './input-log.ts';
+import { traceLifecycle } from './lifecycle-trace.ts';
 import { endOf, type SessionEnd } from './session-end.ts';
 import { listenToSignals } from './session-signals.ts';
 import { openControl } from './control-socket.ts';
@@ -26,6 +27,8 @@ export interface BootSession extends BoardSettings {
   readonly statistics?: 'text' | 'json';
   readonly script?: { readonly lines: readonly string[]; readonly prompt: string };
   readonly verbose: boolean;
+  /** What to print of what the machine does with its devices. */
+  readonly trace?: 'lifecycle';
   /** The guest gets an exception for an instruction in kernel mode that the processor does not have; otherwise that is the end. */
   readonly keepGoing?: boolean;
   readonly record?: string; // path
@@ -127,7 +130,7 @@ class SessionRun {
   }
 
   #boot(): Promise<Guest<WasmVcpu>> {
-    const { exitOn, script, replay, verbose, keepGoing, bare, append = '' } = this.#session;
+    const { exitOn, script, replay, verbose, keepGoing, bare, trace, append = '' } = this.#session;
     const unknownInKernel = (text: string): void => this.#stop({ code: EXIT_CRASH, text: `unknown instruction in kernel mode: ${text}`, crash: true });
     const run = bare === undefined ? null : new BareRun(bare, (end) => this.#stop(end), (text) => verbose && this.#terminal.tell(`vm: ${text}`));
     // Programs that test a processor try instructions that it does not have.
@@ -140,6 +143,7 @@ class SessionRun {
       log: (source, level, text) => {
         if (level === 'warn' || verbose) this.#terminal.tell(`vm: ${source}: ${text}`);
       },
+      ...(trace === undefined ? {} : { trace: traceLifecycle((line) => this.#terminal.tell(line)) }),
       onOutput: (bytes) => {
         if (!this.#terminal.write(bytes)) this.#waitForReader();
       },

@@ -2,14 +2,14 @@ import { type BootSession, DEFAULT_PROMPT } from './boot-session.ts';
 import { parseMachineName } from './control-socket.ts';
 import { parseDuration } from './duration.ts';
 import { readNamedFile } from './host-file.ts';
-import { flag, type Option, type OptionValues, text, value } from './option-parser.ts';
+import { choice, flag, type Option, type OptionValues, text, value } from './option-parser.ts';
 import { SymbolTable } from './symbol-table.ts';
 import { UsageError } from './usage-error.ts';
 
 export type SessionOptionTable = Readonly<
   Record<'exit-on' | 'name' | 'prompt' | 'script' | 'system-map', Option<string>>
   & Record<'keep-going' | 'no-reboot' | 'verbose', Option<true>>
-  & { timeout: Option<number>; stats: Option<'text' | 'json'> }
+  & { timeout: Option<number>; stats: Option<'text' | 'json'>; trace: Option<'lifecycle'> }
 >;
 
 /** Options of one run of a machine, whatever the machine is. */
@@ -31,6 +31,7 @@ export const SESSION_OPTIONS: SessionOptionTable = {
   },
   'keep-going': flag('do not end at an instruction in kernel mode that the processor does not have: the guest gets its exception'),
   'no-reboot': flag('end when the guest resets the machine'),
+  trace: choice(['lifecycle'], 'print each phase of the machine, and how long each device took in it'),
   verbose: flag('print what the machine logs'),
 };
 
@@ -38,7 +39,7 @@ export const SESSION_EXIT_CODES: string = 'exit codes: 0 the guest turned itself
   + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button, which the guest has\n'
   + 'to answer: those of vm guest fetch turn themselves off. A second SIGTERM ends at once.';
 
-type SessionSettings = Pick<BootSession, 'timeoutMs' | 'exitOn' | 'script' | 'statistics' | 'symbols' | 'keepGoing' | 'name' | 'verbose'>;
+type SessionSettings = Pick<BootSession, 'timeoutMs' | 'exitOn' | 'script' | 'statistics' | 'symbols' | 'keepGoing' | 'name' | 'trace' | 'verbose'>;
 
 /** Reads the files that the options name. Throws UsageError. */
 export function sessionOf(values: OptionValues<SessionOptionTable>): SessionSettings {
@@ -54,6 +55,7 @@ export function sessionOf(values: OptionValues<SessionOptionTable>): SessionSett
     ...(script === undefined ? {} : { script: { lines: read('--script', script).split('\n').filter((line) => line.trim() !== ''), prompt: prompt ?? DEFAULT_PROMPT } }),
     ...(systemMap === undefined ? {} : { symbols: SymbolTable.parse(read('--system-map', systemMap), systemMap) }),
     keepGoing: values['keep-going'] === true,
+    ...(values.trace === undefined ? {} : { trace: values.trace }),
     verbose: values.verbose === true,
   };
 }

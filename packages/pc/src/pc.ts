@@ -54,6 +54,7 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly disks?: readonly PcDisk[];
   readonly clock?: MachineOptions['clock'];
   readonly onFault?: MachineOptions['onFault'];
+  readonly trace?: MachineOptions['trace'];
   readonly blocks?: MachineOptions['blocks'];
   readonly log?: MachineOptions['log'];
   readonly signal?: AbortSignal;
@@ -136,7 +137,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   ];
   const disks = (options.disks ?? []).map(({ disk }, i) => (options.clock?.kind === 'virtual' ? pacedDisk(disk, paces[i]!) : trackedDisk(disk)));
   const blocks = { ...options.blocks, ...Object.fromEntries(disks.map((disk, i) => [`disk${i}`, disk])) };
-  const { engine, ramBytes, clock, onFault, log, signal, host, createMemory, restore } = options;
+  const { engine, ramBytes, clock, onFault, trace, log, signal, host, createMemory, restore } = options;
   const machine = await createMachine<V>({
     engine,
     ramBytes,
@@ -152,6 +153,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     },
     ...(clock === undefined ? {} : { clock }),
     ...(onFault === undefined ? {} : { onFault }),
+    ...(trace === undefined ? {} : { trace }),
     blocks,
     ...(log === undefined ? {} : { log }),
     ...(signal === undefined ? {} : { signal }),
