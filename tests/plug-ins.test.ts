@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { digestOf } from '@vm/core/directory';
+import { r16, r8, RAX, RDX } from '@vm/x86';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { itWithGuest } from './guest-image.ts';
+import { outByte, powerOff, smallKernel, spin } from './small-kernel.ts';
 import { start, VM } from './vm-program.ts';
 
 const CRC = fileURLToPath(new URL('../examples/plug-ins/crc-unit', import.meta.url));
@@ -60,6 +62,38 @@ describe('plug-ins of an external directory', () => {
       expect(steps.indexOf(first!), first).toBeGreaterThanOrEqual(0);
       expect(steps.indexOf(first!), `${first!} before ${second!}`).toBeLessThan(steps.indexOf(second!));
     }
+  });
+
+  it('one that throws while the guest runs is the open bus from then on: the machine stops with its name, or goes on', async () => {
+    const code = `export const lamp = {
+      manifest: { abi: 0, id: 'example.lamp', version: '1.0.0', state: 0, needs: ['pio'] },
+      create: (ctx, { port }) => (ctx.pio.claim('switch', 1, { read: () => 0x41, write: () => { throw new Error('burnt out'); } }, [1]).map(port), {}),
+    };`;
+    const description = {
+      abi: 0, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 0, needs: ['pio'], files: { 'lamp.js': digestOf(new TextEncoder().encode(code)) },
+      properties: { port: { type: 'integer', text: 'its port', min: 0, max: 0xffff, default: 0x300 } }, resources: { ports: [{ name: 'switch', base: { property: 'port' }, bytes: 1 }] },
+    };
+    mkdirSync(at('devices/lamp'));
+    writeFileSync(at('devices/lamp/lamp.js'), code);
+    writeFileSync(at('devices/lamp/device.json'), JSON.stringify(description));
+    writeFileSync(at('kernel'), smallKernel((asm) => {
+      for (const twice of [1, 2]) {
+        asm.mov(r16(RDX), 0x300).in(r8(RAX), r16(RDX)).mov(r16(RDX), 0x3f8).out(r16(RDX), r8(RAX));
+        if (twice === 1) outByte(asm, 0x300, 1);
+      }
+      powerOff(asm);
+      spin(asm);
+    }));
+    const devices = [{ name: 'lamp', id: 'example.lamp' }];
+    writeManifest({ boot: { kernel: 'kernel' }, ram: '16M', machines: { strict: { devices }, lenient: { onFault: 'go-on', devices } } });
+    expect(await start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'pio'], '').done).toMatchObject({ code: 0 });
+    const run = (machine: string): ReturnType<typeof start>['done'] => start([...VM, 'run', at('vm.json'), machine, '--timeout', '60s', '--stats=json'], '').done;
+    const strict = await run('strict');
+    expect([strict.code, strict.output]).toEqual([1, 'A']);
+    expect(strict.errors).toContain('vm: lamp: lamp.switch threw and is cut off: Error: burnt out');
+    const lenient = await run('lenient');
+    expect([lenient.code, lenient.output]).toEqual([0, 'A\xff']);
+    expect(lenient.errors).toContain('"device.lamp.faults":1');
   });
 
   it('one that throws at power-up, or at import, is told by its name before the guest runs', async () => {
