@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createDisk, type CreateDiskOptions, keyOf, luks1, openDisk, type OpenedDisk } from '@vm/vhd-crypt';
 import { nodeKeyMath, openImageFile, standardCiphers } from '@vm/vhd-crypt/node';
 import { findOracle } from '@vm/testkit/oracle';
+import { guestRows } from './guest-disks.ts';
 import { connectNbd, type NbdClient } from './nbd-client.ts';
 import { type Benchmark, median, type Row, row } from './registry.ts';
 
@@ -37,7 +38,7 @@ const SECRET = 'correct horse';
 
 /** Encrypted disks: the same LUKS1 container in a fixed VHD here and in QEMU, in turn. */
 export const disk: Benchmark = {
-  summary: 'encrypted disks, in process and over NBD, against qemu-nbd with luks over vpc',
+  summary: 'encrypted disks, in process and over NBD, against qemu-nbd with luks over vpc; and in a guest, against plain ones',
   async run({ quick }) {
     const folder = mkdtempSync(join(tmpdir(), 'vm-bench-disk-'));
     const bytes = (quick ? 64 : 512) * MIB;
@@ -48,7 +49,12 @@ export const disk: Benchmark = {
       const paths = { encrypted: join(folder, 'encrypted.vhd'), plain: join(folder, 'plain.vhd') };
       await makeDisk(paths.encrypted, { bytes, crypt: 'payload' });
       await makeDisk(paths.plain, { bytes });
-      return [...(await cipherRows(quick)), ...(await inProcess(paths, runs, milliseconds)), ...(await overNbd(paths.encrypted, folder, children, runs, milliseconds))];
+      return [
+        ...(await cipherRows(quick)),
+        ...(await inProcess(paths, runs, milliseconds)),
+        ...(await overNbd(paths.encrypted, folder, children, runs, milliseconds)),
+        ...(await guestRows({ ...paths, secret: join(folder, 'secret') }, folder, quick)),
+      ];
     } finally {
       for (const child of children) child.kill('SIGTERM');
       await Promise.all(children.map((child) => new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(null)))));
