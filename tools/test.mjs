@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ROOT } from './bootstrap.mjs';
+import { checkApi } from './checks/api-report.mjs';
 import { checkBudgets } from './checks/budgets.mjs';
 import { checkBuild } from './checks/build.mjs';
 import { checkLayers } from './checks/layers.mjs';
@@ -11,7 +12,7 @@ import { checkTypes } from './checks/types.mjs';
 import { runCommand } from './command.mjs';
 
 const REPORT = join(ROOT, 'node_modules/.cache/vitest-report.json');
-const CHECKS = [checkLayers, checkBudgets, checkLint, checkTypes, checkReadme, checkBuild];
+const CHECKS = [checkLayers, checkBudgets, checkLint, checkTypes, checkApi, checkReadme, checkBuild];
 
 const args = process.argv.slice(2);
 const long = args.includes('--long');

@@ -93,6 +93,30 @@ describe('the phases of a machine', () => {
     ]);
   });
 
+  it('may have no hooks at all', async () => {
+    const { life, prepare } = trial([]);
+    await life.create([{ name: 'bare', manifest: MANIFEST, create: () => ({}) }]);
+    await life.powerUp('cold', prepare);
+    await life.start();
+    await life.stop();
+    await life.powerDown();
+    await life.tearDown();
+    expect(life.phase).toBe('off');
+  });
+
+  it('that take too long are told by name, and not ended', async () => {
+    const told: string[] = [];
+    let watch = (): void => {};
+    const host = { ...createHostPort(), later: (delay: number, callback: () => void) => ((watch = callback), delay), cancel: () => (watch = () => {}) };
+    const life = new Lifecycle({ host, offered: new Set(), parts: [], context: () => ({}) as DeviceContext<Capability>, release: () => {}, log: (device, level, text) => void told.push(`${device} ${level} ${text}`) });
+    const slow: Device = { powerUp: async () => (await Promise.resolve(), watch()), start: () => {} };
+    await life.create([{ name: 'slow', manifest: { ...MANIFEST, needs: [] }, create: () => slow }]);
+    await life.powerUp('cold', () => {});
+    await life.start();
+    expect(told).toEqual(['slow warn powerUp takes more than 5 s']);
+    expect(life.phase).toBe('running');
+  });
+
   it('may not be skipped', async () => {
     const { life, specs, prepare } = trial(['a']);
     await expect(life.powerUp('cold', prepare)).rejects.toMatchObject({ code: 'E_PHASE' });
