@@ -13,7 +13,7 @@ export function essivCiphers(): CipherModule {
     isAvailable: () => Promise.resolve(true),
     async create(cipher, given, sectorBytes) {
       if (!can.ciphers.includes(cipher) || !can.keyBytes.includes(given.length) || sectorBytes !== SECTOR) throw new RangeError(`${cipher} with ${given.length} bytes of key and sectors of ${sectorBytes}`);
-      const key = given.slice();
+      const key = Uint8Array.from(given);
       const salt = createHash('sha256').update(key).digest();
       const name = `aes-${key.length * 8}-cbc`;
       let open = true;

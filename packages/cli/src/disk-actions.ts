@@ -76,7 +76,7 @@ export async function convertImage(from: DiskDescriptor, to: DiskDescriptor, val
       // Asked for once: what creates the container keeps it for opening it again.
       const secret = luks === undefined ? null : await luks.keys.getSecret({ purpose: 'create', disk: to.file, uuid: null, attempt: 0 });
       if (luks !== undefined && secret === null) throw new UsageError(`${to.file}: nobody gives a secret for it`);
-      const keys = { id: 'kept', getSecret: async ({ attempt }: { readonly attempt: number }) => (attempt === 0 && secret !== null ? secret.slice() : null) };
+      const keys = { id: 'kept', getSecret: async ({ attempt }: { readonly attempt: number }) => (attempt === 0 && secret !== null ? Uint8Array.from(secret) : null) };
       try {
         await createDisk(file, { ...layout, bytes, ...(luks === undefined ? {} : { luks: { ...luks, keys } }) });
         const target = await openDisk({ ...file, close: () => Promise.resolve() }, { ...diskOptions({ file: to.file, format: layout.format }), crypt: values.encrypt ?? 'none', keys });

@@ -69,10 +69,10 @@ export function askedOnce(source: KeySource | undefined): KeySource & { close():
   return {
     id: 'asked once',
     async getSecret(request) {
-      if (request.attempt === 0 && kept !== null) return kept.slice();
+      if (request.attempt === 0 && kept !== null) return Uint8Array.from(kept);
       const secret = (await source?.getSecret(request)) ?? null;
       kept?.fill(0);
-      kept = secret?.slice() ?? null;
+      kept = secret === null ? null : Uint8Array.from(secret);
       return secret;
     },
     close: () => void kept?.fill(0),

@@ -5,6 +5,7 @@ import { createCipherRegistry } from './cipher-registry.ts';
 import { nobleCiphers } from './noble-aes.ts';
 import { nodeCiphers } from './node/node-aes.ts';
 import { opensslCiphers } from './node/openssl-aes.ts';
+import { keyOf } from './sector-cipher.ts';
 
 const noble = nobleCiphers();
 const openssl = opensslCiphers();
@@ -43,6 +44,26 @@ describe('the registry of ciphers', () => {
     await expect(createCipherRegistry([]).create('disk', 'aes-xts-plain64', key, 512)).rejects.toMatchObject({ rule: 'keyUnavailable' });
     await expect(createCipherRegistry([noble]).create('disk', 'capi:xts(aes)-plain64', key, 512)).rejects.toMatchObject({ rule: 'keyUnavailable' });
     await expect(createCipherRegistry([noble]).create('disk', 'aes-xts-plain64', key, 520)).rejects.toMatchObject({ rule: 'cipher' });
+  });
+
+  it('copies keys and secrets, of Buffers too, whose owner wipes them', async () => {
+    const key = Buffer.from(Uint8Array.from({ length: 64 }, (_, i) => i * 3 + 1));
+    const results: string[] = [];
+    for (const module of [noble, nodeCiphers(), ...(hasKoffi ? [openssl] : [])]) {
+      const given = Buffer.from(key);
+      const cipher = await module.create('aes-xts-plain64', given, 512);
+      given.fill(0);
+      const bytes = new Uint8Array(512);
+      await cipher.encrypt(bytes, bytes, 5);
+      results.push(Buffer.from(bytes).toString('hex'));
+      await cipher.close();
+    }
+    expect(new Set(results).size).toBe(1);
+    const source = keyOf(key);
+    const request = { purpose: 'open', disk: 'disk', uuid: null, attempt: 0 } as const;
+    (await source.getSecret(request))?.fill(0);
+    expect(Buffer.from((await source.getSecret(request))!).equals(key)).toBe(true);
+    expect(key[0]).toBe(1);
   });
 
   it('refuses a key of two equal halves (VHD-11), and shows no key to an inspector (VHD-17)', async () => {

@@ -8,8 +8,8 @@ export function nobleCiphers(): CipherModule {
 }
 
 export const makeAes: MakeAes = (key) => {
-  const encryption = unsafe.expandKeyLE(key.slice());
-  const decryption = unsafe.expandKeyDecLE(key.slice());
+  const encryption = unsafe.expandKeyLE(Uint8Array.from(key));
+  const decryption = unsafe.expandKeyDecLE(Uint8Array.from(key));
   const each = (blocks: Uint8Array, cipher: typeof unsafe.encrypt, roundKeys: Uint32Array): void => {
     const words = new Uint32Array(blocks.buffer, blocks.byteOffset, blocks.length / 4);
     for (let i = 0; i < words.length; i += 4) {

@@ -43,7 +43,7 @@ export interface KeySource {
   getSecret(request: KeyRequest): Promise<Uint8Array | null>;
 }
 
-/** The same secret for every disk that asks. */
+/** The same secret for every disk that asks: a copy each time, which `slice` of a Buffer would not be. */
 export function keyOf(secret: Uint8Array): KeySource {
-  return { id: 'secret', getSecret: ({ attempt }) => Promise.resolve(attempt === 0 ? secret.slice() : null) };
+  return { id: 'secret', getSecret: ({ attempt }) => Promise.resolve(attempt === 0 ? Uint8Array.from(secret) : null) };
 }
