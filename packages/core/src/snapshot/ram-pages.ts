@@ -14,7 +14,7 @@ export async function writePages({ memory, base, bytes }: Ram, writer: SnapshotW
   let first = -1; // of the frame
   let last = -1; // page that is not zero
   const flush = async (): Promise<void> => {
-    if (first >= 0) await writer.pages(first, all.slice(first * PAGE_BYTES, (last + 1) * PAGE_BYTES));
+    if (first >= 0) await writer.pages(first, all.subarray(first * PAGE_BYTES, (last + 1) * PAGE_BYTES));
     first = -1;
   };
   for (let page = 0; page < count; page++) {

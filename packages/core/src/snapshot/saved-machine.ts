@@ -9,6 +9,7 @@ import { decodePlain, encodePlain } from './plain-code.ts';
 /** How pages of RAM are packed. Whoever saves with one needs it again to load. */
 export interface PageCodec {
   readonly name: string;
+  /** `pages` is RAM itself: not to be kept. */
   pack(pages: Uint8Array): Uint8Array;
   /** Gives so many bytes and throws otherwise. */
   unpack(packed: Uint8Array, bytes: number): Uint8Array;
@@ -42,6 +43,7 @@ export interface SavedMachine {
 }
 
 const MAGIC = Uint8Array.of(0x89, 0x56, 0x4d, 0x53, 0x0d, 0x0a, 0x1a, 0x01); // the last byte is the version of this layout
+const NOTHING = new Uint8Array(0);
 const FRAME_BYTES = 12; // kind, length of the payload, checksum of both and the payload
 const MOST_PAYLOAD = 1 << 28;
 const PAGE_BYTES = 4096;
@@ -81,27 +83,27 @@ export class SnapshotWriter {
   }
 
   pages(first: number, bytes: Uint8Array): Promise<void> {
-    const packed = this.#codec?.pack(bytes) ?? bytes;
-    const payload = new Uint8Array(8 + packed.length);
-    const view = new DataView(payload.buffer);
+    const place = new Uint8Array(8);
+    const view = new DataView(place.buffer);
     view.setUint32(0, first, true);
     view.setUint32(4, bytes.length / PAGE_BYTES, true);
-    payload.set(packed, 8);
-    return this.#frame(PAGES, payload);
+    return this.#frame(PAGES, place, this.#codec?.pack(bytes) ?? bytes);
   }
 
   end(): Promise<void> {
     return this.#frame(END, encodePlain(this.#frames));
   }
 
-  async #frame(kind: number, payload: Uint8Array): Promise<void> {
+  /** The second part is copied once, and is large. */
+  async #frame(kind: number, payload: Uint8Array, rest: Uint8Array = NOTHING): Promise<void> {
     this.#frames++;
-    const frame = new Uint8Array(FRAME_BYTES + payload.length);
+    const frame = new Uint8Array(FRAME_BYTES + payload.length + rest.length);
     const view = new DataView(frame.buffer);
     view.setUint32(0, kind, true);
-    view.setUint32(4, payload.length, true);
+    view.setUint32(4, payload.length + rest.length, true);
     frame.set(payload, FRAME_BYTES);
-    view.setUint32(8, checksum(frame.subarray(0, 8), payload, this.#codec), true);
+    frame.set(rest, FRAME_BYTES + payload.length);
+    view.setUint32(8, checksum(frame.subarray(0, 8), frame.subarray(FRAME_BYTES), this.#codec), true);
     await this.#sink(frame);
   }
 }

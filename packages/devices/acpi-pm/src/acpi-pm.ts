@@ -94,7 +94,7 @@ class AcpiPm implements Device, IoHandler {
     this.#enable = enable & spec.ENABLE_VALID;
     this.#control = (control & spec.CONTROL_KEPT) | spec.SCI_ENABLE;
     this.#halves = halves;
-    this.#update();
+    this.#signal(); // what has come since is noticed when it would have been
   }
 
   #ticks(): number {
@@ -121,9 +121,13 @@ class AcpiPm implements Device, IoHandler {
     const halves = this.#countHalves();
     if (halves !== this.#halves) this.#status |= spec.TIMER_OVERFLOW;
     this.#halves = halves;
+    this.#signal();
+  }
+
+  #signal(): void {
     this.#line.set((this.#status & this.#enable) !== 0);
     if ((this.#enable & ~this.#status & spec.TIMER_OVERFLOW) === 0) this.#timer.disarm();
-    else this.#timer.arm(Math.ceil(((halves + 1) * spec.TIMER_HALF) / TICKS_PER_NS) + 1); // one later, so that rounding never fires early
+    else this.#timer.arm(Math.ceil(((this.#halves + 1) * spec.TIMER_HALF) / TICKS_PER_NS) + 1); // one later, so that rounding never fires early
   }
 }
 
