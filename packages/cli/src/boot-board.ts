@@ -1,4 +1,4 @@
-import { randomInt } from 'node:crypto';
+import { randomFillSync, randomInt } from 'node:crypto';
 import type { DeviceSpec, RestoreOptions } from '@vm/core';
 import type { GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
@@ -22,6 +22,8 @@ export interface BoardSettings {
   /** Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
   readonly devices?: readonly DeviceSpec[]; // beside those of the board
+  /** A source of random bytes: the host's, or under the virtual clock a generator that begins with the seed. */
+  readonly rng?: boolean;
   /** What a device does to the machine that throws where it must not; default: stop. */
   readonly onFault?: 'stop' | 'go-on';
   readonly clock: 'host' | 'virtual';
@@ -47,6 +49,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.entry === undefined ? {} : { entry: settings.entry }),
     ...(settings.initrd === undefined ? {} : { initrd: settings.initrd }),
     ...(settings.disks === undefined ? {} : { disks: settings.disks }),
+    ...(settings.rng === true ? { random: virtual ? { seed: settings.seed ?? 0 } : { fill: (into: Uint8Array) => void randomFillSync(into) } } : {}),
     ...(settings.devices === undefined ? {} : { devices: settings.devices }),
     ...(settings.onFault === undefined ? {} : { onFault: settings.onFault }),
     ...(settings.append === undefined ? {} : { commandLine: settings.append }),

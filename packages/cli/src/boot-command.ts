@@ -45,6 +45,7 @@ const OPTIONS = {
     summary: 'a disk of the machine, a file with options behind it: x.vhd,key=file:x.key,bus=ata',
     parse: (given: string): readonly DiskDescriptor[] => [parseDiskDescriptor(given)],
   },
+  rng: flag('a virtio source of random bytes: those of the host, or with --clock virtual those that begin with --seed'),
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
   clock: choice(['host', 'virtual'], 'where time comes from: the host (default), or the instructions that ran, the same on every run'),
   seed: value('N', "where the processor's random numbers begin, 0 to 4294967295; default: 0 with --clock virtual, else another one each time", parseSeed),
@@ -103,13 +104,14 @@ export const bootCommand: Command = {
       memoryBytes: values.memory ?? restored?.origin.memoryBytes ?? 512 * MiB,
       clock: values.clock ?? restored?.origin.clock ?? 'host',
       ...(values.seed === undefined ? {} : { seed: values.seed }),
+      ...(values.rng === true || restored?.origin.rng === true ? { rng: true } : {}),
       onReset: values['no-reboot'] === true ? 'end' : 'boot',
     };
     const replay = values.replay === undefined ? null : parseInputLog(new TextDecoder().decode(readNamedFile('--replay', values.replay)), values.replay);
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     const { memoryBytes, clock } = settings;
-    const origin = { memoryBytes, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot' };
+    const origin = { memoryBytes, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...settings,

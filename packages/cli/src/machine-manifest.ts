@@ -15,6 +15,7 @@ export interface MachineSettings {
   readonly boot?: BootSource;
   readonly onFault?: 'stop' | 'go-on';
   readonly onReset?: 'boot' | 'end';
+  readonly rng?: boolean;
   readonly disks?: readonly ManifestDisk[];
   readonly devices?: readonly ManifestDevice[];
 }
@@ -46,7 +47,7 @@ export interface ManifestDevice {
   readonly version?: string;
   readonly properties?: Readonly<Record<string, boolean | number | string>>;
 }
-export interface VmManifest extends Omit<MachineSettings, 'disks' | 'devices'> {
+export interface VmManifest extends Omit<MachineSettings, 'rng' | 'disks' | 'devices'> {
   readonly $schema?: string;
   readonly abi: number;
   readonly directories?: readonly string[];

@@ -9,6 +9,7 @@ import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
 import { hostBridge, PciBus } from '@vm/pci';
+import { virtioRng, type VirtioRngConfig } from '@vm/virtio';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
 import { cmosMemory } from './cmos-memory.ts';
@@ -52,6 +53,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly devices?: readonly DeviceSpec[]; // more devices, after those of the board
   /** In this order; under the virtual clock a request takes a time that its size decides. Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
+  /** A virtio source of random bytes: of the host, or of a generator with a seed. Default: none. */
+  readonly random?: VirtioRngConfig['source'];
   readonly clock?: MachineOptions['clock'];
   readonly onFault?: MachineOptions['onFault'];
   readonly trace?: MachineOptions['trace'];
@@ -85,6 +88,7 @@ const SERIAL = { base: 0x3f8, pin: 4 };
 const PCI_RANGES = { ports: 0xc000, portsEnd: 0x1_0000, memory: 0xe000_0000, memoryEnd: 0xfec0_0000 };
 const PCI_PINS = [16, 17, 18, 19]; // of the I/O APIC
 const PCI_LEGACY_PINS = [10, 11, 10, 11]; // of the 8259 pair
+const RANDOM_SLOT = 2;
 const KEYBOARD = { pin: 1, mousePin: 12 };
 
 /** Composes a PC with one processor that boots a kernel, or firmware, at every power-up and reset. The machine is off at first. */
@@ -105,7 +109,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   // Of the processor alone, which goes on in the firmware at its reset vector. Kernels have none, and mean the machine.
   const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpu.notify?.('init', 0) : reset;
   // As firmware does, what no function of the bus uses is left as it comes, edge-triggered.
-  const wires = (options.disks ?? []).length === 0 ? [] : PCI_LEGACY_PINS;
+  const wires = (options.disks ?? []).length === 0 && options.random === undefined ? [] : PCI_LEGACY_PINS;
   const services = (): PacedDiskServices => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
   const paces = (options.disks ?? []).map(() => new DiskPace(services));
   const devices: DeviceSpec[] = [
@@ -133,6 +137,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
     ...(paces.length === 0 ? [] : [device('disk-pace', diskPace, paces)]),
     ...diskDevices(options.disks ?? [], pci),
+    ...(options.random === undefined ? [] : [device('virtio-rng', virtioRng, { slot: pci.slot(RANDOM_SLOT), source: options.random })]),
     ...(options.devices ?? []),
   ];
   const disks = (options.disks ?? []).map(({ disk }, i) => (options.clock?.kind === 'virtual' ? pacedDisk(disk, paces[i]!) : trackedDisk(disk)));

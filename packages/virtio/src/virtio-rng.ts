@@ -1,13 +1,14 @@
 import type { Device, DeviceContext, DeviceModule, Plain } from '@vm/core';
 import type { PciSlot } from '@vm/pci';
 import { scatter } from './chain.ts';
+import { SeededRandom } from './seeded-random.ts';
 import * as spec from './spec.ts';
 import { VirtioPci, type VirtioModel } from './virtio-pci.ts';
 
 export interface VirtioRngConfig {
   readonly slot: PciSlot;
-  /** Fills with random bytes; of a generator with a seed where runs are to be the same. */
-  readonly fill: (into: Uint8Array) => void;
+  /** Where random bytes come from: the host, or a generator that begins with a seed where runs are to be the same. */
+  readonly source: { readonly fill: (into: Uint8Array) => void } | { readonly seed: number };
   readonly packed?: boolean;
 }
 
@@ -24,16 +25,18 @@ class VirtioRng implements Device, VirtioModel {
   readonly config: Uint8Array = new Uint8Array(0);
   readonly #transport: VirtioPci;
   readonly #ctx: DeviceContext<'mmio' | 'lines' | 'msi' | 'dma'>;
-  readonly #fill: (into: Uint8Array) => void;
+  readonly #source: VirtioRngConfig['source'];
+  #generator: SeededRandom | null = null;
 
   constructor(ctx: DeviceContext<'mmio' | 'lines' | 'msi' | 'dma'>, config: VirtioRngConfig) {
     this.#ctx = ctx;
-    this.#fill = config.fill;
+    this.#source = config.source;
     this.#transport = new VirtioPci(config.slot, ctx, this, { packed: config.packed === true });
   }
 
-  powerUp(): void {
+  powerUp(why: 'cold' | 'reset' | 'restore'): void {
     this.#transport.powerUp();
+    if (why !== 'reset') this.#generator = 'seed' in this.#source ? new SeededRandom(this.#source.seed) : null;
   }
 
   reset(): void {
@@ -41,11 +44,13 @@ class VirtioRng implements Device, VirtioModel {
   }
 
   save(): Plain {
-    return this.#transport.save();
+    return { transport: this.#transport.save(), generator: this.#generator === null ? null : this.#generator.save() };
   }
 
   load(state: Plain): void {
-    this.#transport.load(state);
+    const { transport = null, generator = null } = (state ?? {}) as Readonly<Record<string, Plain>>;
+    this.#transport.load(transport);
+    if (this.#generator !== null) this.#generator.load(generator);
   }
 
   notified(queue: number): void {
@@ -55,7 +60,8 @@ class VirtioRng implements Device, VirtioModel {
       const chain = ring.pop();
       if (chain === null) return;
       const bytes = new Uint8Array(Math.min(chain.writableBytes, MOST_BYTES));
-      this.#fill(bytes);
+      if (this.#generator !== null) this.#generator.fill(bytes);
+      else if ('fill' in this.#source) this.#source.fill(bytes);
       scatter(this.#ctx.dma, chain.writable, 0, bytes);
       ring.push(chain, bytes.length);
     }
