@@ -1,5 +1,5 @@
 import { memoryDisk } from '@vm/block';
-import { device, type DeviceModule, VmError } from '@vm/core';
+import { device, type DeviceModule, type VmError } from '@vm/core';
 import type { ResourceClaim } from '@vm/core/directory';
 import { debugcon } from '@vm/device-debugcon';
 import { wasmEngine } from '@vm/vcpu-wasm';
