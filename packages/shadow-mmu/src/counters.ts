@@ -6,7 +6,7 @@ export class ShadowCounters {
   guestWalks = 0;
   /** Walks that ended in a page fault of the guest. */
   faults = 0;
-  /** Translations put into tables; of these, pieces of large pages (512 are filled at once and counted as one). */
+  /** Translations put into tables; of these, pieces of large pages (512 at once, where they are kept, counted as one). */
   fills = 0;
   largeFills = 0;
   /** Translations that could not be kept. */

@@ -44,7 +44,7 @@ export class EntryCheck {
     const target = wideFrame(low, high);
     if (level === 1) return this.#isLeaf(table, index, target, rightsOf(role, access, (low & PTE_DIRTY) !== 0));
     if ((low & PTE_LARGE) === 0) return this.#leadsTo(table, index, target, tableKey(level - 1, 0, access, role));
-    return this.#hasPieces(table, index, target - (target % (level === 2 ? LARGE_FRAMES : HUGE_FRAMES)), directKey(level - 1, access, (low & PTE_DIRTY) !== 0, role));
+    return this.#hasPieces(table, index, target - (target % (level === 2 ? LARGE_FRAMES : HUGE_FRAMES)), directKey(level - 1, level, access, (low & PTE_DIRTY) !== 0, role));
   }
   #isCurrent32(table: number, index: number, frame: number, key: number, role: number, level: number): boolean {
     const whole = keyPart(key) * 512 + index;
@@ -54,7 +54,7 @@ export class EntryCheck {
     if (level === 1) return this.#isLeaf(table, index, low >>> 12, rightsOf(role, access, (low & PTE_DIRTY) !== 0));
     if ((low & PTE_LARGE) === 0 || (role & ROLE_PSE) === 0) return this.#leadsTo(table, index, low >>> 12, tableKey(1, whole & 1, access, role));
     if ((low & 0x0020_0000) !== 0) return false;
-    return this.#hasPieces(table, index, largeFrame32(low) + (whole & 1) * LARGE_FRAMES, directKey(1, access, (low & PTE_DIRTY) !== 0, role));
+    return this.#hasPieces(table, index, largeFrame32(low) + (whole & 1) * LARGE_FRAMES, directKey(1, 2, access, (low & PTE_DIRTY) !== 0, role));
   }
   /** Fewer rights than the guest gives are fine. */
   #isLeaf(table: number, index: number, frame: number, rights: number): boolean {

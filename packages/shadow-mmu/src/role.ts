@@ -39,6 +39,8 @@ export const RIGHTS: number = 0xff;
 export const RIGHT_RECORDED: number = 1 << 8;
 /** A piece of a large page: INVLPG anywhere in that page is about this piece too. */
 export const RIGHT_LARGE: number = 1 << 9;
+/** Of a page of 1 GiB. */
+export const RIGHT_HUGE: number = 1 << 10;
 
 export const ANY_WRITE: number = WRITE_SUPERVISOR | WRITE_USER | WRITE_OPEN;
 export const ANY_USER: number = READ_USER | WRITE_USER | FETCH_USER;

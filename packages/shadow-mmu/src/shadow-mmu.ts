@@ -87,7 +87,7 @@ export class ShadowMmu {
       discovery: options.discovery ?? (policyName === 'diff' ? 'search' : 'threshold'), onStep: options.onStep ?? null,
     });
     this.tracker.onPurgeAll = () => this.#purgeAll();
-    this.#writer = new TableWriter(this.pool, this.tracker, this.walk, this.counters);
+    this.#writer = new TableWriter(this.pool, this.tracker, this.walk, this.counters, this.policy.caches);
     this.processors = firstLevels.map((first, index) => new ShadowProcessor(this, {
       first, words: new Int32Array(place.buffer), block: place.offset + index * PROCESSOR_BLOCK_BYTES, tags: options.tags ?? DEFAULT_TAGS,
     }));
@@ -241,8 +241,7 @@ export class ShadowMmu {
       p.setRoot(0);
     }
     spaces.count = 0;
-    pool.rootOf.fill(0);
-    for (let table = 1; table < pool.tables; table++) if (pool.isUsed[table] !== 0) pool.release(table);
+    pool.releaseAll();
     this.tracker.everythingGone();
   }
 

@@ -3,6 +3,8 @@
  * same, and so are one table.
  *
  *     16..10 role | 9 dirty | 8 direct | 7..5 access of the levels above | 4..3 part | 2..0 level
+ *
+ * The part of a direct table is the level of the large page, less 1.
  */
 export const KEY_DIRECT: number = 1 << 8;
 /** Of direct tables: the large page is dirty, so its pieces may be writable. */
@@ -16,8 +18,8 @@ export function tableKey(level: number, part: number, access: number, role: numb
   return level | (part << PART_SHIFT) | (access << ACCESS_SHIFT) | (role << ROLE_SHIFT);
 }
 /** A direct table holds pieces of a large page, in order, and depends on no guest table. */
-export function directKey(level: number, access: number, dirty: boolean, role: number): number {
-  return tableKey(level, 0, access, role) | (dirty ? KEY_DIRECT | KEY_DIRTY : KEY_DIRECT);
+export function directKey(level: number, leaf: number, access: number, dirty: boolean, role: number): number {
+  return tableKey(level, leaf - 1, access, role) | (dirty ? KEY_DIRECT | KEY_DIRTY : KEY_DIRECT);
 }
 export const keyLevel = (key: number): number => key & 7;
 export const keyPart = (key: number): number => (key >> PART_SHIFT) & 3;

@@ -229,6 +229,32 @@ export class TablePool {
     if (isPieces(this.key[table] as number)) this.pieceTables--;
     this.#free[this.freeCount++] = table;
   }
+  /** Gives all tables back, roots too, without undoing one link after the other. Costs as much as is live. */
+  releaseAll(): void {
+    for (let table = 1, left = this.used; left > 0; table++) {
+      if (this.isUsed[table] === 0) continue;
+      left--;
+      const isLeaf = keyLevel(this.key[table] as number) === 1;
+      for (let index = this.nextLive(table, 0); index < TABLE_ENTRIES; index = this.nextLive(table, index + 1)) {
+        const word = this.#word(table, index);
+        if (isLeaf && ((this.#words[word + 1] as number) & RIGHT_RECORDED) !== 0) this.#writers[(this.#words[word] as number) >>> 0] = 0;
+        this.#words[word] = 0;
+        this.#words[word + 1] = 0;
+      }
+      this.#live.fill(0, table * LIVE_WORDS, (table + 1) * LIVE_WORDS);
+      const frame = this.frame[table] as number;
+      if (frame !== NO_FRAME) this.#tablesOfFrame[frame] = 0;
+      this.liveCount[table] = 0;
+      this.parents[table] = 0;
+      this.rootOf[table] = 0;
+      this.#staleAt[table] = 0;
+      this.isUsed[table] = 0;
+      this.#free[this.freeCount++] = table;
+    }
+    this.staleCount = 0;
+    this.liveEntries = 0;
+    this.pieceTables = 0;
+  }
   /** As drop, for the parent entry of a table that is being released. */
   #dropParent(table: number, entry: number): void {
     const parent = entry >>> ENTRY_SHIFT;

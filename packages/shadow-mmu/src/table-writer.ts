@@ -2,23 +2,28 @@
 import type { ShadowCounters } from './counters.ts';
 import type { GuestWalk } from './guest-walk.ts';
 import { shadowIndex, TABLE_ENTRIES } from './layout.ts';
-import { ACCESS_ALL, ANY_WRITE, MODE_32, MODE_LONG, MODE_MASK, RIGHT_LARGE, RIGHTS, rightsOf } from './role.ts';
-import { directKey, KEY_DIRECT, keyAccess, KEY_DIRTY, keyLevel, keyRole, tableKey } from './table-key.ts';
+import { ACCESS_ALL, ANY_WRITE, MODE_32, MODE_LONG, MODE_MASK, RIGHT_HUGE, RIGHT_LARGE, RIGHTS, rightsOf } from './role.ts';
+import { directKey, KEY_DIRECT, keyAccess, KEY_DIRTY, keyLevel, keyPart, keyRole, tableKey } from './table-key.ts';
 import { NO_FRAME } from './table-pool.ts';
 import type { TablePool } from './table-pool.ts';
 import type { Tracker } from './tracker.ts';
 
 const HUGE_FRAMES = 512 * 512;
+/** What the rights say of the page, by the level of the guest's entry. */
+const sizeOf = (leaf: number): number => (leaf === 1 ? 0 : leaf === 2 ? RIGHT_LARGE : RIGHT_LARGE | RIGHT_HUGE);
 
 export class TableWriter {
   readonly #pool: TablePool;
   readonly #tracker: Tracker;
   readonly #walk: GuestWalk;
   readonly #counters: ShadowCounters;
+  readonly #fillsPieces: boolean;
   /** Of the translation last written. */
   rights = 0;
 
-  constructor(pool: TablePool, tracker: Tracker, walk: GuestWalk, counters: ShadowCounters) {
+  /** `fillsPieces`: a large page is filled as a whole, which pays when it is kept. */
+  constructor(pool: TablePool, tracker: Tracker, walk: GuestWalk, counters: ShadowCounters, fillsPieces: boolean) {
+    this.#fillsPieces = fillsPieces;
     this.#pool = pool;
     this.#tracker = tracker;
     this.#walk = walk;
@@ -34,7 +39,7 @@ export class TableWriter {
     const table = this.#pool.create(frame, key);
     if ((key & KEY_DIRECT) === 0) {
       if (this.#tracker.isUnsure(frame)) this.#pool.markStale(table);
-    } else if (keyLevel(key) === 1) this.#fillPieces(table, frame, key);
+    } else if (this.#fillsPieces && keyLevel(key) === 1) this.#fillPieces(table, frame, key);
     return table;
   }
 
@@ -43,7 +48,7 @@ export class TableWriter {
     const walk = this.#walk;
     const table = this.#path(role, root, low, high);
     if ((need & ANY_WRITE) !== 0) this.#tracker.intercept(walk.frame, walk);
-    this.#leaf(table, shadowIndex(1, low, high), walk.frame, walk.rights | (walk.leaf > 1 ? RIGHT_LARGE : 0));
+    this.#leaf(table, shadowIndex(1, low, high), walk.frame, walk.rights | sizeOf(walk.leaf));
   }
 
   /** The table of level 1 for the address. */
@@ -59,7 +64,7 @@ export class TableWriter {
         key = tableKey(child, part, walk.access[child] as number, role);
       } else {
         frame = walk.frame - (walk.frame % (child === 1 ? TABLE_ENTRIES : HUGE_FRAMES));
-        key = directKey(child, walk.leafAccess, walk.dirty, role);
+        key = directKey(child, walk.leaf, walk.leafAccess, walk.dirty, role);
       }
       table = this.#step(table, shadowIndex(level, low, high), frame, key);
     }
@@ -101,7 +106,7 @@ export class TableWriter {
   /** All 512 pieces of a large page at once: they need no guest table. */
   #fillPieces(table: number, first: number, key: number): void {
     this.#counters.largeFills++;
-    const all = rightsOf(keyRole(key), keyAccess(key), (key & KEY_DIRTY) !== 0) | RIGHT_LARGE;
+    const all = rightsOf(keyRole(key), keyAccess(key), (key & KEY_DIRTY) !== 0) | sizeOf(keyPart(key) + 1);
     for (let index = 0; index < TABLE_ENTRIES; index++) {
       const frame = first + index;
       const rights = this.#tracker.isProtected(frame) ? all & ~ANY_WRITE : all;

@@ -4,7 +4,8 @@
  * Generated code receives the address of the block as its first parameter and reaches everything in it by a static
  * offset, so the same module and the same regions serve every processor. All offsets are in bytes.
  *
- *   | 0x0000 state | 0x1000 scratch uops | 0x2000 translator | 0x10000 read TLB | 0x20000 write TLB | 0x30000 fetch TLB | 0x40000 heat | 0x60000 end |
+ *   | 0x0000 state | 0x1000 scratch uops | 0x2000 translator | 0x3000 large pages | 0x10000 read TLB | 0x30000 write TLB | 0x50000 fetch TLB
+ *   | 0x70000 heat | 0x90000 writers | 0xa0000 end |
  */
 
 /** General registers, 8 bytes each, in encoding order (rax rcx rdx rbx rsp rbp rsi rdi r8..r15). */
@@ -151,23 +152,64 @@ export const EXIT_BRANCH = 0, EXIT_ADDRESS = 1, EXIT_INSTRUCTION = 2, EXIT_BUDGE
 /** Which of them it was the last time, 4 bytes. */
 export const REGION_EXIT = 0x2048;
 
+/**
+ * Where a page may stand in the three TLBs below: TLB_BASE, which is the block's address plus TLB_STRIDE times a number below TLB_WINDOWS
+ * that goes with the tag, plus TLB_STRIDE times the low bits of the page number. So the windows of address spaces overlap, and what
+ * they hold at equal addresses lies apart.
+ */
+export const TLB_BASE = 0x2050;
 export const TLB_ENTRIES = 4096;
+export const TLB_WINDOWS = 4096;
+export const TLB_SLOTS: number = TLB_ENTRIES + TLB_WINDOWS;
 export const TLB_STRIDE = 16;
 /** Entry: i64 compare word, i32 addend (host offset = low 32 bits of the address + addend), i32 code page (fetch only). */
 export const READ_TLB = 0x1_0000;
-export const WRITE_TLB = 0x2_0000;
-export const FETCH_TLB = 0x3_0000;
+export const WRITE_TLB = 0x3_0000;
+export const FETCH_TLB = 0x5_0000;
 export const TLB_ADDEND = 8;
 export const TLB_CODE_PAGE = 12;
 
+/**
+ * What generated code needs to answer a miss from the shadow tables of @vm/shadow-mmu: this processor's block there (at 0 there is
+ * none), the rights that a load and a store need now (0: it may not), and how often it did.
+ */
+export const SHADOW_BLOCK = 0x2054;
+export const SHADOW_READ_NEED = 0x205c;
+export const SHADOW_WRITE_NEED = 0x2060;
+export const SHADOW_READS = 0x2068;
+export const SHADOW_WRITES = 0x2070;
+/** Frames of RAM from 0, then from another frame on, and where both lie in the linear memory. */
+export const LOW_FRAMES = 0x2078;
+export const LOW_OFFSET = 0x207c;
+export const HIGH_FRAME = 0x2080;
+export const HIGH_FRAMES = 0x2084;
+export const HIGH_OFFSET = 0x2088;
+/** Where the attribute bytes of pages are, and the offset in the linear memory that the first is for. */
+export const ATTRIBUTES = 0x208c;
+export const RAM_BASE = 0x2090;
+/** Frame of the interrupt controller's registers, which come before RAM. */
+export const WINDOW_FRAME = 0x2094;
+
+/** Not 0: the TLBs may hold pieces of large pages in that part of the address space: by 4 MiB, and of pages of 1 GiB by 1 GiB. */
+export const LARGE_PAGES = 0x3000;
+export const HUGE_PAGES = 0x3400;
+export const LARGE_PARTS = 0x400;
+export const LARGE_SHIFT = 22;
+export const HUGE_SHIFT = 30;
+
+/** By the low bits of the page: 0: no entry of the write TLB leads there; 1 + its slot; WRITER_MANY: look at all. 4 bytes each. */
+export const WRITERS = 0x9_0000;
+export const WRITER_PARTS = 0x4000;
+export const WRITER_MANY = 0xffff_ffff;
+
 /** How often a uop may still be branched to before the translator hears of it, u16 each; uops share counters. */
-export const HEAT = 0x4_0000;
+export const HEAT = 0x7_0000;
 export const HEAT_COUNTERS = 0x1_0000;
 /** From a uop's address to the offset of its counter: shift right, then mask. */
 export const HEAT_SHIFT = 4;
 export const HEAT_MASK = 0x1_fffe;
 
-export const VCPU_BLOCK_BYTES = 0x6_0000;
+export const VCPU_BLOCK_BYTES = 0xa_0000;
 
 /** Register numbers of segments as they stand in SEGMENT_BASE and SEGMENT. */
 export const ES = 0;

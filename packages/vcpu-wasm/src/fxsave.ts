@@ -20,13 +20,15 @@ export class StateImage {
   readonly #state: StateView;
   readonly #memory: LinearMemory;
   readonly view: DataView;
+  readonly #bytes: Uint8Array;
   #low = 0;
   #high = 0;
 
   constructor(view: StateView, memory: LinearMemory, bytes: number) {
     this.#state = view;
     this.#memory = memory;
-    this.view = new DataView(new ArrayBuffer(bytes));
+    this.#bytes = new Uint8Array(bytes);
+    this.view = new DataView(this.#bytes.buffer);
   }
 
   /** The image lies at this address; #GP when that is no multiple of `alignment`. */
@@ -36,6 +38,11 @@ export class StateImage {
     this.#high = high;
   }
   load(from: number, to: number): void {
+    const offset = this.#hostOffset(from, to, false);
+    if (offset >= 0) {
+      this.#bytes.set(this.#state.u8.subarray(offset, offset + to - from), from);
+      return;
+    }
     for (let at = from; at < to; at += 8) {
       this.#memory.load((this.#low + at) >>> 0, this.#carry(at), 8);
       this.view.setUint32(at, this.#state.get(state.VALUE), true);
@@ -48,10 +55,16 @@ export class StateImage {
     this.#memory.loadForUpdate((this.#low + to - 1) >>> 0, this.#carry(to - 1), 1);
   }
   store(from: number, to: number): void {
+    const offset = this.#hostOffset(from, to, true);
+    if (offset >= 0) {
+      this.#state.u8.set(this.#bytes.subarray(from, to), offset);
+      return;
+    }
     for (let at = from; at < to; at += 8) {
       this.#memory.storeValue((this.#low + at) >>> 0, this.#carry(at), 8, this.view.getUint32(at, true), this.view.getUint32(at + 4, true), false);
     }
   }
+  #hostOffset(from: number, to: number, write: boolean): number { return this.#memory.hostOffset((this.#low + from) >>> 0, this.#carry(from), to - from, write); }
   #carry(add: number): number { return this.#low + add > 0xffff_ffff ? (this.#high + 1) >>> 0 : this.#high; }
 
   // ---- Registers -------------------------------------------------------------------------------------------------------
@@ -89,7 +102,7 @@ export class StateImage {
   /** `count` vector registers of 16 bytes, from the field `field` of the state to `to`. */
   gatherVectors(field: number, to: number, count: number): void {
     const s = this.#state;
-    for (let b = 0; b < count * 16; b++) this.view.setUint8(to + b, s.u8[s.at + field + b] as number);
+    this.#bytes.set(s.u8.subarray(s.at + field, s.at + field + count * 16), to);
   }
 
   applyX87(wide: boolean): void {
@@ -116,7 +129,7 @@ export class StateImage {
   }
   /** The x87 as XRSTOR leaves it when the area has nothing for it (SDM vol. 1, section 13.6). */
   initializeX87(): void {
-    new Uint8Array(this.view.buffer).fill(0, 0, MXCSR_OFFSET).fill(0, ST_OFFSET, XMM_OFFSET);
+    this.#bytes.fill(0, 0, MXCSR_OFFSET).fill(0, ST_OFFSET, XMM_OFFSET);
     this.view.setUint16(0, X87_INITIAL_CONTROL, true);
     this.applyX87(true);
   }
@@ -125,7 +138,7 @@ export class StateImage {
   applyControl(): void { this.#state.set(state.MXCSR, this.view.getUint32(MXCSR_OFFSET, true)); }
   applyVectors(field: number, from: number, count: number): void {
     const s = this.#state;
-    for (let b = 0; b < count * 16; b++) s.u8[s.at + field + b] = this.view.getUint8(from + b);
+    s.u8.set(this.#bytes.subarray(from, from + count * 16), s.at + field);
   }
 }
 

@@ -7,11 +7,11 @@
  */
 import { CodeWriter } from './wasm/code-writer.ts';
 import type { Label } from './wasm/code-writer.ts';
-import { I32 } from './wasm/code-writer.ts';
+import { I32, I64 } from './wasm/code-writer.ts';
 import { ModuleWriter } from './wasm/module-writer.ts';
 import type { Signature } from './wasm/module-writer.ts';
 import { Emitter } from './emitter.ts';
-import { S, TEMPORARIES, U, VA } from './locals.ts';
+import { S, TEMPORARIES, U } from './locals.ts';
 import { RegisterFileBinding } from './register-file-binding.ts';
 import type { InstructionEmitter } from './emitter.ts';
 import type { Form } from './form.ts';
@@ -35,6 +35,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   const apart = handlers.slice(inlineCount).map(() => module.declare(APART));
   module.table(apart, 'table');
   const run = module.declare({ parameters: [I32], results: [] }, 'run');
+  const regions = module.declare(APART);
   const callApart = module.declare({ parameters: [I32, I32, I32], results: [I32] }, 'apart');
   runtime.define();
 
@@ -55,6 +56,8 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   code.reset();
   code.get(S).get(U).get(2).callIndirect(module.typeIndex(APART));
   module.define(callApart, [], code);
+
+  writeRegionLoop(module, code, regions, runtime.lookup);
 
   // | loop | advance | functions | case n-1 .. case 0 | br_table |
   code.reset();
@@ -103,13 +106,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
         break;
       case HANDLER_REGION:
         giveBack();
-        code.get(S).get(S).load(state.REGION_ENTRIES).const(1).add().store(state.REGION_ENTRIES);
-        code.get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add().set(VA);
-        code.get(S).get(U).get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().callIndirect(module.typeIndex(APART)).set(U);
-        code.get(S).get(S).load(state.REGION_INSTRUCTIONS).get(VA).add().get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add().sub().store(state.REGION_INSTRUCTIONS);
-        code.get(S).get(S).load32(state.REGION_EXIT).const32(3).shl32().add32().tee(spent).get(spent).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
-        code.get(U).brIf(loop);
-        code.get(S).get(S).load(state.RIP).call(runtime.lookup).set(U).br(loop);
+        code.get(S).get(U).call(regions).set(U).br(loop);
         break;
       case HANDLER_UNKNOWN:
         code.get(U).call(runtime.unknown).br(advance);
@@ -131,4 +128,28 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   code.end(); // exit
   module.define(run, [I32, ...TEMPORARIES], code);
   return module.finish();
+}
+
+/** (s, uop) -> the uop to go on with: runs the region at the uop, and the next one where another begins, as most often it does. */
+function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, lookup: number): void {
+  const BEFORE = 2, COUNTER = 3;
+  const budget = (): void => { code.get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add(); };
+  code.reset();
+  const next = code.loop();
+  code.get(S).get(S).load(state.REGION_ENTRIES).const(1).add().store(state.REGION_ENTRIES);
+  budget();
+  code.set(BEFORE);
+  code.get(S).get(U).get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().callIndirect(module.typeIndex(APART)).set(U);
+  code.get(S).get(S).load(state.REGION_INSTRUCTIONS).get(BEFORE).add();
+  budget();
+  code.sub().store(state.REGION_INSTRUCTIONS);
+  code.get(S).get(S).load32(state.REGION_EXIT).const32(3).shl32().add32().tee(COUNTER).get(COUNTER).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
+  code.get(U).eqz32();
+  code.if();
+  code.get(S).get(S).load(state.RIP).call(lookup).set(U);
+  code.end();
+  code.get(U).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).eq32().get(S).load32(state.BUDGET).const32(0).ne32().and32().brIf(next);
+  code.end();
+  code.get(U);
+  module.define(index, [I64, I32], code);
 }

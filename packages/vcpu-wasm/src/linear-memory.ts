@@ -13,13 +13,17 @@ import { PageWalk, READ, WRITE } from './page-walk.ts';
 import type { Access } from './page-walk.ts';
 import type { ShadowPaging, ShadowTables } from './shadow-paging.ts';
 import type { StateView } from './state-view.ts';
-import { Tlb } from './tlb.ts';
+import { TAG_OPEN, TAG_USER, Tlb } from './tlb.ts';
 
 /** What data breakpoints need to know of accesses. */
 export interface DataWatch {
   watchesPage(low: number, high: number): boolean;
   noteAccess(low: number, high: number, bytes: number, write: boolean): boolean;
 }
+
+const NO_FRAME = 0xffff_ffff;
+/** In a tag: what it answers is not what a supervisor's implicit access may do. */
+const OF_SUPERVISOR = TAG_USER | TAG_OPEN;
 
 export class LinearMemory {
   readonly #state: StateView;
@@ -52,7 +56,31 @@ export class LinearMemory {
     this.#fault = fault;
     this.tlb = new Tlb(view);
     this.walk = new PageWalk(view, ram, this.tlb, (vector, errorCode) => this.raise(vector, errorCode));
-    this.tlb.clear();
+    this.#describeRam();
+  }
+  /** For the generated code that answers misses. */
+  #describeRam(): void {
+    const s = this.#state;
+    const low = this.#ram.ranges[0];
+    const high = this.#ram.ranges[1];
+    if (low !== undefined && low.gpa === 0) {
+      s.set(state.LOW_FRAMES, low.bytes / 4096);
+      s.set(state.LOW_OFFSET, low.offset);
+    }
+    if (high !== undefined) {
+      s.set(state.HIGH_FRAME, high.gpa / 4096);
+      s.set(state.HIGH_FRAMES, high.bytes / 4096);
+      s.set(state.HIGH_OFFSET, high.offset);
+    }
+    s.set(state.ATTRIBUTES, this.#ram.attributesOffset);
+    s.set(state.RAM_BASE, this.#ram.base);
+    this.windowMoved();
+  }
+  /** The registers of the interrupt controller may be at another address. */
+  windowMoved(): void {
+    const window = this.#interrupts.window();
+    this.#state.set(state.WINDOW_FRAME, window < 0 ? NO_FRAME : Math.floor(window / 4096));
+    this.tlb.flush();
   }
 
   useShadow(tables: ShadowTables, index: number): void {
@@ -80,6 +108,7 @@ export class LinearMemory {
   forgetTranslations(): void {
     this.walk.shadow?.changed();
     this.tlb.clear();
+    this.windowMoved();
   }
 
   // ---- Faults ------------------------------------------------------------------------------------------------------
@@ -110,6 +139,16 @@ export class LinearMemory {
     return physical >= window && physical < window + 4096 && window >= 0;
   }
 
+  /** Where `bytes` at the address lie in the linear memory, when they lie in one page that the TLB answers for; -1 otherwise. */
+  hostOffset(low: number, high: number, bytes: number, write: boolean, supervisor = false): number {
+    const { u32 } = this.#state;
+    const tag = this.#state.get(state.DATA_TAG);
+    if ((low & 4095) + bytes > 4096 || this.#isChecked() || (supervisor && (tag & OF_SUPERVISOR) !== 0)) return -1;
+    const index = (this.#state.get(state.TLB_BASE) + (write ? state.WRITE_TLB : state.READ_TLB) + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE))) >>> 2;
+    if (u32[index] !== (((low & 0xffff_f000) | tag) >>> 0) || u32[index + 1] !== high) return -1;
+    return (low + (u32[index + 2] as number)) >>> 0;
+  }
+
   // ---- Slow paths of generated code: values go through VALUE ---------------------------------------------------------
 
   /** `size` is the number of bytes, with state.ANY_ALIGNMENT where no address is misaligned for the instruction. */
@@ -117,6 +156,11 @@ export class LinearMemory {
     if (this.#isChecked() && !supervisor) this.#checkData(low, high, size, false);
     const bytes = size & ~state.ANY_ALIGNMENT;
     if ((low & 4095) + bytes > 4096) { this.#across(low, high, bytes, READ, supervisor); return; }
+    this.walk.offset = this.hostOffset(low, high, bytes, false, supervisor);
+    if (this.walk.offset >= 0) {
+      this.#readRam(bytes, this.#state.at + state.VALUE);
+      return;
+    }
     this.readMisses++;
     this.#translateData(low, high, false, supervisor);
     this.#read(bytes, this.#state.at + state.VALUE);
@@ -138,6 +182,11 @@ export class LinearMemory {
     if (this.#isChecked() && !supervisor) this.#checkData(low, high, size, true);
     const bytes = size & ~state.ANY_ALIGNMENT;
     if ((low & 4095) + bytes > 4096) { this.#across(low, high, bytes, WRITE, supervisor); return; }
+    const offset = this.hostOffset(low, high, bytes, true, supervisor);
+    if (offset >= 0) {
+      this.#state.u8.copyWithin(offset, this.#state.at + state.VALUE, this.#state.at + state.VALUE + bytes);
+      return;
+    }
     this.writeMisses++;
     this.#translateData(low, high, true, supervisor);
     this.#write(bytes, this.#state.at + state.VALUE);
@@ -150,6 +199,7 @@ export class LinearMemory {
   watchData(watch: DataWatch | null, hit: () => void): void {
     this.#watch = watch;
     this.#onWatched = hit;
+    this.tlb.setAsking(watch !== null);
     this.tlb.flush();
   }
   #checkData(low: number, high: number, size: number, write: boolean): void {
@@ -199,15 +249,19 @@ export class LinearMemory {
     return this.#isWindow(this.walk.physical) ? this.#interrupts.readRegister(this.walk.physical & 4095, 1) : this.#mmio.read(this.walk.physical, 1);
   }
   /** Reads `bytes` at `physical` into the linear memory at `to`, zero-extended to 8. */
+  #readRam(bytes: number, to: number): void {
+    const { view, u8 } = this.#state;
+    const from = this.walk.offset;
+    if (bytes === 8) { view.setInt32(to, view.getInt32(from, true), true); view.setInt32(to + 4, view.getInt32(from + 4, true), true); return; }
+    if (bytes > 8) { u8.copyWithin(to, from, from + bytes); return; }
+    const value = bytes === 4 ? view.getInt32(from, true) : bytes === 2 ? view.getUint16(from, true) : u8[from] as number;
+    view.setInt32(to, value, true);
+    view.setInt32(to + 4, 0, true);
+  }
   #read(bytes: number, to: number): void {
     const { view, u8 } = this.#state;
     if (this.walk.offset >= 0 && !this.#isWindow(this.walk.physical)) {
-      const from = this.walk.offset;
-      if (bytes === 8) { view.setInt32(to, view.getInt32(from, true), true); view.setInt32(to + 4, view.getInt32(from + 4, true), true); return; }
-      if (bytes > 8) { u8.copyWithin(to, from, from + bytes); return; }
-      const value = bytes === 4 ? view.getInt32(from, true) : bytes === 2 ? view.getUint16(from, true) : u8[from] as number;
-      view.setInt32(to, value, true);
-      view.setInt32(to + 4, 0, true);
+      this.#readRam(bytes, to);
       return;
     }
     this.deviceAccesses++;

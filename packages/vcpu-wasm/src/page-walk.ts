@@ -4,7 +4,7 @@ import {
   PAGE_FAULT_WRITE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_HIGH, PTE_LARGE, PTE_NX_HIGH, PTE_PRESENT, PTE_USER, PTE_WRITABLE, VECTOR_GP, VECTOR_PF, VECTOR_SS,
 } from '@vm/x86';
 import type { Ram } from '@vm/core/engine';
-import { FETCH_SUPERVISOR, FETCH_USER, READ_OPEN, READ_SUPERVISOR, READ_USER, RIGHT_LARGE, WRITE_OPEN, WRITE_SUPERVISOR, WRITE_USER } from '@vm/shadow-mmu';
+import { FETCH_SUPERVISOR, FETCH_USER, READ_OPEN, READ_SUPERVISOR, READ_USER, RIGHT_HUGE, RIGHT_LARGE, WRITE_OPEN, WRITE_SUPERVISOR, WRITE_USER } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
 import type { ShadowPaging } from './shadow-paging.ts';
 import type { StateView } from './state-view.ts';
@@ -23,7 +23,6 @@ const RESERVED_FRAME_HIGH = PTE_FRAME_HIGH & ~((1 << (PHYSICAL_BITS - 32)) - 1);
 const PAE_RESERVED_HIGH = 0x7ff0_0000;
 /** Bits 1, 2 and 5 to 8 of a page-directory pointer. */
 const DIRECTORY_POINTER_RESERVED = 0x1e6;
-const LARGEST_PAGE = 0x4000_0000;
 const TWO_32 = 0x1_0000_0000;
 /** SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal. */
 export const isCanonical = (high: number): boolean => high >> 15 === 0 || high >> 15 === -1;
@@ -115,7 +114,8 @@ export class PageWalk {
     this.offset = this.ramOffset(this.physical);
     this.writable = (processor.rights & write) !== 0;
     this.cachable = processor.rights !== 0;
-    if ((processor.rights & RIGHT_LARGE) !== 0) this.#tlb.noteLarge(low, long ? high : 0, LARGEST_PAGE - 1);
+    if ((processor.rights & RIGHT_LARGE) !== 0) this.#tlb.noteLarge(low, long ? high : 0, false);
+    if ((processor.rights & RIGHT_HUGE) !== 0) this.#tlb.noteLarge(low, long ? high : 0, true);
   }
 
   /** For an access that goes on at the next page: that one has to be at an address too, before anything is translated. */
@@ -173,7 +173,7 @@ export class PageWalk {
         if (large) {
           const mask = level === 2 ? 0x001f_ffff : 0x3fff_ffff;
           this.physical = frameHigh + (((entryLow & ~mask) | (low & mask & 0xffff_f000)) >>> 0) + (low & 0xfff);
-          this.#tlb.noteLarge(low, high, mask);
+          this.#tlb.noteLarge(low, high, level === 3);
         } else this.physical = frameHigh + (((entryLow & 0xffff_f000) | (low & 0xfff)) >>> 0);
         this.offset = this.ramOffset(this.physical);
         return;
@@ -209,7 +209,7 @@ export class PageWalk {
     if (large) {
       // PSE-36: bits 13 to 20 of the entry are physical bits 32 to 39.
       this.physical = ((directory >>> 13) & 0xff) * TWO_32 + (((directory & 0xffc0_0000) | (low & 0x003f_ffff)) >>> 0);
-      this.#tlb.noteLarge(low, 0, 0x003f_ffff);
+      this.#tlb.noteLarge(low, 0, false);
     } else this.physical = ((entry & 0xffff_f000) | (low & 0xfff)) >>> 0;
     this.offset = this.ramOffset(this.physical);
   }

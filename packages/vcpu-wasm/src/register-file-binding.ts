@@ -157,7 +157,7 @@ export class RegisterFileBinding implements Binding {
 
   /** Pushes an i32: the TLB entry of the address in VA answers for an access of `bytes`. Leaves the entry in P. */
   #tlbHit({ code }: Emitter, tlb: number, bytes: number): void {
-    code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).add32().set(P);
+    code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).load32(state.TLB_BASE).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
     code.const(-4096).and().get(S).load(state.DATA_TAG).or().get(P).load(tlb).eq();

@@ -11,6 +11,7 @@ import { declareFloat } from './float/float-runtime.ts';
 import type { FloatCommit } from './float/float-runtime.ts';
 import type { FloatFunctions } from './float/float-functions.ts';
 import { pushHeat } from './register-file-binding.ts';
+import { defineRefill, REFILL } from './tlb-refill.ts';
 import { declareX87 } from './float80/x87-functions.ts';
 import type { X87Functions } from './float80/x87-functions.ts';
 
@@ -20,6 +21,9 @@ export interface Runtime {
   readonly slowLoadForUpdate: number;
   /** (s, address, value, bytes); the upper half of a 16-byte value comes from VALUE. */
   readonly slowStore: number;
+  /** See tlb-refill.ts. */
+  readonly refillRead: number;
+  readonly refillWrite: number;
   /** (s, segment, offset, bytes) -> linear address, outside 64-bit mode. */
   readonly linearRead: number;
   readonly linearWrite: number;
@@ -92,6 +96,8 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const slowLoad = module.declare(signature([I32, I64, I32], [I64]));
   const slowLoadForUpdate = module.declare(signature([I32, I64, I32], [I64]));
   const slowStore = module.declare(signature([I32, I64, I64, I32]));
+  const refillRead = module.declare(REFILL, 'refillRead');
+  const refillWrite = module.declare(REFILL, 'refillWrite');
   const linearRead = module.declare(signature([I32, I32, I64, I32], [I64]));
   const linearWrite = module.declare(signature([I32, I32, I64, I32], [I64]));
   const lookup = module.declare(signature([I32, I64], [I32]));
@@ -102,15 +108,40 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const x87 = declareX87(module);
 
   const define = (): void => {
+    defineRefill(module, code, refillRead, false);
+    defineRefill(module, code, refillWrite, true);
     for (const [index, target] of [[slowLoad, slowLoadImport], [slowLoadForUpdate, slowLoadForUpdateImport]] as const) {
       code.reset();
+      // Both read where a refill makes the TLB of reads answer.
+      code.get(0).get(1).get(2).const32(~state.ANY_ALIGNMENT).and32().call(target === slowLoadImport ? refillRead : refillWrite);
+      code.if();
+      hostAddress(3, 4, state.READ_TLB);
+      for (const bytes of [8, 4, 2, 1]) {
+        code.get(2).const32(~state.ANY_ALIGNMENT).and32().const32(bytes).eq32();
+        code.if();
+        code.get(3).loadSize(bytes).return();
+        code.end();
+      }
+      code.get(0).get(3).loadV128().storeV128(state.VALUE).const(0).return();
+      code.end();
       code.get(1).wrap().get(1).const(32).shrU().wrap().get(2).call(target).get(0).load(state.VALUE);
-      module.define(index, [], code);
+      module.define(index, [I32, I32], code);
     }
     code.reset();
+    code.get(0).get(1).get(3).const32(~state.ANY_ALIGNMENT).and32().call(refillWrite);
+    code.if();
+    hostAddress(4, 5, state.WRITE_TLB);
+    for (const bytes of [8, 4, 2, 1]) {
+      code.get(3).const32(~state.ANY_ALIGNMENT).and32().const32(bytes).eq32();
+      code.if();
+      code.get(4).get(2).storeSize(bytes).return();
+      code.end();
+    }
+    code.get(4).get(0).loadV128(state.VALUE).storeV128().return();
+    code.end();
     code.get(0).get(2).store(state.VALUE);
     code.get(1).wrap().get(1).const(32).shrU().wrap().get(3).call(slowStoreImport);
-    module.define(slowStore, [], code);
+    module.define(slowStore, [I32, I32], code);
     defineLinear(linearRead, state.LIMIT_READ, 0);
     defineLinear(linearWrite, state.LIMIT_WRITE, 1);
     defineLookup();
@@ -118,6 +149,12 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     declaredFloat.define();
     x87.define(code);
   };
+
+  /** Local `host` = where the address in local 1 lies, which the TLB knows. */
+  function hostAddress(host: number, entry: number, tlb: number): void {
+    code.get(1).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(0).load32(state.TLB_BASE).add32().set(entry);
+    code.get(1).wrap().get(entry).load32(tlb + state.TLB_ADDEND).add32().set(host);
+  }
 
   /** Limit and type checks of a segment, then the base; SDM vol. 3, section 5.3. */
   function defineLinear(index: number, limits: number, write: number): void {
@@ -139,7 +176,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     code.get(0).get(RIP).store(state.RIP);
     code.get(RIP);
     if (!long) code.get(0).load(state.SEGMENT_BASE + state.CS * 8).add().zeroExtend(4);
-    code.tee(LINEAR).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(0).add32().set(ENTRY);
+    code.tee(LINEAR).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(0).load32(state.TLB_BASE).add32().set(ENTRY);
     const miss = code.block();
     if (!long) {
       code.get(RIP).get(0).load32U(state.SEGMENT + state.CS * state.SEGMENT_STRIDE + state.SEGMENT_LIMIT).gtU().brIf(miss);
@@ -188,7 +225,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, linearRead, linearWrite, lookup, link, hot, raise, system, getFlags, setFlags, portIn, portOut, float, floatCommit, x87,
+    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, raise, system, getFlags, setFlags, portIn, portOut, float, floatCommit, x87,
     stale, crossPage, unknown, define,
   };
 }

@@ -4,7 +4,7 @@ import {
 } from '@vm/x86';
 import { PAGE_TABLE } from '@vm/core/exit';
 import type { Ram } from '@vm/core/engine';
-import { auditShadow, type FirstLevel, MODE_32, MODE_LONG, MODE_PAE, ROLE_NX, ROLE_PSE, ROLE_SMAP, ROLE_SMEP, ROLE_WP, ShadowMmu, type ShadowProcessor, type TableMemory } from '@vm/shadow-mmu';
+import { auditShadow, type FirstLevel, MODE_32, MODE_LONG, MODE_PAE, PROCESSOR_BLOCK_BYTES, ROLE_NX, ROLE_PSE, ROLE_SMAP, ROLE_SMEP, ROLE_WP, ShadowMmu, type ShadowProcessor, type TableMemory } from '@vm/shadow-mmu';
 import type { ShadowPolicyName } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
 import type { StateView } from './state-view.ts';
@@ -70,10 +70,12 @@ export class ShadowTables {
   readonly mmu: ShadowMmu;
   readonly #firstLevels: readonly LateFirstLevel[];
   readonly #audit: boolean;
+  readonly #at: number;
 
   /** The tables lie at `at` of the linear memory. */
   constructor(ram: Ram, at: number, bytes: number, processors: number, { policy, audit }: ShadowSettings) {
     const memory = new GuestTables(ram);
+    this.#at = at;
     this.#firstLevels = Array.from({ length: processors }, () => new LateFirstLevel());
     this.#audit = audit;
     this.mmu = new ShadowMmu({ memory, firstLevels: this.#firstLevels, policy, place: { buffer: ram.memory.buffer, offset: at, bytes } });
@@ -93,6 +95,7 @@ export class ShadowTables {
     const processor = this.mmu.processors[index];
     if (late === undefined || processor === undefined) throw new RangeError(`shadow tables: processor ${index} does not exist`);
     late.tlb = tlb;
+    view.set(state.SHADOW_BLOCK, this.#at + index * PROCESSOR_BLOCK_BYTES);
     return new ShadowPaging(view, this.mmu, processor, this.#audit);
   }
 }
@@ -164,5 +167,10 @@ export class ShadowPaging {
     const problems = auditShadow(this.#mmu);
     if (problems.length > 0) throw new Error(`shadow tables: ${problems.slice(0, 5).join('; ')}`);
   }
-  counts(): Iterable<readonly [name: string, count: number]> { return this.#mmu.counts(); }
+  *counts(): Generator<readonly [name: string, count: number]> {
+    const s = this.#state;
+    // Generated code counts its own.
+    const more = s.number(state.SHADOW_READS) + s.number(state.SHADOW_WRITES);
+    for (const [name, count] of this.#mmu.counts()) yield [name, name === 'hits' ? count + more : count];
+  }
 }

@@ -1,6 +1,6 @@
 /** The system functions behind `system-call.ts`: one method for each group, one switch over all. */
 import {
-  CR0_EM, CR0_NE, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_PCIDE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
+  CR0_EM, CR0_NE, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_PCIDE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, MSR_APIC_BASE, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
   VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, descriptorLimit,
 } from '@vm/x86';
 import type { ControlRegisters } from './control-registers.ts';
@@ -268,6 +268,7 @@ export class SystemFunctions {
       this.#loop.unknownRegister(index, true);
       memory.raise(VECTOR_GP, 0);
     }
+    if (index === MSR_APIC_BASE) memory.windowMoved();
   }
   #timeStamp(): void {
     const s = this.#state;

@@ -5,31 +5,31 @@
  * the code size. Dropping everything is a new generation; the arrays are overwritten only when those run out.
  */
 import { CR0_AM, CR4_SMAP, FLAG_AC } from '@vm/x86';
+import { READ_OPEN, READ_SUPERVISOR, READ_USER, WRITE_OPEN, WRITE_SUPERVISOR, WRITE_USER } from '@vm/shadow-mmu';
 import type { FirstLevel } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
 import type { Ram } from '@vm/core/engine';
 import type { StateView } from './state-view.ts';
 
-const TWO_32 = 0x1_0000_0000;
 const EMPTY = 0xffff_ffff;
 /** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches; bit 0 of data, user pages are open to the supervisor although SMAP is on. */
 const GENERATION_SHIFT = 3;
 const LAST_GENERATION = 510;
-const TAG_USER = 4;
+export const TAG_USER = 4;
 export const TAG_OPEN = 1;
 /** Matches no entry: all data accesses take the slow path. */
 const NO_TAG = 0xffe;
 
-const ARRAYS: readonly number[] = [state.READ_TLB, state.WRITE_TLB, state.FETCH_TLB];
-const WRITE_ARRAY = 1, FETCH_ARRAY = 2;
+const TLBS = [state.READ_TLB, state.WRITE_TLB, state.FETCH_TLB] as const;
+const TLB_OF_WRITES = 1, TLB_OF_FETCHES = 2;
 const CODE_SIZES: readonly number[] = [16, 32, 64]; // by the tag of a fetch
 const TAG_WITHOUT_GENERATION = 7;
-/** A saved entry: array, low half of the compare word without the generation, high half, page of RAM; 4 bytes each. */
+/** A saved entry: number of the TLB, low half of the compare word without the generation, high half, page of RAM; 4 bytes each. */
 const SAVED_ENTRY_BYTES = 16;
-const SAVED_RANGE_BYTES = 16;
-
-/** From so many frames on it is cheaper to look once at everything. */
-const MANY_FRAMES = 3;
+/** Before them: which parts of the address space have large pages. */
+const SAVED_PARTS_BYTES: number = 2 * state.LARGE_PARTS;
+/** Spreads tags over the windows. */
+const GOLDEN = 0x9e37_79b1;
 
 export class Tlb implements FirstLevel {
   readonly #state: StateView;
@@ -37,31 +37,28 @@ export class Tlb implements FirstLevel {
   #hasForeignTags = false;
   #generation = 0;
   #modeIndex = 0;
-  #largeLow = Number.POSITIVE_INFINITY;
-  #largeHigh = 0;
   /** Data accesses are to be checked for alignment now. */
   checksAlignment = false;
+  /** Generated code may not answer misses of data accesses. */
+  #asks = false;
   flushes = 0;
 
   constructor(view: StateView) {
     this.#state = view;
+    this.dropAll();
+    this.updateTags();
   }
 
   /** Drops every cached translation. */
   flush(): void {
     this.flushes++;
-    if (this.#hasForeignTags) {
-      this.dropAll();
-      return;
+    if (this.#hasForeignTags) this.dropAll();
+    else if (this.#generation === LAST_GENERATION) this.clear();
+    else {
+      this.#generation++;
+      this.#forgetLarge();
+      this.updateTags();
     }
-    if (this.#generation === LAST_GENERATION) {
-      this.clear();
-      return;
-    }
-    this.#generation++;
-    this.#largeLow = Number.POSITIVE_INFINITY;
-    this.#largeHigh = 0;
-    this.updateTags();
   }
   /** Overwrites the arrays as well. */
   clear(): void {
@@ -78,29 +75,23 @@ export class Tlb implements FirstLevel {
     this.updateTags();
   }
   dropAll(): void {
-    const from = (this.#state.at + state.READ_TLB) >>> 2;
-    this.#state.u32.fill(EMPTY, from, from + ((3 * state.TLB_ENTRIES * state.TLB_STRIDE) >>> 2));
-    this.#largeLow = Number.POSITIVE_INFINITY;
-    this.#largeHigh = 0;
+    const { u32, at } = this.#state;
+    for (const tlb of TLBS) u32.fill(EMPTY, (at + tlb) >>> 2, (at + tlb + state.TLB_SLOTS * state.TLB_STRIDE) >>> 2);
+    u32.fill(0, (at + state.WRITERS) >>> 2, ((at + state.WRITERS) >>> 2) + state.WRITER_PARTS);
+    this.#forgetLarge();
   }
   dropPage(low: number, high: number): void { this.invalidatePage(low, high); }
   /** Where frames lie in the linear memory; -1: they are no RAM. */
   offsetOfFrame: (frame: number) => number = () => -1;
   revokeWrites(frames: Uint32Array, count: number): void {
-    if (count < MANY_FRAMES) {
-      for (let i = 0; i < count; i++) this.revokeWritesTo(this.offsetOfFrame(frames[i] as number));
-      return;
-    }
-    const offsets = new Set<number>();
-    for (let i = 0; i < count; i++) offsets.add(this.offsetOfFrame(frames[i] as number));
-    const u32 = this.#state.u32;
-    let index = (this.#state.at + state.WRITE_TLB) >>> 2;
-    for (let i = 0; i < state.TLB_ENTRIES; i++, index += 4) {
-      if (u32[index] === EMPTY || !offsets.has((((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0)) continue;
-      u32[index] = EMPTY;
-      u32[index + 1] = EMPTY;
+    for (let i = 0; i < count; i++) {
+      const offset = this.offsetOfFrame(frames[i] as number);
+      if (offset >= 0) this.revokeWritesTo(offset);
     }
   }
+
+  // ---- Tags ----------------------------------------------------------------------------------------------------------------
+
   /** To be called when the privilege level, the code size, CR0.AM, CR4.SMAP or RFLAGS.AC changes. */
   updateTags(): void {
     const s = this.#state;
@@ -111,6 +102,15 @@ export class Tlb implements FirstLevel {
     const open = !user && (s.get(state.CR4) & CR4_SMAP) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
     s.set64(state.DATA_TAG, this.checksAlignment ? NO_TAG : open ? tag | TAG_OPEN : tag, 0);
     s.set64(state.FETCH_TAG, tag | this.#modeIndex, 0);
+    s.set(state.TLB_BASE, s.at + (this.#hasForeignTags ? (Math.imul(this.#generation, GOLDEN) >>> 20) % state.TLB_WINDOWS : 0) * state.TLB_STRIDE);
+    const asks = this.#asks || this.checksAlignment;
+    s.set(state.SHADOW_READ_NEED, asks ? 0 : user ? READ_USER : open ? READ_OPEN : READ_SUPERVISOR);
+    s.set(state.SHADOW_WRITE_NEED, asks ? 0 : user ? WRITE_USER : open ? WRITE_OPEN : WRITE_SUPERVISOR);
+  }
+  /** Every miss of a data access has to come here, because something is watched. */
+  setAsking(asks: boolean): void {
+    this.#asks = asks;
+    this.updateTags();
   }
   /** 16, 32 or 64: the default code size, which distinguishes decoded code. */
   setCodeSize(bits: number): void {
@@ -118,34 +118,57 @@ export class Tlb implements FirstLevel {
     this.updateTags();
   }
 
+  // ---- What goes -----------------------------------------------------------------------------------------------------------
+
   invalidatePage(low: number, high: number): void {
-    const address = high * TWO_32 + low;
-    if (address >= this.#largeLow && address <= this.#largeHigh) {
-      this.flush();
+    const s = this.#state;
+    const parts = largeParts(low, high);
+    if (s.u8[s.at + parts.large] !== 0 || s.u8[s.at + parts.huge] !== 0) {
+      this.#dropLarge(parts);
       return;
     }
     const at = this.#entry(low);
-    for (const tlb of [state.READ_TLB, state.WRITE_TLB, state.FETCH_TLB]) {
+    for (const tlb of TLBS) {
       const index = (at + tlb) >>> 2;
-      if (this.#state.u32[index + 1] === high && (((this.#state.u32[index] as number) ^ low) & 0xffff_f000) === 0) {
-        this.#state.u32[index] = EMPTY;
-        this.#state.u32[index + 1] = EMPTY;
-      }
+      if (s.u32[index + 1] === high && (((s.u32[index] as number) ^ low) & 0xffff_f000) === 0) this.#drop(index);
     }
   }
   /** Takes away the right to write to a page without asking; called when it becomes code. */
   revokeWritesTo(pageOffset: number): void {
-    const u32 = this.#state.u32;
-    let index = (this.#state.at + state.WRITE_TLB) >>> 2;
-    for (let i = 0; i < state.TLB_ENTRIES; i++, index += 4) {
-      if (((((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0) === pageOffset && u32[index] !== EMPTY) {
-        u32[index] = EMPTY;
-        u32[index + 1] = EMPTY;
-      }
+    const s = this.#state;
+    const part = this.#writers(pageOffset);
+    const writer = s.u32[part] as number;
+    if (writer === 0) return;
+    s.u32[part] = 0;
+    const first = (s.at + state.WRITE_TLB) >>> 2;
+    if (writer !== state.WRITER_MANY) {
+      const index = first + (writer - 1) * 4;
+      if (this.#pageOf(index) === pageOffset) this.#drop(index);
+      else s.u32[part] = writer;
+      return;
+    }
+    for (let slot = 0; slot < state.TLB_SLOTS; slot++) {
+      const index = first + slot * 4;
+      const page = this.#pageOf(index);
+      if (page === pageOffset) this.#drop(index);
+      else if (page >= 0 && this.#writers(page) === part) this.#noteWriter(part, slot);
     }
   }
-  #entry(low: number): number { return this.#state.at + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE)); }
-  #fill(tlb: number, tagField: number, low: number, high: number, pageOffset: number, extra: number): void {
+  #drop(index: number): void {
+    this.#state.u32[index] = EMPTY;
+    this.#state.u32[index + 1] = EMPTY;
+  }
+  /** Where the page of the entry at this index lies; -1 when it is empty. */
+  #pageOf(index: number): number {
+    const u32 = this.#state.u32;
+    return u32[index] === EMPTY ? -1 : (((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0;
+  }
+
+  // ---- What comes ----------------------------------------------------------------------------------------------------------
+
+  #entry(low: number): number { return this.#state.get(state.TLB_BASE) + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE)); }
+  /** Index of the entry. */
+  #fill(tlb: number, tagField: number, low: number, high: number, pageOffset: number, extra: number): number {
     const u32 = this.#state.u32;
     const index = (this.#entry(low) + tlb) >>> 2;
     const page = low & 0xffff_f000;
@@ -153,63 +176,103 @@ export class Tlb implements FirstLevel {
     u32[index + 1] = high;
     u32[index + 2] = pageOffset - page;
     u32[index + 3] = extra;
+    return index;
   }
   /** Each makes one array answer for the page that holds the address and lies at `pageOffset` of the linear memory. */
   fillRead(low: number, high: number, pageOffset: number): void { this.#fill(state.READ_TLB, state.DATA_TAG, low, high, pageOffset, 0); }
-  fillWrite(low: number, high: number, pageOffset: number): void { this.#fill(state.WRITE_TLB, state.DATA_TAG, low, high, pageOffset, 0); }
+  fillWrite(low: number, high: number, pageOffset: number): void {
+    const index = this.#fill(state.WRITE_TLB, state.DATA_TAG, low, high, pageOffset, 0);
+    this.#noteWriter(this.#writers(pageOffset), (index - ((this.#state.at + state.WRITE_TLB) >>> 2)) >> 2);
+  }
   fillFetch(low: number, high: number, pageOffset: number, codePage: number): void {
     this.#fill(state.FETCH_TLB, state.FETCH_TAG, low, high, pageOffset, codePage);
   }
-  /** Pieces of a large page are not tracked one by one: INVLPG in the range that large pages came from flushes all. */
-  noteLarge(low: number, high: number, mask: number): void {
-    const first = high * TWO_32 + ((low & ~mask) >>> 0);
-    if (first < this.#largeLow) this.#largeLow = first;
-    if (first + mask > this.#largeHigh) this.#largeHigh = first + mask;
+  /** Index of what is known of the entries of the write TLB that lead to a page. */
+  #writers(pageOffset: number): number { return ((this.#state.at + state.WRITERS) >>> 2) + ((pageOffset >>> 12) & (state.WRITER_PARTS - 1)); }
+  #noteWriter(part: number, slot: number): void {
+    const u32 = this.#state.u32;
+    const writer = u32[part] as number;
+    u32[part] = writer === 0 || writer === slot + 1 ? slot + 1 : state.WRITER_MANY;
+  }
+
+  // ---- Large pages -----------------------------------------------------------------------------------------------------------
+
+  /** An entry holds a piece of a large page, of 1 GiB if it is `huge`: INVLPG of another piece is about it too. */
+  noteLarge(low: number, high: number, huge: boolean): void {
+    const parts = largeParts(low, high);
+    this.#state.u8[this.#state.at + (huge ? parts.huge : parts.large)] = 1;
+  }
+  #forgetLarge(): void {
+    const { u8, at } = this.#state;
+    u8.fill(0, at + state.LARGE_PAGES, at + state.HUGE_PAGES + state.LARGE_PARTS);
+  }
+  /** Everything that may be a piece of the large page, under every tag. */
+  #dropLarge({ large, huge }: LargeParts): void {
+    const s = this.#state;
+    const isHuge = s.u8[s.at + huge] !== 0;
+    for (const tlb of TLBS) {
+      const first = (s.at + tlb) >>> 2;
+      for (let slot = 0; slot < state.TLB_SLOTS; slot++) {
+        const index = first + slot * 4;
+        if (s.u32[index] === EMPTY) continue;
+        const parts = largeParts(s.u32[index] as number, s.u32[index + 1] as number);
+        if (parts.large === large || (isHuge && parts.huge === huge)) this.#drop(index);
+      }
+    }
+    s.u8[s.at + large] = 0;
+    s.u8[s.at + huge] = 0;
   }
 
   // ---- For a saved machine -------------------------------------------------------------------------------------------------
 
-  /** What answers now, behind the range of large pages; null where shadow tables choose the tags: what they hold is not saved. */
+  /** What answers now; null where shadow tables choose the tags: what they hold is not saved. */
   save(ram: Ram): Uint8Array | null {
     if (this.#hasForeignTags) return null;
-    const { u32, at } = this.#state;
+    const { u8, u32, at } = this.#state;
     const words: number[] = [];
-    ARRAYS.forEach((tlb, array) => {
-      for (let slot = 0, index = (at + tlb) >>> 2; slot < state.TLB_ENTRIES; slot++, index += 4) {
+    TLBS.forEach((tlb, number) => {
+      for (let slot = 0, index = (at + tlb) >>> 2; slot < state.TLB_SLOTS; slot++, index += 4) {
         const low = u32[index] as number;
         if (low === EMPTY || (low & 0xfff) >>> GENERATION_SHIFT !== this.#generation) continue;
-        const page = (((low & 0xffff_f000) + (u32[index + 2] as number)) >>> 0) - ram.base;
-        words.push(array, (low & (0xffff_f000 | TAG_WITHOUT_GENERATION)) >>> 0, u32[index + 1] as number, page / 4096);
+        words.push(number, (low & (0xffff_f000 | TAG_WITHOUT_GENERATION)) >>> 0, u32[index + 1] as number, (this.#pageOf(index) - ram.base) / 4096);
       }
     });
-    const bytes = new Uint8Array(SAVED_RANGE_BYTES + words.length * 4);
+    const bytes = new Uint8Array(SAVED_PARTS_BYTES + words.length * 4);
     const view = new DataView(bytes.buffer);
-    view.setFloat64(0, this.#largeLow, true);
-    view.setFloat64(8, this.#largeHigh, true);
-    words.forEach((word, i) => view.setUint32(SAVED_RANGE_BYTES + i * 4, word, true));
+    bytes.set(u8.subarray(at + state.LARGE_PAGES, at + state.LARGE_PAGES + SAVED_PARTS_BYTES));
+    words.forEach((word, i) => view.setUint32(SAVED_PARTS_BYTES + i * 4, word, true));
     return bytes;
   }
   /** Of a processor that has just been reset. What does not fit this machine is left out: a translation may always be walked for again. */
   load(bytes: Uint8Array, ram: Ram, mapOf: (offset: number, mode: number) => number): void {
-    if (this.#hasForeignTags || bytes.length < SAVED_RANGE_BYTES) return;
-    const { u8, u32 } = this.#state;
+    if (this.#hasForeignTags || bytes.length < SAVED_PARTS_BYTES) return;
+    const { u8, u32, at } = this.#state;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#largeLow = view.getFloat64(0, true);
-    this.#largeHigh = view.getFloat64(8, true);
-    for (let from = SAVED_RANGE_BYTES; from + SAVED_ENTRY_BYTES <= bytes.length; from += SAVED_ENTRY_BYTES) {
-      const [array, low, high, page] = [0, 4, 8, 12].map((field) => view.getUint32(from + field, true)) as [number, number, number, number];
-      const tlb = ARRAYS[array];
+    u8.set(bytes.subarray(0, SAVED_PARTS_BYTES), at + state.LARGE_PAGES);
+    for (let from = SAVED_PARTS_BYTES; from + SAVED_ENTRY_BYTES <= bytes.length; from += SAVED_ENTRY_BYTES) {
+      const [number, low, high, page] = [0, 4, 8, 12].map((field) => view.getUint32(from + field, true)) as [number, number, number, number];
+      const tlb = TLBS[number];
       if (tlb === undefined || page >= ram.bytes / 4096 || (low & 0xfff & ~TAG_WITHOUT_GENERATION) !== 0) continue;
-      if (array === WRITE_ARRAY && u8[ram.attributesOffset + page] !== 0) continue;
+      if (number === TLB_OF_WRITES && u8[ram.attributesOffset + page] !== 0) continue;
       const offset = ram.base + page * 4096;
       const size = CODE_SIZES[low & 3];
-      const map = array !== FETCH_ARRAY || size === undefined ? 0 : mapOf(offset, size);
-      if (array === FETCH_ARRAY && map === 0) continue;
+      const map = number !== TLB_OF_FETCHES || size === undefined ? 0 : mapOf(offset, size);
+      if (number === TLB_OF_FETCHES && map === 0) continue;
       const index = (this.#entry(low) + tlb) >>> 2;
       u32[index] = (low | (this.#generation << GENERATION_SHIFT)) >>> 0;
       u32[index + 1] = high;
       u32[index + 2] = offset - (low & 0xffff_f000);
       u32[index + 3] = map;
+      if (number === TLB_OF_WRITES) this.#noteWriter(this.#writers(offset), (index - ((at + state.WRITE_TLB) >>> 2)) >> 2);
     }
   }
+}
+
+interface LargeParts { readonly large: number; readonly huge: number }
+/** The bytes for the parts of the address space that an address lies in. */
+function largeParts(low: number, high: number): LargeParts {
+  return {
+    large: state.LARGE_PAGES + ((low >>> state.LARGE_SHIFT) & (state.LARGE_PARTS - 1)),
+    huge: state.HUGE_PAGES + (((high << 2) | (low >>> state.HUGE_SHIFT)) & (state.LARGE_PARTS - 1)),
+  };
 }

@@ -507,8 +507,9 @@ export class WasmVcpu implements Vcpu {
     const { memory, code } = this;
     yield ['interrupts', this.interrupts];
     for (const [vector, count] of this.exceptions.entries()) if (count > 0) yield [`exceptions.${vector}`, count];
-    yield ['tlb.readMisses', memory.readMisses];
-    yield ['tlb.writeMisses', memory.writeMisses];
+    yield ['tlb.readMisses', memory.readMisses + this.state.number(state.SHADOW_READS)];
+    yield ['tlb.writeMisses', memory.writeMisses + this.state.number(state.SHADOW_WRITES)];
+    yield ['tlb.refills', this.state.number(state.SHADOW_READS) + this.state.number(state.SHADOW_WRITES)];
     yield ['tlb.fetchMisses', memory.fetchMisses];
     yield ['tlb.flushes', memory.tlb.flushes];
     yield ['deviceAccesses', memory.deviceAccesses];

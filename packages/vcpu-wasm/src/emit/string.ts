@@ -2,6 +2,7 @@
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import * as call from '../system-call.ts';
 import { A, B, C, D, H, K, M, N, P, R, S, T, U, V, VA } from '../locals.ts';
+import { I32 } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
 
@@ -96,13 +97,21 @@ function pieces(e: Emitter, withSource: boolean): void {
   flatSegments(e, withSource);
   e.code.and32();
 }
-/** Pushes the host address of the linear address in `local`, or 0 when the TLB does not answer. */
+/** Pushes the host address of the linear address in `local`, or 0 when the TLB does not answer and cannot be made to. */
 function hostAddress(e: Emitter, tlb: number, local: number): void {
-  const { code } = e;
-  code.get(local).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).add32().set(P);
+  const { code, runtime } = e;
+  code.get(local).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).load32(state.TLB_BASE).add32().set(P);
+  code.get(local).const(-PAGE).and().get(S).load(state.DATA_TAG).or().get(P).load(tlb).eq();
+  code.if(I32);
+  code.const32(1);
+  code.else();
+  code.get(S).get(local).const32(1).call(tlb === state.READ_TLB ? runtime.refillRead : runtime.refillWrite);
+  code.end();
+  code.if(I32);
   code.get(local).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
+  code.else();
   code.const32(0);
-  code.get(local).const(-PAGE).and().get(S).load(state.DATA_TAG).or().get(P).load(tlb).eq().select();
+  code.end();
 }
 /** C = elements that fit into the count and into the page of the linear address in `local`. */
 function limitToPage(e: Emitter, local: number): void {

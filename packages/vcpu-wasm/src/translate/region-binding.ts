@@ -19,7 +19,7 @@ import { pushSseBlocked } from '../register-file-binding.ts';
 import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
 import { KIND_ADD, KIND_SUBTRACT, LazyFlags } from './lazy-flags.ts';
-import { DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, UNDONE, VECTOR } from './region-locals.ts';
+import { DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, TLB_BASE, UNDONE, VECTOR } from './region-locals.ts';
 
 const RSP = 4;
 /** Fields of the uop that name register operands, in the order of the operands. */
@@ -28,7 +28,7 @@ const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
 /** Functions of the region's module. */
-export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly canonical: number }
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly refillRead: number; readonly refillWrite: number; readonly float: FloatFunctions; readonly canonical: number }
 
 export class RegionBinding implements Binding {
   readonly flags: LazyFlags;
@@ -160,13 +160,16 @@ export class RegionBinding implements Binding {
 
   // ---- Memory: what the TLB does not answer is not done here -----------------------------------------------------------
 
-  /** Leaves unless the TLB answers for the address in VA; pushes the host address. */
+  /** Leaves unless the TLB answers for the address in VA, or can be made to; pushes the host address. */
   #hostAddress(code: CodeWriter, tlb: number, bytes: number): void {
     this.accesses++;
-    code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).add32().set(P);
+    code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(TLB_BASE).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
-    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne().brIf(this.exit);
+    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne();
+    code.if();
+    code.get(S).get(VA).const32(bytes).call(tlb === state.READ_TLB ? this.functions.refillRead : this.functions.refillWrite).eqz32().brIf(this.exit);
+    code.end();
     code.get(VA).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
   }
   load({ code }: Emitter, bytes: number): void {

@@ -14,7 +14,7 @@ import type { HandlerForms, KnownHandler } from './handler-forms.ts';
 import { KIND_STORED, KIND_UNKNOWN } from './lazy-flags.ts';
 import { RegionBinding } from './region-binding.ts';
 import type { RegionFunctions } from './region-binding.ts';
-import { ACCESSES, BUDGET, CODE_PAGE, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, NO_BUDGET, PAGE_RIP, REGISTER, SELECTOR, UNDONE } from './region-locals.ts';
+import { ACCESSES, BUDGET, CODE_PAGE, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, NO_BUDGET, PAGE_RIP, REGISTER, SELECTOR, TLB_BASE, UNDONE } from './region-locals.ts';
 import { END_CONDITIONAL, END_DYNAMIC, END_FALL, END_RETURN } from './region-scan.ts';
 import type { Block, RegionScan, Scan } from './region-scan.ts';
 import type { RegionTable } from './region-table.ts';
@@ -161,7 +161,7 @@ export class RegionWriter {
     if (bound.flags.touched) {
       code.get(S).load(state.FLAG_RESULT).set(FLAG_RESULT).get(S).load(state.FLAG_CARRY).set(FLAG_A).get(S).load32U(state.FLAG_EXTRA).set(FLAG_B);
     }
-    code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load(state.PAGE_RIP).set(PAGE_RIP).get(S).load32(state.BUDGET).set(BUDGET).get(S).load32(state.CODE_PAGE).set(CODE_PAGE);
+    code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load32(state.TLB_BASE).set(TLB_BASE).get(S).load(state.PAGE_RIP).set(PAGE_RIP).get(S).load32(state.BUDGET).set(BUDGET).get(S).load32(state.CODE_PAGE).set(CODE_PAGE);
   }
   /** Where the instructions are, and the registers of the masks. */
   #spill(code: CodeWriter, written: number, vectors: number): void {
@@ -306,7 +306,7 @@ export class RegionWriter {
     if (to.page !== from.page) {
       code.get(PAGE_RIP).const((to.delta - from.delta) * 4096).add();
       if (!this.#long) code.zeroExtend(4);
-      code.tee(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).add32().set(P);
+      code.tee(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(TLB_BASE).add32().set(P);
       code.get(VA).get(S).load(state.FETCH_TAG).or().get(P).load(state.FETCH_TLB).ne();
       code.get(P).load32(state.FETCH_TLB + state.TLB_CODE_PAGE).const32(to.page.map).ne32().or32();
       code.if();

@@ -1,0 +1,86 @@
+/**
+ * Generated functions that answer a miss of the TLB from the shadow tables of @vm/shadow-mmu, whose layout its README has. They raise
+ * nothing, and change nothing that a guest can see: what the tables allow has its accessed and dirty bits set already.
+ */
+import { ENTRY_BYTES, ENTRY_RIGHTS, PROCESSOR_LEVELS, PROCESSOR_ROOT, RIGHT_HUGE, RIGHT_LARGE, TABLE_ENTRIES } from '@vm/shadow-mmu';
+import * as state from './cpu-state.ts';
+import type { CodeWriter, Label } from './wasm/code-writer.ts';
+import { I32, I64 } from './wasm/code-writer.ts';
+import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
+
+/** (s, address, bytes) -> 1: the TLB answers for the address now; 0: it does not. */
+export const REFILL: Signature = { parameters: [I32, I64, I32], results: [I32] };
+
+const STATE = 0, ADDRESS = 1, BYTES = 2, TABLE = 3, RIGHTS = 4, FRAME = 5, OFFSET = 6, ENTRY = 7, PART = 8;
+const LONG_LEVELS = 4;
+
+export function defineRefill(module: ModuleWriter, code: CodeWriter, index: number, write: boolean): void {
+  code.reset();
+  const fail = code.block();
+  code.get(ADDRESS).wrap().const32(0xfff).and32().get(BYTES).add32().const32(4096).gtU32().brIf(fail);
+  code.get(STATE).load32(state.SHADOW_BLOCK).tee(ENTRY).load32(PROCESSOR_ROOT).tee(TABLE).eqz32().brIf(fail);
+  code.get(ENTRY).load32(PROCESSOR_LEVELS).const32(LONG_LEVELS).eq32();
+  code.if();
+  code.get(ADDRESS).const(16).shl().const(16).shrS().get(ADDRESS).ne().brIf(fail); // not canonical
+  step(code, 39, fail);
+  code.end();
+  step(code, 30, fail);
+  step(code, 21, fail);
+  entryOf(code, 12);
+  code.tee(ENTRY).load32(ENTRY_RIGHTS).tee(RIGHTS).get(STATE).load32(write ? state.SHADOW_WRITE_NEED : state.SHADOW_READ_NEED).and32().eqz32().brIf(fail);
+  offsetOfFrame(code, fail);
+  if (write) {
+    code.get(STATE).load32(state.ATTRIBUTES).get(OFFSET).get(STATE).load32(state.RAM_BASE).sub32().const32(12).shrU32().add32().load8U32().brIf(fail);
+  }
+  code.get(ADDRESS).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(STATE).load32(state.TLB_BASE).add32().set(ENTRY);
+  // Whoever writes to a page reads it too.
+  for (const tlb of write ? [state.READ_TLB, state.WRITE_TLB] : [state.READ_TLB]) {
+    code.get(ENTRY).get(ADDRESS).const(-4096).and().get(STATE).load(state.DATA_TAG).or().store(tlb);
+    code.get(ENTRY).get(OFFSET).get(ADDRESS).wrap().const32(-4096).and32().sub32().store32(tlb + state.TLB_ADDEND);
+  }
+  if (write) noteWriter(code);
+  noteLarge(code, RIGHT_LARGE, state.LARGE_SHIFT, state.LARGE_PAGES);
+  noteLarge(code, RIGHT_HUGE, state.HUGE_SHIFT, state.HUGE_PAGES);
+  const count = write ? state.SHADOW_WRITES : state.SHADOW_READS;
+  code.get(STATE).get(STATE).load(count).const(1).add().store(count);
+  code.const32(1).return();
+  code.end();
+  code.const32(0);
+  module.define(index, [I32, I32, I32, I32, I32, I32], code);
+}
+
+/** Pushes where the entry for the address is in the table. */
+function entryOf(code: CodeWriter, shift: number): void {
+  code.get(ADDRESS).const(shift).shrU().wrap().const32(TABLE_ENTRIES - 1).and32().const32(Math.log2(ENTRY_BYTES)).shl32().get(TABLE).add32();
+}
+/** TABLE = the table one level down. */
+function step(code: CodeWriter, shift: number, fail: Label): void {
+  entryOf(code, shift);
+  code.load32().tee(TABLE).eqz32().brIf(fail);
+}
+/** OFFSET = where the frame of the entry lies in the linear memory. */
+function offsetOfFrame(code: CodeWriter, fail: Label): void {
+  code.get(ENTRY).load32().tee(FRAME).get(STATE).load32(state.WINDOW_FRAME).eq32().brIf(fail);
+  code.get(FRAME).get(STATE).load32(state.LOW_FRAMES).ltU32();
+  code.if();
+  code.get(FRAME).const32(12).shl32().get(STATE).load32(state.LOW_OFFSET).add32().set(OFFSET);
+  code.else();
+  code.get(FRAME).get(STATE).load32(state.HIGH_FRAME).sub32().tee(FRAME).get(STATE).load32(state.HIGH_FRAMES).geU32().brIf(fail);
+  code.get(FRAME).const32(12).shl32().get(STATE).load32(state.HIGH_OFFSET).add32().set(OFFSET);
+  code.end();
+}
+/** As Tlb.revokeWritesTo finds it. ENTRY = address of the entry without the offset of the TLB. */
+function noteWriter(code: CodeWriter): void {
+  code.get(ENTRY).get(STATE).sub32().const32(Math.log2(state.TLB_STRIDE)).shrU32().const32(1).add32().set(FRAME);
+  code.get(OFFSET).const32(12).shrU32().const32(state.WRITER_PARTS - 1).and32().const32(2).shl32().get(STATE).add32().tee(PART);
+  code.get(FRAME).const32(state.WRITER_MANY);
+  code.get(PART).load32(state.WRITERS).tee(OFFSET).eqz32().get(OFFSET).get(FRAME).eq32().or32().select();
+  code.store32(state.WRITERS);
+}
+/** As Tlb.noteLarge. */
+function noteLarge(code: CodeWriter, right: number, shift: number, parts: number): void {
+  code.get(RIGHTS).const32(right).and32();
+  code.if();
+  code.get(ADDRESS).const(shift).shrU().wrap().const32(state.LARGE_PARTS - 1).and32().get(STATE).add32().const32(1).store8From32(parts);
+  code.end();
+}
