@@ -1,5 +1,6 @@
 import { randomFillSync, randomInt } from 'node:crypto';
-import type { DeviceSpec, RestoreOptions } from '@vm/core';
+import type { DeviceSpec } from '@vm/core';
+import type { RestoreOptions } from '@vm/core/snapshot';
 import type { GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 

@@ -33,5 +33,4 @@ export type { DeviceSpec } from './device-spec.ts';
 export { createMachine } from './machine.ts';
 export type { Machine, MachineOptions } from './machine.ts';
 export type { HostPort } from './host-port.ts';
-export type { RestoreOptions, SaveOptions } from './snapshot/machine-parts.ts';
 export type { StopReason } from './run-loop.ts';

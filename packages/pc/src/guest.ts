@@ -1,4 +1,5 @@
-import { type Machine, type SaveOptions, type StopReason, VmError, type Vcpu } from '@vm/core';
+import { type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
+import type { SaveOptions } from '@vm/core/snapshot';
 import type { SnapshotSink } from '@vm/core/snapshot';
 import type { BootableVcpu } from './boot-state.ts';
 import type { ConsoleInput } from './console-input.ts';
