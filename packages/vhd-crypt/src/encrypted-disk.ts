@@ -21,6 +21,7 @@ export interface EncryptedDiskOptions {
 }
 
 const STEP = 1 << 20;
+const PIECE = 1 << 18; // while one goes through the cipher, the host moves others
 
 /** The plain disk over an encrypted one: what goes down is ciphertext, in buffers of its own. */
 export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt, facts }: Pick<OpenedContainer, 'cipher' | 'dataAt' | 'facts'>, { holes = 'zero', parent }: EncryptedDiskOptions = {}): MappedDisk {
@@ -42,12 +43,22 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     else await parent.read(at, into);
   };
 
+  /** Whole sectors that this key has encrypted. */
+  const readStored = async (at: number, into: Uint8Array): Promise<void> => {
+    await settled(Array.from({ length: Math.ceil(into.length / PIECE) }, async (_, i) => {
+      const piece = into.subarray(i * PIECE, (i + 1) * PIECE);
+      await below.read(dataAt + at + i * PIECE, piece);
+      await cipher.decrypt(piece, piece, (at + i * PIECE) / 512);
+    }));
+  };
   /** Whole sectors. */
   const readSectors = async (at: number, into: Uint8Array): Promise<void> => {
-    const extents = holes === 'zero' || parent !== undefined ? await below.extents(dataAt + at, into.length) : WHOLE;
-    if (extents.length > 0 && extents.every((extent) => !isOwn(extent))) return readHole(at, into);
+    if (holes === 'noise' && parent === undefined) return readStored(at, into);
+    const extents = await below.extents(dataAt + at, into.length);
+    if (extents.every(isOwn)) return readStored(at, into);
+    if (extents.every((extent) => !isOwn(extent))) return readHole(at, into);
     await below.read(dataAt + at, into);
-    for (const { from, to, stored } of extents === WHOLE ? [{ from: 0, to: into.length, stored: true }] : unitsOf(extents, dataAt + at, sectorBytes, isOwn)) {
+    for (const { from, to, stored } of unitsOf(extents, dataAt + at, sectorBytes, isOwn)) {
       const part = into.subarray(from, to);
       if (stored) await cipher.decrypt(part, part, (at + from) / 512);
       else await readHole(at + from, part);
@@ -58,9 +69,13 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     const encrypted = await scratch.take(Math.min(from.length, STEP));
     try {
       for (let done = 0; done < from.length; done += STEP) {
-        const part = encrypted.subarray(0, Math.min(STEP, from.length - done));
-        await cipher.encrypt(from.subarray(done, done + part.length), part, (at + done) / 512);
-        await below.write(dataAt + at + done, part);
+        await settled(Array.from({ length: Math.ceil(Math.min(STEP, from.length - done) / PIECE) }, async (_, i) => {
+          const begin = done + i * PIECE;
+          const plain = from.subarray(begin, Math.min(begin + PIECE, done + STEP));
+          const piece = encrypted.subarray(begin - done, begin - done + plain.length);
+          await cipher.encrypt(plain, piece, (at + begin) / 512);
+          await below.write(dataAt + at + begin, piece);
+        }));
       }
     } finally {
       scratch.give(encrypted);
@@ -162,7 +177,11 @@ class ScratchBytes {
 const MOST_SCRATCH = 16;
 const MOST_FREE = 8;
 
-const WHOLE: readonly Extent[] = [];
+/** Waits for all, also when one of them fails: they share buffers. */
+async function settled(work: readonly Promise<void>[]): Promise<void> {
+  if (work.length === 1) return work[0];
+  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason;
+}
 
 /** Where a file with a key of its own holds nothing, it is as its parent. */
 async function overParent(list: readonly Extent[], parent: MappedDisk, dataAt: number): Promise<readonly Extent[]> {
