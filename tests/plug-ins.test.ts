@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { digestOf } from '@vm/core/directory';
-import { r16, r8, RAX, RDX } from '@vm/x86';
+import { CONDITION_E, r16, r8, RAX, RDX } from '@vm/x86';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { itWithGuest } from './guest-image.ts';
-import { outByte, powerOff, smallKernel, spin } from './small-kernel.ts';
-import { start, VM } from './vm-program.ts';
+import { outByte, powerOff, print, smallKernel, spin } from './small-kernel.ts';
+import { printed, start, VM } from './vm-program.ts';
 
 const CRC = fileURLToPath(new URL('../examples/plug-ins/crc-unit', import.meta.url));
 let folder = '';
@@ -63,6 +63,45 @@ describe('plug-ins of an external directory', () => {
       expect(steps.indexOf(first!), first).toBeGreaterThanOrEqual(0);
       expect(steps.indexOf(first!), `${first!} before ${second!}`).toBeLessThan(steps.indexOf(second!));
     }
+  });
+
+  it('one with state is saved with its machine, and goes on in another process; a machine without it is refused', async () => {
+    const code = `export const counter = {
+      manifest: { abi: 0, id: 'example.counter', version: '1.0.0', state: 1, needs: ['pio'] },
+      create: (ctx) => {
+        let count = 0x40;
+        ctx.pio.claim('count', 1, { read: () => count, write: () => { count = (count + 1) & 0xff; } }, [1]).map(0x300);
+        return { powerUp: () => { count = 0x40; }, save: () => ({ count }), load: (state) => { if (typeof state.count !== 'number') throw new TypeError('count'); count = state.count; } };
+      },
+    };`;
+    mkdirSync(at('devices/counter'));
+    writeFileSync(at('devices/counter/counter.js'), code);
+    writeFileSync(at('devices/counter/device.json'), JSON.stringify({
+      abi: 0, id: 'example.counter', version: '1.0.0', text: 'Counts.', entry: 'counter.js', export: 'counter', state: 1, needs: ['pio'],
+      resources: { ports: [{ name: 'count', base: 0x300, bytes: 1 }] }, files: { 'counter.js': digestOf(new TextEncoder().encode(code)) },
+    }));
+    writeFileSync(at('kernel'), smallKernel((asm) => {
+      // Three counts before the prompt; what the device says comes after the first byte that is typed.
+      for (let i = 0; i < 3; i++) outByte(asm, 0x300, 0);
+      for (const [offset, value] of [[2, 0x07], [1, 0x01], [4, 0x0b]] as const) outByte(asm, 0x3f8 + offset, value);
+      print(asm, '# ');
+      asm.label('wait').mov(r16(RDX), 0x3fd).in(r8(RAX), r16(RDX)).test(r8(RAX), 1).jcc(CONDITION_E, 'wait');
+      asm.mov(r16(RDX), 0x300).in(r8(RAX), r16(RDX)).mov(r16(RDX), 0x3f8).out(r16(RDX), r8(RAX));
+      powerOff(asm);
+      spin(asm);
+    }));
+    writeManifest({ boot: { kernel: 'kernel' }, ram: '16M', machines: { main: { devices: [{ name: 'counter', id: 'example.counter' }] }, without: {} } });
+    expect(await start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'pio'], '').done).toMatchObject({ code: 0 });
+    const name = `plug-in-${process.pid}`;
+    const running = start([...VM, 'run', at('vm.json'), '--name', name, '--timeout', '100s'], null);
+    await printed(running.child, '# ');
+    expect(await start([...VM, 'ctl', name, 'snapshot', at('saved')], '').done).toMatchObject({ code: 0, errors: '' });
+    expect(await start([...VM, 'ctl', name, 'quit'], '').done).toMatchObject({ code: 0 });
+    await running.done;
+    const inspected = JSON.parse((await start([...VM, 'snapshot', 'inspect', at('saved')], '').done).output) as { devices: { name: string; id: string }[] };
+    expect(inspected.devices).toContainEqual(expect.objectContaining({ name: 'counter', id: 'example.counter', version: 1 }));
+    expect(await start([...VM, 'run', at('vm.json'), '--restore', at('saved'), '--timeout', '100s'], 'x').done).toMatchObject({ code: 0, output: 'C' });
+    expect(await start([...VM, 'run', at('vm.json'), 'without', '--restore', at('saved'), '--timeout', '100s'], 'f').done).toMatchObject({ code: 2, errors: expect.stringContaining('counter') as string });
   });
 
   it('one that throws while the guest runs is the open bus from then on: the machine stops with its name, or goes on', async () => {

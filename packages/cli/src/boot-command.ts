@@ -14,9 +14,9 @@ import { checkInitrd } from './initrd-check.ts';
 import { basisOf, findDifference, type InputLog, parseInputLog } from './input-log.ts';
 import { withMachineDisks } from './machine-disks.ts';
 import { choice, flag, list, type OptionValues, parseArguments, text, value } from './option-parser.ts';
+import { readRestored } from './restored-machine.ts';
 import { SESSION_EXIT_CODES, SESSION_OPTIONS, sessionOf } from './session-options.ts';
-import { openSnapshotFile, PAGE_CODEC } from './snapshot-file.ts';
-import { checkDisks, readOrigin, type SavedOrigin } from './snapshot-origin.ts';
+import { PAGE_CODEC } from './snapshot-file.ts';
 import { processStreams } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -127,19 +127,6 @@ export const bootCommand: Command = {
     ));
   },
 };
-
-/** Throws UsageError for what cannot be gone on with. */
-async function readRestored(path: string): Promise<{ readonly bytes: Uint8Array; readonly origin: SavedOrigin }> {
-  const { bytes, saved } = await openSnapshotFile(path);
-  try {
-    const origin = readOrigin(saved.head.about);
-    checkDisks(origin);
-    return { bytes, origin };
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(`--restore ${path}: ${error.message}`, { cause: error });
-  }
-}
 
 function parsePort(given: string): number {
   return parseUpTo(0xffff, 'a port such as 0xe9', given);

@@ -7,13 +7,17 @@ import { checkConflicts, checkLocked, loadDevices, planDevices, scanFor } from '
 import { withMachineDisks } from './machine-disks.ts';
 import { machineOf, readManifest } from './machine-manifest.ts';
 import { partsOf, readMachine } from './manifest-board.ts';
-import { flag, parseArguments } from './option-parser.ts';
+import { flag, parseArguments, text } from './option-parser.ts';
+import { readRestored } from './restored-machine.ts';
 import { SESSION_EXIT_CODES, SESSION_OPTIONS, sessionOf } from './session-options.ts';
+import { PAGE_CODEC } from './snapshot-file.ts';
 import { processStreams } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
 const OPTIONS = {
   check: flag('look at everything that can be looked at, run nothing, and say what is wrong'),
+  restore: text('FILE', 'go on with a saved machine, which had the settings and devices of this one'),
+  fork: flag('with --restore: another machine than the saved one, with random numbers and an identity of its own'),
   ...SESSION_OPTIONS,
 };
 
@@ -31,11 +35,12 @@ export const runCommand: Command = {
       + 'vm devices verify FILE --accept. Two devices that want the same ports, memory or pins are named before any is made.',
     SESSION_EXIT_CODES,
   ],
-  examples: ['vm run vm.json', 'vm run vm.json server --timeout 60s --exit-on "login:"', 'vm run vm.json --check'],
+  examples: ['vm run vm.json', 'vm run vm.json server --restore server.saved', 'vm run vm.json server --timeout 60s --exit-on "login:"', 'vm run vm.json --check'],
   run: async (args) => {
     const { values, operands: [path, machine, ...more] } = parseArguments(OPTIONS, args);
     if (path === undefined) throw new UsageError('run needs a file such as vm.json');
     if (more.length > 0) throw new UsageError(`run takes a file and a machine, got ${JSON.stringify(more[0])} too`);
+    if (values.fork === true && values.restore === undefined) throw new UsageError('--fork goes with --restore');
     const session = sessionOf(values);
     const file = await readManifest(path);
     const { name, settings } = machineOf(file, machine);
@@ -49,11 +54,17 @@ export const runCommand: Command = {
       console.log(`${path}: ${name} can run${planned.length === 0 ? '' : `, with ${planned.map((one) => one.name).join(', ')}`}`);
       return EXIT_FINE;
     }
+    const restored = values.restore === undefined ? null : await readRestored(values.restore);
     const devices = await loadDevices(planned);
+    const { memoryBytes, clock, cpuModel = null, rng = false } = board;
+    const origin = { memoryBytes, clock, cpuModel, disks, rng, multiboot: bare !== undefined };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...board,
         ...session,
+        origin,
+        ...(restored === null ? {} : { restore: { bytes: restored.bytes, codec: PAGE_CODEC, fork: values.fork === true } }),
+        ...(restored === null || values.fork === true ? {} : { instance: restored.origin.instance }),
         ...(devices.length === 0 ? {} : { devices }),
         ...(opened.length === 0 ? {} : { disks: opened }),
         ...(values['no-reboot'] === true ? { onReset: 'end' } : {}),
