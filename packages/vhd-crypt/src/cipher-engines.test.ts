@@ -5,6 +5,7 @@ import { createCipherRegistry } from './cipher-registry.ts';
 import { nobleCiphers } from './noble-aes.ts';
 import { nodeCiphers } from './node/node-aes.ts';
 import { opensslCiphers } from './node/openssl-aes.ts';
+import { workerCiphers } from './node/worker-ciphers.ts';
 import { keyOf } from './sector-cipher.ts';
 
 const noble = nobleCiphers();
@@ -21,6 +22,44 @@ describe.each([nodeCiphers(), ...(hasKoffi ? [openssl] : [])])('the engine $engi
 
   it('has sectors of 1 and 2 KiB too', async () => {
     for (const { name, run } of cipherConformance({ ...module, sectorBytes: [1024, 2048], ciphers: ['aes-xts-plain64'], keyBytes: [64] })) if (name.includes('by its number')) await run();
+  });
+});
+
+describe.each([nodeCiphers(), noble])('the engine $engine in workers', (module) => {
+  // All of it in workers, and with two parts of each range at least.
+  const inWorkers = { ...workerCiphers({ module, workers: 2, leastBytes: 0 }), ciphers: ['aes-xts-plain64'], keyBytes: [64], sectorBytes: [4096] };
+  for (const { name, run } of cipherConformance(inWorkers, { reference: module })) it(name, run);
+});
+
+describe('ciphers in workers', () => {
+  const key = Uint8Array.from({ length: 64 }, (_, i) => 201 + (i % 50));
+
+  it('do many ranges at once, large ones in parts, and small ones in process', async () => {
+    const cipher = await workerCiphers({ module: nodeCiphers(), workers: 2, leastBytes: 8192 }).create('aes-xts-plain64', key, 512);
+    const reference = await nodeCiphers().create('aes-xts-plain64', key, 512);
+    await Promise.all([512, 8192, 8704, 300_032, 3 << 20, 65_536, 1 << 20, 4096].map(async (bytes, i) => {
+      const data = Uint8Array.from({ length: bytes }, (_, at) => at * 13 + i);
+      const [theirs, ours] = [new Uint8Array(bytes), new Uint8Array(bytes)];
+      await Promise.all([cipher.encrypt(data, ours, i * 1000), reference.encrypt(data, theirs, i * 1000)]);
+      expect(Buffer.from(ours).equals(theirs)).toBe(true);
+      await cipher.decrypt(ours, ours, i * 1000);
+      expect(Buffer.from(ours).equals(data)).toBe(true);
+    }));
+    expect(inspect(cipher, { depth: 9, showHidden: true })).not.toMatch(/201|c9ca/);
+    for (const one of [cipher, reference]) await one.close();
+    await cipher.close();
+    for (const bytes of [512, 1 << 20]) await expect(cipher.encrypt(new Uint8Array(bytes), new Uint8Array(bytes), 0)).rejects.toThrow('closed');
+  });
+
+  it('refuse what the plug-in refuses, and say why a worker has none', async () => {
+    await expect(workerCiphers({ module: nodeCiphers() }).create('aes-xts-plain64', new Uint8Array(64), 512)).rejects.toMatchObject({ rule: 'key' });
+    await expect(workerCiphers({ module: { ...nodeCiphers(), engine: 'token' } }).create('aes-xts-plain64', key, 512)).rejects.toMatchObject({ rule: 'request' });
+    await expect(workerCiphers({ module: nodeCiphers(), make: 'noSuchExport' }).create('aes-xts-plain64', key, 512)).rejects.toThrow('exports no noSuchExport');
+    await expect(workerCiphers({ module: nodeCiphers(), url: new URL('file:///does/not/exist.ts') }).create('aes-xts-plain64', key, 512)).rejects.toThrow('exist.ts');
+    const cipher = await workerCiphers({ module: nodeCiphers(), workers: 1, leastBytes: 0 }).create('aes-xts-plain64', key, 512);
+    await expect(cipher.encrypt(new Uint8Array(512), new Uint8Array(512), -1)).rejects.toMatchObject({ rule: 'request' });
+    await expect(cipher.encrypt(new Uint8Array(100), new Uint8Array(100), 0)).rejects.toThrow(RangeError);
+    await cipher.close();
   });
 });
 

@@ -8,7 +8,7 @@ import { luks1 } from './luks1.ts';
 import { memoryFile, type MemoryFile } from './memory-file.ts';
 import { mergeIntoParent } from './merge.ts';
 import { nobleCiphers } from './noble-aes.ts';
-import { nodeCiphers, nodeKeyMath } from './node.ts';
+import { nodeCiphers, nodeKeyMath, workerCiphers } from './node.ts';
 import { type DiskOptions, openDisk, type OpenedDisk } from './open-disk.ts';
 import { openVhd } from './open-vhd.ts';
 import { plainContainer } from './plain-container.ts';
@@ -242,10 +242,16 @@ describe('encrypted disks', () => {
     await createVhd(file, { bytes: 256 * KIB, type: 'dynamic', blockBytes: BLOCK });
     const other = await openDisk(file, { format: 'vhd', containers: [flip] });
     const { disk } = await make('payload', 256 * KIB);
+    const inWorkers = createCipherRegistry([workerCiphers({ module: nodeCiphers(), workers: 1, leastBytes: 0 })]);
+    const third = await openDisk((await make('payload', 256 * KIB)).file, { ...options, ciphers: inWorkers });
     const data = random(100_000, 7);
-    await Promise.all([disk.write(1000, data), other.write(1000, data)]);
-    expect(same(await contentsOf(disk), await contentsOf(other))).toBe(true);
-    expect([disk.encryption?.cipher, other.encryption?.cipher]).toEqual(['aes-xts-plain64', 'flip-plain64']);
+    const disks = [disk, other, third];
+    await Promise.all(disks.map((one) => one.write(1000, data)));
+    const contents = await Promise.all(disks.map(contentsOf));
+    for (const one of contents) expect(same(one.subarray(1000, 101_000), data)).toBe(true);
+    expect(disks.map(({ encryption }) => [encryption?.cipher, encryption?.engine])).toEqual([['aes-xts-plain64', 'node'], ['flip-plain64', 'test'], ['aes-xts-plain64', 'node-worker']]);
+    await third.close();
+    await disk.read(0, new Uint8Array(512)); // which the others are not closed with
   });
 
   it('without a header are those of dm-crypt: sectors from 0, the key as it is', async () => {

@@ -9,6 +9,8 @@ export { askingKeys, keyDescriptor, keyFile, standardCiphers } from './node/key-
 export { nodeCiphers } from './node/node-aes.ts';
 export { nodeKeyMath } from './node/node-key-math.ts';
 export { opensslCiphers } from './node/openssl-aes.ts';
+export { workerCiphers, type WorkerCiphersOptions } from './node/worker-ciphers.ts';
+export { nobleCiphers } from './noble-aes.ts';
 
 export interface FileOptions {
   readonly writable?: boolean;
