@@ -3,9 +3,9 @@ import { isZero, putU32 } from './big-endian.ts';
 import { FOOTER_BYTES } from './footer.ts';
 import type { ImageFile } from './image-file.ts';
 import { SectorBitmap } from './sector-bitmap.ts';
-import { placeBlock, SparseDisk } from './sparse-disk.ts';
+import { SparseDisk } from './sparse-disk.ts';
 import { VhdError } from './vhd-error.ts';
-import { type BlockTable, blockSpan, endOfUse, readImage, tableProblems, UNUSED } from './vhd-image.ts';
+import { type BlockTable, blockSpan, endOfUse, placeBlock, readImage, tableProblems, UNUSED } from './vhd-image.ts';
 
 export interface CompactOptions {
   readonly signal?: AbortSignalLike;

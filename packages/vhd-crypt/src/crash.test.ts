@@ -218,6 +218,14 @@ describe('a crash at any write (VHD-13)', () => {
         // A fixed disk hands parts of sectors to its file, which stores them one after the other in one page; guests write sectors.
         const unit = kind === 'fixed' ? 512 : 1;
         const at = Math.floor((random() * (BYTES - 1)) / unit) * unit;
+        if (random() < 0.2) {
+          // Whole blocks of a dynamic disk go, and others take their room.
+          const [first, count] = [Math.floor(random() * 10), 1 + Math.floor(random() * 4)];
+          const end = Math.min(10, first + count);
+          await disk.discard(first * BLOCK, (end - first) * BLOCK);
+          if (kind !== 'fixed') model.fill(0, first * BLOCK, end * BLOCK);
+          states.push({ steps: steps.length, flushed: false, contents: model.slice() });
+        }
         const from = Uint8Array.from({ length: Math.min(BYTES - at, unit + Math.floor((random() * 2.5 * BLOCK) / unit) * unit) }, () => 1 + Math.floor(random() * 255));
         await disk.write(at, from);
         model.set(from, at);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { checkVhd } from './check.ts';
 import { createChild, createVhd } from './create-vhd.ts';
 import { memoryFile, type MemoryFile } from './memory-file.ts';
 import { openVhd, type ParentSource, type VhdDisk } from './open-vhd.ts';
@@ -6,6 +7,7 @@ import { readImage, UNUSED } from './vhd-image.ts';
 
 const KIB = 1024;
 const MIB = KIB * KIB;
+const BLOCK = 64 * KIB;
 
 async function contentsOf(disk: { readonly bytes: number; read(at: number, into: Uint8Array): Promise<void> }): Promise<Uint8Array> {
   const all = new Uint8Array(disk.bytes).fill(0xee);
@@ -86,6 +88,68 @@ describe('a VHD as a disk', () => {
     for (const entry of used) expect((entry + 1) % 8).toBe(0);
     expect([image.frontProblem, image.backProblem]).toEqual([null, null]);
     expect(file.contents().subarray(0, 512)).toEqual(file.contents().subarray(-512));
+  });
+
+  it('gives up blocks that are discarded or zeroed whole, and takes their room again before the file grows, also after it was opened again', async () => {
+    const file = memoryFile();
+    await createVhd(file, { bytes: 40 * BLOCK - 512, type: 'dynamic', blockBytes: BLOCK });
+    let disk = await openVhd(file);
+    const model = new Uint8Array(disk.bytes);
+    const fill = async (block: number, value: number): Promise<void> => {
+      const bytes = Math.min(BLOCK, disk.bytes - block * BLOCK);
+      model.fill(value, block * BLOCK, block * BLOCK + bytes);
+      await disk.write(block * BLOCK, new Uint8Array(bytes).fill(value));
+    };
+    const expectSame = async (): Promise<void> => {
+      const got = new Uint8Array(disk.bytes);
+      await disk.read(0, got);
+      expect(Buffer.from(got).equals(model)).toBe(true);
+      expect((await checkVhd(file)).findings.filter(({ severity }) => severity === 'error')).toEqual([]);
+    };
+    for (let block = 0; block < 20; block++) await fill(block, block + 1);
+    await fill(39, 40);
+    const size = await file.bytes();
+    await disk.discard(3 * BLOCK + 1, 2 * BLOCK); // block 4, and parts that stay
+    model.fill(0, 4 * BLOCK, 5 * BLOCK);
+    await disk.discard(10 * BLOCK, 3 * BLOCK);
+    await disk.writeZeroes(14 * BLOCK - 512, BLOCK + 1024);
+    await disk.discard(39 * BLOCK, BLOCK - 512); // the last block is shorter
+    model.fill(0, 10 * BLOCK, 13 * BLOCK).fill(0, 14 * BLOCK - 512, 15 * BLOCK + 512).fill(0, 39 * BLOCK);
+    expect(Array.from(disk.table!.entries).filter((entry) => entry !== 0xffff_ffff)).toHaveLength(21 - 6);
+    await expectSame();
+    // Nothing of what was in the room before shows.
+    for (const block of [30, 31]) {
+      await disk.write(block * BLOCK + 512, new Uint8Array(512).fill(0x77));
+      model.fill(0x77, block * BLOCK + 512, block * BLOCK + 1024);
+    }
+    await disk.flush();
+    await expectSame();
+    disk = await openVhd(file);
+    for (const block of [32, 33, 34, 10]) await fill(block, 0x99);
+    await disk.flush();
+    await expectSame();
+    expect(await file.bytes()).toBe(size);
+    await fill(35, 0x35);
+    expect(await file.bytes()).toBeGreaterThan(size);
+    await expectSame();
+  });
+
+  it('keeps what is discarded on a differencing disk, where the parent would show', async () => {
+    const base = memoryFile('base.vhd');
+    await createVhd(base, { bytes: 4 * BLOCK, type: 'dynamic', blockBytes: BLOCK });
+    const below = await openVhd(base);
+    await below.write(0, new Uint8Array(BLOCK).fill(1));
+    const child = memoryFile();
+    await createChild(child, { parent: below, path: 'base.vhd' });
+    const top = await openVhd(child, { parents: () => Promise.resolve({ file: base }) });
+    await top.write(0, new Uint8Array(BLOCK).fill(2));
+    await top.discard(0, BLOCK);
+    const got = new Uint8Array(BLOCK);
+    await top.read(0, got);
+    expect(got.every((byte) => byte === 2)).toBe(true);
+    await top.writeZeroes(0, BLOCK);
+    await top.read(0, got);
+    expect(got.every((byte) => byte === 0)).toBe(true);
   });
 
   it('reads a sector whose bit is 0 as zeros, whatever lies there, and keeps it so when a neighbour is written (VHD-07)', async () => {

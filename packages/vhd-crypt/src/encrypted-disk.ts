@@ -134,7 +134,8 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     async discard(at, count) {
       check(at, count, true);
       const [first, last] = [end(at), begin(at + count)];
-      if (last > first) await below.discard(dataAt + first, last - first);
+      // A store that found room must not lose it halfway.
+      if (last > first) await gate.alone(() => below.discard(dataAt + first, last - first));
     },
     async writeZeroes(at, count) {
       check(at, count, true);

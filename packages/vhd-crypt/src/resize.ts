@@ -4,9 +4,9 @@ import { HEADER_BYTES } from './dynamic-header.ts';
 import { FOOTER_BYTES } from './footer.ts';
 import { geometryOf, MAX_GEOMETRY, roundUpToGeometry, sizeRule } from './geometry.ts';
 import type { ImageFile } from './image-file.ts';
-import { placeBlock, SparseDisk } from './sparse-disk.ts';
+import { SparseDisk } from './sparse-disk.ts';
 import { VhdError } from './vhd-error.ts';
-import { type BlockTable, blockSpan, endOfUse, readImage, tableProblems, UNUSED, type VhdImage } from './vhd-image.ts';
+import { blockSpan, type BlockTable, endOfUse, placeBlock, readImage, tableProblems, UNUSED, type VhdImage } from './vhd-image.ts';
 
 export interface ResizeOptions {
   /** A smaller disk loses what lies past its end: only when this is said. */

@@ -4,16 +4,10 @@ import { checkRange } from './fixed-disk.ts';
 import type { ImageFile } from './image-file.ts';
 import { SectorBitmap } from './sector-bitmap.ts';
 import { VhdError } from './vhd-error.ts';
-import { type BlockTable, blockSpan, endOfUse, tableProblems, UNUSED, type VhdImage } from './vhd-image.ts';
+import { type BlockTable, blockSpan, endOfUse, freeRooms, placeBlock, tableProblems, UNUSED, type VhdImage } from './vhd-image.ts';
 
 const SECTOR = 512;
-const ALIGNMENT = 4096;
 const MOST_BITMAPS = 4096; // kept in memory, for 8 GiB of disk
-
-/** Where the next block goes: at or after `at`, and its data at a multiple of 4 KiB. */
-export function placeBlock(at: number, bitmap: number): number {
-  return Math.ceil((at + bitmap) / ALIGNMENT) * ALIGNMENT - bitmap;
-}
 
 /**
  * A dynamic or a differencing disk. Stores happen one after the other; what is in flight at a crash leaves each sector old or new,
@@ -30,6 +24,10 @@ export class SparseDisk implements MappedDisk {
   readonly #bitmaps = new Map<number, SectorBitmap>();
   readonly #footer: Uint8Array;
   #footerAt: number;
+  /** First sectors of rooms for blocks that are in nobody's use; null: not looked for yet. */
+  #free: number[] | null = null;
+  /** The same, but the table may still say otherwise after a crash. */
+  #givenUp: number[] = [];
   #lastStore: Promise<void> = Promise.resolve();
 
   constructor(file: ImageFile, image: VhdImage, table: BlockTable, parent: MappedDisk | null, writable: boolean) {
@@ -103,18 +101,23 @@ export class SparseDisk implements MappedDisk {
   }
 
   flush(): Promise<void> {
-    return this.#store(() => (this.writable ? this.#file.flush() : Promise.resolve()));
+    return this.#store(() => (this.writable ? this.#barrier() : Promise.resolve()));
   }
 
-  /** A hint, and the data stays: a block that is given up and taken again would make the file grow without end. */
-  async discard(at: number, bytes: number): Promise<void> {
-    checkRange(this.#file, this, at, bytes, true);
+  /** Gives up blocks that it covers whole, whose room others take then. Sectors alone have none of their own, and stay. */
+  discard(at: number, bytes: number): Promise<void> {
+    return this.#store(async () => {
+      checkRange(this.#file, this, at, bytes, true);
+      if (this.#parent !== null) return; // what the parent holds would show
+      for (const { block, count } of this.#chunks(at, bytes)) if (this.#isWhole(block, count)) await this.#drop(block);
+    });
   }
 
   async writeZeroes(at: number, bytes: number): Promise<void> {
     checkRange(this.#file, this, at, bytes, true);
     for (const { block, offset, count } of this.#chunks(at, bytes)) {
-      if (this.#parent !== null || this.#table.entries[block] !== UNUSED) await this.write(block * this.blockBytes + offset, new Uint8Array(count));
+      if (this.#parent === null && this.#isWhole(block, count)) await this.discard(block * this.blockBytes, count);
+      else if (this.#parent !== null || this.#table.entries[block] !== UNUSED) await this.write(block * this.blockBytes + offset, new Uint8Array(count));
     }
   }
 
@@ -174,26 +177,74 @@ export class SparseDisk implements MappedDisk {
     this.#bitmaps.set(block, after);
   }
 
-  /** Footer at the new end, data and bitmap, a barrier, and the entry of the table last. */
+  /** Room, data and bitmap, a barrier, and the entry of the table last. */
   async #allocate(block: number, offset: number, from: Uint8Array): Promise<void> {
-    const { bitmapBytes, entries, header } = this.#table;
-    const start = placeBlock(this.#footerAt, bitmapBytes);
+    const { bitmapBytes, header } = this.#table;
+    const reused = await this.#takeFree();
+    const start = reused ?? (await this.#grow());
+    const empty = SectorBitmap.empty(bitmapBytes, header.blockBytes);
+    // Readers that know no bitmaps agree with all others when a block of a dynamic disk is whole.
+    const bitmap = this.#parent === null ? SectorBitmap.full(bitmapBytes, header.blockBytes) : empty.with(offset, from.length);
+    if (reused === null) await this.#file.write(start + bitmapBytes + offset, from);
+    else {
+      // Something else was there.
+      const whole = new Uint8Array(header.blockBytes);
+      whole.set(from, offset);
+      await this.#file.write(start + bitmapBytes, whole);
+    }
+    await this.#file.write(start, bitmap.bytes);
+    await this.#barrier();
+    await this.#pointTo(block, start / SECTOR);
+    this.#remember(block, bitmap);
+  }
+
+  /** Room for a block behind all others; the footer goes to the new end first. What is there reads as zeros. */
+  async #grow(): Promise<number> {
+    const start = placeBlock(this.#footerAt, this.#table.bitmapBytes);
     if (start / SECTOR >= UNUSED) throw new VhdError(this.#file.name, 'size', 'a VHD file cannot grow beyond 2 TiB');
     const footerAt = start + blockSpan(this.#table);
     await this.#file.write(footerAt, this.#footer);
     // From here on this space is used up, also when what follows fails: only new space is known to hold zeros.
     this.#footerAt = footerAt;
-    const empty = SectorBitmap.empty(bitmapBytes, header.blockBytes);
-    // Readers that know no bitmaps agree with all others when a block of a dynamic disk is whole.
-    const bitmap = this.#parent === null ? SectorBitmap.full(bitmapBytes, header.blockBytes) : empty.with(offset, from.length);
-    await this.#file.write(start + bitmapBytes + offset, from);
-    await this.#file.write(start, bitmap.bytes);
-    await this.#file.flush();
+    return start;
+  }
+
+  /** Room that nobody uses, between blocks and before the footer; null when there is none. */
+  async #takeFree(): Promise<number | null> {
+    if (this.#free === null) {
+      const rooms = freeRooms({ ...this.#image, table: this.#table }, this.#footerAt);
+      // What made them free may not be stored yet, here or by who had the file open before.
+      if (rooms.length > 0) await this.#file.flush();
+      [this.#free, this.#givenUp] = [rooms, []];
+    } else if (this.#free.length === 0 && this.#givenUp.length > 0) await this.#barrier();
+    const sector = this.#free.pop();
+    return sector === undefined ? null : sector * SECTOR;
+  }
+
+  async #drop(block: number): Promise<void> {
+    const entry = this.#table.entries[block] ?? UNUSED;
+    if (entry === UNUSED) return;
+    await this.#pointTo(block, UNUSED);
+    this.#bitmaps.delete(block);
+    this.#givenUp.push(entry);
+  }
+
+  async #pointTo(block: number, sector: number): Promise<void> {
+    const { entries, header } = this.#table;
     const entry = new Uint8Array(4);
-    putU32(entry, 0, start / SECTOR);
+    putU32(entry, 0, sector);
     await this.#file.write(header.tableAt + 4 * block, entry);
-    entries[block] = start / SECTOR;
-    this.#remember(block, bitmap);
+    entries[block] = sector;
+  }
+
+  async #barrier(): Promise<void> {
+    await this.#file.flush();
+    this.#free?.push(...this.#givenUp.splice(0));
+  }
+
+  /** All of a block that the disk has: the last one may be longer than its rest. */
+  #isWhole(block: number, count: number): boolean {
+    return count === Math.min(this.blockBytes, this.bytes - block * this.blockBytes);
   }
 
   async #bitmap(block: number): Promise<SectorBitmap> {

@@ -7,6 +7,8 @@ import { VhdError } from './vhd-error.ts';
 
 export const UNUSED = 0xffff_ffff;
 
+const ALIGNMENT = 4096;
+
 /** The block table of a dynamic or differencing disk, and what belongs to it. */
 export interface BlockTable {
   readonly header: DynamicHeader;
@@ -122,6 +124,29 @@ export function endOfUse(image: VhdImage): number {
   }
   for (const { at, bytes } of header.locators) if (at + bytes <= image.fileBytes) end = Math.max(end, Math.ceil((at + bytes) / 512) * 512);
   return end;
+}
+
+/** Where the next block goes: at or after `at`, and its data at a multiple of 4 KiB. */
+export function placeBlock(at: number, bitmap: number): number {
+  return Math.ceil((at + bitmap) / ALIGNMENT) * ALIGNMENT - bitmap;
+}
+
+/** First sectors of rooms for whole blocks that lie between others and before `end`, the first one last. */
+export function freeRooms(image: VhdImage, end: number): number[] {
+  const { table } = image;
+  if (table === null) return [];
+  const span = blockSpan(table);
+  const used = Array.from(table.entries).filter((entry) => entry !== UNUSED).map((entry) => entry * 512).sort((a, b) => a - b);
+  const rooms: number[] = [];
+  let at = endOfUse({ ...image, table: { ...table, entries: new Uint32Array() } });
+  for (const begin of [...used, end]) {
+    for (let room = placeBlock(at, table.bitmapBytes); room + span <= begin; room = placeBlock(at, table.bitmapBytes)) {
+      rooms.push(room / 512);
+      at = room + span;
+    }
+    at = Math.max(at, begin + span);
+  }
+  return rooms.reverse();
 }
 
 /** Entries that point past the end, into the metadata, or into another block. */
