@@ -35,19 +35,20 @@ const feed = (base: number, text: string): string => [...Buffer.from(text)].map(
 const hex = (value: number): string => `0x${value.toString(16).toUpperCase().padStart(8, '0')}`;
 
 describe('plug-ins of an external directory', () => {
-  itWithGuest('linux-image-cloud-amd64', 'two of one kind with different properties are in one machine and not in the other, and Linux uses them', async ({ kernel, initrd }) => {
+  itWithGuest('linux-image-cloud-amd64', 'two of one kind with different properties are in one machine and not in the other, and Linux uses them, a source of random bytes and HPET', async ({ kernel, initrd }) => {
     const before = digestOfCore();
-    writeManifest({ boot: { kernel, initrd, append: 'console=ttyS0 quiet' }, machines: { main: { rng: true }, bare: {} } });
+    writeManifest({ boot: { kernel, initrd, append: 'console=ttyS0 quiet' }, machines: { main: { rng: true }, bare: { hpet: true, boot: { kernel, initrd, append: 'console=ttyS0 quiet clocksource=hpet' } } } });
     const add = (...more: string[]): Promise<{ code: number | null }> => start([...VM, 'devices', 'add', at('vm.json'), 'example.crc-unit', '--grant', 'mmio', ...more], '').done;
     expect(await add()).toMatchObject({ code: 0 });
     expect(await add('--name', 'iscsi', '--set', 'base=0xd0001000', '--set', 'polynomial=crc32c')).toMatchObject({ code: 0 });
-    const script = `${feed(0xd000_0000, '123456789')}; ${feed(0xd000_1000, '123456789')}; echo $(devmem 0xd0000004 32) $(devmem 0xd0001004 32) $(devmem 0xd000000c 32); cat /sys/class/misc/hw_random/rng_current; head -c 5000 /dev/hwrng | wc -c; poweroff -f\n`;
+    const script = `${feed(0xd000_0000, '123456789')}; ${feed(0xd000_1000, '123456789')}; echo $(devmem 0xd0000004 32) $(devmem 0xd0001004 32) $(devmem 0xd000000c 32); cat /sys/class/misc/hw_random/rng_current; head -c 5000 /dev/hwrng | wc -c; cat /sys/devices/system/clocksource/clocksource0/current_clocksource; poweroff -f\n`;
     const run = (machine: string): ReturnType<typeof start>['done'] => start([...VM, 'run', at('vm.json'), machine, '--timeout', '300s'], script).done;
     const [main, bare] = [await run('main'), await run('bare')];
     expect([main.code, bare.code]).toEqual([0, 0]);
     expect(main.output).toContain(`${hex(crc32('123456789'))} 0xE3069283 0x31435243`);
-    expect(main.output).toMatch(/virtio_rng\.0\r?\n5000\r?\n/);
+    expect(main.output).toMatch(/virtio_rng\.0\r?\n5000\r?\ntsc\r?\n/);
     expect(bare.output).toContain('0xFFFFFFFF 0xFFFFFFFF 0xFFFFFFFF');
+    expect(bare.output).toMatch(/\nhpet\r?\n/);
     expect(digestOfCore()).toBe(before);
   });
 

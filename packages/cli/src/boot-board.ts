@@ -25,6 +25,7 @@ export interface BoardSettings {
   readonly devices?: readonly DeviceSpec[]; // beside those of the board
   /** A source of random bytes: the host's, or under the virtual clock a generator that begins with the seed. */
   readonly rng?: boolean;
+  readonly hpet?: boolean; // high precision event timers
   /** What a device does to the machine that throws where it must not; default: stop. */
   readonly onFault?: 'stop' | 'go-on';
   readonly clock: 'host' | 'virtual';
@@ -50,6 +51,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.entry === undefined ? {} : { entry: settings.entry }),
     ...(settings.initrd === undefined ? {} : { initrd: settings.initrd }),
     ...(settings.disks === undefined ? {} : { disks: settings.disks }),
+    ...(settings.hpet === true ? { hpet: true } : {}),
     ...(settings.rng === true ? { random: virtual ? { seed: settings.seed ?? 0 } : { fill: (into: Uint8Array) => void randomFillSync(into) } } : {}),
     ...(settings.devices === undefined ? {} : { devices: settings.devices }),
     ...(settings.onFault === undefined ? {} : { onFault: settings.onFault }),

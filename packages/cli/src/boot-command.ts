@@ -46,6 +46,7 @@ const OPTIONS = {
     parse: (given: string): readonly DiskDescriptor[] => [parseDiskDescriptor(given)],
   },
   rng: flag('a virtio source of random bytes: those of the host, or with --clock virtual those that begin with --seed'),
+  hpet: flag('high precision event timers, which Linux uses with clocksource=hpet'),
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
   clock: choice(['host', 'virtual'], 'where time comes from: the host (default), or the instructions that ran, the same on every run'),
   seed: value('N', "where the processor's random numbers begin, 0 to 4294967295; default: 0 with --clock virtual, else another one each time", parseSeed),
@@ -104,6 +105,7 @@ export const bootCommand: Command = {
       memoryBytes: values.memory ?? restored?.origin.memoryBytes ?? 512 * MiB,
       clock: values.clock ?? restored?.origin.clock ?? 'host',
       ...(values.seed === undefined ? {} : { seed: values.seed }),
+      ...(values.hpet === true || restored?.origin.hpet === true ? { hpet: true } : {}),
       ...(values.rng === true || restored?.origin.rng === true ? { rng: true } : {}),
       onReset: values['no-reboot'] === true ? 'end' : 'boot',
     };
@@ -111,7 +113,7 @@ export const bootCommand: Command = {
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     const { memoryBytes, clock } = settings;
-    const origin = { memoryBytes, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true };
+    const origin = { memoryBytes, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...settings,

@@ -16,6 +16,7 @@ export interface MachineSettings {
   readonly onFault?: 'stop' | 'go-on';
   readonly onReset?: 'boot' | 'end';
   readonly rng?: boolean;
+  readonly hpet?: boolean;
   readonly disks?: readonly ManifestDisk[];
   readonly devices?: readonly ManifestDevice[];
 }
@@ -47,7 +48,7 @@ export interface ManifestDevice {
   readonly version?: string;
   readonly properties?: Readonly<Record<string, boolean | number | string>>;
 }
-export interface VmManifest extends Omit<MachineSettings, 'rng' | 'disks' | 'devices'> {
+export interface VmManifest extends Omit<MachineSettings, 'rng' | 'hpet' | 'disks' | 'devices'> {
   readonly $schema?: string;
   readonly abi: number;
   readonly directories?: readonly string[];

@@ -24,7 +24,7 @@ const BELONGS: Readonly<Partial<Record<keyof BootSource, readonly Kind[]>>> = { 
 
 /** Reads the images of a machine. Throws UsageError. */
 export async function readMachine(file: ManifestFile, name: string, settings: MachineSettings): Promise<ManifestMachine> {
-  const { engine = {}, ram = DEFAULT_RAM, clock = 'host', seed, boot = {}, onFault, onReset = 'boot', rng, disks = [] } = settings;
+  const { engine = {}, ram = DEFAULT_RAM, clock = 'host', seed, boot = {}, onFault, onReset = 'boot', rng, hpet, disks = [] } = settings;
   const kind = kindOf(file, name, boot);
   const memoryBytes = ramBytesOf(ram);
   const images = await readImages(file, kind, boot);
@@ -34,7 +34,7 @@ export async function readMachine(file: ManifestFile, name: string, settings: Ma
     board: {
       ...images, memoryBytes, clock, onReset,
       ...(cpuModel === undefined ? {} : { cpuModel }), ...(translator === undefined ? {} : { translator }), ...(shadow === undefined ? {} : { shadow }),
-      ...(seed === undefined ? {} : { seed }), ...(rng === undefined ? {} : { rng }), ...(onFault === undefined ? {} : { onFault }),
+      ...(seed === undefined ? {} : { seed }), ...(rng === undefined ? {} : { rng }), ...(hpet === undefined ? {} : { hpet }), ...(onFault === undefined ? {} : { onFault }),
     },
     disks: disks.map((disk) => describe(file, disk)),
     ...(bare === undefined ? {} : { bare }),
@@ -42,12 +42,13 @@ export async function readMachine(file: ManifestFile, name: string, settings: Ma
 }
 
 /** What the board of a machine will have; nothing is read but the size of a ROM. */
-export function partsOf({ folder }: ManifestFile, { ram = DEFAULT_RAM, boot = {}, disks = [] }: MachineSettings): BoardParts {
+export function partsOf({ folder }: ManifestFile, { ram = DEFAULT_RAM, boot = {}, hpet = false, disks = [] }: MachineSettings): BoardParts {
   const bare = bareOf(KINDS.find((kind) => boot[kind] !== undefined) ?? 'kernel');
   const rom = boot.rom === undefined ? undefined : statSync(resolve(folder, boot.rom), { throwIfNoEntry: false });
   return {
     ramBytes: ramBytesOf(ram),
     disks: disks.map(({ bus = 'virtio' }) => bus),
+    hpet,
     ...(rom === undefined ? {} : { firmwareBytes: rom.size }),
     ...(bare === undefined ? {} : { bare }),
   };

@@ -56,8 +56,8 @@ export const runCommand: Command = {
     }
     const restored = values.restore === undefined ? null : await readRestored(values.restore);
     const devices = await loadDevices(planned);
-    const { memoryBytes, clock, cpuModel = null, rng = false } = board;
-    const origin = { memoryBytes, clock, cpuModel, disks, rng, multiboot: bare !== undefined };
+    const { memoryBytes, clock, cpuModel = null, rng = false, hpet = false } = board;
+    const origin = { memoryBytes, clock, cpuModel, disks, rng, hpet, multiboot: bare !== undefined };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...board,

@@ -14,6 +14,7 @@ export interface SnapshotOrigin {
   readonly cpuModel: CpuModelName | null;
   readonly multiboot: boolean;
   readonly rng: boolean;
+  readonly hpet: boolean;
   readonly disks: readonly DiskDescriptor[];
 }
 /** The same as a saved machine has it. */
@@ -43,6 +44,7 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     cpuModel: origin.cpuModel,
     multiboot: origin.multiboot,
     rng: origin.rng,
+    hpet: origin.hpet,
     disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(disk.key?.kind === 'fd' ? { key: { kind: 'prompt' } } : {}) })),
     identities: origin.disks.flatMap(filesOf).map((path): Plain => ({ ...identify(path) })),
   };
@@ -50,11 +52,11 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
 
 /** Throws UsageError for a machine that somebody else saved. */
 export function readOrigin(about: Plain): SavedOrigin {
-  const { program, instance, savedAtMs, memoryBytes, clock, cpuModel, multiboot, rng, disks, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
+  const { program, instance, savedAtMs, memoryBytes, clock, cpuModel, multiboot, rng, hpet, disks, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
   const known = CPU_MODEL_NAMES.find((name) => name === cpuModel) ?? null;
   if (program !== 'vm' || typeof instance !== 'string' || typeof savedAtMs !== 'number' || typeof memoryBytes !== 'number' || (clock !== 'host' && clock !== 'virtual')
     || typeof multiboot !== 'boolean' || !Array.isArray(disks) || !Array.isArray(identities)) throw new UsageError('it was not saved by vm boot, and only who saved it knows what it is made of');
-  return { instance, savedAtMs, memoryBytes, clock, multiboot, rng: rng === true, cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), identities: (identities as readonly Plain[]).map(readIdentity) };
+  return { instance, savedAtMs, memoryBytes, clock, multiboot, rng: rng === true, hpet: hpet === true, cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), identities: (identities as readonly Plain[]).map(readIdentity) };
 }
 
 /** Refuses disks that are not as the saved machine left them. Throws UsageError. */

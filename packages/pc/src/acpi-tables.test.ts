@@ -75,3 +75,13 @@ itWithOracle(it, 'iasl', 'is read by iasl as meant', (iasl) => {
     rmSync(folder, { recursive: true });
   }
 });
+
+it('describes high precision event timers where there are some', () => {
+  const { base, rsdp, bytes } = buildAcpiTables({ ...MACHINE, hpet: { base: 0xfed0_0000, bytes: 0x400, id: 0x8086_2201 } });
+  const view = new DataView(bytes.buffer);
+  const xsdt = view.getUint32(rsdp - base + 24, true);
+  const table = view.getUint32(xsdt - base + 52, true) - base;
+  expect(String.fromCharCode(...bytes.subarray(table, table + 4))).toBe('HPET');
+  expect([view.getUint32(table + 4, true), view.getUint32(table + 36, true), view.getUint8(table + 40), view.getUint32(table + 44, true), view.getUint8(table + 52)]).toEqual([56, 0x8086_2201, 0, 0xfed0_0000, 0]);
+  expect(bytes.subarray(table, table + 56).reduce((sum, byte) => (sum + byte) & 0xff, 0)).toBe(0);
+});

@@ -1,4 +1,4 @@
-import { busNumbers, device, eisaId, integer, interrupt, memoryWindow, method, name, packageOf, ports, portWindow, reference, resources, returns, scope, storeArgument, type Aml, when } from './aml.ts';
+import { busNumbers, device, eisaId, integer, interrupt, memory, memoryWindow, method, name, packageOf, ports, portWindow, reference, resources, returns, scope, storeArgument, type Aml, when } from './aml.ts';
 import { ACPI_TABLES } from './memory-map.ts';
 
 /** What the tables say about the machine. */
@@ -13,6 +13,7 @@ export interface AcpiMachine {
   readonly resetValue: number;
   readonly serial?: { readonly base: number; readonly pin: number }; // absent: no serial port is described
   readonly pci?: AcpiPci; // absent: no PCI is described
+  readonly hpet?: { readonly base: number; readonly bytes: number; readonly id: number }; // absent: there are no such timers
   readonly keyboard?: { readonly pin: number; readonly mousePin: number }; // absent: no keyboard controller is described
 }
 
@@ -43,10 +44,12 @@ const BOOT_LEGACY_DEVICES = 1 << 0;
 const BOOT_8042 = 1 << 1;
 const BOOT_VGA_ABSENT = 1 << 2;
 
+const HPET_LEAST_TICKS = 1000; // of a period in which no interrupt is lost
+
 const MADT_PCAT = 1 << 0; // there is a pair of 8259 to be masked
 const LEVEL_HIGH = 0xd;
 
-/** Builds RSDP, XSDT, RSDT, FADT, FACS, DSDT and MADT for a place in memory (ACPI 6.5, chapter 5.2). */
+/** Builds RSDP, XSDT, RSDT, FADT, FACS, DSDT, MADT and, if there are such timers, HPET for a place in memory (ACPI 6.5, chapter 5.2). */
 export function buildAcpiTables(machine: AcpiMachine, base: number = ACPI_TABLES): AcpiTables {
   const pieces: { readonly at: number; readonly bytes: Uint8Array }[] = [];
   let next = base;
@@ -62,8 +65,9 @@ export function buildAcpiTables(machine: AcpiMachine, base: number = ACPI_TABLES
   const facs = place(buildFacs());
   const fadt = place(buildFadt(machine, dsdt, facs));
   const madt = place(buildMadt(machine));
-  const rsdt = place(buildPointers('RSDT', 4, [fadt, madt]));
-  const xsdt = place(buildPointers('XSDT', 8, [fadt, madt]));
+  const tables = [fadt, madt, ...(machine.hpet === undefined ? [] : [place(buildHpet(machine.hpet))])];
+  const rsdt = place(buildPointers('RSDT', 4, tables));
+  const xsdt = place(buildPointers('XSDT', 8, tables));
   fillRsdp(rsdpBytes, rsdt, xsdt);
   const bytes = new Uint8Array(next - base);
   for (const piece of pieces) bytes.set(piece.bytes, piece.at - base);
@@ -83,6 +87,10 @@ function buildDsdt(machine: AcpiMachine): Uint8Array {
       device('KBD', name('_HID', eisaId('PNP0303')), name('_CRS', resources(ports(0x60, 1), ports(0x64, 1), interrupt(pin)))),
       device('MOU', name('_HID', eisaId('PNP0F13')), name('_CRS', resources(interrupt(mousePin)))),
     );
+  }
+  if (machine.hpet !== undefined) {
+    const { base, bytes } = machine.hpet;
+    devices.push(device('HPET', name('_HID', eisaId('PNP0103')), name('_UID', integer(0)), name('_CRS', resources(memory(base, bytes)))));
   }
   if (machine.pci !== undefined) {
     // The guest says by _PIC which interrupt controller it uses: 1 for the I/O APIC (5.8.1).
@@ -162,6 +170,16 @@ function buildMadt(machine: AcpiMachine): Uint8Array {
   entries.push([2, 10, 0, machine.sciPin, ...dword(machine.sciPin), LEVEL_HIGH, 0]);
   entries.push([4, 6, 0xff, 0, 0, 1]); // NMI at LINT1 of every processor
   return table('APIC', 5, Uint8Array.from([...dword(machine.localApic), ...dword(MADT_PCAT), ...entries.flat()]));
+}
+
+/** IA-PC HPET specification 1.0a, section 3.2.4. */
+function buildHpet({ base, id }: NonNullable<AcpiMachine['hpet']>): Uint8Array {
+  const body = new Uint8Array(20);
+  const view = new DataView(body.buffer);
+  view.setUint32(0, id, true);
+  view.setUint32(8, base, true); // in memory: the rest of the address structure is 0
+  view.setUint16(17, HPET_LEAST_TICKS, true);
+  return table('HPET', 1, body);
 }
 
 function buildPointers(signature: string, width: 4 | 8, targets: readonly number[]): Uint8Array {

@@ -98,6 +98,11 @@ export function ports(base: number, count: number): Aml {
   return [0x47, 0x01, base & 0xff, base >>> 8, base & 0xff, base >>> 8, 0x01, count];
 }
 
+/** Memory at a fixed place (6.4.3.4). */
+export function memory(base: number, bytes: number): Aml {
+  return [0x86, 0x09, 0, 1, ...words(base & 0xffff, base >>> 16, bytes & 0xffff, bytes >>> 16)];
+}
+
 const BUS_NUMBERS = 2;
 const PORTS = 1;
 const MEMORY = 0;

@@ -53,7 +53,7 @@ async function compare(claims: readonly ResourceClaim[], options: object): Promi
 
 it('is what the devices of a board take, no more and no less', async () => {
   await compare(boardClaims({ ramBytes: 2 ** 24 }), {});
-  await compare(boardClaims({ ramBytes: 2 ** 24, disks: ['virtio', 'ata'] }), { disks: [{ disk: memoryDisk(4096) }, { disk: memoryDisk(4096), bus: 'ata' }] });
+  await compare(boardClaims({ ramBytes: 2 ** 24, disks: ['virtio', 'ata'], hpet: true }), { hpet: true, disks: [{ disk: memoryDisk(4096) }, { disk: memoryDisk(4096), bus: 'ata' }] });
 });
 
 it('is what the devices of a program without an operating system take', async () => {

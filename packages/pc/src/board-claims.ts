@@ -5,6 +5,7 @@ export interface BoardParts {
   readonly ramBytes: number;
   readonly firmwareBytes?: number; // of a ROM, which ends at 4 GiB
   readonly disks?: readonly ('virtio' | 'ata')[];
+  readonly hpet?: boolean;
   /** The configuration port and the test devices that programs without an operating system find. */
   readonly bare?: { readonly postPorts: readonly number[]; readonly charPort: number | null };
 }
@@ -45,11 +46,12 @@ const LINES: readonly (readonly [device: string, pin: number, shared?: boolean])
   ['pit', 0], ['i8042', 1], ['pic', 2], ['com1', 4], ['rtc', 8], ['acpi-pm', 9], ['host-bridge', 10, true], ['host-bridge', 11, true], ['i8042', 12], ['coprocessor-error', 13],
   ['host-bridge', 16, true], ['host-bridge', 17, true], ['host-bridge', 18, true], ['host-bridge', 19, true],
 ];
+const HPET_PINS = [20, 21, 22, 23];
 const LOW_RAM_MOST = 0xc000_0000;
 const FOUR_GIB = 2 ** 32;
 
 /** The ports, memory and pins that the board of `createPc` has taken before any other device is asked. */
-export function boardClaims({ ramBytes, firmwareBytes = 0, disks = [], bare }: BoardParts): readonly ResourceClaim[] {
+export function boardClaims({ ramBytes, firmwareBytes = 0, disks = [], hpet = false, bare }: BoardParts): readonly ResourceClaim[] {
   const ata = disks.includes('ata');
   const ports: Rows = [
     ...PORTS,
@@ -62,12 +64,13 @@ export function boardClaims({ ramBytes, firmwareBytes = 0, disks = [], bare }: B
     ['ram', 'low', 0, Math.max(low, 0x10_0000)],
     ['pci', 'windows', 0xe000_0000, 0xfec0_0000 - 0xe000_0000],
     ['io-apic', 'registers', 0xfec0_0000, 0x1000],
+    ...(hpet ? [['hpet', 'registers', 0xfed0_0000, 0x400] as const] : []),
     ['local-apic', 'registers', 0xfee0_0000, 0x1000],
     ...(bare === undefined ? [] : [['testdev', 'memory', 0xff00_0000, 0x1_0000] as const]),
     ...(firmwareBytes === 0 ? [] : [['rom', 'firmware', FOUR_GIB - firmwareBytes, firmwareBytes] as const]),
     ...(ramBytes > low ? [['ram', 'high', FOUR_GIB, ramBytes - low] as const] : []),
   ];
-  const lines = [...LINES, ...(ata ? ([['ide', 14], ['ide', 15]] as const) : [])];
+  const lines = [...LINES, ...(ata ? ([['ide', 14], ['ide', 15]] as const) : []), ...(hpet ? HPET_PINS.map((pin) => ['hpet', pin] as const) : [])];
   return [
     ...ports.map(([device, name, base, bytes]) => ({ device, kind: 'ports' as const, name, base, bytes })),
     ...memory.map(([device, name, base, bytes]) => ({ device, kind: 'memory' as const, name, base, bytes })),

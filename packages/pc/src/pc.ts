@@ -4,6 +4,7 @@ import { createMachine, device, type DeviceSpec, type Engine, type GuestMemory, 
 import { type AcpiButtons, acpiPm } from '@vm/device-acpi-pm';
 import { debugcon } from '@vm/device-debugcon';
 import { fwCfg } from '@vm/device-fw-cfg';
+import { HPET_ID, hpet, REGISTER_BYTES } from '@vm/device-hpet';
 import { i8042 } from '@vm/device-i8042';
 import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
@@ -53,6 +54,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly devices?: readonly DeviceSpec[]; // more devices, after those of the board
   /** In this order; under the virtual clock a request takes a time that its size decides. Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
+  /** High precision event timers. Default: false. */
+  readonly hpet?: boolean;
   /** A virtio source of random bytes: of the host, or of a generator with a seed. Default: none. */
   readonly random?: VirtioRngConfig['source'];
   readonly clock?: MachineOptions['clock'];
@@ -88,6 +91,7 @@ const SERIAL = { base: 0x3f8, pin: 4 };
 const PCI_RANGES = { ports: 0xc000, portsEnd: 0x1_0000, memory: 0xe000_0000, memoryEnd: 0xfec0_0000 };
 const PCI_PINS = [16, 17, 18, 19]; // of the I/O APIC
 const PCI_LEGACY_PINS = [10, 11, 10, 11]; // of the 8259 pair
+const HPET_BASE = 0xfed0_0000;
 const RANDOM_SLOT = 2;
 const KEYBOARD = { pin: 1, mousePin: 12 };
 
@@ -103,6 +107,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const acpi = buildAcpiTables({
     processors: PROCESSORS, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
+    ...(options.hpet === true ? { hpet: { base: HPET_BASE, bytes: REGISTER_BYTES, id: HPET_ID } } : {}),
     pci: { ...PCI_RANGES, wiresOf: (slot, pin) => [PCI_PINS[pci.route(slot, pin + 1)]!, PCI_LEGACY_PINS[pci.route(slot, pin + 1)]!] },
   });
   const reset = (): void => late.machine?.requestStop('reset');
@@ -133,6 +138,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       ready: options.serial?.ready?.bind(options.serial) ?? (() => {}),
       connect: (end) => (input = end),
     }),
+    ...(options.hpet === true ? [device('hpet', hpet, { base: HPET_BASE })] : []),
     ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, PROCESSORS))] : []),
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
     ...(paces.length === 0 ? [] : [device('disk-pace', diskPace, paces)]),
