@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { checkDescription } from './description-check.ts';
+import type { DeviceDescription } from './description.ts';
+import { readJsonText } from './json-text.ts';
+import { chooseProperties } from './properties.ts';
+import { claimsOf, findConflicts, findImpossible, formatConflict } from './resources.ts';
 
 const LAMP = {
   abi: 0, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 0, needs: ['pio', 'lines'],
@@ -59,5 +63,41 @@ describe('checkDescription', () => {
 
   it('tells ten problems at most', () => {
     expect(check(Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`x${i}`, i])))).toHaveLength(10);
+  });
+
+  it('of a damaged or forged text says what is wrong, or takes it and all that follows from it, and never breaks', () => {
+    const seed = Number(process.env['VM_SEED'] ?? 1);
+    console.log(`seed ${seed}`);
+    let state = seed >>> 0;
+    const random = (most: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * most);
+    };
+    const whole = JSON.stringify(LAMP);
+    const pieces = ['{', '}', '[', ']', '"', ',', ':', '\\', '-1', '1e999', '9007199254740993', 'null', 'true', '"__proto__"', '"toString"', '{"property":"base"}', '{"property":"hasOwnProperty"}', '\u0000', '"integer"', '"text"', '0.5', '[[[[', 'A'.repeat(300)];
+    let taken = 0;
+    let refused = 0;
+    for (let i = 0; i < 4000; i++) {
+      let text = whole;
+      for (let j = random(3); j >= 0; j--) {
+        const at = random(text.length);
+        text = text.slice(0, at) + (random(3) === 0 ? '' : pieces[random(pieces.length)]!) + text.slice(at + random(random(2) === 0 ? 2 : 12));
+      }
+      const { value, problem } = readJsonText(new TextEncoder().encode(text));
+      const problems = problem === null ? checkDescription(value) : [problem];
+      for (const { path, text: told } of problems) expect(/[\u0000-\u001f\u007f]/.test(path + told)).toBe(false);
+      if (problems.length > 0) {
+        refused++;
+        continue;
+      }
+      taken++;
+      const description = value as DeviceDescription;
+      const { values, problems: missing } = chooseProperties(description, {});
+      if (missing.length > 0) continue;
+      const claims = claimsOf('lamp', description, values);
+      if (findImpossible(claims) === null) expect(findConflicts([...claims, ...claims]).map(formatConflict).every((line) => line.includes('lamp'))).toBe(true);
+    }
+    expect(taken).toBeGreaterThan(50);
+    expect(refused).toBeGreaterThan(1000);
   });
 });
