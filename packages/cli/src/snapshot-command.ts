@@ -48,7 +48,7 @@ async function inspect(path: string): Promise<unknown> {
     // somebody else's, shown as it is
   }
   return {
-    file: { bytes: bytes.length },
+    file: { bytes: bytes.length, encrypted: false },
     machine,
     origin,
     devices: devices.map(({ name, id, version }) => ({ name, id, version })),
