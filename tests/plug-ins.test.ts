@@ -21,7 +21,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 function writeManifest(manifest: object): void {
-  writeFileSync(at('vm.json'), JSON.stringify({ abi: 0, directories: ['devices'], ...manifest }));
+  writeFileSync(at('vm.json'), JSON.stringify({ abi: 1, directories: ['devices'], ...manifest }));
 }
 
 /** A digest of all sources of core, which no device changes. */
@@ -68,7 +68,7 @@ describe('plug-ins of an external directory', () => {
 
   it('one with state is saved with its machine, and goes on in another process; a machine without it is refused', async () => {
     const code = `export const counter = {
-      manifest: { abi: 0, id: 'example.counter', version: '1.0.0', state: 1, needs: ['pio'] },
+      manifest: { abi: 1, id: 'example.counter', version: '1.0.0', state: 1, needs: ['pio'] },
       create: (ctx) => {
         let count = 0x40;
         ctx.pio.claim('count', 1, { read: () => count, write: () => { count = (count + 1) & 0xff; } }, [1]).map(0x300);
@@ -78,7 +78,7 @@ describe('plug-ins of an external directory', () => {
     mkdirSync(at('devices/counter'));
     writeFileSync(at('devices/counter/counter.js'), code);
     writeFileSync(at('devices/counter/device.json'), JSON.stringify({
-      abi: 0, id: 'example.counter', version: '1.0.0', text: 'Counts.', entry: 'counter.js', export: 'counter', state: 1, needs: ['pio'],
+      abi: 1, id: 'example.counter', version: '1.0.0', text: 'Counts.', entry: 'counter.js', export: 'counter', state: 1, needs: ['pio'],
       resources: { ports: [{ name: 'count', base: 0x300, bytes: 1 }] }, files: { 'counter.js': digestOf(new TextEncoder().encode(code)) },
     }));
     writeFileSync(at('kernel'), smallKernel((asm) => {
@@ -107,11 +107,11 @@ describe('plug-ins of an external directory', () => {
 
   it('one that throws while the guest runs is the open bus from then on: the machine stops with its name, or goes on', async () => {
     const code = `export const lamp = {
-      manifest: { abi: 0, id: 'example.lamp', version: '1.0.0', state: 0, needs: ['pio'] },
+      manifest: { abi: 1, id: 'example.lamp', version: '1.0.0', state: 0, needs: ['pio'] },
       create: (ctx, { port }) => (ctx.pio.claim('switch', 1, { read: () => 0x41, write: () => { throw new Error('burnt out'); } }, [1]).map(port), {}),
     };`;
     const description = {
-      abi: 0, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 0, needs: ['pio'], files: { 'lamp.js': digestOf(new TextEncoder().encode(code)) },
+      abi: 1, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 0, needs: ['pio'], files: { 'lamp.js': digestOf(new TextEncoder().encode(code)) },
       properties: { port: { type: 'integer', text: 'its port', min: 0, max: 0xffff, default: 0x300 } }, resources: { ports: [{ name: 'switch', base: { property: 'port' }, bytes: 1 }] },
     };
     mkdirSync(at('devices/lamp'));

@@ -27,7 +27,7 @@ class Adder {
 
 const adder = new Adder();
 const adderDevice: DeviceModule<void, 'pio'> = {
-  manifest: { abi: 0, id: 'test.adder', version: '0.0.0', state: 0, needs: ['pio'] },
+  manifest: { abi: 1, id: 'test.adder', version: '0.0.0', state: 0, needs: ['pio'] },
   create: (ctx) => {
     ctx.pio.claim('sum', 1, adder, [1]).map(PORT);
     return {};

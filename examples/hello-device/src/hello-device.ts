@@ -66,6 +66,6 @@ class Hello implements Device, IoHandler {
 }
 
 export const helloDevice: DeviceModule<HelloConfig, 'pio' | 'lines'> = {
-  manifest: { abi: 0, id: 'example.hello', version: '0.0.0', state: 1, needs: ['pio', 'lines'] },
+  manifest: { abi: 1, id: 'example.hello', version: '0.0.0', state: 1, needs: ['pio', 'lines'] },
   create: (ctx, config) => new Hello(ctx, config),
 };

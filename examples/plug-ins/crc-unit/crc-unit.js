@@ -65,6 +65,6 @@ class CrcUnit {
 
 /** @type {DeviceModule<Readonly<Record<string, boolean | number | string>>, 'mmio'>} */
 export const crcUnit = {
-  manifest: { abi: 0, id: 'example.crc-unit', version: '1.0.0', state: 1, needs: ['mmio'] },
+  manifest: { abi: 1, id: 'example.crc-unit', version: '1.0.0', state: 1, needs: ['mmio'] },
   create: (ctx, properties) => new CrcUnit(ctx, properties),
 };

@@ -70,6 +70,6 @@ function checkState(state: Plain): IoApicState {
 
 /** The I/O APIC: machine pins 0 to 23, registers at 0xfec00000. */
 export const ioApic: DeviceModule<IoApicConfig, 'mmio' | 'controller'> = {
-  manifest: { abi: 0, id: 'vm.io-apic', version: '0.0.0', state: 1, needs: ['mmio', 'controller'] },
+  manifest: { abi: 1, id: 'vm.io-apic', version: '0.0.0', state: 1, needs: ['mmio', 'controller'] },
   create: (ctx, config) => new IoApicDevice(ctx, config),
 };

@@ -64,6 +64,6 @@ function checkState(state: Plain): Pic8259State {
 
 /** The pair of 8259A: machine pins 0 to 15, ports 0x20, 0xa0 and 0x4d0. */
 export const pic8259: DeviceModule<Pic8259Config, 'pio' | 'controller'> = {
-  manifest: { abi: 0, id: 'vm.pic8259', version: '0.0.0', state: 1, needs: ['pio', 'controller'] },
+  manifest: { abi: 1, id: 'vm.pic8259', version: '0.0.0', state: 1, needs: ['pio', 'controller'] },
   create: (ctx, config) => new Pic8259Device(ctx, config),
 };

@@ -15,7 +15,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'vm-devices-'));
   cpSync(CRC, at('devices/crc-unit'), { recursive: true });
   writeFileSync(at('rom'), new Uint8Array(4096));
-  writeFileSync(at('vm.json'), JSON.stringify({ abi: 0, directories: ['devices'], boot: { rom: 'rom' }, machines: { main: { ram: '16M' }, other: { ram: '16M' } } }));
+  writeFileSync(at('vm.json'), JSON.stringify({ abi: 1, directories: ['devices'], boot: { rom: 'rom' }, machines: { main: { ram: '16M' }, other: { ram: '16M' } } }));
   vi.spyOn(console, 'log').mockImplementation((text: string) => void printed.push(text));
   vi.spyOn(console, 'error').mockImplementation((text: string) => void refused.push(text));
 });

@@ -23,7 +23,7 @@ async function refusalOf(manifest: unknown): Promise<string> {
   expect(error).toBeInstanceOf(Error);
   return (error as Error).message.replaceAll(`${folder}/`, '');
 }
-const one = (machine: object): object => ({ abi: 0, machines: { main: machine } });
+const one = (machine: object): object => ({ abi: 1, machines: { main: machine } });
 
 describe('readManifest', () => {
   it('names file, path and rule, with the word that was probably meant', async () => {
@@ -32,9 +32,9 @@ describe('readManifest', () => {
     expect(await refusalOf(one({ ram: 'much' }))).toBe('vm.json: /machines/main/ram: expected bytes, or a size such as 512M; default: 512M, got "much" (rule pattern)');
     expect(await refusalOf(one({ devices: [{ name: 'x' }] }))).toBe('vm.json: /machines/main/devices/0: id is missing (rule required)');
     expect(await refusalOf(one({ disks: [{ file: 7 }] }))).toBe('vm.json: /machines/main/disks/0/file: expected string, got 7 (rule type)');
-    expect(await refusalOf({ abi: 0, machines: { 'My machine': {} } })).toMatch(/^vm\.json: \/machines\/My machine: this name is not allowed: expected lower-case letters, digits and dashes/);
-    expect(await refusalOf({ abi: 0, machines: {} })).toMatch(/^vm\.json: \/machines: .* \(rule minProperties\)$/);
-    expect(await refusalOf({ abi: 7, machines: { main: {} } })).toBe('vm.json: /abi: it is made for device ABI 7, this is ABI 0 (rule abi)');
+    expect(await refusalOf({ abi: 1, machines: { 'My machine': {} } })).toMatch(/^vm\.json: \/machines\/My machine: this name is not allowed: expected lower-case letters, digits and dashes/);
+    expect(await refusalOf({ abi: 1, machines: {} })).toMatch(/^vm\.json: \/machines: .* \(rule minProperties\)$/);
+    expect(await refusalOf({ abi: 7, machines: { main: {} } })).toBe('vm.json: /abi: it is made for device ABI 7, this is ABI 1 (rule abi)');
   });
 
   it('tells everything at once', async () => {
@@ -42,10 +42,10 @@ describe('readManifest', () => {
   });
 
   it('refuses what is hostile', async () => {
-    expect(await refusalOf('{"abi": 0, "machines": {"__proto__": {}}}')).toBe('vm.json: /machines/__proto__: this name is not allowed (rule name)');
-    expect(await refusalOf('{"abi": 0, "abi": 1, "machines": {"main": {}}}')).toBe('vm.json: /abi: it is there twice (rule unique)');
+    expect(await refusalOf('{"abi": 1, "machines": {"__proto__": {}}}')).toBe('vm.json: /machines/__proto__: this name is not allowed (rule name)');
+    expect(await refusalOf('{"abi": 1, "abi": 2, "machines": {"main": {}}}')).toBe('vm.json: /abi: it is there twice (rule unique)');
     expect(await refusalOf('['.repeat(100_000))).toBe('vm.json: /: more than 16 levels (rule depth)');
-    expect(await refusalOf('{"abi": 0,')).toMatch(/\(rule json\)$/);
+    expect(await refusalOf('{"abi": 1,')).toMatch(/\(rule json\)$/);
     expect(await refusalOf(one({ boot: { kernel: 'a\0b' } }))).toMatch(/\/machines\/main\/boot\/kernel: .* \(rule pattern\)$/);
     expect(await refusalOf(one({ devices: [{ name: 'a', id: 'x.y' }, { name: 'a', id: 'x.z' }] }))).toBe('vm.json: /machines/main/devices/1/name: there are two devices named a (rule unique)');
   });
@@ -53,7 +53,7 @@ describe('readManifest', () => {
 
 describe('machines', () => {
   it('have what stands beside them, unless they say otherwise, and each its own devices', async () => {
-    const file = await readManifest(write({ abi: 0, ram: '1G', clock: 'virtual', machines: { a: { devices: [{ name: 'x', id: 'example.x' }] }, b: { ram: 4096 } } }));
+    const file = await readManifest(write({ abi: 1, ram: '1G', clock: 'virtual', machines: { a: { devices: [{ name: 'x', id: 'example.x' }] }, b: { ram: 4096 } } }));
     expect(machineOf(file, undefined)).toEqual({ name: 'a', settings: { ram: '1G', clock: 'virtual', devices: [{ name: 'x', id: 'example.x' }] } });
     expect(machineOf(file, 'b').settings).toEqual({ ram: 4096, clock: 'virtual' });
     expect(() => machineOf(file, 'c')).toThrow('there is no machine c; did you mean a?');
@@ -83,7 +83,7 @@ describe('the schemas', () => {
   it('that of device.json means to the reader of @vm/core/directory what it means to ajv', () => {
     const validate = new Ajv2020({ allErrors: true, allowUnionTypes: true }).compile(DEVICE_SCHEMA);
     const whole = {
-      abi: 0, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 2, oldestState: 1, needs: ['pio', 'lines'], hotPluggable: true,
+      abi: 1, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 2, oldestState: 1, needs: ['pio', 'lines'], hotPluggable: true,
       properties: { base: { type: 'integer', text: 'port', min: 0, max: 9, step: 1, default: 3 }, word: { type: 'choice', text: 'word', values: ['a', 'b'] }, label: { type: 'text', text: 'label', maxLength: 5 } },
       resources: { ports: [{ name: 'p', base: { property: 'base' }, bytes: 1 }], memory: [], lines: [{ pin: 3, shared: true }] },
       coalescable: [{ range: 'p', offset: 0, bytes: 1 }], files: { 'lamp.js': `sha256-${'0'.repeat(64)}` },

@@ -61,7 +61,7 @@ export interface ManifestFile {
   readonly manifest: VmManifest;
 }
 
-export const MANIFEST_ABI = 0;
+export const MANIFEST_ABI = 1;
 const SHARED = ['engine', 'ram', 'clock', 'seed', 'boot', 'onFault', 'onReset'] as const;
 
 /** Throws UsageError that names file, path and rule, one line for each thing that is wrong. */

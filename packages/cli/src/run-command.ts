@@ -28,7 +28,7 @@ export const runCommand: Command = {
   options: OPTIONS,
   notes: [
     'The first machine of the file is meant where none is named. A small one:\n'
-      + '  { "abi": 0, "directories": ["devices"],\n'
+      + '  { "abi": 1, "directories": ["devices"],\n'
       + '    "machines": { "main": { "ram": "512M", "boot": { "kernel": "vmlinuz", "initrd": "initrd.gz" } } } }\n'
       + 'The schema vm.schema.json of @vm/cli has all members, with what they mean.',
     'Devices are added with vm devices add. Those that have changed since, or need more than was agreed to, are refused until\n'

@@ -1,5 +1,5 @@
 /**
- * The device ABI, provisional version 0: types only, nothing here exists at run time.
+ * The device ABI, version 1: types only, nothing here exists at run time.
  * A device imports these with `import type` and gets every service from its context.
  */
 export type Gpa = number; // guest-physical byte address, an integer below 2**52: never use bit operators on it
@@ -125,7 +125,7 @@ export interface BaseContext {
 export type DeviceContext<C extends Capability> = BaseContext & Readonly<Pick<Capabilities, C>>;
 
 export interface DeviceManifest<C extends Capability = Capability> {
-  readonly abi: 0;
+  readonly abi: 1;
   readonly id: string; // e.g. 'acme.uart16550'; written into saved machines, never reused
   readonly version: string; // of the package, for people
   readonly state: number; // version of what save() returns; 0: stateless

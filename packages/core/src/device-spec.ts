@@ -1,7 +1,7 @@
 import type { Capability, Device, DeviceContext, DeviceManifest, DeviceModule } from './abi.ts';
 import { VmError } from './errors.ts';
 
-export const ABI = 0;
+export const ABI = 1;
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 
 /** One device of a composition: an instance name, and a module with its configuration. Made by `device`. */

@@ -5,7 +5,7 @@ import { VmError } from './errors.ts';
 import { createHostPort } from './host-port.ts';
 import { Lifecycle, type LifecycleTrace } from './lifecycle.ts';
 
-const MANIFEST: DeviceManifest = { abi: 0, id: 'test.device', version: '0.0.0', state: 0, needs: ['clock'] };
+const MANIFEST: DeviceManifest = { abi: 1, id: 'test.device', version: '0.0.0', state: 0, needs: ['clock'] };
 
 interface Trial {
   readonly life: Lifecycle;
@@ -194,7 +194,7 @@ describe('a failure', () => {
 
 describe('a device is refused before its code runs', () => {
   const cases: [why: string, spec: Partial<DeviceSpec>, code: string][] = [
-    ['of another ABI', { manifest: { ...MANIFEST, abi: 7 as 0 } }, 'E_ABI'],
+    ['of another ABI', { manifest: { ...MANIFEST, abi: 7 as 1 } }, 'E_ABI'],
     ['that needs what the machine has not', { manifest: { ...MANIFEST, needs: ['dma', 'clock'] } }, 'E_CAPABILITY'],
     ['with a name that is taken', { name: 'a' }, 'E_NAME'],
     ['with a name that is no name', { name: 'Com 1' }, 'E_NAME'],

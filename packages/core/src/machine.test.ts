@@ -197,11 +197,11 @@ describe('stopping a machine', () => {
     const levels: boolean[] = [];
     const engine = new ScriptedEngine((cpu) => cpu.work());
     const controller: DeviceModule<void, 'controller'> = {
-      manifest: { abi: 0, id: 'test.controller', version: '0.0.0', state: 0, needs: ['controller'] },
+      manifest: { abi: 1, id: 'test.controller', version: '0.0.0', state: 0, needs: ['controller'] },
       create: (ctx) => (ctx.controller.attach(0, 8, { setLine: (_pin, high) => void levels.push(high) }), {}),
     };
     const bomb: DeviceModule<void, 'pio' | 'lines' | 'clock'> = {
-      manifest: { abi: 0, id: 'test.bomb', version: '0.0.0', state: 0, needs: ['pio', 'lines', 'clock'] },
+      manifest: { abi: 1, id: 'test.bomb', version: '0.0.0', state: 0, needs: ['pio', 'lines', 'clock'] },
       create: (ctx) => {
         const line = ctx.lines.connect(3);
         const later = ctx.clock.timer(() => line.set(true));
@@ -238,7 +238,7 @@ describe('composition', () => {
   it('gives a device exactly the capabilities that its manifest names', async () => {
     const members: string[] = [];
     const nosy: DeviceModule<void, 'pio' | 'clock'> = {
-      manifest: { abi: 0, id: 'test.nosy', version: '0.0.0', state: 0, needs: ['pio', 'clock'] },
+      manifest: { abi: 1, id: 'test.nosy', version: '0.0.0', state: 0, needs: ['pio', 'clock'] },
       create: (ctx) => {
         members.push(...Object.keys(ctx));
         return {};
@@ -406,7 +406,7 @@ async function runUntil(vm: Machine, done: () => boolean): Promise<void> {
 }
 
 function manifest<const C extends readonly (Capability)[]>(id: string, needs: C): DeviceModule<void, C[number]>['manifest'] {
-  return { abi: 0, id: `test.${id}`, version: '0.0.0', state: 0, needs };
+  return { abi: 1, id: `test.${id}`, version: '0.0.0', state: 0, needs };
 }
 
 const alarm: DeviceModule<{ readonly times: readonly number[]; readonly fired: () => void }, 'clock'> = {

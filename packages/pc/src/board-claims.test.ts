@@ -15,7 +15,7 @@ const END = { ports: 0x1_0000, memory: 2 ** 32 };
 /** Asks for each claimed range, and for all of what lies between two: who answers? */
 function prober(claims: readonly ResourceClaim[], found: string[]): DeviceModule<void, 'pio' | 'mmio'> {
   return {
-    manifest: { abi: 0, id: 'test.prober', version: '0.0.0', state: 0, needs: ['pio', 'mmio'] },
+    manifest: { abi: 1, id: 'test.prober', version: '0.0.0', state: 0, needs: ['pio', 'mmio'] },
     create: ({ pio, mmio }) => {
       let count = 0;
       for (const [kind, space] of [['ports', pio], ['memory', mmio]] as const) {

@@ -12,7 +12,7 @@ const PIN = 13;
 
 /** The error of the numeric coprocessor as the PC/AT has it: interrupt 13, and a write to port 0xf0 that takes it away. */
 export const coprocessorError: DeviceModule<CoprocessorErrorConfig, 'pio' | 'lines'> = {
-  manifest: { abi: 0, id: 'vm.coprocessor-error', version: '0.0.0', state: 1, needs: ['pio', 'lines'] },
+  manifest: { abi: 1, id: 'vm.coprocessor-error', version: '0.0.0', state: 1, needs: ['pio', 'lines'] },
   create: (ctx, { connect, acknowledge }) => {
     const line = ctx.lines.connect(PIN);
     ctx.pio.claim('busy', 1, { read: () => 0xff, write: () => acknowledge() }, [1]).map(PORT);

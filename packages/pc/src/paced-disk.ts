@@ -106,7 +106,7 @@ export function pacedDisk(disk: BlockBackend, pace: DiskPace): BlockBackend {
 
 /** Keeps with a saved machine when requests of its disks end. */
 export const diskPace: DeviceModule<readonly DiskPace[], 'clock'> = {
-  manifest: { abi: 0, id: 'vm.disk-pace', version: '0.0.0', state: 1, needs: ['clock'] },
+  manifest: { abi: 1, id: 'vm.disk-pace', version: '0.0.0', state: 1, needs: ['clock'] },
   create: ({ clock }, paces) => ({
     save: () => paces.map((pace) => pace.save()),
     load: (state) => {

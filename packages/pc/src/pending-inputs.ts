@@ -11,7 +11,7 @@ export interface PendingInputsConfig {
 
 /** Keeps with a saved machine what somebody sent its guest and the guest has not seen. */
 export const pendingInputs: DeviceModule<PendingInputsConfig, never> = {
-  manifest: { abi: 0, id: 'vm.pending-inputs', version: '0.0.0', state: 1, needs: [] },
+  manifest: { abi: 1, id: 'vm.pending-inputs', version: '0.0.0', state: 1, needs: [] },
   create: (_ctx, { input, live, send }) => {
     let loaded: readonly GuestInput[] = [];
     return {

@@ -83,6 +83,6 @@ class HostBridge implements Device {
 }
 
 export const hostBridge: DeviceModule<HostBridgeConfig, 'pio'> = {
-  manifest: { abi: 0, id: 'vm.host-bridge', version: '0.0.0', state: 2, needs: ['pio'] },
+  manifest: { abi: 1, id: 'vm.host-bridge', version: '0.0.0', state: 2, needs: ['pio'] },
   create: (ctx, config) => new HostBridge(ctx, config),
 };

@@ -11,7 +11,7 @@ function setup() {
   const slot = bus.slot(3);
   const stores: string[] = [];
   const module: DeviceModule<void, 'pio' | 'mmio' | 'lines' | 'msi'> = {
-    manifest: { abi: 0, id: 'test.function', version: '0.0.0', state: 1, needs: ['pio', 'mmio', 'lines', 'msi'] },
+    manifest: { abi: 1, id: 'test.function', version: '0.0.0', state: 1, needs: ['pio', 'mmio', 'lines', 'msi'] },
     create: (ctx) => {
       const fn = new PciFunction(slot, ctx, {
         vendor: 0x1234, device: 0x5678, classCode: 0xff_0102, revision: 7, interruptPin: 2, msi: true, msix: { bar: 5, vectors: 3 },

@@ -6,7 +6,7 @@ import { chooseProperties } from './properties.ts';
 import { claimsOf, findConflicts, findImpossible, formatConflict } from './resources.ts';
 
 const LAMP = {
-  abi: 0, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 0, needs: ['pio', 'lines'],
+  abi: 1, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 0, needs: ['pio', 'lines'],
   properties: {
     base: { type: 'integer', text: 'first port', min: 0, max: 0xfff8, step: 8, default: 0x300 },
     colour: { type: 'choice', text: 'its light', values: ['red', 'green'], default: 'red' },

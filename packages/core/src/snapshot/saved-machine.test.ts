@@ -245,7 +245,7 @@ async function machineOf({ names = ['one', 'two'], id = 'test.thing', version = 
   const engine = new StillEngine(model, state);
   const [things, log, told]: [Thing[], string[], string[]] = [[], [], []];
   const listener: DeviceModule<void, 'controller' | 'lines'> = {
-    manifest: { abi: 0, id: 'test.listener', version: '0.0.0', state: 0, needs: ['controller', 'lines'] },
+    manifest: { abi: 1, id: 'test.listener', version: '0.0.0', state: 0, needs: ['controller', 'lines'] },
     create: ({ controller, lines }) => {
       const [high, low] = [lines.connect(3), lines.connect(4)];
       controller.attach(0, 16, { setLine: (pin, up) => told.push(`${pin} ${up ? 'high' : 'low'}`) });
@@ -253,7 +253,7 @@ async function machineOf({ names = ['one', 'two'], id = 'test.thing', version = 
     },
   };
   const module: DeviceModule<void, Capability> = {
-    manifest: { abi: 0, id, version: '0.0.0', state: version, needs: [], ...(oldest === undefined ? {} : { oldestState: oldest }) },
+    manifest: { abi: 1, id, version: '0.0.0', state: version, needs: [], ...(oldest === undefined ? {} : { oldestState: oldest }) },
     create: ({ name }) => {
       made.push(name);
       const thing: Thing = { count: 0, failsAt: '', state: undefined };

@@ -133,6 +133,6 @@ class AcpiPm implements Device, IoHandler {
 
 /** ACPI fixed hardware: PM1 event and control, and PM timer. */
 export const acpiPm: DeviceModule<AcpiPmConfig, 'pio' | 'lines' | 'clock'> = {
-  manifest: { abi: 0, id: 'vm.acpi-pm', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'clock'] },
+  manifest: { abi: 1, id: 'vm.acpi-pm', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'clock'] },
   create: (ctx, config) => new AcpiPm(ctx, config),
 };

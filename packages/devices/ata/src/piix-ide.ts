@@ -88,6 +88,6 @@ class PiixIde implements Device, IoHandler {
 
 /** Two IDE channels with up to four ATA disks. */
 export const piixIde: DeviceModule<PiixIdeConfig, 'pio' | 'lines' | 'dma' | 'host'> = {
-  manifest: { abi: 0, id: 'vm.piix-ide', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'dma', 'host'] },
+  manifest: { abi: 1, id: 'vm.piix-ide', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'dma', 'host'] },
   create: (ctx, config) => new PiixIde(ctx, config),
 };

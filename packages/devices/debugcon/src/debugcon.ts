@@ -8,7 +8,7 @@ export interface DebugconConfig {
 
 /** A port that guests write text to. It reads as 0xe9, by which they find it. */
 export const debugcon: DeviceModule<DebugconConfig, 'pio'> = {
-  manifest: { abi: 0, id: 'vm.debugcon', version: '0.0.0', state: 0, needs: ['pio'] },
+  manifest: { abi: 1, id: 'vm.debugcon', version: '0.0.0', state: 0, needs: ['pio'] },
   create: (ctx, { port = 0xe9, output }) => {
     ctx.pio.claim('data', 1, { read: () => 0xe9, write: (_offset, _size, value) => output(value) }, [1]).map(port);
     return {};

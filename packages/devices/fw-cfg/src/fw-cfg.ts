@@ -86,6 +86,6 @@ function buildItems({ items = {}, files = {} }: FwCfgConfig): ReadonlyMap<number
 
 /** The configuration port of QEMU's machines: a selector of 16 bits, and bytes of the item that it names. */
 export const fwCfg: DeviceModule<FwCfgConfig, 'pio'> = {
-  manifest: { abi: 0, id: 'vm.fw-cfg', version: '0.0.0', state: 1, needs: ['pio'] },
+  manifest: { abi: 1, id: 'vm.fw-cfg', version: '0.0.0', state: 1, needs: ['pio'] },
   create: (ctx, config) => new FwCfg(ctx, config),
 };

@@ -169,6 +169,6 @@ class Hpet implements Device, IoHandler {
 
 /** The high precision event timers of a PC. */
 export const hpet: DeviceModule<HpetConfig, 'mmio' | 'lines' | 'clock'> = {
-  manifest: { abi: 0, id: 'vm.hpet', version: '0.0.0', state: 1, needs: ['mmio', 'lines', 'clock'] },
+  manifest: { abi: 1, id: 'vm.hpet', version: '0.0.0', state: 1, needs: ['mmio', 'lines', 'clock'] },
   create: (ctx, config) => new Hpet(ctx, config),
 };

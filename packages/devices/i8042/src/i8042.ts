@@ -224,6 +224,6 @@ class I8042 implements Device, IoHandler {
 
 /** The keyboard controller 8042 with a keyboard and a mouse, and port 0x92. */
 export const i8042: DeviceModule<I8042Config, 'pio' | 'lines'> = {
-  manifest: { abi: 0, id: 'vm.i8042', version: '0.0.0', state: 1, needs: ['pio', 'lines'] },
+  manifest: { abi: 1, id: 'vm.i8042', version: '0.0.0', state: 1, needs: ['pio', 'lines'] },
   create: (ctx, config) => new I8042(ctx, config),
 };

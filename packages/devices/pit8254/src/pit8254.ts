@@ -123,6 +123,6 @@ function timeOfTick(tick: number): number {
 
 /** The interval timer 8254 with port 0x61. */
 export const pit8254: DeviceModule<Pit8254Config, 'pio' | 'lines' | 'clock'> = {
-  manifest: { abi: 0, id: 'vm.pit8254', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'clock'] },
+  manifest: { abi: 1, id: 'vm.pit8254', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'clock'] },
   create: (ctx, config) => new Pit8254(ctx, config),
 };

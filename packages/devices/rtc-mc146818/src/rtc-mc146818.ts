@@ -219,6 +219,6 @@ function isAlarm(index: number): boolean {
 
 /** The real-time clock MC146818A with 114 bytes of memory at ports 0x70 and 0x71. */
 export const rtcMc146818: DeviceModule<RtcMc146818Config, 'pio' | 'lines' | 'clock'> = {
-  manifest: { abi: 0, id: 'vm.rtc-mc146818', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'clock'] },
+  manifest: { abi: 1, id: 'vm.rtc-mc146818', version: '0.0.0', state: 1, needs: ['pio', 'lines', 'clock'] },
   create: (ctx, config) => new RtcMc146818(ctx, config),
 };

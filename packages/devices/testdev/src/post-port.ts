@@ -8,7 +8,7 @@ export interface PostPortConfig {
 
 /** The port of a diagnostics card: it shows a byte of progress, and gives it back. */
 export const postPort: DeviceModule<PostPortConfig, 'pio'> = {
-  manifest: { abi: 0, id: 'vm.post-port', version: '0.0.0', state: 1, needs: ['pio'] },
+  manifest: { abi: 1, id: 'vm.post-port', version: '0.0.0', state: 1, needs: ['pio'] },
   create: (ctx, { port = 0x80, progress }) => {
     let shown = 0;
     const write = (_offset: number, _size: number, value: number): void => {

@@ -109,6 +109,6 @@ function allOnes(size: Size): number {
 
 /** What bare-metal test programs look for. */
 export const testdev: DeviceModule<TestdevConfig, Needs> = {
-  manifest: { abi: 0, id: 'vm.testdev', version: '0.0.0', state: 1, needs: ['pio', 'mmio', 'lines'] },
+  manifest: { abi: 1, id: 'vm.testdev', version: '0.0.0', state: 1, needs: ['pio', 'mmio', 'lines'] },
   create: (ctx, config) => new Testdev(ctx, config),
 };

@@ -275,6 +275,6 @@ class Uart16550 implements Device, IoHandler {
 
 /** A 16550A serial port. */
 export const uart16550: DeviceModule<Uart16550Config, 'pio' | 'lines'> = {
-  manifest: { abi: 0, id: 'vm.uart16550', version: '0.0.0', state: 1, needs: ['pio', 'lines'] },
+  manifest: { abi: 1, id: 'vm.uart16550', version: '0.0.0', state: 1, needs: ['pio', 'lines'] },
   create: (ctx, config) => new Uart16550(ctx, config),
 };
