@@ -224,6 +224,21 @@ describe('vm disk export', () => {
     expect(await vm('check', '@one.vhd')).toBe(0);
   });
 
+  itWithOracle(it, 'nbdcopy', 'takes a whole disk over several connections, and gives it back the same', async (nbdcopy) => {
+    await makeFilled('one.vhd');
+    const data = Buffer.from(Uint8Array.from({ length: 8 * MIB }, (_, i) => (Math.floor(i / MIB) % 3 === 2 ? 0 : (i * 7) ^ (i >> 9))));
+    writeFileSync(at('data.img'), data);
+    const { child, first, ended } = start('export', '@one.vhd', '--key-file', '@key', '--socket', '@c.sock');
+    const uri = await first;
+    execFileSync(nbdcopy, ['--connections=4', '--requests=32', '--request-size=131072', '--flush', at('data.img'), uri]);
+    execFileSync(nbdcopy, [uri, at('copy.img')]);
+    expect(readFileSync(at('copy.img')).equals(data)).toBe(true);
+    child.kill('SIGINT');
+    expect(await ended).toBe(0);
+    await expectContents('@one.vhd,key=file:@key', data);
+    expect(await vm('check', '@one.vhd')).toBe(0);
+  });
+
   itWithOracle(it, 'nbdinfo', 'tells libnbd its size and what it can do, on a port too', async (nbdinfo) => {
     await makeFilled('one.vhd');
     const { child, first, ended } = start('export', '@one.vhd,readonly', '--key-file', '@key', '--port', '0', '--json');

@@ -165,6 +165,18 @@ describe('encrypted disks', () => {
     await disk.close();
   });
 
+  it('give no room to zeros, also to those beside what is stored', async () => {
+    const { file, disk } = await make('payload', 32 * BLOCK);
+    await disk.write(3 * BLOCK, random(BLOCK / 2, 3));
+    const size = await file.bytes();
+    await disk.writeZeroes(3 * BLOCK + 4096, 20 * BLOCK);
+    await disk.write(3 * BLOCK + 512, new Uint8Array(5 * BLOCK));
+    expect(await file.bytes()).toBe(size);
+    const contents = await contentsOf(disk);
+    expect(same(contents.subarray(3 * BLOCK, 3 * BLOCK + 512), random(512, 3))).toBe(true);
+    expect(contents.fill(0, 3 * BLOCK, 3 * BLOCK + 512).every((byte) => byte === 0)).toBe(true);
+  });
+
   it('keep every store when many come at once, in parts of sectors and in blocks without room', async () => {
     const { disk } = await make('payload');
     const model = new Uint8Array(disk.bytes);

@@ -92,6 +92,15 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
   };
   /** With nobody else in between. */
   const storeAlone = async (at: number, from: Uint8Array): Promise<void> => {
+    const unit = below.allocationBytes ?? Number.MAX_SAFE_INTEGER;
+    // One after the other, so that zeros beside what is stored get no room.
+    for (let done = 0; done < from.length; ) {
+      const next = Math.min(from.length, (Math.floor((dataAt + at + done) / unit) + 1) * unit - dataAt - at);
+      await storeInUnit(at + done, from.subarray(done, next));
+      done = next;
+    }
+  };
+  const storeInUnit = async (at: number, from: Uint8Array): Promise<void> => {
     let range = { at: begin(at), end: end(at + from.length) };
     const room = await roomFor(range.at, range.end - range.at);
     if (room !== null) {
