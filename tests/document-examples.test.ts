@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +20,7 @@ const DOCUMENTS: Readonly<Record<string, readonly RegExp[]>> = {
     /^\[ 'uname -r\\n# ', 'date\\n# ', 'id\\n# ' \]\n$/,
     /^true true\n$/,
     /^(there is room for more\n)+1\n(there is room for more\n)*power-off running true\n$/,
+    /^Checksums of what the guest writes to it \{ base: 3489660928, polynomial: 'crc32c' \} 0 0 running\n$/,
   ],
 };
 
@@ -28,6 +29,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'vm-documents-'));
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   writeFileSync(join(folder, 'bzImage'), smallKernel(shell));
+  cpSync(join(ROOT, 'examples/plug-ins'), join(folder, 'devices'), { recursive: true });
   writeFileSync(join(folder, 'initrd.gz'), 'nobody looks at it');
 });
 afterAll(() => rmSync(folder, { recursive: true }));

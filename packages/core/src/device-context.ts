@@ -27,7 +27,7 @@ export function createContext({ name, manifest }: DeviceSpec, signal: AbortSigna
     pio: () => pio.spaceFor(name),
     mmio: () => mmio.spaceFor(name),
     lines: () => fence.lines(lines),
-    controller: () => lines.controllerFor(name),
+    controller: () => fence.controller(lines.controllerFor(name)),
     msi: () => ({ send: message }),
     clock: () => fence.clock(clock),
     dma: () => memory,

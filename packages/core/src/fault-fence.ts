@@ -1,4 +1,4 @@
-import type { Clock, Line, Lines } from './abi.ts';
+import type { Clock, Controller, Line, Lines, LineSink } from './abi.ts';
 
 /** What one device can do to the machine by itself: its timers and its lines end when it has failed. */
 export class FaultFence {
@@ -22,6 +22,12 @@ export class FaultFence {
     return { now: () => clock.now(), timer: (fire) => clock.timer((due) => guard(fire, due)) };
   }
 
+  /** The inputs of an interrupt controller: whoever raises a line is not to blame for what it does with it. */
+  controller({ intr, attach }: Controller): Controller {
+    this.#lines.push(intr);
+    return { intr: { set: (high) => intr.set(high && !this.tripped) }, attach: (first, pins, sink) => attach(first, pins, this.#guardSink(sink)) };
+  }
+
   lines(lines: Lines): Lines {
     return {
       connect: (pin) => {
@@ -36,5 +42,32 @@ export class FaultFence {
   trip(): void {
     this.tripped = true;
     for (const line of this.#lines) line.set(false);
+  }
+
+  /** No closure is made when a line moves. */
+  #guardSink(sink: LineSink): LineSink {
+    const setLine = (pin: number, high: boolean): void => {
+      try {
+        if (!this.tripped) sink.setLine(pin, high);
+      } catch (error) {
+        this.#report('input', error);
+      }
+    };
+    const acknowledge = (): number => {
+      try {
+        return this.tripped ? -1 : sink.acknowledge!();
+      } catch (error) {
+        this.#report('input', error);
+        return -1;
+      }
+    };
+    const endOfInterrupt = (vector: number): void => {
+      try {
+        if (!this.tripped) sink.endOfInterrupt!(vector);
+      } catch (error) {
+        this.#report('input', error);
+      }
+    };
+    return { setLine, ...(sink.acknowledge === undefined ? {} : { acknowledge }), ...(sink.endOfInterrupt === undefined ? {} : { endOfInterrupt }) };
   }
 }

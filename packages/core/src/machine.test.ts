@@ -223,6 +223,35 @@ describe('stopping a machine', () => {
   });
 });
 
+describe('an interrupt controller that throws', () => {
+  it('is cut off itself, and not the device that raised the line', async () => {
+    const logged: string[] = [];
+    const engine = new ScriptedEngine((cpu) => (cpu.retired === 5 ? (cpu.surroundings.pio.write(0x50, 1, 1), cpu.work()) : cpu.work()));
+    const controller: DeviceModule<void, 'controller'> = {
+      manifest: { abi: 1, id: 'test.controller', version: '0.0.0', state: 0, needs: ['controller'] },
+      create: (ctx) => {
+        const setLine = (): void => {
+          ctx.controller.intr.set(true);
+          throw new Error('bang');
+        };
+        return (ctx.controller.attach(0, 8, { setLine, acknowledge: () => 7 }), {});
+      },
+    };
+    const bell: DeviceModule<void, 'pio' | 'lines'> = {
+      manifest: { abi: 1, id: 'test.bell', version: '0.0.0', state: 0, needs: ['pio', 'lines'] },
+      create: (ctx) => {
+        const line = ctx.lines.connect(3);
+        return (ctx.pio.claim('rope', 1, { read: () => 9, write: (_offset, _size, value) => line.set(value === 1) }).map(0x50), {});
+      },
+    };
+    const vm = await machineOf(engine, [device('controller', controller), device('bell', bell)], { onFault: 'go-on', log: (source, level, text) => void logged.push(`${source} ${level} ${text.split('\n')[0]}`) });
+    await runUntil(vm, () => engine.cpu.retired > 1_000);
+    expect(logged).toEqual(['controller warn controller.input threw and is cut off: Error: bang']);
+    expect(vm.counters.read()).toMatchObject({ 'device.controller.faults': 1 });
+    expect(vm.counters.read()).not.toHaveProperty(['device.bell.faults']);
+  });
+});
+
 describe('composition', () => {
   it('resets devices and processor, and delivers held lines to the controllers again', async () => {
     const heard: string[] = [];
