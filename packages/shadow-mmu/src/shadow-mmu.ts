@@ -102,6 +102,11 @@ export class ShadowMmu {
   /** A first level has got a right to write to this frame that is not from here, as without paging. */
   noteForeignRight(frame: number): void { this.tracker.noteWritable(frame); }
 
+  /** Memory or registers were changed by somebody who told nobody, as when a saved machine is loaded. Processors have to be configured again. */
+  forgetAll(): void {
+    if (this.pool.used > 0) this.#purgeAll();
+  }
+
   // ---- What processors ask for -----------------------------------------------------------------------------------------------
 
   /** Walks the guest's tables and keeps what comes out. -1, or the error code of a page fault. */

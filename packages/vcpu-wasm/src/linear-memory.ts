@@ -106,7 +106,7 @@ export class LinearMemory {
   }
   /** All registers are new. */
   forgetTranslations(): void {
-    this.walk.shadow?.changed();
+    this.walk.shadow?.forget();
     this.tlb.clear();
     this.windowMoved();
   }

@@ -127,6 +127,11 @@ export class ShadowPaging {
     this.processor.configure(role, role === 0 ? 0 : this.#root(role), this.#directories(role));
     this.#audit();
   }
+  /** Registers are new, and memory may be. */
+  forget(): void {
+    this.#mmu.forgetAll();
+    this.changed();
+  }
   invalidatePage(low: number, high: number): void {
     this.processor.invalidatePage(low, high);
     this.#audit();

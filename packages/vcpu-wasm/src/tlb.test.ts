@@ -9,7 +9,7 @@ const HANDLER = 0x9000;
 
 /** A long-mode machine whose #PF and #GP handlers put the vector into rdx and stay there. */
 function machineWithHandlers(): FlatMachine {
-  const machine = new FlatMachine('long');
+  const machine = new FlatMachine('long', { processor: { shadow: 'off' } });
   for (const vector of [13, 14]) {
     const handler = HANDLER + vector * 32;
     machine.put(handler, createAssembler(64).mov(r64(2), vector).label('stay').jmp('stay').bytes());
