@@ -13,7 +13,7 @@ export interface GuestImage extends CachedGuest {
  * A test with a guest by the name of its Debian package, from the cache or fetched. Where it is in no cache and there is no
  * apt-get the test is left out, and counted; with VM_REQUIRE_ORACLES=1 it fails.
  */
-export function itWithGuest(name: string, title: string, body: (image: GuestImage) => Promise<void>): void {
+export function itWithGuest(name: string, title: string, body: (image: GuestImage) => Promise<void>, timeoutMs?: number): void {
   const cache = new GuestCache(defaultCacheFolder());
   const architecture = /686/.test(name) ? 'i386' : 'amd64';
   const there = hasApt() || cache.find(name, architecture) !== null;
@@ -22,6 +22,6 @@ export function itWithGuest(name: string, title: string, body: (image: GuestImag
     await body({ ...guest, kernelBytes: readFileSync(guest.kernel), initrdBytes: readFileSync(guest.initrd) });
   };
   const full = `${title} [needs apt-get]`;
-  if (there || process.env['VM_REQUIRE_ORACLES'] === '1') it(full, run);
+  if (there || process.env['VM_REQUIRE_ORACLES'] === '1') it(full, run, timeoutMs);
   else it.skip(full, run);
 }

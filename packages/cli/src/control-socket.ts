@@ -45,7 +45,6 @@ export async function openControl(name: string, handle: ControlHandler): Promise
   });
   await listen(server, path);
   chmodSync(path, 0o600);
-  server.unref();
   return async () => {
     await new Promise<void>((resolve) => {
       server.close(() => resolve());
