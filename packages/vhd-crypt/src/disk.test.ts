@@ -72,6 +72,52 @@ describe('a VHD as a disk', () => {
     expect(await contentsOf(disk)).toEqual(model);
   });
 
+  it('keeps what many write at once beside discards and flushes, over a file that takes its time', async () => {
+    const plain = memoryFile();
+    const random = randomNumbers(77);
+    const late = async (): Promise<void> => {
+      for (let turns = random(4); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const file = {
+      ...plain,
+      read: (at: number, into: Uint8Array) => late().then(() => plain.read(at, into)),
+      write: (at: number, from: Uint8Array) => {
+        const copy = from.slice();
+        return late().then(() => plain.write(at, copy));
+      },
+      flush: late,
+    };
+    await createVhd(file, { bytes: 16 * BLOCK, type: 'dynamic', blockBytes: BLOCK });
+    const disk = await openVhd(file);
+    const model = new Uint8Array(disk.bytes);
+    // Each of eight has two blocks of its own.
+    await Promise.all(Array.from({ length: 8 }, async (_, i) => {
+      const base = 2 * i * BLOCK;
+      for (let step = 0; step < 60; step++) {
+        const unit = random(2) === 0 ? 512 : 1;
+        const offset = Math.floor(random(2 * BLOCK - unit) / unit) * unit;
+        const bytes = Math.min(2 * BLOCK - offset, unit * (1 + random(30_000 / unit)));
+        if (random(6) === 0) {
+          const block = 2 * i + random(2);
+          await disk.discard(block * BLOCK, BLOCK);
+          model.fill(0, block * BLOCK, (block + 1) * BLOCK);
+        } else if (random(8) === 0) await disk.flush();
+        else {
+          const from = new Uint8Array(bytes).fill(1 + random(255));
+          await disk.write(base + offset, from);
+          model.set(from, base + offset);
+          const got = new Uint8Array(bytes);
+          await disk.read(base + offset, got);
+          expect(Buffer.from(got).equals(from)).toBe(true);
+        }
+      }
+    }));
+    expect(Buffer.from(await contentsOf(disk)).equals(model)).toBe(true);
+    await disk.flush();
+    expect((await checkVhd(plain)).findings.filter(({ severity }) => severity === 'error')).toEqual([]);
+    expect(Buffer.from(await contentsOf(await openVhd(plain, { writable: false }))).equals(model)).toBe(true);
+  });
+
   it('allocates nothing for zeros, puts data at multiples of 4 KiB, and keeps both footers', async () => {
     const file = memoryFile();
     await createVhd(file, { bytes: 10 * MIB, type: 'dynamic' });

@@ -3,6 +3,7 @@ import { type Extent, type MappedDisk, pushExtent } from './extent.ts';
 import { checkRange } from './fixed-disk.ts';
 import type { ImageFile } from './image-file.ts';
 import { SectorBitmap } from './sector-bitmap.ts';
+import { StoreGate } from './store-gate.ts';
 import { VhdError } from './vhd-error.ts';
 import { type BlockTable, blockSpan, endOfUse, freeRooms, placeBlock, tableProblems, UNUSED, type VhdImage } from './vhd-image.ts';
 
@@ -10,8 +11,9 @@ const SECTOR = 512;
 const MOST_BITMAPS = 4096; // kept in memory, for 8 GiB of disk
 
 /**
- * A dynamic or a differencing disk. Stores happen one after the other; what is in flight at a crash leaves each sector old or new,
- * because a block gets its entry in the table, and a sector its bit, only when the data is stored.
+ * A dynamic or a differencing disk. Stores to sectors that have their room happen together, and all others one after the other. What
+ * is in flight at a crash leaves each sector old or new, because a block gets its entry in the table, and a sector its bit, only
+ * when the data is stored.
  */
 export class SparseDisk implements MappedDisk {
   readonly bytes: number;
@@ -28,7 +30,7 @@ export class SparseDisk implements MappedDisk {
   #free: number[] | null = null;
   /** The same, but the table may still say otherwise after a crash. */
   #givenUp: number[] = [];
-  #lastStore: Promise<void> = Promise.resolve();
+  readonly #gate = new StoreGate();
 
   constructor(file: ImageFile, image: VhdImage, table: BlockTable, parent: MappedDisk | null, writable: boolean) {
     this.bytes = image.bytes;
@@ -83,9 +85,15 @@ export class SparseDisk implements MappedDisk {
     for (const { block, offset, done, count } of this.#chunks(at, into.length)) await this.#readChunk(block, offset, into.subarray(done, done + count));
   }
 
-  write(at: number, from: Uint8Array): Promise<void> {
-    return this.#store(async () => {
-      checkRange(this.#file, this, at, from.length, true);
+  async write(at: number, from: Uint8Array): Promise<void> {
+    checkRange(this.#file, this, at, from.length, true);
+    const done = await this.#gate.together(async () => {
+      if (!this.#hasRoom(at, from.length)) return false;
+      for (const { block, offset, done: begin, count } of this.#chunks(at, from.length)) await this.#file.write((this.#table.entries[block] ?? 0) * SECTOR + this.#table.bitmapBytes + offset, from.subarray(begin, begin + count));
+      return true;
+    });
+    if (done) return;
+    await this.#gate.alone(async () => {
       // Bits of the bitmap stand for whole sectors.
       const begin = Math.floor(at / SECTOR) * SECTOR;
       const end = Math.ceil((at + from.length) / SECTOR) * SECTOR;
@@ -101,12 +109,12 @@ export class SparseDisk implements MappedDisk {
   }
 
   flush(): Promise<void> {
-    return this.#store(() => (this.writable ? this.#barrier() : Promise.resolve()));
+    return this.#gate.alone(() => (this.writable ? this.#barrier() : Promise.resolve()));
   }
 
   /** Gives up blocks that it covers whole, whose room others take then. Sectors alone have none of their own, and stay. */
   discard(at: number, bytes: number): Promise<void> {
-    return this.#store(async () => {
+    return this.#gate.alone(async () => {
       checkRange(this.#file, this, at, bytes, true);
       if (this.#parent !== null) return; // what the parent holds would show
       for (const { block, count } of this.#chunks(at, bytes)) if (this.#isWhole(block, count)) await this.#drop(block);
@@ -119,6 +127,15 @@ export class SparseDisk implements MappedDisk {
       if (this.#parent === null && this.#isWhole(block, count)) await this.discard(block * this.blockBytes, count);
       else if (this.#parent !== null || this.#table.entries[block] !== UNUSED) await this.write(block * this.blockBytes + offset, new Uint8Array(count));
     }
+  }
+
+  /** Whole sectors that are stored where they are, with nothing else to change. */
+  #hasRoom(at: number, bytes: number): boolean {
+    if (at % SECTOR !== 0 || bytes % SECTOR !== 0) return false;
+    for (let block = Math.floor(at / this.blockBytes); block * this.blockBytes < at + bytes; block++) {
+      if (this.#table.entries[block] === UNUSED || this.#bitmaps.get(block)?.isFull !== true) return false;
+    }
+    return true;
   }
 
   /** Which sectors of a block this file holds itself; null when it has none of them. */
@@ -260,11 +277,5 @@ export class SparseDisk implements MappedDisk {
     if (this.#bitmaps.size >= MOST_BITMAPS) this.#bitmaps.clear();
     this.#bitmaps.set(block, bitmap);
     return bitmap;
-  }
-
-  #store(work: () => Promise<void>): Promise<void> {
-    const result = this.#lastStore.then(work);
-    this.#lastStore = result.catch(() => undefined);
-    return result;
   }
 }
