@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
+import { runCli } from '@vm/cli';
 import { digestOf } from '@vm/core/directory';
 import { CONDITION_E, r16, r8, RAX, RDX } from '@vm/x86';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { itWithGuest } from './guest-image.ts';
 import { outByte, powerOff, print, smallKernel, spin } from './small-kernel.ts';
 import { printed, start, VM } from './vm-program.ts';
@@ -19,6 +20,16 @@ beforeEach(() => {
   cpSync(CRC, at('devices/crc-unit'), { recursive: true });
 });
 afterEach(() => rmSync(folder, { recursive: true }));
+
+/** `vm devices`, in this process. */
+async function devices(...args: readonly string[]): Promise<number> {
+  const silent = vi.spyOn(console, 'log').mockImplementation(() => {});
+  try {
+    return await runCli(['devices', ...args]);
+  } finally {
+    silent.mockRestore();
+  }
+}
 
 function writeManifest(manifest: object): void {
   writeFileSync(at('vm.json'), JSON.stringify({ abi: 1, directories: ['devices'], ...manifest }));
@@ -38,9 +49,9 @@ describe('plug-ins of an external directory', () => {
   itWithGuest('linux-image-cloud-amd64', 'two of one kind with different properties are in one machine and not in the other, and Linux uses them, a source of random bytes and HPET', async ({ kernel, initrd }) => {
     const before = digestOfCore();
     writeManifest({ boot: { kernel, initrd, append: 'console=ttyS0 quiet' }, machines: { main: { rng: true }, bare: { hpet: true, boot: { kernel, initrd, append: 'console=ttyS0 quiet clocksource=hpet' } } } });
-    const add = (...more: string[]): Promise<{ code: number | null }> => start([...VM, 'devices', 'add', at('vm.json'), 'example.crc-unit', '--grant', 'mmio', ...more], '').done;
-    expect(await add()).toMatchObject({ code: 0 });
-    expect(await add('--name', 'iscsi', '--set', 'base=0xd0001000', '--set', 'polynomial=crc32c')).toMatchObject({ code: 0 });
+    const add = (...more: string[]): Promise<number> => devices('add', at('vm.json'), 'example.crc-unit', '--grant', 'mmio', ...more);
+    expect(await add()).toBe(0);
+    expect(await add('--name', 'iscsi', '--set', 'base=0xd0001000', '--set', 'polynomial=crc32c')).toBe(0);
     const script = `${feed(0xd000_0000, '123456789')}; ${feed(0xd000_1000, '123456789')}; echo $(devmem 0xd0000004 32) $(devmem 0xd0001004 32) $(devmem 0xd000000c 32); cat /sys/class/misc/hw_random/rng_current; head -c 5000 /dev/hwrng | wc -c; cat /sys/devices/system/clocksource/clocksource0/current_clocksource; poweroff -f\n`;
     const run = (machine: string): ReturnType<typeof start>['done'] => start([...VM, 'run', at('vm.json'), machine, '--timeout', '300s'], script).done;
     const [main, bare] = [await run('main'), await run('bare')];
@@ -55,7 +66,7 @@ describe('plug-ins of an external directory', () => {
   it('goes through the phases with the devices of the board, up in the order of the list and down in reverse', async () => {
     writeFileSync(at('rom'), Uint8Array.from({ length: 4096 }, () => 0xf4)); // hlt
     writeManifest({ boot: { rom: 'rom' }, machines: { main: { ram: '16M', devices: [{ name: 'crc', id: 'example.crc-unit' }] } } });
-    expect(await start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'all'], '').done).toMatchObject({ code: 0 });
+    expect(await devices('verify', at('vm.json'), '--accept', '--grant', 'all')).toBe(0);
     const { code, errors } = await start([...VM, 'run', at('vm.json'), '--trace', 'lifecycle', '--timeout', '60s'], '').done;
     const steps = Array.from(errors.matchAll(/^vm: trace: (.*?)(?: [\d.]+ (?:µs|ms))?$/gm), ([, step]) => step!.trim());
     const phases = steps.filter((step) => !step.includes('.'));
@@ -92,7 +103,7 @@ describe('plug-ins of an external directory', () => {
       spin(asm);
     }));
     writeManifest({ boot: { kernel: 'kernel' }, ram: '16M', machines: { main: { devices: [{ name: 'counter', id: 'example.counter' }] }, without: {} } });
-    expect(await start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'pio'], '').done).toMatchObject({ code: 0 });
+    expect(await devices('verify', at('vm.json'), '--accept', '--grant', 'pio')).toBe(0);
     const name = `plug-in-${process.pid}`;
     const running = start([...VM, 'run', at('vm.json'), '--name', name, '--timeout', '100s'], null);
     await printed(running.child, '# ');
@@ -125,9 +136,9 @@ describe('plug-ins of an external directory', () => {
       powerOff(asm);
       spin(asm);
     }));
-    const devices = [{ name: 'lamp', id: 'example.lamp' }];
-    writeManifest({ boot: { kernel: 'kernel' }, ram: '16M', machines: { strict: { devices }, lenient: { onFault: 'go-on', devices } } });
-    expect(await start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'pio'], '').done).toMatchObject({ code: 0 });
+    const list = { devices: [{ name: 'lamp', id: 'example.lamp' }] };
+    writeManifest({ boot: { kernel: 'kernel' }, ram: '16M', machines: { strict: list, lenient: { onFault: 'go-on', ...list } } });
+    expect(await devices('verify', at('vm.json'), '--accept', '--grant', 'pio')).toBe(0);
     const run = (machine: string): ReturnType<typeof start>['done'] => start([...VM, 'run', at('vm.json'), machine, '--timeout', '60s', '--stats=json'], '').done;
     const strict = await run('strict');
     expect([strict.code, strict.output]).toEqual([1, 'A']);
@@ -146,7 +157,7 @@ describe('plug-ins of an external directory', () => {
       description.files = { 'crc-unit.js': digestOf(new TextEncoder().encode(code)) };
       writeFileSync(at('devices/crc-unit/crc-unit.js'), code);
       writeFileSync(at('devices/crc-unit/device.json'), JSON.stringify(description));
-      expect(await start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'all'], '').done).toMatchObject({ code: 0 });
+      expect(await devices('verify', at('vm.json'), '--accept', '--grant', 'all')).toBe(0);
       return start([...VM, 'run', at('vm.json'), '--timeout', '60s'], '').done;
     };
     expect(await breakWith('powerUp() {', "powerUp() {\n    throw new Error('no power');")).toMatchObject({ code: 1, errors: expect.stringContaining('crc: powerUp failed: no power') });

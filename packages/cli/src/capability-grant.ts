@@ -7,6 +7,8 @@ const MEANINGS: Readonly<Record<string, string>> = {
   clock: 'know machine time and set timers', dma: 'read and write all of the guest\'s memory', host: 'use the disks that it names',
 };
 
+type Ask = (question: string) => Promise<string>;
+
 /** The capabilities of `--grant`: `all`, or names with commas between. Throws RangeError. */
 export function parseGrant(text: string): readonly string[] {
   const words = text.split(',').filter((word) => word !== '');
@@ -16,16 +18,24 @@ export function parseGrant(text: string): readonly string[] {
 }
 
 /** Asks whether a plug-in may have what it needs. Throws UsageError where that is refused, or there is nobody to ask. */
-export async function askForGrant(plugin: string, needs: readonly string[], granted: readonly string[]): Promise<void> {
+export async function askForGrant(plugin: string, needs: readonly string[], granted: readonly string[], ask: Ask | null = findTerminal()): Promise<void> {
   const open = granted.includes('all') ? [] : needs.filter((need) => !granted.includes(need));
   if (open.length === 0) return;
   const what = open.map((need) => `  ${need}: ${MEANINGS[need] ?? 'unknown'}`).join('\n');
-  if (!process.stdin.isTTY || !process.stderr.isTTY) throw new UsageError(`${plugin} wants capabilities that nobody has agreed to; --grant ${open.join(',')} does\n${what}`);
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(`${plugin} wants to\n${what}\nMay it? [y/N] `);
-    if (!/^y(es)?$/i.test(answer.trim())) throw new UsageError(`${plugin}: not agreed to`);
-  } finally {
-    terminal.close();
-  }
+  if (ask === null) throw new UsageError(`${plugin} wants capabilities that nobody has agreed to; --grant ${open.join(',')} does\n${what}`);
+  const answer = await ask(`${plugin} wants to\n${what}\nMay it? [y/N] `);
+  if (!/^y(es)?$/i.test(answer.trim())) throw new UsageError(`${plugin}: not agreed to`);
+}
+
+/** Null: nobody is there to answer. */
+function findTerminal(): Ask | null {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return null;
+  return async (question) => {
+    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    try {
+      return await terminal.question(question);
+    } finally {
+      terminal.close();
+    }
+  };
 }
