@@ -56,8 +56,7 @@ export const disk: Benchmark = {
         ...(await guestRows({ ...paths, secret: join(folder, 'secret') }, folder, quick)),
       ];
     } finally {
-      for (const child of children) child.kill('SIGTERM');
-      await Promise.all(children.map((child) => new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(null)))));
+      await stop(children);
       rmSync(folder, { recursive: true });
     }
   },
@@ -108,7 +107,16 @@ async function overNbd(path: string, folder: string, children: ChildProcess[], r
   const rows = await compare('NBD: ', ours, peer, 'qemu-nbd', runs, milliseconds);
   ours.close();
   peer?.close();
+  await stop(children); // the disk is for one writer at a time
   return rows;
+}
+
+async function stop(children: ChildProcess[]): Promise<void> {
+  await Promise.all(children.splice(0).map((child) => new Promise((resolve) => {
+    if (child.exitCode !== null) return resolve(null);
+    child.once('exit', resolve);
+    return child.kill('SIGTERM');
+  })));
 }
 
 async function connectWhenReady(path: string): Promise<NbdClient> {
