@@ -70,11 +70,11 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     try {
       for (let done = 0; done < from.length; done += STEP) {
         await settled(Array.from({ length: Math.ceil(Math.min(STEP, from.length - done) / PIECE) }, async (_, i) => {
-          const begin = done + i * PIECE;
-          const plain = from.subarray(begin, Math.min(begin + PIECE, done + STEP));
-          const piece = encrypted.subarray(begin - done, begin - done + plain.length);
-          await cipher.encrypt(plain, piece, (at + begin) / 512);
-          await below.write(dataAt + at + begin, piece);
+          const first = done + i * PIECE;
+          const plain = from.subarray(first, Math.min(first + PIECE, done + STEP));
+          const piece = encrypted.subarray(first - done, first - done + plain.length);
+          await cipher.encrypt(plain, piece, (at + first) / 512);
+          await below.write(dataAt + at + first, piece);
         }));
       }
     } finally {
