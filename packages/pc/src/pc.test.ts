@@ -1,5 +1,6 @@
-import type { Engine, InterruptPort, Vcpu } from '@vm/core';
+import { device, type Engine, type InterruptPort, type Vcpu } from '@vm/core';
 import { EXIT_HALT, PAGE_READ_ONLY } from '@vm/core/exit';
+import { virtioConsole } from '@vm/virtio';
 import { describe, expect, it } from 'vitest';
 import type { BootState } from './boot-state.ts';
 import { cmosMemory } from './cmos-memory.ts';
@@ -296,4 +297,21 @@ it('tells firmware in the memory of the real-time clock of RAM below and above 4
   const large = cmosMemory(3 * 2 ** 30, 5 * 2 ** 32 + 2 ** 30);
   expect([0x15, 0x17, 0x30, 0x34, 0x5b].map((at) => word(large, at))).toEqual([640, 0xffff, 0xffff, (3 * 2 ** 30 - 2 ** 24) / 2 ** 16, 0x4000]);
   expect(large[0x5d]).toBe(5);
+});
+
+it('has a PCI device of its composer on the bus, with its windows open', async () => {
+  const seen: number[] = [];
+  const { pc } = await runPc(
+    (ports) => {
+      for (const register of [0x00, 0x08, 0x20, 0x04]) {
+        ports.out(0xcf8, 0x8000_0000 + (20 << 11) + register, 4);
+        seen.push(ports.in(0xcfc, 4));
+      }
+      powerOff(ports);
+    },
+    { pciDevices: (bus) => [device('console', virtioConsole, { slot: bus.slot(20), output: () => {} })] },
+  );
+  expect([seen[0], seen[1]! >>> 8, seen[3]! & 6]).toEqual([0x1043_1af4, 0x07_8000, 2]);
+  expect(seen[2]).toBeGreaterThanOrEqual(0xe000_0000);
+  await pc.machine[Symbol.asyncDispose]();
 });

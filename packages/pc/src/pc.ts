@@ -56,6 +56,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly disks?: readonly PcDisk[];
   /** High precision event timers. Default: false. */
   readonly hpet?: boolean;
+  /** More devices for the PCI bus: each asks the bus for a slot, 19 to 31 are free. After all others. */
+  readonly pciDevices?: (bus: PciBus) => readonly DeviceSpec[];
   /** A virtio source of random bytes: of the host, or of a generator with a seed. Default: none. */
   readonly random?: VirtioRngConfig['source'];
   readonly clock?: MachineOptions['clock'];
@@ -114,7 +116,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   // Of the processor alone, which goes on in the firmware at its reset vector. Kernels have none, and mean the machine.
   const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpu.notify?.('init', 0) : reset;
   // As firmware does, what no function of the bus uses is left as it comes, edge-triggered.
-  const wires = (options.disks ?? []).length === 0 && options.random === undefined ? [] : PCI_LEGACY_PINS;
+  const wires = (options.disks ?? []).length === 0 && options.random === undefined && options.pciDevices === undefined ? [] : PCI_LEGACY_PINS;
   const services = (): PacedDiskServices => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
   const paces = (options.disks ?? []).map(() => new DiskPace(services));
   const devices: DeviceSpec[] = [
@@ -145,6 +147,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ...diskDevices(options.disks ?? [], pci),
     ...(options.random === undefined ? [] : [device('virtio-rng', virtioRng, { slot: pci.slot(RANDOM_SLOT), source: options.random })]),
     ...(options.devices ?? []),
+    ...(options.pciDevices?.(pci) ?? []),
   ];
   const disks = (options.disks ?? []).map(({ disk }, i) => (options.clock?.kind === 'virtual' ? pacedDisk(disk, paces[i]!) : trackedDisk(disk)));
   const blocks = { ...options.blocks, ...Object.fromEntries(disks.map((disk, i) => [`disk${i}`, disk])) };

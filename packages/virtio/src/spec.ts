@@ -90,3 +90,9 @@ export const BLOCK_UNSUPPORTED = 2;
 
 /** Entropy device (5.4). */
 export const ENTROPY_DEVICE = 4;
+
+/** Console device (5.3). */
+export const CONSOLE_DEVICE = 3;
+export const CONSOLE_SIZE = 0;
+export const CONSOLE_RECEIVE = 0;
+export const CONSOLE_TRANSMIT = 1;
