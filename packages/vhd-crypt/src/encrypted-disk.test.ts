@@ -194,6 +194,25 @@ describe('encrypted disks', () => {
     expect(same(await contentsOf(disk), model)).toBe(true);
   });
 
+  it('fail as a whole when the host refuses a part, and go on afterwards', async () => {
+    const file = memoryFile('plain.raw', new Uint8Array(3 << 20));
+    let refusing = true;
+    const refuse = (at: number): boolean => refusing && at === 3 * (1 << 18);
+    const shaky = {
+      ...file,
+      read: (at: number, into: Uint8Array) => (refuse(at) ? Promise.reject(new Error('bad sector')) : file.read(at, into)),
+      write: (at: number, from: Uint8Array) => (refuse(at) ? Promise.reject(new Error('no room')) : file.write(at, from)),
+    };
+    const disk = await openDisk(shaky, { format: 'raw', crypt: 'payload', containers: [plainContainer({ cipher: 'aes-xts-plain64' })], ciphers, keys });
+    const data = random(5 << 19, 9);
+    await expect(disk.write(0, data)).rejects.toThrow('no room');
+    await expect(disk.read(0, new Uint8Array(1 << 20))).rejects.toThrow('bad sector');
+    refusing = false;
+    await disk.write(0, data);
+    expect(same((await contentsOf(disk)).subarray(0, data.length), data)).toBe(true);
+    await disk.close();
+  });
+
   it('are encrypted before the guest can change what it asked to be stored, which stays as it was (VHD-12)', async () => {
     const { disk } = await make('payload', 256 * KIB, 'fixed');
     const buffer = random(4096, 2);

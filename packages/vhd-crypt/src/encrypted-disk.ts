@@ -69,13 +69,19 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     const encrypted = await scratch.take(Math.min(from.length, STEP));
     try {
       for (let done = 0; done < from.length; done += STEP) {
-        await settled(Array.from({ length: Math.ceil(Math.min(STEP, from.length - done) / PIECE) }, async (_, i) => {
-          const first = done + i * PIECE;
-          const plain = from.subarray(first, Math.min(first + PIECE, done + STEP));
-          const piece = encrypted.subarray(first - done, first - done + plain.length);
-          await cipher.encrypt(plain, piece, (at + first) / 512);
-          await below.write(dataAt + at + first, piece);
-        }));
+        const stores: Promise<void>[] = [];
+        try {
+          for (let first = done; first < Math.min(done + STEP, from.length); first += PIECE) {
+            const plain = from.subarray(first, Math.min(first + PIECE, done + STEP));
+            const piece = encrypted.subarray(first - done, first - done + plain.length);
+            await cipher.encrypt(plain, piece, (at + first) / 512);
+            const store = below.write(dataAt + at + first, piece);
+            store.catch(() => undefined); // asked for below, when the others have begun
+            stores.push(store);
+          }
+        } finally {
+          await settled(stores);
+        }
       }
     } finally {
       scratch.give(encrypted);
