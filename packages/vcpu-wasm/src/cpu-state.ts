@@ -152,6 +152,9 @@ export const EXIT_BRANCH = 0, EXIT_ADDRESS = 1, EXIT_INSTRUCTION = 2, EXIT_BUDGE
 /** Which of them it was the last time, 4 bytes. */
 export const REGION_EXIT = 0x2048;
 
+/** Not 0: something wants attention since this was last cleared, although there may have been no budget to take away. */
+export const ATTENTION = 0x204c;
+
 /**
  * Where a page may stand in the three TLBs below: TLB_BASE, which is the block's address plus TLB_STRIDE times a number below TLB_WINDOWS
  * that goes with the tag, plus TLB_STRIDE times the low bits of the page number. So the windows of address spaces overlap, and what

@@ -414,6 +414,7 @@ export class WasmVcpu implements Vcpu {
   /** Makes generated code come back at the next instruction boundary; the rest of the budget is kept. */
   #attend(): void {
     const s = this.state;
+    s.set(state.ATTENTION, 1);
     s.set(state.BUDGET_HELD, s.get(state.BUDGET_HELD) + s.get(state.BUDGET));
     s.set(state.BUDGET, 0);
   }
@@ -421,6 +422,7 @@ export class WasmVcpu implements Vcpu {
     const s = this.state;
     const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
     const after = this.#inside ? Math.max(0, instructions - 1) : instructions; // the present one is among them, and its budget is gone
+    s.set(state.ATTENTION, 1);
     if (after >= left) return;
     this.#requested = true;
     this.#issued -= left - after;

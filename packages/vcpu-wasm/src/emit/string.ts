@@ -1,7 +1,7 @@
 /** String instructions with and without REP (SDM vol. 1, section 7.3.9). One call runs one element, or one page's worth. */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import * as call from '../system-call.ts';
-import { A, B, C, D, H, K, M, N, P, R, S, T, U, V, VA } from '../locals.ts';
+import { A, B, C, D, H, M, N, P, R, S, T, U, V, VA } from '../locals.ts';
 import { I32 } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
@@ -64,8 +64,8 @@ function repeat(e: Emitter, until: (() => void) | null, piece: (() => void) | nu
   finish(e);
 }
 const isPiecewise = ({ form }: Emitter): boolean => form.rep !== 0 && form.addressBytes !== 2;
-/** K = the budget before an element, so that what takes it away in between is noticed. */
-function noteBudget(e: Emitter): void { if (isPiecewise(e)) e.code.get(S).load32(state.BUDGET).set(K); }
+/** What wants attention during an element is noticed afterwards. */
+function heed(e: Emitter): void { if (isPiecewise(e)) e.code.get(S).const32(0).store32(state.ATTENTION); }
 /**
  * What `bulk` does at once counts as one instruction, so it has to when it is done by elements too: whether the TLB answers, and whether
  * a page is known to hold code, may not be seen in the count. So an element is free when the next one lies in the same page, but for
@@ -76,9 +76,9 @@ function countPiece(e: Emitter, withSource: boolean): void {
   const { code, size } = e;
   pieces(e, withSource);
   for (const local of withSource ? [VA, C] : [VA]) code.get(local).get(local).const(2 * size - 1).add().xor().const(-PAGE).and().eqz().and32();
-  code.get(S).load32(state.BUDGET).get(K).eq32().and32();
+  code.get(S).load32(state.ATTENTION).eqz32().and32();
   code.if();
-  code.get(S).get(K).const32(1).add32().store32(state.BUDGET);
+  code.get(S).get(S).load32(state.BUDGET).const32(1).add32().store32(state.BUDGET);
   code.end();
 }
 const source = (e: Emitter, local: number): void => { e.code.get(local); e.addressOfOffset(e.size, false); };
@@ -186,7 +186,7 @@ const movs: Emit = (e) => {
   index(e, RDI, B);
   bulk(e, 'movs');
   step(e);
-  noteBudget(e);
+  heed(e);
   source(e, A);
   e.load(e.size);
   e.code.set(R).get(VA).set(C);
@@ -203,7 +203,7 @@ const stos: Emit = (e) => {
   e.code.set(R);
   bulk(e, 'stos');
   step(e);
-  noteBudget(e);
+  heed(e);
   destination(e, B, true);
   e.store(e.size, R);
   advance(e, RDI, B);
