@@ -2,4 +2,5 @@ export { type CipherConformanceOptions, cipherConformance, type CipherUnderTest,
 export { type CrashCut, crashCuts, type CrashStep, type CutOptions, type RecordableFile, recordSteps, replayCut } from './crash-cuts.ts';
 export { type Bench, bench } from './device-bench.ts';
 export { type FlatMode, type FlatRegion, type FlatRegisters, type FlatRequest, type FlatResult, type FlatState, runFlat, type VectorLanes, type X87Register } from '@vm/vcpu-wasm/flat';
+export { deviceConformance, type DeviceConformanceOptions, type DeviceUnderTest } from './device-conformance.ts';
 export { createVirtualClock, type VirtualClock } from './virtual-clock.ts';

@@ -1,0 +1,50 @@
+import { ApicBus } from '@vm/apic';
+import { ioApic, pic8259 } from '@vm/apic/device';
+import { memoryDisk } from '@vm/block';
+import { device } from '@vm/core';
+import { acpiPm } from '@vm/device-acpi-pm';
+import { piixIde } from '@vm/device-ata';
+import { debugcon } from '@vm/device-debugcon';
+import { fwCfg } from '@vm/device-fw-cfg';
+import { i8042 } from '@vm/device-i8042';
+import { pit8254 } from '@vm/device-pit8254';
+import { rtcMc146818 } from '@vm/device-rtc-mc146818';
+import { postPort, testdev } from '@vm/device-testdev';
+import { uart16550 } from '@vm/device-uart16550';
+import { hostBridge, PciBus } from '@vm/pci';
+import { deviceConformance, type DeviceUnderTest } from '@vm/testkit';
+import { virtioBlk, virtioRng } from '@vm/virtio';
+import { describe, it } from 'vitest';
+
+const nothing = (): void => {};
+const RANGES = { ports: 0xc000, portsEnd: 0x1_0000, memory: 0xe000_0000, memoryEnd: 0xfec0_0000 };
+
+/** A bus with its bridge, whose windows are open as soon as the devices are up. */
+function onBus(make: (bus: PciBus) => ReturnType<DeviceUnderTest['devices']>): ReturnType<DeviceUnderTest['devices']> {
+  const bus = new PciBus();
+  const bridge = device('host-bridge', hostBridge, { bus, reset: nothing });
+  const firmware = { name: 'firmware', manifest: { abi: 1, id: 'test.firmware', version: '0.0.0', state: 0, needs: [] }, create: () => ({ powerUp: (why: string) => (why === 'restore' ? undefined : bus.configure(RANGES)) }) } as const;
+  return [bridge, ...make(bus), firmware];
+}
+
+const DEVICES: readonly DeviceUnderTest[] = [
+  { name: 'pic8259', devices: () => [device('pic', pic8259, { levelLines: 1 << 9 })] },
+  { name: 'io-apic', devices: () => [device('io-apic', ioApic, { bus: new ApicBus() })] },
+  { name: 'pit8254', devices: () => [device('pit', pit8254, {})] },
+  { name: 'rtc-mc146818', devices: () => [device('rtc', rtcMc146818, { startMs: 1.7e12 })] },
+  { name: 'acpi-pm', devices: () => [device('acpi-pm', acpiPm, { powerOff: nothing })] },
+  { name: 'i8042', devices: () => [device('i8042', i8042, { reset: nothing })] },
+  { name: 'uart16550', devices: () => [device('com1', uart16550, { base: 0x3f8, pin: 4, output: nothing, ready: nothing, connect: nothing })] },
+  { name: 'fw-cfg', devices: () => [device('fw-cfg', fwCfg, { items: { 5: Uint8Array.of(1, 2, 3) } })] },
+  { name: 'debugcon', devices: () => [device('debug', debugcon, { output: nothing })] },
+  { name: 'testdev', devices: () => [device('testdev', testdev, { exit: nothing, shutdown: nothing })] },
+  { name: 'post-port', devices: () => [device('post', postPort, { progress: nothing })] },
+  { name: 'host-bridge', devices: () => onBus(() => []) },
+  { name: 'virtio-blk', devices: () => onBus((bus) => [device('disk', virtioBlk, { slot: bus.slot(3), block: 'disk0' })]), blocks: () => ({ disk0: memoryDisk(1 << 20) }) },
+  { name: 'virtio-rng', devices: () => onBus((bus) => [device('rng', virtioRng, { slot: bus.slot(3), source: { seed: 5 } })]) },
+  { name: 'piix-ide', devices: () => onBus((bus) => [device('ide', piixIde, { isaSlot: bus.slot(1), slot: bus.slot(1, 1), drives: [{ block: 'disk0', serial: 'one' }] })]), blocks: () => ({ disk0: memoryDisk(1 << 20) }) },
+];
+
+describe('every device of ours', () => {
+  for (const one of DEVICES) for (const { name, run } of deviceConformance(one, { seed: Number(process.env['VM_SEED'] ?? 1), lives: 200 })) it(name, run);
+});
