@@ -6,6 +6,7 @@ import { acpiPm } from '@vm/device-acpi-pm';
 import { piixIde } from '@vm/device-ata';
 import { debugcon } from '@vm/device-debugcon';
 import { fwCfg } from '@vm/device-fw-cfg';
+import { hpet } from '@vm/device-hpet';
 import { i8042 } from '@vm/device-i8042';
 import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
@@ -13,7 +14,7 @@ import { postPort, testdev } from '@vm/device-testdev';
 import { uart16550 } from '@vm/device-uart16550';
 import { hostBridge, PciBus } from '@vm/pci';
 import { deviceConformance, type DeviceUnderTest } from '@vm/testkit';
-import { virtioBlk, virtioRng } from '@vm/virtio';
+import { virtioBlk, virtioConsole, virtioRng } from '@vm/virtio';
 import { describe, it } from 'vitest';
 
 const nothing = (): void => {};
@@ -42,6 +43,8 @@ const DEVICES: readonly DeviceUnderTest[] = [
   { name: 'host-bridge', devices: () => onBus(() => []) },
   { name: 'virtio-blk', devices: () => onBus((bus) => [device('disk', virtioBlk, { slot: bus.slot(3), block: 'disk0' })]), blocks: () => ({ disk0: memoryDisk(1 << 20) }) },
   { name: 'virtio-rng', devices: () => onBus((bus) => [device('rng', virtioRng, { slot: bus.slot(3), source: { seed: 5 } })]) },
+  { name: 'virtio-console', devices: () => onBus((bus) => [device('console', virtioConsole, { slot: bus.slot(3), output: nothing })]) },
+  { name: 'hpet', devices: () => [device('hpet', hpet, {})] },
   { name: 'piix-ide', devices: () => onBus((bus) => [device('ide', piixIde, { isaSlot: bus.slot(1), slot: bus.slot(1, 1), drives: [{ block: 'disk0', serial: 'one' }] })]), blocks: () => ({ disk0: memoryDisk(1 << 20) }) },
 ];
 

@@ -1,14 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { bench } from '@vm/testkit';
+import { bench, deviceConformance } from '@vm/testkit';
 import { describe, expect, it } from 'vitest';
 import { crcUnit } from './crc-unit.js';
 
 const BASE = 0xd000_0000;
 const create = (polynomial = 'crc32') => bench(crcUnit, { base: BASE, polynomial });
+const spec = { name: 'crc', manifest: crcUnit.manifest, create: (ctx) => crcUnit.create(ctx, { base: BASE, polynomial: 'crc32' }) };
 const feed = (t, text) => { for (const byte of Buffer.from(text)) t.writeMmio(BASE, byte, 1); };
 
 describe('crcUnit', () => {
+  for (const { name, run } of deviceConformance({ name: 'crc-unit', devices: () => [spec] })) it(name, run);
+
   it('computes the checksum of zip files, and the one of iSCSI', () => {
     const t = create();
     feed(t, '123456789');
