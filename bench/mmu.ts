@@ -9,6 +9,7 @@ import { QEMU, qemuCommand } from './guest-commands.ts';
 import { initrdWith, type ProgramResult, resultsIn } from './guest-programs.ts';
 import { GuestSession } from './guest-session.ts';
 import { type Benchmark, median, row, type Row } from './registry.ts';
+import { modelRows } from './shadow-model.ts';
 
 const GUEST = 'linux-image-cloud-amd64';
 const MEMORY_MIB = 512;
@@ -43,7 +44,7 @@ export const mmu: Benchmark = {
       const programs = quick ? QUICK_PROGRAMS : PROGRAMS;
       const initrd = initrdWith(readFileSync(files.initrd), programs, folder);
       writeFileSync(join(folder, 'initrd'), initrd);
-      const rows: Row[] = [];
+      const rows: Row[] = modelRows(quick);
       for (const { name, append } of quick ? KERNELS.slice(0, 1) : KERNELS) {
         const commandLine = `console=ttyS0 quiet cryptomgr.notests vm.term=dumb ${append}`.trim();
         rows.push(...await compare(name, programs, { kernel: files.kernel, initrd: join(folder, 'initrd'), commandLine }, quick));
