@@ -21,6 +21,7 @@ export interface Benchmark {
 export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   boot: async () => (await import('./boot.ts')).boot,
   cpu: async () => (await import('./cpu.ts')).cpu,
+  devices: async () => (await import('./devices.ts')).devices,
   disk: async () => (await import('./disk.ts')).disk,
   flat: async () => (await import('./flat.ts')).flat,
   io: async () => (await import('./io.ts')).io,

@@ -8,3 +8,4 @@ export { type CachedGuest, defaultCacheFolder, GuestCache, type GuestRecord } fr
 export { fetchGuest, type FetchOptions } from './guest-fetch.ts';
 export { hasApt } from './private-apt.ts';
 export { createProgress, type Progress } from './progress.ts';
+export { openSnapshotFile, PAGE_CODEC, writeSnapshotFile } from './snapshot-file.ts';
