@@ -175,3 +175,22 @@ it('comes back from its saved state', () => {
 it.each([null, {}, { bytes: new Uint8Array(4) }, { index: 0, a: 0, b: 0, flags: 0, second: 1e300, secondNs: 0, collectedNs: 0, bytes: new Uint8Array(128) }])('refuses the saved state %j', (state) => {
   expect(() => setup().t.restore(state as never)).toThrow();
 });
+
+it('is put forward by the whole seconds that have passed on the host while it was saved, and goes on in its phase', () => {
+  let host = 5000;
+  const t = bench(rtcMc146818, { startMs: Date.UTC(2025, 0, 1, 12, 0, 0), wallClock: () => host });
+  const seconds = (one: ReturnType<typeof bench>): number => {
+    one.out(0x70, 0x00);
+    return one.in(0x71);
+  };
+  t.advance(0.4 * SECOND);
+  const saved = t.save();
+  host += 7900;
+  const u = t.restore(saved);
+  expect(seconds(u)).toBe(0x07);
+  u.advance(0.7 * SECOND);
+  expect(seconds(u)).toBe(0x08);
+  host -= 60_000; // a host whose clock was set back does not set the guest's back
+  expect(seconds(t.restore(saved))).toBe(0x00);
+  expect(() => t.restore({ ...(saved as object), wallMs: 'noon' } as never)).toThrow(TypeError);
+});
