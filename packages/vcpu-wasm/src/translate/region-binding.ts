@@ -28,7 +28,7 @@ const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
 /** Functions of the region's module. */
-export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly refillRead: number; readonly refillWrite: number; readonly float: FloatFunctions; readonly canonical: number }
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly canonical: number }
 
 export class RegionBinding implements Binding {
   readonly flags: LazyFlags;
@@ -160,16 +160,13 @@ export class RegionBinding implements Binding {
 
   // ---- Memory: what the TLB does not answer is not done here -----------------------------------------------------------
 
-  /** Leaves unless the TLB answers for the address in VA, or can be made to; pushes the host address. */
+  /** Leaves unless the TLB answers for the address in VA; pushes the host address. A call in its place would cost the values in registers. */
   #hostAddress(code: CodeWriter, tlb: number, bytes: number): void {
     this.accesses++;
     code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(TLB_BASE).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
-    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne();
-    code.if();
-    code.get(S).get(VA).const32(bytes).call(tlb === state.READ_TLB ? this.functions.refillRead : this.functions.refillWrite).eqz32().brIf(this.exit);
-    code.end();
+    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne().brIf(this.exit);
     code.get(VA).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
   }
   load({ code }: Emitter, bytes: number): void {

@@ -4,7 +4,6 @@ import type { CodeWriter, ValueType } from '../wasm/code-writer.ts';
 import { ModuleWriter } from '../wasm/module-writer.ts';
 import type { Signature } from '../wasm/module-writer.ts';
 import { declareFloatFunctions } from '../float/float-functions.ts';
-import { REFILL } from '../tlb-refill.ts';
 import { writeCanonical } from './lazy-flags.ts';
 import type { RegionFunctions } from './region-binding.ts';
 import { REGION_LOCALS } from './region-locals.ts';
@@ -18,8 +17,6 @@ export const REGION_FUNCTIONS: RegionFunctions = {
   getFlags: declare('getFlags', { parameters: [I32], results: [I32] }),
   setFlags: declare('setFlags', { parameters: [I32, I32], results: [] }),
   apart: declare('apart', { parameters: [I32, I32, I32], results: [I32] }),
-  refillRead: declare('refillRead', REFILL),
-  refillWrite: declare('refillWrite', REFILL),
   float: declareFloatFunctions(declare),
   canonical: imported.length,
 };
