@@ -96,7 +96,7 @@ export function formatFacts({ file, format, bytes, fileBytes, hostBytes, vhd, en
       ? [['encryption', 'none']]
       : [
           ['encryption', `${encryption.container} around the ${encryption.mode}: ${encryption.cipher}, ${encryption.keyBits} bits, ${encryption.hash}`],
-          ['key slots', encryption.keySlots.join(', ') || 'none in use: the key was destroyed'],
+          ['key slots', encryption.keySlots.length === 0 ? 'none in use: the key was destroyed' : `in use of 0 to 7: ${encryption.keySlots.join(', ')}`],
           ['uuid', encryption.uuid],
           ['engine', `${encryption.engine}${encryption.engines.map((one, i) => `${i === 0 ? ' (' : ', '}${one.engine} ${formatByteSize(one.bytesPerSecond)}/s`).join('')}${encryption.engines.length > 0 ? ')' : ''}`],
         ]),
