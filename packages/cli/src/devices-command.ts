@@ -1,4 +1,5 @@
 import { findPlugin } from '@vm/core/directory';
+import { chooseAction, listActions } from './action-choice.ts';
 import { parseGrant } from './capability-grant.ts';
 import type { Command } from './command.ts';
 import { addDevice, listPlugins, removeDevice, sealPlugin, verifyDevices } from './devices-actions.ts';
@@ -92,7 +93,7 @@ export const devicesCommand: Command = {
   summary: 'device plug-ins in external directories: what there is, and what the machines of a vm.json have of it',
   options: OPTIONS,
   notes: [
-    ['vm devices ACTION OPERAND...', ...Object.entries(ACTIONS).map(([name, { operands, options }]) => `  ${name} ${operands.join(' ')}`.padEnd(20) + options.map((option) => `--${option}`).join(' '))].join('\n'),
+    listActions('devices', ACTIONS),
     'FILE is a vm.json, whose "directories" are meant; list and describe take a directory too. A plug-in is a folder with a device.json, which\n'
       + 'says all of this about it; none of its code runs until a machine with it does.',
     'add stores the whole set of properties in the machine, and what was agreed to in the lock file beside the vm.json: the digest of the\n'
@@ -109,14 +110,7 @@ export const devicesCommand: Command = {
   ],
   run: async (args) => {
     const { values, operands } = parseArguments(OPTIONS, args);
-    const [name = '', ...rest] = operands;
-    const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name]! : null;
-    if (action === null) {
-      const nearest = findNearest(name, Object.keys(ACTIONS));
-      throw new UsageError(`expected ${Object.keys(ACTIONS).join(', ')}${name === '' ? '' : `; got ${name}`}${nearest === null ? '' : `; did you mean ${nearest}?`}`);
-    }
-    if (rest.length !== action.operands.length) throw new UsageError(`${name} takes ${action.operands.join(' and ')}${rest.length === 0 ? '' : `, got ${rest.join(' ')}`}`);
-    for (const given of Object.keys(values)) if (!action.options.includes(given as keyof typeof OPTIONS)) throw new UsageError(`--${given} does not go with ${name}`);
+    const { action, operands: rest } = chooseAction(ACTIONS, operands, values);
     return action.run(rest, values);
   },
 };

@@ -1,3 +1,4 @@
+import { chooseAction, listActions } from './action-choice.ts';
 import { formatByteSize, parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
 import { checkImage, compactImage, convertImage, createImage, mergeImage, repairImage, resizeImage } from './disk-actions.ts';
@@ -7,7 +8,6 @@ import { openDescribedDisk } from './disk-opener.ts';
 import { describeImage, formatFacts, formatMap } from './disk-report.ts';
 import { describedOperand, DISK_OPTIONS, type DiskValues } from './disk-settings.ts';
 import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
-import { findNearest } from './nearest-word.ts';
 import { parseArguments } from './option-parser.ts';
 import { type StopSignal, untilStopped } from './stop-signal.ts';
 import { UsageError } from './usage-error.ts';
@@ -96,7 +96,7 @@ export const diskCommand: Command = {
   summary: 'make, look into, mend, change and serve disk images, encrypted ones too',
   options: DISK_OPTIONS,
   notes: [
-    ['vm disk ACTION OPERAND...', ...Object.entries(ACTIONS).map(([name, { operands, options }]) => `  ${name} ${operands.join(' ')}`.padEnd(22) + options.map((option) => `--${option}`).join(' '))].join('\n'),
+    listActions('disk', ACTIONS),
     `A DISK is the name of a file, or ${DISK_SYNTAX}.\n`
       + 'Names that end in .vhd are VHD files, all others raw. A disk that turns out to be encrypted asks the terminal for its passphrase.',
     'Sizes are those that the guest sees. A new file gets its name when it is whole. Ctrl-C leaves every disk so that it opens; compact,\n'
@@ -113,14 +113,7 @@ export const diskCommand: Command = {
   ],
   run: async (args) => {
     const { values, operands } = parseArguments(DISK_OPTIONS, args);
-    const [name = '', ...rest] = operands;
-    const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name]! : null;
-    if (action === null) {
-      const nearest = findNearest(name, Object.keys(ACTIONS));
-      throw new UsageError(`expected ${Object.keys(ACTIONS).join(', ')}${name === '' ? '' : `; got ${name}`}${nearest === null ? '' : `; did you mean ${nearest}?`}`);
-    }
-    if (rest.length !== action.operands.length) throw new UsageError(`${name} takes ${action.operands.join(' and ')}${rest.length === 0 ? '' : `, got ${rest.join(' ')}`}`);
-    for (const given of Object.keys(values)) if (!action.options.includes(given as OptionName)) throw new UsageError(`--${given} does not go with ${name}`);
+    const { action, operands: rest } = chooseAction(ACTIONS, operands, values);
     return untilStopped(async (signal) => {
       try {
         return await action.run(rest, values, signal);

@@ -136,3 +136,22 @@ export function packedDriver(memory: GuestMemory, size: number): SmallDriver {
     },
   };
 }
+
+/** Where the parts of a ring lie. */
+export interface RingPlace { readonly descriptors: number; readonly driver: number; readonly device: number }
+/** What the driver does before it uses the queues, of 16 entries each (virtio 1.2, section 3.1.1). `write` reaches BAR 4, `features` is the low half of what it takes. */
+export function beginDriver(write: (offset: number, size: Size, value: number) => void, features: number, packed: boolean, queues: readonly RingPlace[]): void {
+  write(0x14, 1, 3);
+  for (const [select, bits] of [[0, features], [1, packed ? 5 : 1]] as const) {
+    write(8, 4, select);
+    write(12, 4, bits);
+  }
+  write(0x14, 1, 11);
+  queues.forEach(({ descriptors, driver, device }, queue) => {
+    write(0x16, 2, queue);
+    write(0x18, 2, 16);
+    [descriptors, driver, device].forEach((at, i) => write(0x20 + 8 * i, 4, at));
+    write(0x1c, 2, 1);
+  });
+  write(0x14, 1, 15);
+}

@@ -2,7 +2,7 @@ import type { Device, DeviceContext, IoHandler, Size } from '@vm/core';
 import { memoryDisk } from '@vm/block';
 import { PciBus } from '@vm/pci';
 import { expect, it } from 'vitest';
-import { packedDriver, PlainMemory, RING, splitDriver } from './small-driver.ts';
+import { beginDriver, packedDriver, PlainMemory, RING, splitDriver } from './small-driver.ts';
 import { virtioBlk } from './virtio-blk.ts';
 
 const HEADER = 0x8000, STATUS = 0x8fff, DATA = 0x9000;
@@ -33,16 +33,7 @@ function setup(packed = false, writable = true) {
   const write = (offset: number, size: Size, value: number): void => window().write(offset, size, value);
   const begin = (): void => {
     bus.writeConfig(0x2004, 2, 6);
-    write(0x14, 1, 3);
-    for (const [select, bits] of [[0, 0x3000_0000 + (writable ? 0x200 : 0)], [1, packed ? 5 : 1]] as const) {
-      write(8, 4, select);
-      write(12, 4, bits);
-    }
-    write(0x14, 1, 11);
-    write(0x18, 2, 16);
-    [RING.descriptors, RING.driver, RING.device].forEach((at, i) => write(0x20 + 8 * i, 4, at));
-    write(0x1c, 2, 1);
-    write(0x14, 1, 15);
+    beginDriver(write, 0x3000_0000 + (writable ? 0x200 : 0), packed, [RING]);
   };
   const driver = (packed ? packedDriver : splitDriver)(memory, 16);
   const request = async (type: number, sector: number, data: { bytes: number; write?: boolean } | null): Promise<number> => {

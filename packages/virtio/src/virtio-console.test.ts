@@ -1,7 +1,7 @@
 import type { Device, DeviceContext, GuestMemory, IoHandler, Plain, Size } from '@vm/core';
 import { PciBus } from '@vm/pci';
 import { describe, expect, it } from 'vitest';
-import { packedDriver, PlainMemory, RING, splitDriver } from './small-driver.ts';
+import { beginDriver, packedDriver, PlainMemory, RING, splitDriver } from './small-driver.ts';
 import { type ConsoleEnd, virtioConsole } from './virtio-console.ts';
 
 const SECOND = 0x8000; // where the rings of the other queue are
@@ -31,19 +31,7 @@ function setup(packed = false) {
   const write = (offset: number, size: Size, value: number): void => handlers.get('bar4')!.write(offset, size, value);
   const begin = (): void => {
     bus.writeConfig(0x2004, 2, 6);
-    write(0x14, 1, 3);
-    for (const [select, bits] of [[0, 0x3000_0001], [1, packed ? 5 : 1]] as const) {
-      write(8, 4, select);
-      write(12, 4, bits);
-    }
-    write(0x14, 1, 11);
-    for (const queue of [0, 1]) {
-      write(0x16, 2, queue);
-      write(0x18, 2, 16);
-      [RING.descriptors, RING.driver, RING.device].forEach((at, i) => write(0x20 + 8 * i, 4, at + queue * SECOND));
-      write(0x1c, 2, 1);
-    }
-    write(0x14, 1, 15);
+    beginDriver(write, 0x3000_0001, packed, [RING, { descriptors: RING.descriptors + SECOND, driver: RING.driver + SECOND, device: RING.device + SECOND }]);
   };
   const driverOf = packed ? packedDriver : splitDriver;
   const [receive, transmit] = [driverOf(memory, 16), driverOf(shifted, 16)];

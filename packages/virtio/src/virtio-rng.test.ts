@@ -1,7 +1,7 @@
 import type { Device, DeviceContext, IoHandler, Plain, Size } from '@vm/core';
 import { PciBus } from '@vm/pci';
 import { describe, expect, it } from 'vitest';
-import { packedDriver, PlainMemory, RING, splitDriver } from './small-driver.ts';
+import { beginDriver, packedDriver, PlainMemory, RING, splitDriver } from './small-driver.ts';
 import { virtioRng, type VirtioRngConfig } from './virtio-rng.ts';
 
 const DATA = 0x9000;
@@ -19,16 +19,7 @@ function setup(source: VirtioRngConfig['source'], packed = false, memory = new P
   const write = (offset: number, size: Size, value: number): void => handlers.get('bar4')!.write(offset, size, value);
   const begin = (): void => {
     bus.writeConfig(0x2004, 2, 6);
-    write(0x14, 1, 3);
-    for (const [select, bits] of [[0, 0x3000_0000], [1, packed ? 5 : 1]] as const) {
-      write(8, 4, select);
-      write(12, 4, bits);
-    }
-    write(0x14, 1, 11);
-    write(0x18, 2, 16);
-    [RING.descriptors, RING.driver, RING.device].forEach((at, i) => write(0x20 + 8 * i, 4, at));
-    write(0x1c, 2, 1);
-    write(0x14, 1, 15);
+    beginDriver(write, 0x3000_0000, packed, [RING]);
   };
   const driver = (packed ? packedDriver : splitDriver)(memory, 16);
   const ask = (bytes: number): Uint8Array => {
