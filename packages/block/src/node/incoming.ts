@@ -1,3 +1,5 @@
+import { ShortWait } from './short-wait.ts';
+
 const ROOM = 524_288;
 const MOST_AT_ONCE = 262_144; // what a socket holds: the more requests come together, the fewer wake-ups there are
 const LEAST_DIRECT = 8192; // below, several requests in one piece are worth more than a copy
@@ -21,6 +23,7 @@ export class Incoming {
   #toldWanted = false;
   #ended = false;
   #isFull = false;
+  readonly #wait = new ShortWait();
 
   /** Somebody waits, and was told before that no more should come. */
   get shouldResume(): boolean {
@@ -62,6 +65,7 @@ export class Incoming {
     return new Promise((resolve) => {
       this.#wanted = { into, done: 0, resolve };
       this.#serve();
+      if (this.#wanted !== null) this.#wait.begin();
     });
   }
 
@@ -75,6 +79,7 @@ export class Incoming {
     wanted.done += count;
     if (wanted.done < into.length && !this.#ended) return;
     this.#wanted = null;
+    this.#wait.end();
     wanted.resolve(wanted.done < into.length ? null : into);
   }
 }
