@@ -19,7 +19,7 @@ const TESTS: readonly (readonly [test: string, name: string])[] = [
 
 /** What a Linux guest gets of an encrypted disk and of a plain one, both in one machine and in turn. */
 export async function guestRows(disks: { readonly encrypted: string; readonly plain: string; readonly secret: string }, folder: string, quick: boolean): Promise<Row[]> {
-  const [rounds, scale] = quick ? [1, 0.1] : [5, 1];
+  const [rounds, scale] = quick ? [1, 0.1] : [9, 1];
   const guest = await fetchGuest(new GuestCache(defaultCacheFolder()), GUEST, createProgress(process.stderr));
   const initrd = join(folder, 'initrd');
   writeFileSync(initrd, initrdWith(readFileSync(guest.initrd), ['diskio'], folder));
