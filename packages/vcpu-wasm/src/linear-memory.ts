@@ -74,12 +74,15 @@ export class LinearMemory {
     }
     s.set(state.ATTRIBUTES, this.#ram.attributesOffset);
     s.set(state.RAM_BASE, this.#ram.base);
-    this.windowMoved();
+    this.#noteWindow();
+  }
+  #noteWindow(): void {
+    const window = this.#interrupts.window();
+    this.#state.set(state.WINDOW_FRAME, window < 0 ? NO_FRAME : Math.floor(window / 4096));
   }
   /** The registers of the interrupt controller may be at another address. */
   windowMoved(): void {
-    const window = this.#interrupts.window();
-    this.#state.set(state.WINDOW_FRAME, window < 0 ? NO_FRAME : Math.floor(window / 4096));
+    this.#noteWindow();
     this.tlb.flush();
   }
 
@@ -108,7 +111,7 @@ export class LinearMemory {
   forgetTranslations(): void {
     this.walk.shadow?.forget();
     this.tlb.clear();
-    this.windowMoved();
+    this.#noteWindow();
   }
 
   // ---- Faults ------------------------------------------------------------------------------------------------------
@@ -141,12 +144,8 @@ export class LinearMemory {
 
   /** Where `bytes` at the address lie in the linear memory, when they lie in one page that the TLB answers for; -1 otherwise. */
   hostOffset(low: number, high: number, bytes: number, write: boolean, supervisor = false): number {
-    const { u32 } = this.#state;
-    const tag = this.#state.get(state.DATA_TAG);
-    if ((low & 4095) + bytes > 4096 || this.#isChecked() || (supervisor && (tag & OF_SUPERVISOR) !== 0)) return -1;
-    const index = (this.#state.get(state.TLB_BASE) + (write ? state.WRITE_TLB : state.READ_TLB) + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE))) >>> 2;
-    if (u32[index] !== (((low & 0xffff_f000) | tag) >>> 0) || u32[index + 1] !== high) return -1;
-    return (low + (u32[index + 2] as number)) >>> 0;
+    if ((low & 4095) + bytes > 4096 || this.#isChecked() || (supervisor && (this.#state.get(state.DATA_TAG) & OF_SUPERVISOR) !== 0)) return -1;
+    return this.tlb.find(write ? state.WRITE_TLB : state.READ_TLB, low, high);
   }
 
   // ---- Slow paths of generated code: values go through VALUE ---------------------------------------------------------

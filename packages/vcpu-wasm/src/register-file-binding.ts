@@ -12,6 +12,7 @@ import * as state from './cpu-state.ts';
 import { NEAR } from './handler-table.ts';
 import { H, M, N, P, S, T, U, VA } from './locals.ts';
 import * as uop from './uop.ts';
+import { pushTlbPlace } from './tlb-place.ts';
 
 /** Pushes OF of `result` = `a` + `delta` as i64: the sign changed the way the step goes (SDM vol. 1, section 3.4.3.1). */
 export function pushStepOverflow(code: CodeWriter, delta: 1 | -1, a: number, result: number, bytes: number): void {
@@ -157,7 +158,7 @@ export class RegisterFileBinding implements Binding {
 
   /** Pushes an i32: the TLB entry of the address in VA answers for an access of `bytes`. Leaves the entry in P. */
   #tlbHit({ code }: Emitter, tlb: number, bytes: number): void {
-    code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).load32(state.TLB_BASE).add32().set(P);
+    pushTlbPlace(code.get(VA)).get(S).load32(state.TLB_BASE).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
     code.const(-4096).and().get(S).load(state.DATA_TAG).or().get(P).load(tlb).eq();

@@ -14,6 +14,7 @@ import { pushHeat } from './register-file-binding.ts';
 import { defineRefill, REFILL } from './tlb-refill.ts';
 import { declareX87 } from './float80/x87-functions.ts';
 import type { X87Functions } from './float80/x87-functions.ts';
+import { pushTlbPlace } from './tlb-place.ts';
 
 export interface Runtime {
   /** (s, address, bytes) -> value; 16-byte values are left in VALUE. */
@@ -152,7 +153,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
 
   /** Local `host` = where the address in local 1 lies, which the TLB knows. */
   function hostAddress(host: number, entry: number, tlb: number): void {
-    code.get(1).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(0).load32(state.TLB_BASE).add32().set(entry);
+    pushTlbPlace(code.get(1)).get(0).load32(state.TLB_BASE).add32().set(entry);
     code.get(1).wrap().get(entry).load32(tlb + state.TLB_ADDEND).add32().set(host);
   }
 
@@ -176,7 +177,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     code.get(0).get(RIP).store(state.RIP);
     code.get(RIP);
     if (!long) code.get(0).load(state.SEGMENT_BASE + state.CS * 8).add().zeroExtend(4);
-    code.tee(LINEAR).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(0).load32(state.TLB_BASE).add32().set(ENTRY);
+    pushTlbPlace(code.tee(LINEAR)).get(0).load32(state.TLB_BASE).add32().set(ENTRY);
     const miss = code.block();
     if (!long) {
       code.get(RIP).get(0).load32U(state.SEGMENT + state.CS * state.SEGMENT_STRIDE + state.SEGMENT_LIMIT).gtU().brIf(miss);

@@ -7,6 +7,7 @@ import * as state from './cpu-state.ts';
 import type { CodeWriter, Label } from './wasm/code-writer.ts';
 import { I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
+import { pushTlbPlace } from './tlb-place.ts';
 
 /** (s, address, bytes) -> 1: the TLB answers for the address now; 0: it does not. */
 export const REFILL: Signature = { parameters: [I32, I64, I32], results: [I32] };
@@ -32,7 +33,7 @@ export function defineRefill(module: ModuleWriter, code: CodeWriter, index: numb
   if (write) {
     code.get(STATE).load32(state.ATTRIBUTES).get(OFFSET).get(STATE).load32(state.RAM_BASE).sub32().const32(12).shrU32().add32().load8U32().brIf(fail);
   }
-  code.get(ADDRESS).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(STATE).load32(state.TLB_BASE).add32().set(ENTRY);
+  pushTlbPlace(code.get(ADDRESS)).get(STATE).load32(state.TLB_BASE).add32().set(ENTRY);
   // Whoever writes to a page reads it too.
   for (const tlb of write ? [state.READ_TLB, state.WRITE_TLB] : [state.READ_TLB]) {
     code.get(ENTRY).get(ADDRESS).const(-4096).and().get(STATE).load(state.DATA_TAG).or().store(tlb);

@@ -164,6 +164,14 @@ export class Tlb implements FirstLevel {
     return u32[index] === EMPTY ? -1 : (((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0;
   }
 
+  /** Where the address lies in the linear memory, when the TLB answers for data there; -1 otherwise. */
+  find(tlb: typeof state.READ_TLB | typeof state.WRITE_TLB, low: number, high: number): number {
+    const { u32 } = this.#state;
+    const index = (this.#entry(low) + tlb) >>> 2;
+    if (u32[index] !== (((low & 0xffff_f000) | this.#state.get(state.DATA_TAG)) >>> 0) || u32[index + 1] !== high) return -1;
+    return (low + (u32[index + 2] as number)) >>> 0;
+  }
+
   // ---- What comes ----------------------------------------------------------------------------------------------------------
 
   #entry(low: number): number { return this.#state.get(state.TLB_BASE) + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE)); }

@@ -5,6 +5,7 @@ import { A, B, C, D, H, M, N, P, R, S, T, U, V, VA } from '../locals.ts';
 import { I32 } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
+import { pushTlbPlace } from '../tlb-place.ts';
 
 const RAX = 0;
 const RCX = 1;
@@ -100,7 +101,7 @@ function pieces(e: Emitter, withSource: boolean): void {
 /** Pushes the host address of the linear address in `local`, or 0 when the TLB does not answer and cannot be made to. */
 function hostAddress(e: Emitter, tlb: number, local: number): void {
   const { code, runtime } = e;
-  code.get(local).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(S).load32(state.TLB_BASE).add32().set(P);
+  pushTlbPlace(code.get(local)).get(S).load32(state.TLB_BASE).add32().set(P);
   code.get(local).const(-PAGE).and().get(S).load(state.DATA_TAG).or().get(P).load(tlb).eq();
   code.if(I32);
   code.const32(1);

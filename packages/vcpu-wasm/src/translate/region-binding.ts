@@ -20,6 +20,7 @@ import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
 import { KIND_ADD, KIND_SUBTRACT, LazyFlags } from './lazy-flags.ts';
 import { DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, TLB_BASE, UNDONE, VECTOR } from './region-locals.ts';
+import { pushTlbPlace } from '../tlb-place.ts';
 
 const RSP = 4;
 /** Fields of the uop that name register operands, in the order of the operands. */
@@ -163,7 +164,7 @@ export class RegionBinding implements Binding {
   /** Leaves unless the TLB answers for the address in VA; pushes the host address. A call in its place would cost the values in registers. */
   #hostAddress(code: CodeWriter, tlb: number, bytes: number): void {
     this.accesses++;
-    code.get(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(TLB_BASE).add32().set(P);
+    pushTlbPlace(code.get(VA)).get(TLB_BASE).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
     code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne().brIf(this.exit);

@@ -18,6 +18,7 @@ import { ACCESSES, BUDGET, CODE_PAGE, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, NO_
 import { END_CONDITIONAL, END_DYNAMIC, END_FALL, END_RETURN } from './region-scan.ts';
 import type { Block, RegionScan, Scan } from './region-scan.ts';
 import type { RegionTable } from './region-table.ts';
+import { pushTlbPlace } from '../tlb-place.ts';
 
 /** Of the functions that emitters may call, a region has those for floating point. */
 const runtimeOf = ({ float }: RegionFunctions): Runtime => new Proxy({ float } as Runtime, {
@@ -306,7 +307,7 @@ export class RegionWriter {
     if (to.page !== from.page) {
       code.get(PAGE_RIP).const((to.delta - from.delta) * 4096).add();
       if (!this.#long) code.zeroExtend(4);
-      code.tee(VA).wrap().const32(8).shrU32().const32((state.TLB_ENTRIES - 1) * state.TLB_STRIDE).and32().get(TLB_BASE).add32().set(P);
+      pushTlbPlace(code.tee(VA)).get(TLB_BASE).add32().set(P);
       code.get(VA).get(S).load(state.FETCH_TAG).or().get(P).load(state.FETCH_TLB).ne();
       code.get(P).load32(state.FETCH_TLB + state.TLB_CODE_PAGE).const32(to.page.map).ne32().or32();
       code.if();
