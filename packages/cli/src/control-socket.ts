@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { isListening } from './live-socket.ts';
 import { UsageError } from './usage-error.ts';
 
 /** A line of JSON to a running machine: a command by name, and what it needs. */
@@ -35,7 +36,7 @@ export async function openControl(name: string, handle: ControlHandler): Promise
   const { uid, mode } = statSync(folder);
   if (uid !== userInfo().uid || (mode & 0o077) !== 0) throw new UsageError(`--name ${name}: ${folder} is open to others`);
   const path = join(folder, `${name}.sock`);
-  if (await isAlive(path)) throw new UsageError(`--name ${name}: a machine of that name is running`);
+  if (await isListening(path)) throw new UsageError(`--name ${name}: a machine of that name is running`);
   rmSync(path, { force: true }); // of one that did not come to take it away
   const open = new Set<Socket>();
   const server = createServer((socket) => {
@@ -120,16 +121,5 @@ function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(path, () => resolve());
-  });
-}
-
-function isAlive(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(path);
-    socket.on('connect', () => {
-      socket.end();
-      resolve(true);
-    });
-    socket.on('error', () => resolve(false));
   });
 }

@@ -1,8 +1,8 @@
 import { rmSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
 import { listenNbd, type NbdListener } from '@vm/block/node';
 import type { OpenedDisk } from '@vm/vhd-crypt';
 import { explainFileError } from './host-file.ts';
+import { isListening } from './live-socket.ts';
 import type { StopSignal } from './stop-signal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -33,17 +33,6 @@ export async function exportDisk(disk: OpenedDisk, name: string, address: Export
 async function addressOf({ socket, port }: ExportAddress): Promise<Parameters<typeof listenNbd>[0]> {
   if (socket === undefined) return { port: port ?? 0 };
   // What a server that was killed left behind would be in the way.
-  if (statSync(socket, { throwIfNoEntry: false })?.isSocket() === true && !(await somebodyListens(socket))) rmSync(socket);
+  if (statSync(socket, { throwIfNoEntry: false })?.isSocket() === true && !(await isListening(socket))) rmSync(socket);
   return { path: socket };
-}
-
-async function somebodyListens(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }
