@@ -45,7 +45,7 @@ describe('plain data as bytes', () => {
   });
 
   it('refuses every byte string that it did not write, and never breaks otherwise', () => {
-    const seed = Number(process.env['VM_SEED'] ?? Date.now() % 2 ** 31);
+    const seed = Number(process.env['VM_SEED'] ?? 1);
     const random = randomOf(seed);
     const good = encodePlain(SAMPLE);
     for (let i = 0; i < 20_000; i++) {

@@ -137,7 +137,7 @@ describe('a saved machine', () => {
   });
 
   it('with hostile frames whose checksums are right, is refused or loaded, and nothing else happens', async () => {
-    const seed = Number(process.env['VM_SEED'] ?? Date.now() % 2 ** 31);
+    const seed = Number(process.env['VM_SEED'] ?? 1);
     let state = seed >>> 0;
     const random = (below: number): number => Math.floor(((state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32) * below);
     const { vm, save } = await machineOf();
