@@ -197,3 +197,9 @@ it('does not cut the instruction pointer of a branch to make it shorter, unless 
   expect([code(16), code(32), code(64)]).toEqual(['e90700e804000f840000', 'e90b000000e8060000000f8400000000', 'e90b000000e8060000000f8400000000']);
   expect(Buffer.from(createAssembler(32).size(2).jmp('far').label('far').bytes()).toString('hex')).toBe('66e90000');
 });
+
+it('goes on in another mode, with labels across', () => {
+  const a = createAssembler(64, { origin: 0x8000 });
+  a.mov(r64(RAX), r64(RBX)).jmp('legacy').mode(32).label('legacy').mov(r32(RAX), r32(RBX)).size(4).jmpf(far(8, 'real')).mode(16).label('real').mov(r32(RAX), r32(RBX)).jmp('legacy');
+  expect(toHex(a.bytes())).toBe('48 89 d8 e9 00 00 00 00 89 d8 ea 11 80 00 00 08 00 66 89 d8 eb f2');
+});

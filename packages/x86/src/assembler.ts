@@ -33,6 +33,8 @@ export interface Assembler extends Instructions {
   repne(): Assembler;
   /** Operand size of the next instruction, where its operands do not say it (string instructions, IRET, RETF, CBW, ...). */
   size(bytes: 1 | 2 | 4 | 8): Assembler;
+  /** The mode of the code from here on; labels are known on both sides. */
+  mode(bits: CodeMode): Assembler;
   /** Names this place. */
   label(name: string): Assembler;
   /** Bytes as they are. */
@@ -59,13 +61,14 @@ interface Fixup extends Patch {
   readonly end: number;
 }
 
-/** An assembler for code of one mode. */
-export function createAssembler(mode: CodeMode, options: AssemblerOptions = {}): Assembler {
+/** An assembler for code that begins in a mode. */
+export function createAssembler(firstMode: CodeMode, options: AssemblerOptions = {}): Assembler {
   const origin = options.origin ?? 0;
   const output: number[] = [];
   const labels = new Map<string, number>();
   const fixups: Fixup[] = [];
   let prefixes = NO_PREFIXES;
+  let mode = firstMode;
 
   const emit = (name: string, operands: readonly Operand[], condition = -1): Assembler => {
     const encoding = shortest(mode, name, operands, { ...prefixes, condition }, (label) => {
@@ -88,6 +91,7 @@ export function createAssembler(mode: CodeMode, options: AssemblerOptions = {}):
     rep: (): Assembler => { prefixes = { ...prefixes, rep: 0xf3 }; return self; },
     repne: (): Assembler => { prefixes = { ...prefixes, rep: 0xf2 }; return self; },
     size: (bytes: 1 | 2 | 4 | 8): Assembler => { prefixes = { ...prefixes, size: bytes }; return self; },
+    mode: (bits: CodeMode): Assembler => { mode = bits; return self; },
     label: (name: string): Assembler => {
       if (labels.has(name)) throw new RangeError(`label ${name} is there twice`);
       labels.set(name, output.length);
