@@ -6,7 +6,7 @@ import { runCommand } from '../command.mjs';
 import { isTest, listPackages, listSources, readSource } from '../workspace.mjs';
 
 const CORE = 'packages/core/src';
-const CORE_LINES = 1700; // that run: blank lines and the two files of interfaces, which have budgets of their own, not counted
+const CORE_LINES = 1850; // that run: blank lines and the two files of interfaces, which have budgets of their own, not counted
 const DIRECTORY = /\/directory[./]/; // its sub-path for Node.js, which no machine loads, has a budget of its own
 const DIRECTORY_LINES = 800;
 const SNAPSHOT = /\/snapshot\//; // the saved machine, which has one too

@@ -37,6 +37,13 @@ export class MachineClock implements Clock {
     return timer;
   }
 
+  /** Takes back a timer whose device has gone. */
+  drop(timer: Timer): void {
+    timer.disarm();
+    const at = this.#timers.indexOf(timer as DeviceTimer);
+    if (at >= 0) this.#timers.splice(at, 1);
+  }
+
   get nextDue(): Nanos {
     return this.#nextDue;
   }

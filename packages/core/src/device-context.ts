@@ -1,4 +1,5 @@
-import type { BlockBackend, Capabilities, Capability, Clock, DeviceContext, Gpa, GuestMemory, LogLevel } from './abi.ts';
+import type { BlockBackend, Capabilities, Capability, DeviceContext, Gpa, GuestMemory, LogLevel } from './abi.ts';
+import type { MachineClock } from './clock.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import { VmError } from './errors.ts';
 import type { FaultFence } from './fault-fence.ts';
@@ -13,7 +14,7 @@ export interface ContextServices {
   readonly pio: Bus;
   readonly mmio: Bus;
   readonly lines: LineHub;
-  readonly clock: Clock;
+  readonly clock: MachineClock;
   readonly memory: GuestMemory;
   readonly blocks: Readonly<Record<string, BlockBackend>>;
   message(address: Gpa, data: number): void;

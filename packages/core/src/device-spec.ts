@@ -8,7 +8,8 @@ const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 export interface DeviceSpec {
   readonly name: string;
   readonly manifest: DeviceManifest;
-  create(ctx: DeviceContext<Capability>): Device;
+  /** `fail`: how what stands for a device elsewhere tells that it is no more, outside of its handlers, timers and hooks. */
+  create(ctx: DeviceContext<Capability>, fail: (where: string, error: unknown) => void): Device;
 }
 
 /** Puts a device into a composition; `config` is what its module asks for. */

@@ -4,6 +4,7 @@ export type ErrorCode =
   | 'E_CAPABILITY' // the machine lacks something that the device needs
   | 'E_DEVICE' // a device failed in one of its hooks
   | 'E_ENGINE' // the engine cannot do this
+  | 'E_FIXED' // the device neither comes nor goes while the machine runs
   | 'E_GUEST' // the guest did not do what somebody waits for
   | 'E_HOST' // a file, a tool or a service of the host failed
   | 'E_IMAGE' // a kernel, a disk or another image is not what it should be

@@ -1,9 +1,11 @@
-import type { Clock, Controller, Line, Lines, LineSink } from './abi.ts';
+import type { Clock, Controller, Line, Lines, LineSink, Timer } from './abi.ts';
+import type { MachineClock } from './clock.ts';
 
 /** What one device can do to the machine by itself: its timers and its lines end when it has failed. */
 export class FaultFence {
   tripped = false;
   readonly #lines: Line[] = [];
+  readonly #timers: Timer[] = [];
   readonly #report: (where: string, error: unknown) => void;
 
   /** `report` hears of a failure outside of the registers; it is expected to trip the fence. */
@@ -11,7 +13,7 @@ export class FaultFence {
     this.#report = report;
   }
 
-  clock(clock: Clock): Clock {
+  clock(clock: MachineClock): Clock {
     const guard = (fire: (due: number) => void, due: number): void => {
       try {
         if (!this.tripped) fire(due);
@@ -19,7 +21,12 @@ export class FaultFence {
         this.#report('timer', error);
       }
     };
-    return { now: () => clock.now(), timer: (fire) => clock.timer((due) => guard(fire, due)) };
+    const make = (fire: (due: number) => void): Timer => {
+      const timer = clock.timer((due) => guard(fire, due));
+      this.#timers.push(timer);
+      return timer;
+    };
+    return { now: () => clock.now(), timer: make };
   }
 
   /** The inputs of an interrupt controller: whoever raises a line is not to blame for what it does with it. */
@@ -42,6 +49,12 @@ export class FaultFence {
   trip(): void {
     this.tripped = true;
     for (const line of this.#lines) line.set(false);
+  }
+
+  /** The device has gone. */
+  end(clock: MachineClock): void {
+    this.trip();
+    for (const timer of this.#timers.splice(0)) clock.drop(timer);
   }
 
   /** No closure is made when a line moves. */

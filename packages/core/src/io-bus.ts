@@ -72,7 +72,8 @@ export class Bus implements IoBus {
 
   /** Takes back everything that `owner` claimed. */
   release(owner: string): void {
-    for (const region of this.#regions) if (region.owner === owner) region.release();
+    const kept = this.#regions.filter((region) => region.owner !== owner || (region.release(), false));
+    this.#regions.splice(0, Infinity, ...kept);
   }
 
   #claim(owner: string, name: string, bytes: number, handler: IoHandler, sizes: readonly Size[]): IoRegion {
@@ -158,7 +159,7 @@ class Region implements IoRegion {
 
   release(): void {
     this.unmap();
-    this.#table.remove(this.slot);
+    this.#table.release(this.slot);
     this.#released = true;
   }
 }

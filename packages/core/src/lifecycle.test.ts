@@ -24,12 +24,13 @@ function trial(names: readonly string[], failing: readonly string[] = [], parts:
   const life = new Lifecycle({
     host: createHostPort(),
     offered: new Set(['clock', 'pio']),
-    parts,
+    parts: () => parts,
     context: (spec, signal) => {
       signal.addEventListener('abort', () => log.push(`${spec.name}.abort`));
       return {} as DeviceContext<Capability>;
     },
     release: (name) => log.push(`${name}.release`),
+    fail: () => undefined,
     log: () => undefined,
     trace,
   });
@@ -108,7 +109,7 @@ describe('the phases of a machine', () => {
     const told: string[] = [];
     let watch = (): void => {};
     const host = { ...createHostPort(), later: (delay: number, callback: () => void) => ((watch = callback), delay), cancel: () => (watch = () => {}) };
-    const life = new Lifecycle({ host, offered: new Set(), parts: [], context: () => ({}) as DeviceContext<Capability>, release: () => {}, log: (device, level, text) => void told.push(`${device} ${level} ${text}`) });
+    const life = new Lifecycle({ host, offered: new Set(), parts: () => [], context: () => ({}) as DeviceContext<Capability>, release: () => {}, fail: () => {}, log: (device, level, text) => void told.push(`${device} ${level} ${text}`) });
     const slow: Device = { powerUp: async () => (await Promise.resolve(), watch()), start: () => {} };
     await life.create([{ name: 'slow', manifest: { ...MANIFEST, needs: [] }, create: () => slow }]);
     await life.powerUp('cold', () => {});

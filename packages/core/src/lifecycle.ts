@@ -25,9 +25,11 @@ export interface DeviceState {
 export interface LifecycleServices {
   readonly host: HostPort;
   readonly offered: ReadonlySet<string>;
-  readonly parts: readonly HostPart[]; // host sides: started before all devices, stopped after them
+  parts(): readonly HostPart[]; // host sides: started before all devices, stopped after them
   context(spec: DeviceSpec, signal: AbortSignal): DeviceContext<Capability>;
   release(name: string): void;
+  /** A device is cut off. */
+  fail(name: string, where: string, error: unknown): void;
   log(device: string, level: LogLevel, text: string): void;
   readonly trace?: LifecycleTrace;
 }
@@ -53,17 +55,18 @@ export class Lifecycle {
     return this.#started;
   }
 
+  has(name: string): boolean {
+    return this.#members.some((member) => member.name === name);
+  }
+
   async create(specs: readonly DeviceSpec[]): Promise<void> {
     this.#enter('initializing');
     for (const spec of specs) {
       try {
-        checkSpec(spec, new Set(this.#members.map((member) => member.name)), this.#services.offered);
-        const abort = new AbortController();
-        const begin = this.#services.host.now();
-        const made = spec.create(this.#services.context(spec, abort.signal));
-        this.#services.trace?.('create', spec.name, this.#services.host.now() - begin);
-        this.#members.push({ name: spec.name, manifest: spec.manifest, device: made, abort });
-        checkHooks(spec, made);
+        this.#check(spec);
+        const member = this.#make(spec);
+        this.#members.push(member);
+        checkHooks(spec, member.device);
       } catch (error) {
         await this.#fail('create', [inDevice(spec.name, 'create', error)], () => this.tearDown());
       }
@@ -98,7 +101,7 @@ export class Lifecycle {
 
   /** Leaves nothing started when it throws. */
   async start(): Promise<void> {
-    for (const part of this.#services.parts) part.start?.();
+    for (const part of this.#services.parts()) part.start?.();
     const begun: Member[] = [];
     this.#started = true;
     for (const member of this.#members) {
@@ -112,8 +115,55 @@ export class Lifecycle {
     if (!this.#started) return;
     this.#started = false;
     const errors: unknown[] = await this.#step('stop', members.toReversed(), (member) => member.device.stop?.());
-    for (const part of this.#services.parts) await attempt(errors, () => part.stop?.());
+    for (const part of this.#services.parts()) await attempt(errors, () => part.stop?.());
     raise('stop', errors);
+  }
+
+  /**
+   * The way of one device while all others stay where they are: made, up and, if they are, started, with its host parts. Nothing of it
+   * is left when it throws.
+   */
+  async add(spec: DeviceSpec, parts: readonly HostPart[]): Promise<void> {
+    this.#check(spec);
+    if (spec.manifest.needs.includes('controller')) throw new VmError('E_FIXED', `${spec.name}: an interrupt controller is there from the beginning or not at all`, { device: spec.name });
+    const reached: Step[] = [];
+    let member: Member | null = null;
+    try {
+      const made = (member = this.#make(spec));
+      checkHooks(spec, made.device);
+      raise('powerUp', await this.#step('powerUp', [made], () => made.device.powerUp?.('cold')));
+      reached.push('powerUp');
+      if (this.#started) {
+        reached.push('start');
+        for (const part of parts) part.start?.();
+        raise('start', await this.#step('start', [made], () => made.device.start?.()));
+      }
+      this.#members.push(made);
+    } catch (error) {
+      const cause = error instanceof AggregateError ? error : inDevice(spec.name, 'create', error);
+      if (member === null) this.#services.release(spec.name);
+      throw aggregate('add', [cause, ...(member === null ? [] : await this.#takeAway(member, reached, parts))]);
+    }
+  }
+
+  /** The same way back; it is gone whatever its hooks throw. */
+  async remove(name: string, parts: readonly HostPart[]): Promise<void> {
+    const member = this.#members.find((one) => one.name === name);
+    if (member === undefined) throw new VmError('E_NAME', `there is no device named ${name}`, { device: name });
+    if (member.manifest.wants?.includes('hot-remove') !== true) throw new VmError('E_FIXED', `${name}: ${member.manifest.id} stays while the machine runs`, { device: name });
+    this.#members.splice(this.#members.indexOf(member), 1);
+    raise('remove', await this.#takeAway(member, this.#started ? ['powerUp', 'start'] : ['powerUp'], parts));
+  }
+
+  async #takeAway(member: Member, reached: readonly Step[], parts: readonly HostPart[]): Promise<unknown[]> {
+    const errors: unknown[] = [];
+    if (reached.includes('start')) {
+      errors.push(...(await this.#step('stop', [member], () => member.device.stop?.())));
+      for (const part of parts) await attempt(errors, () => part.stop?.());
+    }
+    if (reached.includes('powerUp')) errors.push(...(await this.#step('powerDown', [member], () => member.device.powerDown?.())));
+    errors.push(...(await this.#tearDown([member])));
+    return errors;
   }
 
   /** The states of all devices, in their order; `write` keeps them. Only while stopped; the machine runs on whatever happens. */
@@ -137,14 +187,32 @@ export class Lifecycle {
 
   async tearDown(): Promise<void> {
     this.#enter('tearing-down');
-    const errors = await this.#step('tearDown', this.#members.toReversed(), (member) => {
-      member.abort.abort();
-      return member.device.tearDown?.();
-    });
-    for (const member of this.#members) this.#services.release(member.name);
+    const errors = await this.#tearDown(this.#members.toReversed());
     this.#members.length = 0;
     this.#enter('off');
     raise('tearDown', errors);
+  }
+
+  #check(spec: DeviceSpec): void {
+    checkSpec(spec, new Set(this.#members.map((member) => member.name)), this.#services.offered);
+  }
+
+  #make(spec: DeviceSpec): Member {
+    const { host, trace } = this.#services;
+    const abort = new AbortController();
+    const begin = host.now();
+    const made = spec.create(this.#services.context(spec, abort.signal), (where, error) => this.#services.fail(spec.name, where, error));
+    trace?.('create', spec.name, host.now() - begin);
+    return { name: spec.name, manifest: spec.manifest, device: made, abort };
+  }
+
+  async #tearDown(members: readonly Member[]): Promise<unknown[]> {
+    const errors = await this.#step('tearDown', members, (member) => {
+      member.abort.abort();
+      return member.device.tearDown?.();
+    });
+    for (const member of members.toReversed()) this.#services.release(member.name);
+    return errors;
   }
 
   #enter(phase: Phase): void {

@@ -283,6 +283,117 @@ describe('composition', () => {
   });
 });
 
+describe('a device that comes while the machine runs', () => {
+  const steps = (told: string[], device: string, failing = ''): Device => Object.fromEntries(['powerUp', 'start', 'stop', 'powerDown', 'tearDown'].map((hook) => [hook, () => {
+    told.push(`${device}.${hook}`);
+    if (hook === failing) throw new Error(`no ${hook}`);
+  }]));
+  const guest = (told: string[], failing = ''): DeviceModule<void, 'pio' | 'lines' | 'clock'> => ({
+    manifest: { ...manifest('guest', ['pio', 'lines', 'clock']), wants: ['hot-remove'] },
+    create: (ctx) => {
+      if (failing === 'create') throw new Error('no create');
+      ctx.pio.claim('regs', 4, { read: () => 0x55, write: () => {} }).map(0x40);
+      ctx.lines.connect(5).set(true);
+      ctx.clock.timer(() => void told.push('guest.fires')).arm(ctx.clock.now());
+      return steps(told, 'guest', failing);
+    },
+  });
+  const old = (told: string[]): DeviceModule => ({ manifest: manifest('old', []), create: () => steps(told, 'old') });
+  const watched = async (told: string[]): Promise<readonly [Machine, ScriptedEngine, string[]]> => {
+    const heard: string[] = [];
+    const engine = new ScriptedEngine((cpu) => cpu.work());
+    const vm = await machineOf(engine, [device('pic', recorder, { heard }), device('old', old(told))]);
+    await vm.powerUp();
+    told.length = 0;
+    return [vm, engine, heard];
+  };
+
+  it('goes all its way alone, is there at the next instruction, and leaves nothing when it goes (DEV-05)', async () => {
+    const told: string[] = [];
+    const [vm, engine, heard] = await watched(told);
+    const { pio } = engine.cpu.surroundings;
+    for (let round = 0; round < 100; round++) {
+      const before = engine.cpu.retired;
+      const coming = vm.add(device('guest', guest(told)));
+      expect(vm.phase).toBe('running');
+      await coming;
+      expect([engine.cpu.retired, pio.read(0x40, 1)]).toEqual([before, 0x55]);
+      await turns(2);
+      expect(engine.cpu.retired).toBeGreaterThan(before);
+      expect(vm.counters.read()['device.guest.regs.reads']).toBe(1);
+      await vm.remove('guest');
+      expect(pio.read(0x40, 1)).toBe(0xff);
+      expect(told.splice(0)).toEqual(['guest.powerUp', 'guest.start', 'guest.fires', 'guest.stop', 'guest.powerDown', 'guest.tearDown']);
+      expect(heard.splice(0).slice(-2)).toEqual(['5 high', '5 low']);
+    }
+    expect(vm.counters.read()).not.toHaveProperty(['device.guest.regs.reads']);
+    await vm[Symbol.asyncDispose]();
+    expect(told).toEqual(['old.stop', 'old.powerDown', 'old.tearDown']);
+  });
+
+  it.each([
+    ['create', []],
+    ['powerUp', ['guest.powerUp', 'guest.tearDown']],
+    ['start', ['guest.powerUp', 'guest.start', 'guest.stop', 'guest.powerDown', 'guest.tearDown']],
+  ])('and fails in %s is rolled back, and the machine runs on as it was (DEV-05, DEV-10)', async (failing, expected) => {
+    const told: string[] = [];
+    const [vm, engine] = await watched(told);
+    await expect(vm.add(device('guest', guest(told, failing)))).rejects.toMatchObject({ errors: [{ code: 'E_DEVICE', device: 'guest' }] });
+    expect(told.splice(0)).toEqual(expected);
+    const before = engine.cpu.retired;
+    await turns(2);
+    expect([engine.cpu.retired > before, engine.cpu.surroundings.pio.read(0x40, 1)]).toEqual([true, 0xff]);
+    await vm.add(device('guest', guest(told)));
+    await vm[Symbol.asyncDispose]();
+  });
+
+  it('is refused with a code where it cannot come or go (DEV-05)', async () => {
+    const told: string[] = [];
+    const [vm] = await watched(told);
+    await expect(vm.add(device('old', guest(told)))).rejects.toMatchObject({ code: 'E_NAME', device: 'old' });
+    await expect(vm.add(device('second', recorder, { heard: [] }))).rejects.toMatchObject({ code: 'E_FIXED', device: 'second' });
+    await vm.add(device('guest', guest(told)));
+    await expect(vm.add(device('other', guest(told)))).rejects.toMatchObject({ errors: [{ code: 'E_OVERLAP', device: 'other' }] });
+    await expect(vm.remove('old')).rejects.toMatchObject({ code: 'E_FIXED', device: 'old' });
+    await expect(vm.remove('nobody')).rejects.toMatchObject({ code: 'E_NAME', device: 'nobody' });
+    await vm.powerDown();
+    await expect(vm.add(device('late', guest(told)))).rejects.toMatchObject({ code: 'E_PHASE' });
+    await vm[Symbol.asyncDispose]();
+  });
+
+  it('waits for its start with a machine that is paused, and two at once come one after the other', async () => {
+    const told: string[] = [];
+    const [vm, engine] = await watched(told);
+    await vm.pause();
+    told.length = 0;
+    await vm.add(device('guest', guest(told)));
+    expect(told.splice(0)).toEqual(['guest.powerUp']);
+    await vm.resume();
+    expect(told.splice(0)).toEqual(['old.start', 'guest.start']);
+    const slow = (name: string): DeviceModule => ({ manifest: manifest(name, []), create: () => ({ powerUp: async () => (told.push(`${name} begins`), await turns(3), void told.push(`${name} is up`)) }) });
+    const coming = [vm.add(device('one', slow('one'))), vm.add(device('two', slow('two')))];
+    const before = engine.cpu.retired;
+    await vm.pause();
+    expect([engine.cpu.retired, told.splice(0).filter((step) => step.includes(' '))]).toEqual([before, ['one begins', 'one is up', 'two begins', 'two is up']]);
+    await Promise.all(coming);
+    await vm[Symbol.asyncDispose]();
+  });
+
+  it('brings a back end of its own, which starts and stops with it and whose name is free again', async () => {
+    const told: string[] = [];
+    const [vm] = await watched(told);
+    const disk = { bytes: 512, writable: true, read: turns.bind(null, 0), write: turns.bind(null, 0), flush: turns.bind(null, 0), discard: turns.bind(null, 0), writeZeroes: turns.bind(null, 0), start: () => void told.push('disk.start'), stop: () => void told.push('disk.stop') };
+    const reader: DeviceModule<void, 'host'> = { manifest: { ...manifest('reader', ['host']), wants: ['hot-remove'] }, create: (ctx) => (told.push(`${ctx.host.block('mine').bytes}`), {}) };
+    for (let round = 0; round < 2; round++) {
+      await vm.add(device('reader', reader), { mine: disk });
+      await expect(vm.add(device('other', reader), { mine: disk })).rejects.toMatchObject({ code: 'E_NAME' });
+      await vm.remove('reader');
+      expect(told.splice(0)).toEqual(['512', 'disk.start', 'disk.stop']);
+    }
+    await vm[Symbol.asyncDispose]();
+  });
+});
+
 // What the tests above are made of.
 
 type Step = (cpu: ScriptedCpu) => ExitCode | undefined;

@@ -2,6 +2,7 @@ import type { BlockBackend, Capability, Clock, DeviceContext, Gpa, GuestMemory, 
 import { MemoryMap, PortMap } from './address-map.ts';
 import type { ClockKind } from './clock.ts';
 import { Counters } from './counters.ts';
+import { DeviceChanges } from './device-changes.ts';
 import { CAPABILITIES, createContext } from './device-context.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import type { Engine, FabricServices, InterruptFabric, Ram, Vcpu } from './engine.ts';
@@ -12,6 +13,7 @@ import { createHostPort, type HostPort } from './host-port.ts';
 import { Bus } from './io-bus.ts';
 import { Lifecycle, type LifecycleTrace } from './lifecycle.ts';
 import { LineHub } from './lines.ts';
+import { countMachine } from './machine-counters.ts';
 import { type CreateMemory, createRam } from './ram.ts';
 import { RunLoop, type StopReason } from './run-loop.ts';
 import { SlotTable } from './slot-table.ts';
@@ -71,6 +73,8 @@ export class Machine<V extends Vcpu = Vcpu> {
   readonly #loop: RunLoop;
   readonly #lines: LineHub;
   readonly #fabric: InterruptFabric;
+  readonly #blocks: Record<string, BlockBackend>;
+  readonly #changes: DeviceChanges;
   readonly #fences = new Map<string, FaultFence>();
   readonly #table: SlotTable;
   readonly #pio: Bus;
@@ -85,6 +89,7 @@ export class Machine<V extends Vcpu = Vcpu> {
   constructor(options: MachineOptions<V>, saved: SavedMachine | null) {
     this.#options = options;
     this.#saved = saved;
+    this.#blocks = { ...options.blocks };
     const host = options.host ?? createHostPort();
     this.ram = createRam(options.ramBytes, options.engine.reserveBytes(1), options.createMemory, options.firmwareBytes);
     this.memory = new RamAccess(this.ram);
@@ -115,13 +120,15 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.lifecycle = new Lifecycle({
       host,
       offered: CAPABILITIES,
-      parts: Object.values(options.blocks ?? {}),
+      parts: () => Object.values(this.#blocks),
       context: (spec, signal) => this.#context(spec, signal),
       release: (name) => this.#release(name),
+      fail: (name, where, error) => this.#fault(name, `${name}.${where}`, error),
       log: (device, level, text) => this.#log(device, level, text),
       ...(options.trace === undefined ? {} : { trace: options.trace }),
     });
-    this.#count();
+    this.#changes = new DeviceChanges({ lifecycle: this.lifecycle, loop: this.#loop, blocks: this.#blocks, hasEnded: () => this.#stopReason !== null });
+    countMachine(this.counters, { vcpu: this.vcpu, clock: this.clock, loop: this.#loop, pio: this.#pio, mmio: this.#mmio, fabric: this.#fabric, fences: this.#fences });
   }
 
   get phase(): Phase { return this.lifecycle.phase; }
@@ -134,11 +141,13 @@ export class Machine<V extends Vcpu = Vcpu> {
   /** Freezes machine time and all work; the phase stays `running`. Afterwards nothing is in flight. */
   async pause(): Promise<void> {
     if (this.#starting !== null) await this.#starting.catch(() => {}); // before its first instruction
+    if (this.#changes.underWay !== null) await this.#changes.underWay;
     await this.#loop.park();
     await this.lifecycle.stop();
   }
 
   async resume(): Promise<void> {
+    if (this.#changes.underWay !== null) await this.#changes.underWay;
     if (this.phase !== 'running') throw new VmError('E_PHASE', `only a running machine resumes; this one is ${this.phase}`);
     this.#starting ??= this.#start().finally(() => (this.#starting = null));
     return this.#starting;
@@ -181,6 +190,15 @@ export class Machine<V extends Vcpu = Vcpu> {
       if (ran) await this.resume();
     }
   }
+
+  /**
+   * Brings a device into a machine that runs or is paused, with back ends of its own: made and powered up as all others were, which stay
+   * as they are; the processor stands meanwhile, from the present instruction on. Rejects with AggregateError, and leaves nothing of it.
+   */
+  add(spec: DeviceSpec, blocks: Readonly<Record<string, BlockBackend>> = {}): Promise<void> { return this.#changes.add(spec, blocks); }
+
+  /** The way back, for devices that want `hot-remove`; whether the guest has let go of it is for the composer to know. */
+  remove(name: string): Promise<void> { return this.#changes.remove(name); }
 
   /** Resolves when the machine stops by itself; at once when it has since it last began to run. */
   stopped(): Promise<StopReason> {
@@ -230,17 +248,22 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#fences.set(spec.name, fence);
     const message = (address: Gpa, data: number): void => this.#fabric.message(address, data);
     const log = (level: LogLevel, text: string): void => this.#log(spec.name, level, text);
-    return createContext(spec, signal, { fence, pio: this.#pio, mmio: this.#mmio, lines: this.#lines, clock: this.clock, memory: this.memory, blocks: this.#options.blocks ?? {}, message, log });
+    return createContext(spec, signal, { fence, pio: this.#pio, mmio: this.#mmio, lines: this.#lines, clock: this.#loop.clock, memory: this.memory, blocks: this.#blocks, message, log });
   }
 
   #release(owner: string): void {
     this.#pio.release(owner);
     this.#mmio.release(owner);
+    const fence = this.#fences.get(owner);
+    if (fence?.tripped !== true) this.#fences.delete(owner); // a failure stays counted
+    fence?.end(this.#loop.clock);
   }
 
   #fault(owner: string, label: string, error: unknown): void {
+    const fence = this.#fences.get(owner);
+    if (fence?.tripped === true) return; // it is told once
     this.#table.cutOff(owner);
-    this.#fences.get(owner)?.trip();
+    fence?.trip();
     this.#log(owner, 'warn', `${label} threw and is cut off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     if (this.#options.onFault !== 'go-on') this.requestStop('faulted');
   }
@@ -252,24 +275,5 @@ export class Machine<V extends Vcpu = Vcpu> {
 
   #log(source: string, level: LogLevel, text: string): void {
     this.#options.log?.(source, level, text);
-  }
-
-  #count(): void {
-    const { counters } = this;
-    counters.gauge('cpu.instructions', () => this.vcpu.retired);
-    counters.gauge('cpu.halts', () => this.#loop.halts);
-    counters.gauge('loop.slices', () => this.#loop.slices);
-    counters.gauge('loop.busyNanos', () => this.#loop.busy);
-    counters.gauge('clock.nanos', () => this.clock.now());
-    counters.gauge('clock.fires', () => this.#loop.clock.fires);
-    for (const [space, bus] of [['pio', this.#pio], ['mmio', this.#mmio]] as const) {
-      counters.gauge(`${space}.reads`, () => bus.reads);
-      counters.gauge(`${space}.writes`, () => bus.writes);
-      counters.gauge(`${space}.open`, () => bus.open);
-      counters.family('device', () => bus.counts());
-    }
-    counters.family('device', () => this.#fabric.counts?.() ?? []);
-    counters.family('device', () => Array.from(this.#fences).filter(([, fence]) => fence.tripped).map(([name]) => [`${name}.faults`, 1]));
-    counters.family('cpu', () => this.vcpu.counts?.() ?? []);
   }
 }

@@ -55,6 +55,9 @@ export class RunLoop {
   /** Real time spent in slices, in nanoseconds. */
   get busy(): Nanos { return this.#busy; }
 
+  /** The processor runs, or is about to. */
+  get started(): boolean { return this.#started; }
+
   get halts(): number { return this.#halts; }
 
   attach(vcpu: Vcpu): void { this.#vcpu = vcpu; }

@@ -37,6 +37,7 @@ export class SlotTable {
   readonly #handlers: IoHandler[] = [OPEN];
   readonly #owners: string[] = [''];
   readonly #labels: string[] = ['nobody'];
+  readonly #free: number[] = []; // of devices that have gone
   readonly #onFault: FaultListener;
 
   constructor(onFault: FaultListener) {
@@ -44,14 +45,23 @@ export class SlotTable {
   }
 
   add(owner: string, name: string, handler: IoHandler, sizes: readonly Size[]): number {
-    const slot = this.#count++;
+    const slot = this.#free.pop() ?? this.#count++;
     if (slot >= this.#sizes.length) this.#grow();
-    this.#owners.push(owner);
-    this.#labels.push(`${owner}.${name}`);
+    this.#owners[slot] = owner;
+    this.#labels[slot] = `${owner}.${name}`;
     this.#sizes[slot] = sizes.reduce((mask: number, size) => mask | size, 0);
-    this.#handlers.push(handler);
+    this.#reads[slot] = 0;
+    this.#writes[slot] = 0;
+    this.#handlers[slot] = handler;
     this.#place(slot, handler);
     return slot;
+  }
+
+  /** Nobody finds the slot any more: another region may have it. */
+  release(slot: number): void {
+    this.remove(slot);
+    this.#owners[slot] = '';
+    this.#free.push(slot);
   }
 
   /** For good: whoever still finds the slot gets the answer of the open bus. */

@@ -132,10 +132,10 @@ function observed(spec: DeviceSpec, regions: ClaimedRegion[], after: NonNullable
   });
   return {
     ...spec,
-    create: (ctx) => {
+    create: (ctx, fail) => {
       const given = ctx as unknown as Readonly<Record<string, unknown>>;
       const spaces = Object.fromEntries((['pio', 'mmio'] as const).filter((space) => given[space] !== undefined).map((space) => [space, watch(space, given[space] as IoSpace)]));
-      const device = spec.create({ ...given, ...spaces } as unknown as DeviceContext<Capability>);
+      const device = spec.create({ ...given, ...spaces } as unknown as DeviceContext<Capability>, fail);
       const hooked = <Hook extends keyof Device>(hook: Hook): Device[Hook] => {
         const own = device[hook] as ((...args: unknown[]) => unknown) | undefined;
         const run = (...args: unknown[]): unknown => {
