@@ -88,7 +88,7 @@ it('holds what is typed until the guest has opened its port, and then loses none
   expect(await guest.waitFor(line.toUpperCase())).toBe(`> ${line.toUpperCase()}`);
   await guest.taken();
   guest.type('q');
-  await guest.poweredOff({ timeoutMs: 5000 });
+  await guest.poweredOff({ timeoutMs: 60_000 });
   expect(guest.output).toBe(`> ${line.toUpperCase()}Q`);
 });
 
