@@ -45,10 +45,12 @@ export class FaultFence {
     };
   }
 
-  /** A level that nobody lowers any more would interrupt for ever. */
-  trip(): void {
+  /** A level that nobody lowers any more would interrupt for ever. False: it has before. */
+  trip(): boolean {
+    if (this.tripped) return false;
     this.tripped = true;
     for (const line of this.#lines) line.set(false);
+    return true;
   }
 
   /** The device has gone. */

@@ -260,10 +260,8 @@ export class Machine<V extends Vcpu = Vcpu> {
   }
 
   #fault(owner: string, label: string, error: unknown): void {
-    const fence = this.#fences.get(owner);
-    if (fence?.tripped === true) return; // it is told once
     this.#table.cutOff(owner);
-    fence?.trip();
+    if (this.#fences.get(owner)?.trip() === false) return; // it is told once
     this.#log(owner, 'warn', `${label} threw and is cut off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     if (this.#options.onFault !== 'go-on') this.requestStop('faulted');
   }

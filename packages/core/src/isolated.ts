@@ -1,0 +1,1 @@
+export { type IsolatedModule, isolatedDevice, type IsolationOptions } from './isolated/isolated-device.ts';
