@@ -26,7 +26,7 @@ export async function runBare(program: Pick<GuestOptions<WasmVcpu>, 'kernel' | '
   onHalt = () => finish({ how: 'halt', code: -1 });
   await using guest = await bootGuest<WasmVcpu>({
     engine,
-    clock: 'virtual',
+    clock: { kind: 'virtual', nanosPerInstruction: 1 },
     ramBytes: 128 * 2 ** 20,
     ...program,
     ...(program.kernel === undefined ? {} : { entry: 'multiboot' }),
