@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { ApicBus } from '@vm/apic';
 import { ioApic, pic8259 } from '@vm/apic/device';
 import { memoryDisk } from '@vm/block';
-import { device } from '@vm/core';
+import { device, type DeviceManifest } from '@vm/core';
+import { isolatedDevice } from '@vm/core/isolated';
 import { acpiPm } from '@vm/device-acpi-pm';
 import { piixIde } from '@vm/device-ata';
 import { debugcon } from '@vm/device-debugcon';
@@ -16,6 +18,7 @@ import { hostBridge, PciBus } from '@vm/pci';
 import { deviceConformance, type DeviceUnderTest } from '@vm/testkit';
 import { virtioBlk, virtioConsole, virtioRng } from '@vm/virtio';
 import { describe, it } from 'vitest';
+import * as inWorkers from './isolated-modules.ts';
 
 const nothing = (): void => {};
 const RANGES = { ports: 0xc000, portsEnd: 0x1_0000, memory: 0xe000_0000, memoryEnd: 0xfec0_0000 };
@@ -50,4 +53,18 @@ const DEVICES: readonly DeviceUnderTest[] = [
 
 describe('every device of ours', () => {
   for (const one of DEVICES) for (const { name, run } of deviceConformance(one, { seed: Number(process.env['VM_SEED'] ?? 1), lives: 200 })) it(name, run);
+});
+
+const crcFolder = new URL('../examples/plug-ins/crc-unit/', import.meta.url);
+const crcUnit = JSON.parse(readFileSync(new URL('device.json', crcFolder), 'utf8')) as DeviceManifest;
+const here = new URL('./isolated-modules.ts', import.meta.url);
+const ISOLATED: readonly DeviceUnderTest[] = [
+  { name: 'uart16550', devices: () => [isolatedDevice('uart', inWorkers.uart.manifest, { url: here, export: 'uart' })] },
+  { name: 'crc-unit', devices: () => [isolatedDevice('crc', crcUnit, { url: new URL('crc-unit.js', crcFolder), export: 'crcUnit', config: { base: 0xd000_0000, polynomial: 'crc32' } })] },
+  { name: 'virtio-rng', devices: () => [isolatedDevice('rng', inWorkers.rng.manifest, { url: here, export: 'rng' })] },
+  { name: 'virtio-blk', devices: () => [isolatedDevice('disk', inWorkers.blk.manifest, { url: here, export: 'blk' })], blocks: () => ({ disk0: memoryDisk(1 << 20) }) },
+];
+
+describe('a device in a worker', () => {
+  for (const one of ISOLATED) for (const { name, run } of deviceConformance(one, { seed: Number(process.env['VM_SEED'] ?? 1), accesses: 150, lives: 2, states: 6 })) it(name, run);
 });

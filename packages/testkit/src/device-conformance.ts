@@ -18,6 +18,8 @@ export interface DeviceConformanceOptions {
   readonly accesses?: number;
   /** Machines made and torn down one after the other; default 1000. */
   readonly lives?: number;
+  /** Hostile ones made of each good state; default 60. */
+  readonly states?: number;
 }
 
 interface Suite {
@@ -25,17 +27,17 @@ interface Suite {
   readonly seed: number;
   readonly accesses: number;
   readonly lives: number;
+  readonly states: number;
 }
 
 const SIZES: readonly Size[] = [1, 2, 4];
 const INSTANTS = 6; // at which a machine is saved
-const HOSTILE = 60; // states made of each good one
 const HOOKS: readonly (keyof Device)[] = ['powerUp', 'load', 'start', 'stop', 'save', 'powerDown', 'tearDown'];
 const MOST_GROWTH = 16 << 20; // bytes of heap that all lives together may leave behind
 
 /** Tests of devices for any test runner: `for (const { name, run } of deviceConformance(device)) it(name, run);` */
-export function deviceConformance(under: DeviceUnderTest, { seed = 1, accesses = 300, lives = 1000 }: DeviceConformanceOptions = {}): readonly ConformanceCase[] {
-  const suite: Suite = { under, seed, accesses, lives };
+export function deviceConformance(under: DeviceUnderTest, { seed = 1, accesses = 300, lives = 1000, states = 60 }: DeviceConformanceOptions = {}): readonly ConformanceCase[] {
+  const suite: Suite = { under, seed, accesses, lives, states };
   return Object.entries(CASES).map(([what, test]) => ({ name: `${under.name}: ${what}`, run: () => test(suite) }));
 }
 
@@ -90,7 +92,7 @@ const CASES: Readonly<Record<string, (suite: Suite) => Promise<void>>> = {
     for (const { name, state, version } of devices) {
       if (version === 0) continue;
       const good = decodePlain(encodePlain(state));
-      for (let i = 0; i < HOSTILE; i++) {
+      for (let i = 0; i < suite.states; i++) {
         const hostile = mutated(good, random);
         await using other = await createDeviceMachine({ ...madeOf(suite), restore: { bytes: withState(bytes, name, hostile) } });
         try {

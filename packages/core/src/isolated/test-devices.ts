@@ -1,7 +1,8 @@
+import { type MessagePort, workerData } from 'node:worker_threads';
 import type { Capability, DeviceContext, DeviceManifest, DeviceModule, Plain } from '../abi.ts';
 
 type Context = DeviceContext<Capability>;
-export type TestDevice = DeviceModule<{ readonly base?: number }, Capability>;
+export type TestDevice = DeviceModule<{ readonly base?: number; readonly seed?: number }, Capability>;
 
 const manifest = (id: string, needs: readonly Capability[], state = 0): DeviceManifest => ({ abi: 1, id: `test.${id}`, version: '1.0.0', state, needs });
 
@@ -114,3 +115,30 @@ export const neverUp: TestDevice = { manifest: manifest('never-up', []), create:
 export const neverStops: TestDevice = { manifest: manifest('never-stops', []), create: () => ({ stop: never }) };
 export const neverGone: TestDevice = { manifest: manifest('never-gone', []), create: () => ({ tearDown: never }) };
 export const liar: TestDevice = { manifest: manifest('another', []), create: () => ({}) };
+
+/** Knows where the mailbox is, and writes into it what the bits of a seed say; then it answers, or does not. */
+export const scribbles: TestDevice = {
+  manifest: manifest('scribbles', ['pio', 'lines', 'clock', 'dma']),
+  create: (ctx, { seed = 0 }) => {
+    const { mailbox, requests, calls } = workerData as { readonly mailbox: SharedArrayBuffer; readonly requests: MessagePort; readonly calls: MessagePort };
+    const words = new Int32Array(mailbox, 0, 16);
+    const numbers = new Float64Array(mailbox, 64, 700);
+    const messages = [null, 7, 'text', {}, { log: 'loud', text: 5 }, { block: 9 }, { settled: { name: {} } }, { op: 'claim', args: ['pio', 'x', NaN, [9], 1, 1] }, { error: 3 }, { op: 'map', args: [-1, 0.5] }];
+    let state = seed;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    ctx.lines.connect(5);
+    ctx.clock.timer(() => {});
+    const read = (): number => {
+      for (let i = random(6); i > 0; i--) numbers[random(700)] = [NaN, -1, 0.5, Infinity, 1e300, random(12), random(2 ** 32)][random(7)]!;
+      for (let i = random(3); i > 0; i--) (random(2) === 0 ? requests : calls).postMessage(messages[random(messages.length)]);
+      for (let i = random(3); i > 0; i--) Atomics.store(words, random(16), [0, 1, 2, -1, 1000, 0x7fff_ffff, random(12)][random(7)]!);
+      for (let i = random(3); i > 0; i--) Atomics.notify(words, random(2));
+      return random(2 ** 32);
+    };
+    ctx.pio.claim('noise', 4, { read, write: () => {} }).map(0x100);
+    return {};
+  },
+};
