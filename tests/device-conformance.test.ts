@@ -14,7 +14,7 @@ import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { postPort, testdev } from '@vm/device-testdev';
 import { uart16550 } from '@vm/device-uart16550';
-import { hostBridge, PciBus } from '@vm/pci';
+import { hostBridge, PciBus, pciHotplug } from '@vm/pci';
 import { deviceConformance, type DeviceUnderTest } from '@vm/testkit';
 import { virtioBlk, virtioConsole, virtioRng } from '@vm/virtio';
 import { describe, it } from 'vitest';
@@ -44,6 +44,7 @@ const DEVICES: readonly DeviceUnderTest[] = [
   { name: 'testdev', devices: () => [device('testdev', testdev, { exit: nothing, shutdown: nothing })] },
   { name: 'post-port', devices: () => [device('post', postPort, { progress: nothing })] },
   { name: 'host-bridge', devices: () => onBus(() => []) },
+  { name: 'pci-hotplug', devices: () => [device('pci-hotplug', pciHotplug, { base: 0x620, raise: nothing, ejected: nothing, connect: (end) => (end.arrived(3), end.ask(4)) })] },
   { name: 'virtio-blk', devices: () => onBus((bus) => [device('disk', virtioBlk, { slot: bus.slot(3), block: 'disk0' })]), blocks: () => ({ disk0: memoryDisk(1 << 20) }) },
   { name: 'virtio-rng', devices: () => onBus((bus) => [device('rng', virtioRng, { slot: bus.slot(3), source: { seed: 5 } })]) },
   { name: 'virtio-console', devices: () => onBus((bus) => [device('console', virtioConsole, { slot: bus.slot(3), output: nothing })]) },

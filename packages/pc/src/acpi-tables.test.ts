@@ -9,6 +9,7 @@ import { buildAcpiTables } from './acpi-tables.ts';
 const MACHINE = {
   processors: 2, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: 0x600, sciPin: 9, offType: 5, resetPort: 0xcf9, resetValue: 6,
   serial: { base: 0x3f8, pin: 4 }, keyboard: { pin: 1, mousePin: 12 },
+  pci: { memory: 0xe000_0000, memoryEnd: 0xfec0_0000, wiresOf: () => [16, 10] as const, hotplug: { base: 0x620, event: 1, firstSlot: 2 } },
 };
 
 function setup() {
@@ -60,8 +61,14 @@ itWithOracle(it, 'iasl', 'is read by iasl as meant', (iasl) => {
     expect(dsdt).toMatch(/IRQNoFlags \(\)\s*\{4\}/);
     expect(dsdt).toMatch(/Device \(KBD\)[^]*EisaId \("PNP0303"\)[^]*0x0060,[^]*0x0064,[^]*IRQNoFlags \(\)\s*\{1\}/);
     expect(dsdt).toMatch(/Device \(MOU\)[^]*EisaId \("PNP0F13"\)[^]*IRQNoFlags \(\)\s*\{12\}/);
+    expect(dsdt).toMatch(/OperationRegion \(SLTR, SystemIO, 0x0620, 0x0C\)\s*Field \(SLTR, DWordAcc, NoLock, Preserve\)\s*\{\s*SLTA,\s*32,\s*SLTQ,\s*32,\s*SLTE,\s*32/);
+    expect(dsdt).toMatch(/Device \(S1F\)\s*\{\s*Name \(_ADR, 0x001F0000\)[^}]*Name \(_SUN, 0x1F\)[^}]*Method \(_EJ0, 1, NotSerialized\)[^}]*SLTE = 0x80000000/);
+    expect(dsdt).toMatch(/If \(\(Local0 & 0x08\)\)\s*\{\s*Notify \(S03, One\)/);
+    expect(dsdt).toMatch(/Local0 = SLTQ[^]*If \(\(Local0 & 0x08\)\)\s*\{\s*Notify \(S03, 0x03\)/);
+    expect(dsdt).toMatch(/Scope \(\\_GPE\)\s*\{\s*Method \(_E01, 0, NotSerialized\)[^}]*\\_SB\.PCI0\.SLTS \(\)/);
     const facp = listing('facp', whole(fadt));
     expect(facp).toMatch(/PM1A Event Block Address : 00000600/);
+    expect(facp).toMatch(/GPE0 Block Address : 0000060C/);
     expect(facp).toMatch(/Value to cause reset : 06/);
     expect(facp).toMatch(/8042 Present on ports 60\/64 \(V2\) : 1/);
     expect(facp).not.toMatch(/Invalid|Error|error/);

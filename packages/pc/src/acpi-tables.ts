@@ -1,4 +1,4 @@
-import { busNumbers, device, eisaId, integer, interrupt, memory, memoryWindow, method, name, packageOf, ports, portWindow, reference, resources, returns, scope, storeArgument, type Aml, when } from './aml.ts';
+import { and, busNumbers, device, eisaId, integer, interrupt, LOCAL, memory, memoryWindow, method, name, notify, packageOf, portRegisters, ports, portWindow, reference, resources, returns, scope, store, storeArgument, type Aml, when } from './aml.ts';
 import { ACPI_TABLES } from './memory-map.ts';
 
 /** What the tables say about the machine. */
@@ -6,7 +6,7 @@ export interface AcpiMachine {
   readonly processors: number; // local APIC ids 0 and following
   readonly localApic: number;
   readonly ioApic: number;
-  readonly pmBase: number; // PM1 event at +0, control at +4, timer at +8
+  readonly pmBase: number; // PM1 event at +0, control at +4, timer at +8, general-purpose events at +12
   readonly sciPin: number;
   readonly offType: number; // sleep type of S5
   readonly resetPort: number;
@@ -22,6 +22,13 @@ export interface AcpiPci {
   readonly memoryEnd: number;
   /** Inputs of the I/O APIC, and of the 8259 pair, of an interrupt pin (0 to 3) in a slot. */
   readonly wiresOf: (slot: number, pin: number) => readonly [ioApic: number, pic: number];
+  readonly hotplug?: AcpiHotplug; // absent: devices stay where they are
+}
+/** Slots whose devices come and go, and the registers for it: arrived at +0, asked at +4, eject at +8, a bit for each slot. */
+export interface AcpiHotplug {
+  readonly base: number;
+  readonly event: number; // of general purpose
+  readonly firstSlot: number; // to 31
 }
 
 export interface AcpiTables {
@@ -96,6 +103,8 @@ function buildDsdt(machine: AcpiMachine): Uint8Array {
     // The guest says by _PIC which interrupt controller it uses: 1 for the I/O APIC (5.8.1).
     terms.push(name('\\PICM', integer(0)), method('\\_PIC', 1, storeArgument('\\PICM')));
     devices.push(describePci(machine.pci));
+    const { hotplug } = machine.pci;
+    if (hotplug !== undefined) terms.push(scope('\\_GPE', method(`_E${hex(hotplug.event)}`, 0, reference('\\_SB.PCI0.SLTS'))));
   }
   if (devices.length > 0) terms.push(scope('\\_SB', ...devices));
   return table('DSDT', 2, Uint8Array.from(terms.flat()));
@@ -118,7 +127,28 @@ function describePci(pci: AcpiPci): Aml {
     name('RAPC', routes(0)),
     name('RPIC', routes(1)),
     method('_PRT', 0, when(reference('\\PICM'), returns(reference('RAPC'))), returns(reference('RPIC'))),
+    ...(pci.hotplug === undefined ? [] : describeSlots(pci.hotplug)),
   );
+}
+
+const SERIALIZED = 8;
+const NOTIFY_CHECK = 1;
+const NOTIFY_EJECT = 3;
+
+/** A slot is a device that can be let go (_EJ0); SLTS reads what there is to tell, and tells it. */
+function describeSlots({ base, firstSlot }: AcpiHotplug): Aml[] {
+  const slots = Array.from({ length: PCI_SLOTS - firstSlot }, (_, i) => firstSlot + i);
+  const bit = (slot: number): Aml => integer((1 << slot) >>> 0);
+  const told = (register: string, what: number): Aml[] => [store(reference(register), LOCAL), ...slots.map((slot) => when(and(LOCAL, bit(slot)), notify(`S${hex(slot)}`, what)))];
+  return [
+    portRegisters('SLTR', base, ['SLTA', 'SLTQ', 'SLTE']),
+    ...slots.map((slot) => device(`S${hex(slot)}`, name('_ADR', integer(slot * 0x1_0000)), name('_SUN', integer(slot)), method('_EJ0', 1, store(bit(slot), reference('SLTE'))))),
+    method('SLTS', SERIALIZED, ...told('SLTA', NOTIFY_CHECK), ...told('SLTQ', NOTIFY_EJECT)),
+  ];
+}
+
+function hex(value: number): string {
+  return value.toString(16).toUpperCase().padStart(2, '0');
 }
 
 function buildFacs(): Uint8Array {
@@ -144,7 +174,9 @@ function buildFadt(machine: AcpiMachine, dsdt: number, facs: number): Uint8Array
   view.setUint32(at(76), pmBase + 8, true); // PM timer
   body[at(88)] = 4;
   body[at(89)] = 2;
+  view.setUint32(at(80), pmBase + 12, true); // general-purpose events
   body[at(91)] = 4;
+  body[at(92)] = 4;
   view.setUint16(at(96), 0xffff, true); // no C2
   view.setUint16(at(98), 0xffff, true); // no C3
   body[at(108)] = 0x32; // century byte of the clock
@@ -158,6 +190,7 @@ function buildFadt(machine: AcpiMachine, dsdt: number, facs: number): Uint8Array
   setPort(view, at(148), pmBase, 32);
   setPort(view, at(172), pmBase + 4, 16);
   setPort(view, at(208), pmBase + 8, 32);
+  setPort(view, at(220), pmBase + 12, 32);
   return table('FACP', 6, body);
 }
 

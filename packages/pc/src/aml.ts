@@ -12,9 +12,14 @@ const BUFFER_OP = 0x11;
 const PACKAGE_OP = 0x12;
 const METHOD_OP = 0x14;
 const EXTENDED_PREFIX = 0x5b;
+const FIRST_LOCAL = 0x60;
 const FIRST_ARGUMENT = 0x68;
 const STORE_OP = 0x70;
+const AND_OP = 0x7b;
+const REGION_OP = 0x80; // after the extended prefix
+const FIELD_OP = 0x81;
 const DEVICE_OP = 0x82;
+const NOTIFY_OP = 0x86;
 const IF_OP = 0xa0;
 const RETURN_OP = 0xa4;
 const DUAL_NAME_PREFIX = 0x2e;
@@ -58,7 +63,7 @@ export function device(path: string, ...terms: readonly Aml[]): Aml {
   return [EXTENDED_PREFIX, DEVICE_OP, ...withLength([...encodePath(path), ...terms.flat()])];
 }
 
-/** A method of up to 7 arguments. */
+/** A method of up to 7 arguments; with 8 more, one call after the other. */
 export function method(path: string, parameters: number, ...terms: readonly Aml[]): Aml {
   return [METHOD_OP, ...withLength([...encodePath(path), parameters, ...terms.flat()])];
 }
@@ -70,6 +75,35 @@ export function reference(path: string): Aml {
 /** Stores the first argument of a method. */
 export function storeArgument(path: string): Aml {
   return [STORE_OP, FIRST_ARGUMENT, ...encodePath(path)];
+}
+
+export function store(value: Aml, target: Aml): Aml {
+  return [STORE_OP, ...value, ...target];
+}
+
+/** The first local variable of a method. */
+export const LOCAL: Aml = [FIRST_LOCAL];
+
+export function and(a: Aml, b: Aml): Aml {
+  return [AND_OP, ...a, ...b, ZERO_OP]; // the result goes nowhere but into the expression
+}
+
+/** Tells the driver of a device: 0 to look at what is behind it, 1 to look at it, 3 to let go of it (ACPI 6.5, 5.6.6). */
+export function notify(path: string, what: number): Aml {
+  return [NOTIFY_OP, ...encodePath(path), ...integer(what)];
+}
+
+const SYSTEM_IO = 1;
+const DWORD_ACCESS = 3;
+const REGISTER_BITS = 32; // up to 63 a length is one byte, and here it does not count itself
+
+/** Ports as registers of 4 bytes each, by name. */
+export function portRegisters(region: string, base: number, names: readonly string[]): Aml {
+  const fields = names.flatMap((one) => [...encodePath(one), REGISTER_BITS]);
+  return [
+    EXTENDED_PREFIX, REGION_OP, ...encodePath(region), SYSTEM_IO, ...integer(base), ...integer(4 * names.length),
+    EXTENDED_PREFIX, FIELD_OP, ...withLength([...encodePath(region), DWORD_ACCESS, ...fields]),
+  ];
 }
 
 export function when(condition: Aml, ...terms: readonly Aml[]): Aml {

@@ -24,7 +24,8 @@ const PORTS: Rows = [
   ['coprocessor-error', 'busy', 0xf0, 1],
   ['com1', 'registers', 0x3f8, 8],
   ['pic', 'level', 0x4d0, 2],
-  ['acpi-pm', 'block', 0x600, 12],
+  ['acpi-pm', 'block', 0x600, 16],
+  ['pci-hotplug', 'slots', 0x620, 12],
   ['host-bridge', 'address', 0xcf8, 4],
   ['host-bridge', 'data', 0xcfc, 4],
 ];

@@ -2,6 +2,8 @@ import { type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
 import type { SaveOptions } from '@vm/core/snapshot';
 import type { SnapshotSink } from '@vm/core/snapshot';
 import type { BootableVcpu } from './boot-state.ts';
+import type { HotDevices, HotDeviceState } from './hot-devices.ts';
+import type { Pc } from './pc.ts';
 import type { ConsoleInput } from './console-input.ts';
 import type { ConsoleOutput, WaitOptions } from './console-output.ts';
 import type { InputGate } from './input-gate.ts';
@@ -11,6 +13,8 @@ import { readSerial, type SerialEnd, writeSerial } from './serial-streams.ts';
 /** What a guest is made of; `bootGuest` puts it together. */
 export interface GuestParts<V extends Vcpu & BootableVcpu> {
   readonly machine: Machine<V>;
+  readonly hot: HotDevices;
+  readonly hotDisk: Pc<V>['hotDisk'];
   readonly hold: MachineHold;
   readonly gate: InputGate;
   readonly input: ConsoleInput;
@@ -81,6 +85,23 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
    */
   waitFor(pattern: string | RegExp, options?: WaitOptions): Promise<string> {
     return this.#parts.output.waitFor(pattern, options);
+  }
+
+  /** Devices that come and go while the guest runs. */
+  get hot(): HotDevices {
+    return this.#parts.hot;
+  }
+
+  /** Brings a disk on virtio, whose back end has a name that no other has. `gone` is called when it has left, or could not come. */
+  addDisk(disk: Parameters<Pc<V>['hotDisk']>[0], gone: () => void | Promise<void> = () => {}): Promise<HotDeviceState> {
+    const device = this.#parts.hotDisk(disk);
+    return this.#parts.hot.add({
+      ...device,
+      gone: async () => {
+        await device.gone?.();
+        await gone();
+      },
+    });
   }
 
   /** Machine time stands still from the present instruction on, until the function that it returns is called. */

@@ -11,6 +11,7 @@ export { checkKernel, type KernelBoot, type KernelEntry, loadKernel } from './ke
 export { Guest } from './guest.ts';
 export type { GuestInput, StampedInput } from './input-gate.ts';
 export { type LinuxBoot, type LinuxPlacement, loadLinux, placeLinux } from './linux-boot.ts';
+export { type HotDevice, HotDevices, type HotDeviceState } from './hot-devices.ts';
 export { buildE820, type E820Entry } from './memory-map.ts';
 export type { MultibootBoot, MultibootModule } from './multiboot-boot.ts';
 export { createPc, type Pc, type PcOptions, type PcSerial } from './pc.ts';

@@ -105,13 +105,15 @@ export function pacedDisk(disk: BlockBackend, pace: DiskPace): BlockBackend {
 }
 
 /** Keeps with a saved machine when requests of its disks end. */
-export const diskPace: DeviceModule<readonly DiskPace[], 'clock'> = {
-  manifest: { abi: 1, id: 'vm.disk-pace', version: '0.0.0', state: 1, needs: ['clock'] },
+export const diskPace: DeviceModule<ReadonlyMap<string, DiskPace>, 'clock'> = {
+  manifest: { abi: 1, id: 'vm.disk-pace', version: '0.0.0', state: 2, needs: ['clock'] },
   create: ({ clock }, paces) => ({
-    save: () => paces.map((pace) => pace.save()),
+    save: () => Object.fromEntries(Array.from(paces, ([name, pace]) => [name, pace.save()])),
     load: (state) => {
-      if (!Array.isArray(state) || state.length !== paces.length) throw new TypeError(`disk-pace: expected the requests of ${paces.length} disks`);
-      paces.forEach((pace, i) => pace.load(state[i] as Plain, clock.now()));
+      const saved = (state ?? {}) as Readonly<Record<string, Plain>>;
+      const names = [...paces.keys()];
+      if (typeof saved !== 'object' || Object.keys(saved).length !== names.length || !names.every((name) => Object.hasOwn(saved, name))) throw new TypeError(`disk-pace: expected the requests of ${names.length} disks`);
+      for (const [name, pace] of paces) pace.load(saved[name]!, clock.now());
     },
   }),
 };

@@ -1,6 +1,6 @@
 import { type BlockBackend, device, type DeviceSpec } from '@vm/core';
 import { piixIde } from '@vm/device-ata';
-import type { PciBus } from '@vm/pci';
+import type { PciBus, PciSlot } from '@vm/pci';
 import { virtioBlk } from '@vm/virtio';
 
 export interface PcDisk {
@@ -10,18 +10,37 @@ export interface PcDisk {
   readonly serial?: string;
   /** Offer packed rings; virtio only. */
   readonly packed?: boolean;
+  /** Of its back end; default: disk0 and following. A disk on virtio is the device virtio-NAME. */
+  readonly name?: string;
+  readonly slot?: number; // of the PCI bus; virtio only; default: 3 and following
+}
+/** A disk with all that is decided about it. */
+export interface NamedDisk extends PcDisk {
+  readonly name: string;
+  readonly serial: string;
 }
 
-const FIRST_SLOT = 3;
+export const FIRST_DISK_SLOT = 3;
 
 const IDE_SLOT = 1;
 
-/** The devices of a machine's disks, whose back ends have the names disk0 and following. */
-export function diskDevices(disks: readonly PcDisk[], pci: PciBus): DeviceSpec[] {
-  const named = disks.map((disk, i) => ({ ...disk, block: `disk${i}` }));
-  const drives = named.filter(({ bus }) => bus === 'ata').map(({ block, serial = block }) => ({ block, serial }));
+export function nameDisks(disks: readonly PcDisk[]): readonly NamedDisk[] {
+  let slot = FIRST_DISK_SLOT;
+  return disks.map((disk, i) => {
+    const { name = `disk${i}`, serial = name } = disk;
+    return { ...disk, name, serial, ...(disk.bus === 'ata' ? {} : { slot: disk.slot ?? slot++ }) };
+  });
+}
+
+export function virtioDisk({ name, serial, packed = false }: NamedDisk, slot: PciSlot): DeviceSpec {
+  return device(`virtio-${name}`, virtioBlk, { slot, block: name, packed, serial });
+}
+
+/** The devices of a machine's disks. */
+export function diskDevices(disks: readonly NamedDisk[], pci: PciBus): DeviceSpec[] {
+  const drives = disks.filter(({ bus }) => bus === 'ata').map(({ name, serial }) => ({ block: name, serial }));
   return [
     ...(drives.length === 0 ? [] : [device('ide', piixIde, { isaSlot: pci.slot(IDE_SLOT), slot: pci.slot(IDE_SLOT, 1), drives })]),
-    ...named.filter(({ bus }) => bus !== 'ata').map(({ block, packed = false, serial = block }, i) => device(`virtio-${block}`, virtioBlk, { slot: pci.slot(FIRST_SLOT + i), block, packed, serial })),
+    ...disks.filter(({ bus }) => bus !== 'ata').map((disk) => virtioDisk(disk, pci.slot(disk.slot!))),
   ];
 }

@@ -1,6 +1,6 @@
 import { ApicBus, createApicFabric } from '@vm/apic';
 import { ioApic, pic8259 } from '@vm/apic/device';
-import { createMachine, device, type DeviceSpec, type Engine, type GuestMemory, type Machine, type MachineOptions, type Ram, type Vcpu, VmError } from '@vm/core';
+import { type BlockBackend, createMachine, device, type DeviceSpec, type Engine, type GuestMemory, type Machine, type MachineOptions, type Ram, type Vcpu, VmError } from '@vm/core';
 import { type AcpiButtons, acpiPm } from '@vm/device-acpi-pm';
 import { debugcon } from '@vm/device-debugcon';
 import { fwCfg } from '@vm/device-fw-cfg';
@@ -9,19 +9,20 @@ import { i8042 } from '@vm/device-i8042';
 import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
-import { hostBridge, PciBus } from '@vm/pci';
+import { hostBridge, PciBus, pciHotplug, type PciHotplugEnd } from '@vm/pci';
 import { virtioRng, type VirtioRngConfig } from '@vm/virtio';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
 import { cmosMemory } from './cmos-memory.ts';
 import { firmwareItems } from './firmware-items.ts';
+import { type HotDevice, HotDevices } from './hot-devices.ts';
 import { coprocessorError } from './coprocessor-error.ts';
 import { checkKernel, type KernelEntry, loadKernel } from './kernel-boot.ts';
 import { MachineHold } from './machine-hold.ts';
 import { FIRMWARE_BYTES } from './memory-map.ts';
 import type { MultibootModule } from './multiboot-boot.ts';
 import { DiskPace, diskPace, pacedDisk, type PacedDiskServices, trackedDisk } from './paced-disk.ts';
-import { diskDevices, type PcDisk } from './pc-disks.ts';
+import { diskDevices, nameDisks, type NamedDisk, type PcDisk, virtioDisk } from './pc-disks.ts';
 import { checkRom, loadRom } from './rom-boot.ts';
 
 /** The host side of a serial port. */
@@ -82,6 +83,10 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
   isListening(): boolean;
   /** The power button: asks the guest to shut down. */
   pressPowerButton(): void;
+  /** Devices that come and go while the machine runs. */
+  readonly hot: HotDevices;
+  /** A disk on virtio that comes while the machine runs, for `hot.add`. */
+  hotDisk(disk: PcDisk & { readonly name: string }): HotDevice;
 }
 
 const PROCESSORS = 1;
@@ -93,8 +98,10 @@ const SERIAL = { base: 0x3f8, pin: 4 };
 const PCI_RANGES = { ports: 0xc000, portsEnd: 0x1_0000, memory: 0xe000_0000, memoryEnd: 0xfec0_0000 };
 const PCI_PINS = [16, 17, 18, 19]; // of the I/O APIC
 const PCI_LEGACY_PINS = [10, 11, 10, 11]; // of the 8259 pair
+const HOTPLUG = { base: 0x620, event: 1, firstSlot: 2 };
 const HPET_BASE = 0xfed0_0000;
 const RANDOM_SLOT = 2;
+const FIRST_HOT_SLOT = 3; // of devices that say nothing else
 const KEYBOARD = { pin: 1, mousePin: 12 };
 
 /** Composes a PC with one processor that boots a kernel, or firmware, at every power-up and reset. The machine is off at first. */
@@ -110,17 +117,29 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     processors: PROCESSORS, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
     ...(options.hpet === true ? { hpet: { base: HPET_BASE, bytes: REGISTER_BYTES, id: HPET_ID } } : {}),
-    pci: { ...PCI_RANGES, wiresOf: (slot, pin) => [PCI_PINS[pci.route(slot, pin + 1)]!, PCI_LEGACY_PINS[pci.route(slot, pin + 1)]!] },
+    pci: { ...PCI_RANGES, hotplug: HOTPLUG, wiresOf: (slot, pin) => [PCI_PINS[pci.route(slot, pin + 1)]!, PCI_LEGACY_PINS[pci.route(slot, pin + 1)]!] },
   });
   const reset = (): void => late.machine?.requestStop('reset');
   // Of the processor alone, which goes on in the firmware at its reset vector. Kernels have none, and mean the machine.
   const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpu.notify?.('init', 0) : reset;
-  // As firmware does, what no function of the bus uses is left as it comes, edge-triggered.
-  const wires = (options.disks ?? []).length === 0 && options.random === undefined && options.pciDevices === undefined ? [] : PCI_LEGACY_PINS;
   const services = (): PacedDiskServices => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
-  const paces = (options.disks ?? []).map(() => new DiskPace(services));
+  const virtual = options.clock?.kind === 'virtual';
+  const paces = new Map<string, DiskPace>();
+  const backEndOf = ({ name, disk }: NamedDisk): Readonly<Record<string, BlockBackend>> => {
+    if (!virtual) return { [name]: trackedDisk(disk) };
+    if (paces.has(name)) throw new VmError('E_NAME', `there is a disk named ${name}`, { device: `virtio-${name}` });
+    const pace = new DiskPace(services);
+    paces.set(name, pace);
+    return { [name]: pacedDisk(disk, pace) };
+  };
+  const disks = nameDisks(options.disks ?? []);
+  let hotplug: PciHotplugEnd | null = null;
+  const hot = new HotDevices({
+    bus: pci, firstSlot: FIRST_HOT_SLOT, machine: () => late.machine!, end: () => hotplug,
+    failed: (name, error) => options.log?.(name, 'warn', `it did not go as it should: ${error instanceof Error ? error.message : String(error)}`),
+  });
   const devices: DeviceSpec[] = [
-    device('pic', pic8259, { levelLines: wires.reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
+    device('pic', pic8259, { levelLines: PCI_LEGACY_PINS.reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
     device('io-apic', ioApic, { bus }),
     device('pit', pit8254, {}),
     device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, ...(options.wallClock === undefined ? {} : { wallClock: options.wallClock }), memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
@@ -143,14 +162,16 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ...(options.hpet === true ? [device('hpet', hpet, { base: HPET_BASE })] : []),
     ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, PROCESSORS))] : []),
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
-    ...(paces.length === 0 ? [] : [device('disk-pace', diskPace, paces)]),
-    ...diskDevices(options.disks ?? [], pci),
+    device('pci-hotplug', pciHotplug, { base: HOTPLUG.base, raise: () => buttons?.raise(HOTPLUG.event), ejected: (slot) => hot.ejected(slot), connect: (end) => (hotplug = end) }),
+    device('disk-pace', diskPace, paces),
+    ...diskDevices(disks, pci),
     ...(options.random === undefined ? [] : [device('virtio-rng', virtioRng, { slot: pci.slot(RANDOM_SLOT), source: options.random })]),
     ...(options.devices ?? []),
     ...(options.pciDevices?.(pci) ?? []),
   ];
-  const disks = (options.disks ?? []).map(({ disk }, i) => (options.clock?.kind === 'virtual' ? pacedDisk(disk, paces[i]!) : trackedDisk(disk)));
-  const blocks = { ...options.blocks, ...Object.fromEntries(disks.map((disk, i) => [`disk${i}`, disk])) };
+  const blocks = { ...options.blocks, ...Object.assign({}, ...disks.map(backEndOf)) as Readonly<Record<string, BlockBackend>> };
+  for (const { name, slot } of disks) if (slot !== undefined) hot.note(`virtio-${name}`, slot);
+  if (options.random !== undefined) hot.note('virtio-rng', RANDOM_SLOT);
   const { engine, ramBytes, clock, onFault, trace, log, signal, host, createMemory, restore } = options;
   const machine = await createMachine<V>({
     engine,
@@ -159,6 +180,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     interrupts: (services) => createApicFabric(services, { processors: PROCESSORS, bus }),
     firmwareBytes: options.rom?.length ?? (options.entry === 'multiboot' ? FIRMWARE_BYTES : 0),
     load: ({ memory, ram, vcpu }) => {
+      hot.forget();
       if (options.rom === undefined) {
         memory.copyIn(acpi.base, acpi.bytes);
         pci.configure(PCI_RANGES);
@@ -185,6 +207,11 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     receive: (bytes) => (input === null ? 0 : input.receive(bytes)),
     isListening: () => input?.listening ?? false,
     pressPowerButton: () => buttons?.press(),
+    hot,
+    hotDisk: (given) => {
+      const disk: NamedDisk = { ...given, serial: given.serial ?? given.name };
+      return { name: `virtio-${disk.name}`, slot: disk.slot ?? 'free', make: (slot) => virtioDisk(disk, slot), blocks: backEndOf(disk), gone: () => void paces.delete(disk.name) };
+    },
   };
 }
 

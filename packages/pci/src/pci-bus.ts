@@ -54,6 +54,20 @@ export class PciBus {
     };
   }
 
+  /** Takes out whatever is in a slot; configuration space reads ones there. With `reuse`, the slot may be given again. */
+  unplug(slot: number, reuse: boolean): void {
+    for (let at = slot * FUNCTIONS; at < (slot + 1) * FUNCTIONS; at++) {
+      this.#functions[at] = null;
+      if (reuse) this.#given.delete(at);
+    }
+  }
+
+  /** The first slot from `first` on that nobody has; null: all are taken. */
+  findFree(first: number): number | null {
+    for (let slot = first; slot < SLOTS; slot++) if (!this.#given.has(slot * FUNCTIONS)) return slot;
+    return null;
+  }
+
   /** PIRQ, 0 to 3, of a slot's interrupt pin, 1 to 4: pins are shifted from slot to slot. */
   route(slot: number, interruptPin: number): number {
     return (slot + interruptPin - 1) & 3;

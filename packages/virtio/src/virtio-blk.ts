@@ -213,6 +213,6 @@ class Refusal extends Error {
 
 /** A disk on virtio: read, write, flush, discard, write zeroes, get identifier. */
 export const virtioBlk: DeviceModule<VirtioBlkConfig, 'mmio' | 'lines' | 'msi' | 'dma' | 'host'> = {
-  manifest: { abi: 1, id: 'vm.virtio-blk', version: '0.0.0', state: 1, needs: ['mmio', 'lines', 'msi', 'dma', 'host'] },
+  manifest: { abi: 1, id: 'vm.virtio-blk', version: '0.0.0', state: 1, needs: ['mmio', 'lines', 'msi', 'dma', 'host'], wants: ['hot-remove'] },
   create: (ctx, config) => new VirtioBlk(ctx, config),
 };

@@ -108,6 +108,6 @@ class VirtioConsole implements Device, VirtioModel {
 
 /** A console on virtio: one port, which is the first console of its guest. */
 export const virtioConsole: DeviceModule<VirtioConsoleConfig, 'mmio' | 'lines' | 'msi' | 'dma'> = {
-  manifest: { abi: 1, id: 'vm.virtio-console', version: '0.0.0', state: 1, needs: ['mmio', 'lines', 'msi', 'dma'] },
+  manifest: { abi: 1, id: 'vm.virtio-console', version: '0.0.0', state: 1, needs: ['mmio', 'lines', 'msi', 'dma'], wants: ['hot-remove'] },
   create: (ctx, config) => new VirtioConsole(ctx, config),
 };

@@ -70,6 +70,6 @@ class VirtioRng implements Device, VirtioModel {
 
 /** A source of random bytes on virtio. */
 export const virtioRng: DeviceModule<VirtioRngConfig, 'mmio' | 'lines' | 'msi' | 'dma'> = {
-  manifest: { abi: 1, id: 'vm.virtio-rng', version: '0.0.0', state: 1, needs: ['mmio', 'lines', 'msi', 'dma'] },
+  manifest: { abi: 1, id: 'vm.virtio-rng', version: '0.0.0', state: 1, needs: ['mmio', 'lines', 'msi', 'dma'], wants: ['hot-remove'] },
   create: (ctx, config) => new VirtioRng(ctx, config),
 };

@@ -54,6 +54,25 @@ it('reports the power button and drops the interrupt when a one is written to it
   expect([t.line(9), t.in(STATUS, 4)]).toEqual([false, 0x100_0000]);
 });
 
+it('tells of general-purpose events, and drops the interrupt when a one is written to the bit', () => {
+  let raise = (_event: number): void => {};
+  const t = bench(acpiPm, { powerOff: () => {}, connect: (end) => (raise = end.raise) });
+  raise(1);
+  raise(15);
+  expect([t.line(9), t.in(0x60c, 2)]).toEqual([false, 0x8002]);
+  t.out(0x60e, 0x02, 1);
+  expect([t.line(9), t.in(0x60e, 2)]).toEqual([true, 2]);
+  const u = t.restore(t.save());
+  expect([u.line(9), u.in(0x60c, 4)]).toEqual([true, 0x0002_8002]);
+  t.out(0x60c, 0x02, 1);
+  expect([t.line(9), t.in(0x60c, 4)]).toEqual([false, 0x0002_8000]);
+  t.reset();
+  expect(t.in(0x60c, 4)).toBe(0);
+  const { events, wanted, ...first } = t.save() as Record<string, number>;
+  t.device.load!(first, 1); // before there were such events
+  expect([events, wanted, t.in(0x60c, 4)]).toEqual([0, 0, 0]);
+});
+
 it('interrupts whenever bit 23 of the timer changes', () => {
   const { t } = setup();
   t.out(ENABLE, 0x01, 2);

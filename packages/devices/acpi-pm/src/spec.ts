@@ -2,7 +2,8 @@
 export const EVENT = 0x00; // status, then enable, two bytes each
 export const CONTROL = 0x04;
 export const TIMER = 0x08;
-export const BLOCK_BYTES = 0x0c;
+export const EVENTS = 0x0c; // general-purpose events 0 to 15 (4.8.4.1): status, then enable, two bytes each
+export const BLOCK_BYTES = 0x10;
 
 // PM1 status and enable (4.8.3.1).
 export const TIMER_OVERFLOW: number = 1 << 0;
