@@ -159,6 +159,7 @@ describe('the assembler', () => {
   it('fills in labels backward and forward, near and short', () => {
     const a = createAssembler(64);
     a.label('top').dec(r32(RCX)).jcc(CONDITION_NE, 'top').jmp('end').loop('top').label('end').ret();
+    expect([a.offsetOf('top'), a.offsetOf('end')]).toEqual([0, 11]);
     expect(toHex(a.bytes())).toBe('ff c9 75 fc e9 02 00 00 00 e2 f5 c3');
   });
 

@@ -45,6 +45,8 @@ export interface Assembler extends Instructions {
   align(bytes: number, fill?: number): Assembler;
   /** Offset of the next byte from the start. */
   offset(): number;
+  /** Offset of a label that has been named, or undefined. */
+  offsetOf(label: string): number | undefined;
   /** What was written, with the labels filled in. Unknown labels and distances that do not fit throw a RangeError. */
   bytes(): Uint8Array;
 }
@@ -108,6 +110,7 @@ export function createAssembler(firstMode: CodeMode, options: AssemblerOptions =
       return self;
     },
     offset: (): number => output.length,
+    offsetOf: (label: string): number | undefined => labels.get(label),
     bytes: (): Uint8Array => {
       const bytes = Uint8Array.from(output);
       for (const fixup of fixups) applyFixup(bytes, fixup, labels, origin);

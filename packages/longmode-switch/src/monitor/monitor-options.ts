@@ -1,0 +1,25 @@
+/** What a monitor is built with. */
+export type ExcursionPolicy = 'always' | 'avoid' | 'batch';
+
+/** A program for 32-bit protected mode, or a disk that a PC would boot from. */
+export type LegacyGuest =
+  | { readonly kind: 'flat'; readonly bytes: Uint8Array }
+  | { readonly kind: 'disk'; readonly bytes: Uint8Array };
+
+export interface MonitorOptions {
+  readonly guest: LegacyGuest;
+  /** Page tables of the legacy side; default `32-bit`. */
+  readonly paging?: '32-bit' | 'pae';
+  /** Default `avoid`. */
+  readonly excursion?: ExcursionPolicy;
+  /** Order of mode bit and page table; default `claimed`. */
+  readonly order?: 'claimed' | 'manual';
+  /** Rounds of each of the host's programs; default 200,000. */
+  readonly rounds?: number;
+  /** Ticks of the host's timer that the guest may go on without asking for anything; default 2000. */
+  readonly watchdogTicks?: number;
+  /** Host's timer; default 1000. */
+  readonly hz?: number;
+  /** Say at the end how often what happened. Default false: these numbers are not the same everywhere. */
+  readonly statistics?: boolean;
+}
