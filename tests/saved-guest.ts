@@ -1,13 +1,28 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Plain } from '@vm/core';
-import { encodePlain, type PageCodec, readSnapshot } from '@vm/core/snapshot';
+import { encodePlain, type PageCodec, readSnapshot, type RestoreOptions } from '@vm/core/snapshot';
 import { bootGuest, type Guest, type GuestOptions } from '@vm/pc';
 import { type TranslatorMode, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 
 export const NANOS_PER_INSTRUCTION = 10;
+const ZEROS = Buffer.alloc(1 << 20);
 /** Pages as they are, with the host's own checksum: the fastest. */
-export const PLAIN_PAGES: PageCodec = { name: 'plain', pack: (pages) => pages, unpack: (packed) => packed, crc32: (bytes, before) => crc32(bytes, before) };
+export const PLAIN_PAGES: PageCodec = { name: 'plain', pack: (pages) => pages, unpack: (packed) => packed, crc32: (bytes, before) => crc32(bytes, before), isZero: (bytes) => bytes.length <= ZEROS.length && ZEROS.compare(bytes, 0, bytes.length, 0, bytes.length) === 0 };
+
+/**
+ * Hands pages over where they are, for a machine that is gone when the next one reads them: what a saved machine says of everything but
+ * its memory passes as bytes, and memory is copied once.
+ */
+function handedPages(): PageCodec {
+  const handed: Uint8Array[] = [];
+  return {
+    ...PLAIN_PAGES,
+    name: 'handed',
+    pack: (pages) => new Uint8Array(Uint32Array.of(handed.push(pages) - 1).buffer),
+    unpack: (packed) => handed[new DataView(packed.buffer, packed.byteOffset).getUint32(0, true)]!,
+  };
+}
 
 /** All that can be told of a guest, by its parts. */
 export interface GuestDigest {
@@ -34,9 +49,10 @@ export class SavedGuest {
     this.#guest = guest;
   }
 
-  static async boot(board: SavedBoard, restore: Uint8Array | null = null, translator?: TranslatorMode): Promise<SavedGuest> {
-    const late: { self: SavedGuest | null; early: string } = { self: null, early: '' };
-    const guest = await bootGuest(optionsOf(board, restore, translator, (text) => {
+  /** `printed`: what a restored one has printed before. */
+  static async boot(board: SavedBoard, restore: Uint8Array | null = null, translator?: TranslatorMode, printed = ''): Promise<SavedGuest> {
+    const late: { self: SavedGuest | null; early: string } = { self: null, early: printed };
+    const guest = await bootGuest(optionsOf(board, restore === null ? null : { bytes: restore, codec: PLAIN_PAGES }, translator, (text) => {
       if (late.self === null) late.early += text;
       else late.self.#output += text;
     }));
@@ -57,18 +73,19 @@ export class SavedGuest {
     return release;
   }
 
-  async save(): Promise<Uint8Array> {
+  async save(codec = PLAIN_PAGES): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
-    await this.#guest.save((piece) => void pieces.push(piece), { codec: PLAIN_PAGES });
+    await this.#guest.save((piece) => void pieces.push(piece), { codec });
     return Buffer.concat(pieces);
   }
 
-  /** Runs to that time, saves, and goes on in a new machine. */
-  async roundTrip(nanos: number, translator?: TranslatorMode): Promise<void> {
+  /** Runs to that time, saves, and goes on in a new machine. `handed`: its memory does not become bytes on the way. */
+  async roundTrip(nanos: number, translator?: TranslatorMode, handed = false): Promise<void> {
     await this.runTo(nanos);
-    const bytes = await this.save();
+    const codec = handed ? handedPages() : PLAIN_PAGES;
+    const bytes = await this.save(codec);
     await this.#guest[Symbol.asyncDispose]();
-    this.#guest = await bootGuest(optionsOf(this.#board, bytes, translator, (text) => (this.#output += text)));
+    this.#guest = await bootGuest(optionsOf(this.#board, { bytes, codec }, translator, (text) => (this.#output += text)));
   }
 
   /** All that can be told of a guest that stands still. */
@@ -93,7 +110,7 @@ export class SavedGuest {
   }
 }
 
-function optionsOf(board: SavedBoard, restore: Uint8Array | null, translator: TranslatorMode | undefined, output: (text: string) => void): GuestOptions<WasmVcpu> {
+function optionsOf(board: SavedBoard, restore: RestoreOptions | null, translator: TranslatorMode | undefined, output: (text: string) => void): GuestOptions<WasmVcpu> {
   const decoder = new TextDecoder('latin1');
   return {
     ...board,
@@ -101,7 +118,7 @@ function optionsOf(board: SavedBoard, restore: Uint8Array | null, translator: Tr
     engine: wasmEngine({ shadow: 'off', ...(translator === undefined ? {} : { translator }) }),
     clock: { kind: 'virtual', nanosPerInstruction: NANOS_PER_INSTRUCTION },
     onOutput: (bytes) => output(decoder.decode(bytes)),
-    ...(restore === null ? {} : { restore: { bytes: restore, codec: PLAIN_PAGES } }),
+    ...(restore === null ? {} : { restore }),
   };
 }
 

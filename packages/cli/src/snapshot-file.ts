@@ -8,6 +8,7 @@ import { UsageError } from './usage-error.ts';
 const FASTEST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const OWNER_ONLY = 0o600; // the guest's memory has the guest's secrets in it
 const MOST_READ = 1 << 30; // at a time
+const ZEROS = Buffer.alloc(1 << 20);
 
 /** How saved machines of this program are packed. */
 export const PAGE_CODEC: PageCodec = {
@@ -15,6 +16,7 @@ export const PAGE_CODEC: PageCodec = {
   pack: (pages) => zstdCompressSync(pages, FASTEST),
   unpack: (packed, bytes) => zstdDecompressSync(packed, { maxOutputLength: bytes }),
   crc32: (bytes, before) => crc32(bytes, before),
+  isZero: (bytes) => bytes.length <= ZEROS.length && ZEROS.compare(bytes, 0, bytes.length, 0, bytes.length) === 0,
 };
 
 /**
@@ -26,9 +28,17 @@ export async function writeSnapshotFile(path: string, save: (sink: SnapshotSink)
   try {
     const file = await open(temporary, 'w', OWNER_ONLY);
     try {
-      await save(async (bytes) => {
+      // A piece is written while the next one is packed.
+      let writing = Promise.resolve();
+      const write = async (bytes: Uint8Array): Promise<void> => {
         for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
+      };
+      await save(async (bytes) => {
+        await writing;
+        writing = write(bytes);
+        writing.catch(() => {}); // who waits for it next hears of it
       });
+      await writing;
       await file.sync();
     } finally {
       await file.close();

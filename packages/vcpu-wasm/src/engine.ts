@@ -7,7 +7,7 @@ import { PAGE_CODE } from '@vm/core/exit';
 import { CodeCache, COPY_BYTES } from './code-page.ts';
 import type { CodeCacheRegion } from './code-page.ts';
 import { cpuModel, modelText } from './cpu-model.ts';
-import type { CpuModelName } from './cpu-model.ts';
+import type { CpuModel, CpuModelName } from './cpu-model.ts';
 import { VCPU_BLOCK_BYTES } from './cpu-state.ts';
 import { HandlerTable } from './handler-table.ts';
 import { interpreterImage } from '#interpreter';
@@ -66,6 +66,7 @@ export interface WasmEngineOptions {
 // All engines of a process share these; nothing of a machine is in them.
 let written: InterpreterImage | null = null;
 const compiled = new WeakMap<Uint8Array, WebAssembly.Module>();
+const handlerTables = new WeakMap<readonly string[], Map<string, HandlerTable>>();
 
 export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   let cache: CodeCache | null = null;
@@ -99,7 +100,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
         watchStores(cache, surroundings);
         if (mode !== 'off') shadow = new ShadowTables(surroundings.ram, tablesAt(), tableBytes, processors, { policy: mode, audit: options.auditShadow ?? isShadowAudited() });
       }
-      const handlers = { long: new HandlerTable(image.long.keys, true, model), legacy: new HandlerTable(image.legacy.keys, false, model) };
+      const handlers = { long: handlersOf(image.long.keys, true, model), legacy: handlersOf(image.legacy.keys, false, model) };
       const { unknownInKernel, haltedForGood } = options;
       const listeners = { ...(unknownInKernel === undefined ? {} : { unknownInKernel }), ...(haltedForGood === undefined ? {} : { haltedForGood }) };
       // Decoded code is shared and says where regions begin, but a region is a function in the tables of one processor.
@@ -113,6 +114,16 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     },
     tearDown: () => { cache = null; shadow = null; },
   };
+}
+
+/** Made once for each model of a processor: what it knows is the same in every machine. */
+function handlersOf(keys: readonly string[], long: boolean, model: CpuModel): HandlerTable {
+  const tables = handlerTables.get(keys) ?? new Map<string, HandlerTable>();
+  handlerTables.set(keys, tables);
+  const name = modelText(model);
+  const table = tables.get(name) ?? new HandlerTable(keys, long, model);
+  tables.set(name, table);
+  return table;
 }
 
 function atLeast(name: string, value: number, least: number): number {

@@ -35,7 +35,7 @@ export async function writeMachine({ engine, clock, fabric, vcpu, ram, firmwareB
   for (const state of states) await writer.device(state);
   await writer.interrupts(fabric.save?.() ?? null);
   await writer.processor(vcpu.save());
-  await writePages(ram, writer);
+  await writePages(ram, writer, codec ?? null);
   await writer.end();
 }
 

@@ -4,10 +4,11 @@ import type { PageCodec, SavedMachine, SnapshotWriter } from './saved-machine.ts
 
 const PAGE_BYTES = 4096;
 const MOST_PAGES = 256; // of a frame
+const RUN_PAGES = 64; // looked at as one by a codec that can
 const SHORTEST_GAP = 4; // pages of zeros that end a frame: less would cost more than it saves
 
 /** Writes the pages that are not all zeros. */
-export async function writePages({ memory, base, bytes }: Ram, writer: SnapshotWriter): Promise<void> {
+export async function writePages({ memory, base, bytes }: Ram, writer: SnapshotWriter, codec: PageCodec | null): Promise<void> {
   const words = new Uint32Array(memory.buffer, base, bytes / 4);
   const all = new Uint8Array(memory.buffer, base, bytes);
   const count = bytes / PAGE_BYTES;
@@ -18,6 +19,11 @@ export async function writePages({ memory, base, bytes }: Ram, writer: SnapshotW
     first = -1;
   };
   for (let page = 0; page < count; page++) {
+    if (page % RUN_PAGES === 0 && codec?.isZero?.(all.subarray(page * PAGE_BYTES, (page + RUN_PAGES) * PAGE_BYTES)) === true) {
+      await flush();
+      page += RUN_PAGES - 1;
+      continue;
+    }
     if (isZero(words, page)) {
       if (page - last >= SHORTEST_GAP) await flush();
       continue;

@@ -101,6 +101,7 @@ describe('a saved machine', () => {
     await vm.powerUp();
     vm.memory.write(0x3000, 4, 0x1234_5678);
     const bytes = await save({ codec: swap });
+    expect(await save({ codec: { ...swap, isZero: (some) => some.every((byte) => byte === 0) } })).toEqual(bytes);
     await vm[Symbol.asyncDispose]();
     await expect(machineOf({ restore: { bytes } })).rejects.toThrow('its pages are packed with swap, and nothing is there to unpack them');
     const other = await machineOf({ restore: { bytes, codec: swap } });
