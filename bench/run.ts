@@ -1,6 +1,7 @@
 // npm run bench -- NAME [--quick] [--json FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { hintBranches } from '@vm/vcpu-wasm/node';
 import { BENCHMARKS, type Row } from './registry.ts';
 
 const OPTIONS = { quick: { type: 'boolean', default: false }, json: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
@@ -34,6 +35,7 @@ const unknown = names.filter((name) => BENCHMARKS[name] === undefined);
 if (names.length === 0) await refuse('which one?');
 if (unknown.length > 0) await refuse(`no benchmark is named ${unknown.join(', ')}`);
 
+hintBranches();
 const rows: Row[] = [];
 for (const name of names) {
   const benchmark = await BENCHMARKS[name]!();

@@ -89,7 +89,7 @@ export class LazyFlags {
     if (this.kind === KIND_STORED) return;
     if (this.kind === KIND_UNKNOWN) {
       code.get(FLAG_KIND);
-      code.if();
+      code.ifSeldom();
       code.get(FLAG_KIND).get(FLAG_RESULT).get(FLAG_A).get(FLAG_B).call(this.#canonical).set(FLAG_B).set(FLAG_A);
       code.const32(KIND_STORED).set(FLAG_KIND);
       code.end();

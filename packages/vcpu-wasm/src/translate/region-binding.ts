@@ -87,15 +87,15 @@ export class RegionBinding implements Binding {
     if (!long) code.zeroExtend(size === 2 ? 2 : 4);
   }
   raise({ code }: Emitter): void { code.br(this.exit); }
-  raiseIf({ code }: Emitter): void { code.brIf(this.exit); }
+  raiseIf({ code }: Emitter): void { code.brSeldomIf(this.exit); }
   checkEvents(): void { /* leaveIf has left before the flag was set */ }
   system({ code }: Emitter): void { code.br(this.exit); }
-  leaveIf({ code }: Emitter): void { code.brIf(this.exit); }
+  leaveIf({ code }: Emitter): void { code.brSeldomIf(this.exit); }
   /** Nothing that a region does changes the answer, so the entry asks; but for VEX outside 64-bit mode, where the mode counts too. */
   requireSse(e: Emitter): void {
     if (e.vex && !e.long) {
       pushSseBlocked(e);
-      e.code.brIf(this.exit);
+      e.code.brSeldomIf(this.exit);
     } else if (e.vex) this.needsAvx = true;
     else this.needsSse = true;
   }
@@ -148,7 +148,7 @@ export class RegionBinding implements Binding {
       return;
     }
     if (long) { code.get(S).load(state.SEGMENT_BASE + segment * 8).add(); return; }
-    code.tee(VA).const(bytes - 1).add().get(S).load((write ? state.LIMIT_WRITE : state.LIMIT_READ) + segment * 8).gtS().brIf(this.exit);
+    code.tee(VA).const(bytes - 1).add().get(S).load((write ? state.LIMIT_WRITE : state.LIMIT_READ) + segment * 8).gtS().brSeldomIf(this.exit);
     code.get(VA).get(S).load(state.SEGMENT_BASE + segment * 8).add().zeroExtend(4);
   }
   maskStackOffset({ code, long }: Emitter): void { if (!long) code.zeroExtend(4); }
@@ -167,7 +167,7 @@ export class RegionBinding implements Binding {
     pushTlbPlace(code.get(VA)).get(TLB_BASE).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
-    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne().brIf(this.exit);
+    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne().brSeldomIf(this.exit);
     code.get(VA).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
   }
   load({ code }: Emitter, bytes: number): void {
@@ -305,8 +305,8 @@ export class RegionBinding implements Binding {
   /** Where a flag is not masked, the interpreter raises the exception. */
   commitFloat({ code }: Emitter): void {
     code.get(S).load32(FLOAT_FLAGS);
-    code.if();
-    code.get(S).call(this.functions.float.attempt).brIf(this.exit);
+    code.ifSeldom();
+    code.get(S).call(this.functions.float.attempt).brSeldomIf(this.exit);
     code.end();
   }
 

@@ -147,7 +147,7 @@ export class RegionWriter {
       else code.get(S).load32(state.FLAT).eqz32();
       if (bound.needsSse) code.get(S).load32(state.SSE_BLOCKED).or32();
       if (bound.needsAvx) code.get(S).load32(state.AVX_BLOCKED).or32();
-      code.if();
+      code.ifSeldom();
       code.get(S).const32(state.EXIT_INSTRUCTION).store32(state.REGION_EXIT);
       entries.forEach(({ entry, at }) => {
         code.get(SELECTOR).const32(entry + 1).eq32();
@@ -280,7 +280,7 @@ export class RegionWriter {
       code.const32(record).set(U);
       if (i === 0) {
         // Without enough budget for the whole block the interpreter takes it, instruction by instruction.
-        code.const32(NO_BUDGET).set(UNDONE).get(BUDGET).const32(count).ltU32().brIf(bound.exit);
+        code.const32(NO_BUDGET).set(UNDONE).get(BUDGET).const32(count).ltU32().brSeldomIf(bound.exit);
         code.get(BUDGET).const32(count).sub32().set(BUDGET);
         code.get(ACCESSES);
         accesses = code.later();
@@ -310,7 +310,7 @@ export class RegionWriter {
       pushTlbPlace(code.tee(VA)).get(TLB_BASE).add32().set(P);
       code.get(VA).get(S).load(state.FETCH_TAG).or().get(P).load(state.FETCH_TLB).ne();
       code.get(P).load32(state.FETCH_TLB + state.TLB_CODE_PAGE).const32(to.page.map).ne32().or32();
-      code.if();
+      code.ifSeldom();
       if (rip === null) {
         bound.branchTarget(this.#emitter as Emitter);
         code.set(T);
@@ -360,7 +360,7 @@ export class RegionWriter {
     code.const32(firstUop(this.#scan as Scan, (this.#scan as Scan).entries[0] as number)).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).ne32().or32();
     code.get(S).load(state.DATA_TAG).get(DATA_TAG).ne().or32();
     if (!this.#long) code.get(S).load32(state.FLAT).eqz32().or32();
-    code.if();
+    code.ifSeldom();
     this.#noteAccesses(code);
     code.get(S).const32(state.EXIT_CHANGE).store32(state.REGION_EXIT).get(M).return();
     code.end();

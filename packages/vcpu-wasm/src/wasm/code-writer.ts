@@ -21,6 +21,8 @@ export type Label = number;
 export class CodeWriter {
   bytes: Uint8Array;
   length = 0;
+  /** Where the branches are that are seldom taken, in bytes from the beginning. */
+  readonly seldom: number[] = [];
   #depth = 0;
 
   /** `room` bytes to begin with. */
@@ -28,6 +30,7 @@ export class CodeWriter {
 
   reset(): void {
     this.length = 0;
+    this.seldom.length = 0;
     this.#depth = 0;
   }
 
@@ -45,7 +48,10 @@ export class CodeWriter {
   }
 
   /** Appends what another writer holds, whose structure is balanced. */
-  append(other: CodeWriter): this { return this.raw(other.bytes.subarray(0, other.length)); }
+  append(other: CodeWriter): this {
+    for (const at of other.seldom) this.seldom.push(this.length + at);
+    return this.raw(other.bytes.subarray(0, other.length));
+  }
   raw(bytes: Uint8Array): this {
     this.#room(bytes.length);
     this.bytes.set(bytes, this.length);
@@ -123,6 +129,13 @@ export class CodeWriter {
   end(): this { this.#depth--; return this.byte(0x0b); }
   br(label: Label): this { return this.byte(0x0c).unsigned(this.#depth - label); }
   brIf(label: Label): this { return this.byte(0x0d).unsigned(this.#depth - label); }
+  /** A branch, or a block, that is seldom taken: what it leads to is kept out of the way (Branch Hinting, section "metadata.code.branch_hint"). */
+  brSeldomIf(label: Label): this { return this.#hint().brIf(label); }
+  ifSeldom(type: number = NOTHING): Label { return this.#hint().if(type); }
+  #hint(): this {
+    this.seldom.push(this.length);
+    return this;
+  }
   brTable(labels: readonly Label[], otherwise: Label): this {
     this.byte(0x0e).unsigned(labels.length);
     for (const label of labels) this.unsigned(this.#depth - label);

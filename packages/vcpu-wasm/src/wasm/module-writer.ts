@@ -10,7 +10,10 @@ const CONTENT = new CodeWriter();
 const HEAD = new CodeWriter(64);
 
 /** `from` and `to`: where the body lies among the module's. */
-interface Defined { readonly typeIndex: number; from: number; to: number; readonly exportName: string | null }
+interface Defined { readonly typeIndex: number; from: number; to: number; readonly exportName: string | null; hints: readonly number[] }
+
+/** What a branch hint says of its branch (the other is 1, for often). */
+const SELDOM = 0;
 
 export interface MemoryImport { readonly minimumPages: number; readonly maximumPages: number; readonly shared: boolean }
 
@@ -48,7 +51,7 @@ export class ModuleWriter {
 
   /** Reserves a function index, so that functions may call each other before their bodies exist. */
   declare(signature: Signature, exportName: string | null = null): number {
-    return this.#imports.length + this.#functions.push({ typeIndex: this.#type(signature), from: -1, to: -1, exportName }) - 1;
+    return this.#imports.length + this.#functions.push({ typeIndex: this.#type(signature), from: -1, to: -1, exportName, hints: [] }) - 1;
   }
 
   /** Gives a declared function its body: `locals` are those beyond the parameters, `code` lacks the closing `end`. */
@@ -68,6 +71,7 @@ export class ModuleWriter {
     defined.from = this.#bodies.length;
     this.#bodies.unsigned(head.length + code.length + 1).append(head).append(code).byte(0x0b);
     defined.to = this.#bodies.length;
+    defined.hints = code.seldom.map((at) => head.length + at);
   }
 
   finish(): Uint8Array {
@@ -119,6 +123,17 @@ export class ModuleWriter {
       section(9, (content) => {
         content.unsigned(1).byte(0).const32(0).end().unsigned(this.#table.length);
         for (const index of this.#table) content.unsigned(index);
+      });
+    }
+    const hinted = this.#functions.flatMap(({ hints }, i) => (hints.length === 0 ? [] : [{ index: this.#imports.length + i, hints }]));
+    if (hinted.length > 0) {
+      section(0, (content) => {
+        name(content, 'metadata.code.branch_hint');
+        content.unsigned(hinted.length);
+        for (const { index, hints } of hinted) {
+          content.unsigned(index).unsigned(hints.length);
+          for (const at of hints) content.unsigned(at).byte(1).byte(SELDOM);
+        }
       });
     }
     section(10, (content) => {

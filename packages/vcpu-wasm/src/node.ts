@@ -1,0 +1,1 @@
+export { hintBranches } from './node/branch-hints.ts';

@@ -1,0 +1,4 @@
+/** Tests run translated code as the vm command does. */
+import { hintBranches } from '../../packages/vcpu-wasm/src/node.ts';
+
+hintBranches();
