@@ -36,6 +36,8 @@ const inData = (context: EmitContext, bytes: number, offset: number) => mem(byte
 
 export function emitOperation(a: Assembler, operation: Operation, context: EmitContext): void {
   const { setup } = context;
+  // What only the 64-bit side does is 64-bit code, even in an order where other code comes to it.
+  a.mode(isHostOnly(operation) ? 64 : context.bits);
   switch (operation.kind) {
     case 'interrupts-off': a.cli(); break;
     case 'map-page': mapPage(a, operation.world, context); break;
@@ -63,6 +65,15 @@ export function emitOperation(a: Assembler, operation: Operation, context: EmitC
     case 'efer': writeModel(a, MSR_EFER, operation.value); break;
     case 'free-task': freeTask(a, operation.world, context); break;
     case 'load-task': a.mov(r32(RAX), operation.world === 'host' ? context.area.hostTask.selector : area.LEGACY_TASK).ltr(r16(RAX)); break;
+  }
+}
+
+function isHostOnly(operation: Operation): boolean {
+  switch (operation.kind) {
+    case 'save': case 'restore': case 'free-task': return operation.world === 'host';
+    case 'stack': return operation.owner === 'host';
+    case 'jump': return operation.to === 'host';
+    default: return false;
   }
 }
 

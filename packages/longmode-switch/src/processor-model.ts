@@ -64,8 +64,8 @@ export function execute(state: ProcessorState, operation: Operation, format: Leg
 function perform(state: ProcessorState, operation: Operation): ProcessorState | Fault {
   switch (operation.kind) {
     case 'interrupts-off': return { ...state, interrupts: false };
-    case 'map-page': return { ...state, mapped: { ...state.mapped, [operation.world]: true } };
-    case 'copy-code': return { ...state, copied: true };
+    case 'map-page': return physicalFault(state) ?? { ...state, mapped: { ...state.mapped, [operation.world]: true } };
+    case 'copy-code': return physicalFault(state) ?? { ...state, copied: true };
     case 'save': return { ...state, saved: { ...state.saved, [operation.world]: true } };
     case 'restore': return { ...state, live: operation.world };
     case 'stack': return { ...state, stack: operation.owner };
@@ -87,6 +87,11 @@ function perform(state: ProcessorState, operation: Operation): ProcessorState | 
 /** A table is read at its linear address, when a selector is loaded or an event comes. */
 function tableFault(state: ProcessorState, owner: Owner): Fault | null {
   return reaches(state, owner) ? null : fault(VECTOR_PF, `the table of the ${owner} side is not mapped here`);
+}
+
+/** 64-bit code has all memory mapped, and the legacy side its own; compatibility mode has nothing but the page. */
+function physicalFault(state: ProcessorState): Fault | null {
+  return state.bits === 32 && is(state.efer, EFER_LMA) ? fault(VECTOR_PF, 'page tables and the code to be copied are not mapped here') : null;
 }
 
 /** Everything of the page is mapped where the page is; the host's own things only in long mode. */

@@ -73,7 +73,7 @@ function toLegacy({ host, legacy }: SwitchSetup): readonly Step[] {
     step('jump', 'on in the page', [quiet, held, ownStack, copied, bothMapped, isAt('host')], [{ kind: 'jump', to: 'page' }], [inPage], 3),
     step('compatibility', '32-bit code, still in long mode', [quiet, held, ownStack, inPage, pageGdt, longActive], [{ kind: 'code-segment', bits: 32 }], [notLong]),
     step('segments', 'flat data segments', [held, inPage, pageGdt, notLong], [{ kind: 'data-segments', owner: 'page' }], [flat]),
-    step('paging-off', 'translation off, and with it long mode', [...window, trimmed, paged], [{ kind: 'cr0', value: (host.cr0 & ~CR0_PG) >>> 0 }], [unpaged], 4),
+    step('paging-off', 'translation off, and with it long mode', [...window, trimmed, paged], [{ kind: 'cr0', value: isPaged ? (host.cr0 & ~CR0_PG) >>> 0 : legacy.cr0 }], [unpaged], 4),
     step('mode-bit', 'the mode bit', [...window, unpaged], [{ kind: 'efer', value: legacy.efer }], [modeIs], 5),
     step('extensions', 'CR4 for the legacy side', [...window, unpaged], [{ kind: 'cr4', value: legacy.cr4 }], [extensionsAre]),
     ...(isPaged ? [
