@@ -14,6 +14,7 @@ import { endOf, type SessionEnd } from './session-end.ts';
 import { listenToSignals } from './session-signals.ts';
 import { openControl } from './control-socket.ts';
 import { MachineControl } from './machine-control.ts';
+import { MachineHotPlug } from './machine-hot-plug.ts';
 import type { SnapshotOrigin } from './snapshot-origin.ts';
 import { collectStatistics, formatStatistics, type Statistics } from './statistics.ts';
 import type { SymbolTable } from './symbol-table.ts';
@@ -92,6 +93,7 @@ class SessionRun {
   #poweredUpMs = 0;
   #prompted = false;
   #recorder: InputRecorder | null = null;
+  #hotPlug: MachineHotPlug | null = null;
   #release: (() => void) | null = null; // of a guest that waits for the reader of its output
 
   constructor(session: BootSession, terminal: Terminal, words: string) {
@@ -126,6 +128,7 @@ class SessionRun {
       await closeControl();
       await this.#terminal.close();
       await guest[Symbol.asyncDispose]();
+      await this.#hotPlug?.close();
     }
   }
 
@@ -208,9 +211,11 @@ class SessionRun {
   }
 
   async #openControl(guest: Guest<WasmVcpu>): Promise<() => Promise<void>> {
-    const { name, origin, instance = null } = this.#session;
+    const { name, origin, instance = null, seed = 0, record, replay } = this.#session;
     if (name === undefined) return () => Promise.resolve();
-    const control = new MachineControl({ guest, instance, quit: () => this.#finish({ code: EXIT_FINE, text: null }), ...(origin === undefined ? {} : { origin }) });
+    const refusal = record === undefined && replay === undefined ? null : 'this run is written down, and what comes and goes would not be';
+    this.#hotPlug = origin === undefined ? null : new MachineHotPlug({ guest, origin, seed, refusal });
+    const control = new MachineControl({ guest, instance, quit: () => this.#finish({ code: EXIT_FINE, text: null }), hotPlug: this.#hotPlug });
     return openControl(name, (request) => control.handle(request));
   }
 

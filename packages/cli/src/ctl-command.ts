@@ -1,34 +1,72 @@
 import { resolve } from 'node:path';
 import type { Command } from './command.ts';
-import { askMachine, parseMachineName } from './control-socket.ts';
-import { EXIT_FINE } from './exit-code.ts';
-import { CONTROL_COMMANDS } from './machine-control.ts';
-import { parseArguments } from './option-parser.ts';
+import { askMachine, type ControlRequest, parseMachineName } from './control-socket.ts';
+import { parseDuration } from './duration.ts';
+import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
+import { CONTROL_COMMANDS, type ControlCommand } from './machine-control.ts';
+import { flag, type OptionValues, parseArguments, value } from './option-parser.ts';
 import { UsageError } from './usage-error.ts';
+
+const OPTIONS = {
+  force: flag('with remove: take the device away without asking the guest'),
+  wait: value('TIME', 'with remove: how long the guest has to let go of it; default: 10s', (given) => (given === '0' || given === '0s' ? 0 : parseDuration(given))),
+};
+const DEFAULT_WAIT_MS = 10_000;
 
 export const ctlCommand: Command = {
   name: 'ctl',
   operands: `NAME ${CONTROL_COMMANDS.join('|')}`,
   summary: 'tell a running machine what to do',
-  options: {},
+  options: OPTIONS,
   notes: [
     'NAME is what --name said when the machine was started. Its socket is NAME.sock in $XDG_RUNTIME_DIR/vm, or /tmp/vm-UID, and only its\n'
       + 'owner can use it. It takes lines of JSON, such as {"command":"snapshot","file":"/home/me/x.vms"}, and answers each with a line:\n'
       + '{"ok":true,"result":...} or {"ok":false,"error":"..."}.',
     'snapshot FILE saves the machine, which goes on. pause stops its time until resume; snapshot works in both. quit turns it off at once.',
+    'add disk DISK, add rng: the device comes to the running machine, which is told of it by ACPI; DISK as for vm boot, on virtio. devices\n'
+      + 'lists what can go, and what was asked to. remove DEVICE asks the guest to let go of it; exit code 1 when it has not in time: it\n'
+      + 'stays asked, and may still. --force takes it away from a guest that does not answer, which may hang over it.',
   ],
-  examples: ['vm ctl mine pause', 'vm ctl mine snapshot mine.vms', 'vm ctl mine counters'],
+  examples: ['vm ctl mine pause', 'vm ctl mine snapshot mine.vms', 'vm ctl mine add disk data.img,name=data', 'vm ctl mine remove data', 'vm ctl mine counters'],
   run: async (args) => {
-    const { operands: [name, command, ...rest] } = parseArguments({}, args);
+    const { values, operands: [name, command, ...rest] } = parseArguments(OPTIONS, args);
     if (name === undefined || command === undefined) throw new UsageError('ctl needs the name of a machine and a command');
-    if (!(CONTROL_COMMANDS as readonly string[]).includes(command)) throw new UsageError(`unknown command ${JSON.stringify(command)}; there are ${CONTROL_COMMANDS.join(', ')}`);
-    const takesFile = command === 'snapshot';
-    if (rest.length !== (takesFile ? 1 : 0) && command !== 'add' && command !== 'remove') throw new UsageError(takesFile ? 'snapshot needs one file' : `${command} takes nothing behind it`);
-    const result = await askMachine(nameOf(name), { command, ...(takesFile ? { file: resolve(rest[0]!) } : {}), ...(rest[0] === undefined || takesFile ? {} : { device: rest[0] }) });
+    if (!isCommand(command)) throw new UsageError(`unknown command ${JSON.stringify(command)}; there are ${CONTROL_COMMANDS.join(', ')}`);
+    for (const option of ['force', 'wait'] as const) if (values[option] !== undefined && command !== 'remove') throw new UsageError(`--${option} goes with remove`);
+    const result = await askMachine(nameOf(name), requestOf(command, rest, values));
     if (result !== null) console.log(JSON.stringify(result, null, 2));
-    return EXIT_FINE;
+    if (command !== 'remove' || (result as { readonly state?: unknown }).state === 'gone') return EXIT_FINE;
+    console.error('vm: the guest has not let go of it yet; --force takes it away');
+    return EXIT_BROKEN;
   },
 };
+
+function isCommand(given: string): given is ControlCommand {
+  return (CONTROL_COMMANDS as readonly string[]).includes(given);
+}
+
+/** What the command needs behind it. Throws UsageError. */
+function requestOf(command: ControlCommand, rest: readonly string[], { force, wait = DEFAULT_WAIT_MS }: OptionValues<typeof OPTIONS>): ControlRequest {
+  const [first, second] = rest;
+  const takes = (least: number, most: number, what: string): void => {
+    if (rest.length < least || rest.length > most) throw new UsageError(`${command} ${what}`);
+  };
+  switch (command) {
+    case 'snapshot':
+      takes(1, 1, 'needs one file');
+      return { command, file: resolve(first!) };
+    case 'add':
+      takes(1, 2, 'needs a device: disk DISK, or rng');
+      if (first === 'disk' && second === undefined) throw new UsageError('add disk needs a disk, such as data.img or file=data.vhd,readonly');
+      return { command, device: first, ...(second === undefined ? {} : { spec: second }), folder: process.cwd() };
+    case 'remove':
+      takes(1, 1, 'needs the name of a device; vm ctl NAME devices lists them');
+      return { command, device: first, force: force === true, wait };
+    default:
+      takes(0, 0, 'takes nothing behind it');
+      return { command };
+  }
+}
 
 function nameOf(given: string): string {
   try {

@@ -23,6 +23,10 @@ export interface DiskDescriptor {
   readonly readonly?: true;
   /** How a machine has it; default virtio. */
   readonly bus?: 'virtio' | 'ata';
+  /** Of its back end; default: disk0 and following. */
+  readonly name?: string;
+  /** Where a machine that was saved had it. */
+  readonly slot?: number;
 }
 
 type Fields = { -readonly [Name in keyof DiskDescriptor]: DiskDescriptor[Name] };
@@ -36,6 +40,7 @@ const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> 
   cipher: (fields, value) => void (fields.cipher = value),
   holes: (fields, value) => void (fields.holes = oneOf('holes', ['zero', 'noise'], value)),
   overlay: (fields, value) => void (fields.overlay = value),
+  name: (fields, value) => void (fields.name = parseDiskName(value)),
   bus: (fields, value) => void (fields.bus = oneOf('bus', ['virtio', 'ata'], value)),
 };
 
@@ -67,6 +72,11 @@ export function parseDiskDescriptor(text: string): DiskDescriptor {
   if (fields.readonly === true && (fields.overlay !== undefined || fields.snapshot === true)) throw new RangeError('readonly goes with neither overlay nor snapshot');
   if (fields.cipher !== undefined && fields.key?.kind === 'prompt') throw new RangeError('cipher= takes a key of exact length, so it needs key=file:FILE or key=fd:N');
   return { ...fields, file };
+}
+
+function parseDiskName(text: string): string {
+  if (!/^[a-z][a-z0-9-]{0,23}$/.test(text)) throw new RangeError(`name: expected lower-case letters, digits and dashes, got ${JSON.stringify(text)}`);
+  return text;
 }
 
 /** `prompt`, `file:PATH` or `fd:N`. Throws RangeError. */

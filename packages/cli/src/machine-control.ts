@@ -2,20 +2,21 @@ import { resolve } from 'node:path';
 import type { Guest } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { ControlRequest } from './control-socket.ts';
+import type { MachineHotPlug } from './machine-hot-plug.ts';
 import { PAGE_CODEC, writeSnapshotFile } from './snapshot-file.ts';
-import { describeOrigin, type SnapshotOrigin } from './snapshot-origin.ts';
+import { describeOrigin } from './snapshot-origin.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface MachineControlServices {
   readonly guest: Guest<WasmVcpu>;
   /** Absent: nobody could put the machine together again. */
-  readonly origin?: SnapshotOrigin;
+  readonly hotPlug: MachineHotPlug | null;
   /** Of the saved machine that this one goes on with. */
   readonly instance: string | null;
   quit(): void;
 }
 
-export const CONTROL_COMMANDS = ['pause', 'resume', 'snapshot', 'counters', 'quit', 'add', 'remove', 'screenshot'] as const;
+export const CONTROL_COMMANDS = ['pause', 'resume', 'snapshot', 'counters', 'quit', 'devices', 'add', 'remove', 'screenshot'] as const;
 export type ControlCommand = (typeof CONTROL_COMMANDS)[number];
 
 /** What a control socket can have a running machine do. */
@@ -44,17 +45,24 @@ export class MachineControl {
       case 'quit':
         setImmediate(() => this.#services.quit()); // after the answer
         return null;
-      case 'add':
-      case 'remove': throw new UsageError(`${request.command}: devices cannot come and go while this machine runs`);
+      case 'devices': return this.#hotPlug(request.command).list();
+      case 'add': return this.#hotPlug(request.command).add(request);
+      case 'remove': return this.#hotPlug(request.command).remove(request);
       case 'screenshot': throw new UsageError('screenshot: this machine has no display, and its console is text');
       default: throw new UsageError(`unknown command ${JSON.stringify(request.command)}; there are ${CONTROL_COMMANDS.join(', ')}`);
     }
   }
 
+  #hotPlug(command: string): MachineHotPlug {
+    const { hotPlug } = this.#services;
+    if (hotPlug === null) throw new UsageError(`${command}: devices cannot come and go while this machine runs`);
+    return hotPlug;
+  }
+
   async #save(file: unknown): Promise<unknown> {
-    const { guest, origin, instance } = this.#services;
+    const { guest, hotPlug, instance } = this.#services;
     if (typeof file !== 'string' || file === '') throw new UsageError('snapshot: expected a file');
-    if (origin === undefined) throw new UsageError('snapshot: this machine was not made by vm boot, which could not make it again');
+    if (hotPlug === null) throw new UsageError('snapshot: this machine was not made by vm boot, which could not make it again');
     const path = resolve(file);
     const begin = performance.now();
     let bytes = 0;
@@ -62,7 +70,7 @@ export class MachineControl {
     const release = guest.hold();
     try {
       await guest.standing();
-      const about = describeOrigin(origin, instance);
+      const about = describeOrigin(hotPlug.origin, instance);
       await writeSnapshotFile(path, (sink) => guest.save((piece) => ((bytes += piece.length), sink(piece)), { codec: PAGE_CODEC, about }));
     } finally {
       release();

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { PcDisk } from '@vm/pc';
 import type { OpenedDisk } from '@vm/vhd-crypt';
 import type { DiskDescriptor } from './disk-descriptor.ts';
-import { openDescribedDisk } from './disk-opener.ts';
+import { type DiskOpenOptions, openDescribedDisk } from './disk-opener.ts';
 import { UsageError } from './usage-error.ts';
 
 const MOST_ATA = 4;
@@ -16,9 +16,9 @@ export async function withMachineDisks(descriptors: readonly DiskDescriptor[], r
   const opened: { readonly file: string; readonly disk: OpenedDisk }[] = [];
   let code: number;
   try {
-    for (const descriptor of descriptors) opened.push({ file: descriptor.file, disk: await openNamed(descriptor) });
+    for (const descriptor of descriptors) opened.push({ file: descriptor.file, disk: await openNamedDisk(descriptor) });
     for (const { file, disk } of opened) for (const warning of disk.warnings) process.stderr.write(`vm: ${file}: ${warning}\n`);
-    code = await run(opened.map(({ disk, file }, i) => ({ disk, bus: descriptors[i]!.bus ?? 'virtio', serial: serialOf(file) })));
+    code = await run(opened.map(({ disk, file }, i) => ({ disk, bus: descriptors[i]!.bus ?? 'virtio', serial: serialOf(file), ...placeOf(descriptors[i]!) })));
   } catch (error) {
     await closeAll(opened);
     throw error;
@@ -36,10 +36,10 @@ async function closeAll(opened: readonly { readonly disk: OpenedDisk }[]): Promi
 }
 
 /** What is wrong with a disk is the user's to know, with the name of its file. */
-async function openNamed(descriptor: DiskDescriptor): Promise<OpenedDisk> {
+export async function openNamedDisk(descriptor: DiskDescriptor, ask?: DiskOpenOptions['ask']): Promise<OpenedDisk> {
   const { file } = descriptor;
   try {
-    const disk = await openDescribedDisk(descriptor);
+    const disk = await openDescribedDisk(descriptor, ask === undefined ? {} : { ask });
     if (disk.bytes >= 512) return disk;
     await disk.close();
     throw new UsageError(`a disk of ${disk.bytes} bytes is too small for a sector`);
@@ -49,6 +49,10 @@ async function openNamed(descriptor: DiskDescriptor): Promise<OpenedDisk> {
   }
 }
 
-function serialOf(file: string): string {
+function placeOf({ name, slot }: DiskDescriptor): Pick<PcDisk, 'name' | 'slot'> {
+  return { ...(name === undefined ? {} : { name }), ...(slot === undefined ? {} : { slot }) };
+}
+
+export function serialOf(file: string): string {
   return basename(file).replaceAll(/[^\w.-]/g, '_').slice(0, 20);
 }

@@ -15,6 +15,7 @@ export interface GuestParts<V extends Vcpu & BootableVcpu> {
   readonly machine: Machine<V>;
   readonly hot: HotDevices;
   readonly hotDisk: Pc<V>['hotDisk'];
+  readonly hotRandom: Pc<V>['hotRandom'];
   readonly hold: MachineHold;
   readonly gate: InputGate;
   readonly input: ConsoleInput;
@@ -102,6 +103,11 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
         await gone();
       },
     });
+  }
+
+  /** Brings a source of random bytes on virtio, if there is none. */
+  addRandom(source: Parameters<Pc<V>['hotRandom']>[0]): Promise<HotDeviceState> {
+    return this.#parts.hot.add(this.#parts.hotRandom(source));
   }
 
   /** Machine time stands still from the present instruction on, until the function that it returns is called. */

@@ -58,6 +58,7 @@ export class HotDevices {
   /** Resolves when it is there; what the guest does with it is another matter. Rejects with AggregateError or VmError, and leaves nothing of it. */
   async add({ name, make, slot: wanted, blocks = {}, gone = () => {} }: HotDevice): Promise<HotDeviceState> {
     const { bus, firstSlot, machine, end } = this.#services;
+    if (this.#present.some((one) => one.name === name)) throw new VmError('E_NAME', `there is a device named ${name}`, { device: name });
     const slot = wanted === 'free' ? bus.findFree(firstSlot) : (wanted ?? null);
     if (wanted !== undefined && slot === null) throw new VmError('E_OVERLAP', `${name}: all slots are taken`, { device: name });
     const place = slot === null ? null : bus.slot(slot);

@@ -87,6 +87,8 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
   readonly hot: HotDevices;
   /** A disk on virtio that comes while the machine runs, for `hot.add`. */
   hotDisk(disk: PcDisk & { readonly name: string }): HotDevice;
+  /** The same for the source of random bytes, of which there is one. */
+  hotRandom(source: VirtioRngConfig['source']): HotDevice;
 }
 
 const PROCESSORS = 1;
@@ -208,6 +210,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     isListening: () => input?.listening ?? false,
     pressPowerButton: () => buttons?.press(),
     hot,
+    hotRandom: (source) => ({ name: 'virtio-rng', slot: RANDOM_SLOT, make: (slot) => device('virtio-rng', virtioRng, { slot, source }) }),
     hotDisk: (given) => {
       const disk: NamedDisk = { ...given, serial: given.serial ?? given.name };
       return { name: `virtio-${disk.name}`, slot: disk.slot ?? 'free', make: (slot) => virtioDisk(disk, slot), blocks: backEndOf(disk), gone: () => void paces.delete(disk.name) };

@@ -1,0 +1,138 @@
+import { randomFillSync } from 'node:crypto';
+import { resolve } from 'node:path';
+import type { Guest, HotDeviceState } from '@vm/pc';
+import type { WasmVcpu } from '@vm/vcpu-wasm';
+import type { ControlRequest } from './control-socket.ts';
+import { describeDisk, type DiskDescriptor } from './disk-descriptor.ts';
+import { openNamedDisk, serialOf } from './machine-disks.ts';
+import type { SnapshotOrigin } from './snapshot-origin.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface MachineHotPlugServices {
+  readonly guest: Guest<WasmVcpu>;
+  readonly origin: SnapshotOrigin;
+  readonly seed: number;
+  /** Why no device may come or go; null: they may. */
+  readonly refusal: string | null;
+}
+
+const FIRST_DISK_SLOT = 3;
+const RANDOM_DEVICE = 'virtio-rng';
+const MOST_WAIT_MS = 600_000;
+
+/** Devices that come to a running machine and leave it, at the command of its owner. */
+export class MachineHotPlug {
+  #disks: readonly DiskDescriptor[];
+  #rng: boolean;
+  readonly #open = new Set<() => Promise<void>>(); // disks that came later
+  readonly #services: MachineHotPlugServices;
+
+  constructor(services: MachineHotPlugServices) {
+    this.#services = services;
+    this.#disks = placeDisks(services.origin.disks);
+    this.#rng = services.origin.rng;
+  }
+
+  /** What the machine could be made of again as it is now. */
+  get origin(): SnapshotOrigin {
+    return { ...this.#services.origin, disks: this.#disks, rng: this.#rng };
+  }
+
+  list(): readonly HotDeviceState[] {
+    return this.#services.guest.hot.list();
+  }
+
+  /** Throws UsageError, and VmError or AggregateError where the machine refuses. */
+  async add({ device, spec = '', folder = '/' }: ControlRequest): Promise<HotDeviceState> {
+    this.#check('add');
+    if (typeof spec !== 'string' || typeof folder !== 'string') throw new UsageError('add: spec and folder expected texts');
+    switch (device) {
+      case 'disk': return this.#addDisk(spec, folder);
+      case 'rng': return this.#addRandom();
+      default: throw new UsageError(`add: expected disk or rng, got ${JSON.stringify(device ?? null)}`);
+    }
+  }
+
+  /** Without `force` the guest is asked; `asked` is the answer when it has not let go of the device after so many milliseconds. */
+  async remove({ device, force = false, wait = 0 }: ControlRequest): Promise<{ readonly device: string; readonly state: 'asked' | 'gone' }> {
+    this.#check('remove');
+    if (typeof device !== 'string') throw new UsageError('remove: expected the name of a device');
+    if (typeof wait !== 'number' || !(wait >= 0 && wait <= MOST_WAIT_MS)) throw new UsageError(`remove: wait expected 0 to ${MOST_WAIT_MS} milliseconds`);
+    const { hot } = this.#services.guest;
+    const name = hot.list().some((one) => one.name === device) ? device : `virtio-${device}`;
+    const left = hot.list().some((one) => one.name === name) ? hot.left(name) : null;
+    const state = await hot.remove(hot.list().some((one) => one.name === name) ? name : device, force === true);
+    if (state === 'gone' || left === null) {
+      this.#forget(name);
+      return { device: name, state };
+    }
+    void left.then(() => this.#forget(name));
+    return { device: name, state: await within(left, wait) ? 'gone' : 'asked' };
+  }
+
+  /** Closes what came later and is still there. */
+  async close(): Promise<void> {
+    for (const close of this.#open) await close();
+  }
+
+  async #addDisk(spec: string, folder: string): Promise<HotDeviceState> {
+    const given = describeDisk(spec);
+    if (given.bus === 'ata') throw new UsageError('add: disks with bus=ata are there from the beginning');
+    if (given.key !== undefined && given.key.kind !== 'file') throw new UsageError('add: the terminal and the descriptors are those of the machine: key=file:FILE');
+    const within = (path: string): string => resolve(folder, path);
+    const descriptor: DiskDescriptor = { ...given, file: within(given.file), ...(given.overlay === undefined ? {} : { overlay: within(given.overlay) }), ...(given.key?.kind === 'file' ? { key: { kind: 'file', path: within(given.key.path) } } : {}) };
+    const name = given.name ?? this.#freeName();
+    const disk = await openNamedDisk(descriptor, noPassphrase);
+    const close = async (): Promise<void> => {
+      if (this.#open.delete(close)) await disk.close();
+    };
+    this.#open.add(close);
+    const there = await this.#services.guest.addDisk({ disk, name, serial: serialOf(descriptor.file) }, close);
+    this.#disks = [...this.#disks, { ...descriptor, name, slot: there.slot! }];
+    return there;
+  }
+
+  async #addRandom(): Promise<HotDeviceState> {
+    const { guest, origin, seed } = this.#services;
+    const there = await guest.addRandom(origin.clock === 'virtual' ? { seed } : { fill: (into) => void randomFillSync(into) });
+    this.#rng = true;
+    return there;
+  }
+
+  #freeName(): string {
+    const taken = new Set([...this.#disks.map(({ name }) => name), ...this.list().map(({ name }) => name.replace(/^virtio-/, ''))]);
+    for (let i = 0; ; i++) if (!taken.has(`disk${i}`)) return `disk${i}`;
+  }
+
+  #forget(name: string): void {
+    this.#disks = this.#disks.filter((disk) => disk.bus === 'ata' || `virtio-${disk.name!}` !== name);
+    if (name === RANDOM_DEVICE) this.#rng = false;
+  }
+
+  #check(command: string): void {
+    if (this.#services.refusal !== null) throw new UsageError(`${command}: ${this.#services.refusal}`);
+  }
+}
+
+/** Each disk with the name and the slot that it has, as the board gives them. */
+export function placeDisks(disks: readonly DiskDescriptor[]): readonly DiskDescriptor[] {
+  let slot = FIRST_DISK_SLOT;
+  return disks.map((disk, i) => ({ ...disk, name: disk.name ?? `disk${i}`, ...(disk.bus === 'ata' ? {} : { slot: disk.slot ?? slot++ }) }));
+}
+
+function noPassphrase(): Promise<never> {
+  throw new UsageError('it is encrypted, and a running machine asks nobody: key=file:FILE');
+}
+
+/** Whether it came before the time was over. */
+async function within(event: Promise<void>, milliseconds: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolved) => {
+    timer = setTimeout(() => resolved(false), milliseconds);
+  });
+  try {
+    return await Promise.race([event.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
