@@ -15,14 +15,20 @@ const TABLES = 0x21_0000;
 const SOURCE = 0x2c_0000; // the code of the page before it is copied
 const HOST_STACK = 0x2d_0000;
 const PAGE = 0x9_0000;
-const REPORT = PAGE + 0x1800; // CR0, CR3, CR4, EFER, limits of GDTR and IDTR, TR
+const REPORT = PAGE + 0x1800; // CR0, CR3, CR4, EFER, limits of GDTR and IDTR, TR, the word at PROBE
+const PROBE = 0x4000_0000;
+const HOST_FRAME = 0x2e_0000;
+const LEGACY_FRAME = 0x80_0000;
+export const HOST_WORD = 0x1111;
+export const LEGACY_WORD = 0x2222;
+const GLOBAL = 0x100;
 const LEGACY_START = PAGE + 0x1c00;
 const HOST_TASK = 0x48;
 const HOST_GDT_BYTES = 0x58;
 const GOOD = 0x600d;
 const PAGE_BYTES = 0x1000;
 
-/** What the processor is at the end, or null where it never came there. */
+/** What the processor is at the end, with what it read at an address that both sides map to different memory; null where it never came there. */
 export type Outcome = readonly number[] | null;
 
 /** A set-up whose tables are there: those of the monitor. */
@@ -46,15 +52,16 @@ export function runOrder(setup: SwitchSetup, direction: Direction, names: readon
   };
   if (isToLegacy) {
     startInLongMode(code, setup);
+    code.mov(r32(RAX), mem(4, { displacement: PROBE }));
     emitSteps(code, plan, 'first', context);
     code.label('resume').hlt();
     emitSteps(page.mode(context.bits), plan, 'second', context);
-    report(page, context.bits);
+    report(page, context.bits, setup.legacy.format !== 'unpaged');
   } else {
     emitSteps(page.mode(32), plan, 'first', context);
     page.hlt();
     emitSteps(code.mode(context.bits).label('resume'), plan, 'second', context);
-    report(code, context.bits);
+    report(code, context.bits, true);
   }
   const hostTables = new Uint8Array(HOST_GDT_BYTES);
   const data = dataPage();
@@ -78,17 +85,28 @@ export function runOrder(setup: SwitchSetup, direction: Direction, names: readon
     else for (let at = START; at < HOST_STACK; at += PAGE_BYTES) words.setUint32(tables.entries.legacy - TABLES + ((at - PAGE) / PAGE_BYTES) * 4, at | 3, true);
     data.set(legacy.bytes(), LEGACY_START - PAGE - PAGE_BYTES);
   }
+  mapProbe(new DataView(tables.bytes.buffer), setup);
   const pageBytes = page.bytes();
   const result = runFlat({
     mode: 'protected', at: isToLegacy ? START : LEGACY_START, code: isToLegacy ? code.bytes() : legacy.bytes(), budget: 20_000,
     memory: [
       ...(isToLegacy ? [] : [{ at: START, bytes: code.bytes() }, { at: PAGE, bytes: pageBytes }]), { at: SOURCE, bytes: pageBytes }, { at: PAGE + PAGE_BYTES, bytes: data }, { at: TABLES, bytes: tables.bytes },
-      { at: START + 0x1000, bytes: hostTables }, { at: START + 0x2000, bytes: new Uint8Array(0x68) }, { at: HOST_STACK, bytes: new Uint8Array(0x400) },
+      { at: START + 0x1000, bytes: hostTables }, { at: START + 0x2000, bytes: new Uint8Array(0x68) }, { at: HOST_STACK, bytes: new Uint8Array(0x400) }, { at: HOST_FRAME, bytes: new Uint8Array(Uint32Array.of(HOST_WORD).buffer) }, { at: LEGACY_FRAME, bytes: new Uint8Array(Uint32Array.of(LEGACY_WORD).buffer) },
     ],
   });
   if (result.stop !== 'halt') return null;
-  const words = new Uint32Array(result.read(REPORT, 32).slice().buffer);
+  const words = new Uint32Array(result.read(REPORT, 36).slice().buffer);
   return words[0] === GOOD ? [...words.slice(1)] : null;
+}
+
+/** The same linear address, global on both sides, and not the same memory. */
+function mapProbe(tables: DataView, { legacy, host }: SwitchSetup): void {
+  tables.setUint32(host.cr3 + 7 * PAGE_BYTES - TABLES, HOST_FRAME | GLOBAL | 3, true); // the first page of the programs
+  if (legacy.format === '32-bit') tables.setUint32(legacy.cr3 + (PROBE >>> 22) * 4 - TABLES, LEGACY_FRAME | GLOBAL | 0x83, true);
+  if (legacy.format === 'pae') {
+    tables.setUint32(legacy.cr3 + 8 - TABLES, (legacy.cr3 + PAGE_BYTES) | 1, true); // the second GiB is the first
+    tables.setUint32(legacy.cr3 + 2 * PAGE_BYTES - TABLES, LEGACY_FRAME | GLOBAL | 3, true);
+  }
 }
 
 function dataPage(): Uint8Array {
@@ -121,12 +139,13 @@ function startInLegacyMode(a: Assembler, { legacy, legacyTask }: SwitchSetup): v
   for (const one of [DS, ES, SS]) a.mov(segment(one), r16(RAX));
   a.mov(r32(RSP), PAGE + PAGE_BYTES + area.STACK_TOP).mov(r32(RAX), legacy.cr4).mov(control(4), r32(RAX)).mov(r32(RAX), legacy.cr3).mov(control(3), r32(RAX)).mov(r32(RAX), legacy.cr0).mov(control(0), r32(RAX));
   if (legacyTask) a.mov(r32(RAX), area.LEGACY_TASK).ltr(r16(RAX));
+  if (legacy.format !== 'unpaged') a.mov(r32(RAX), mem(4, { displacement: PROBE }));
   // As a gate and its stub leave it.
   a.size(4).pushf().push(area.CODE_32).mov(r32(RAX), addressOf('flat')).push(r32(RAX)).push(0).push(0x20).mov(r32(RAX), PAGE).jmp(r32(RAX));
 }
 
 /** The mode of the processor, in words that are the same from 32-bit and from 64-bit code. */
-function report(a: Assembler, bits: 64 | 32): void {
+function report(a: Assembler, bits: 64 | 32, probes: boolean): void {
   const at = (word: number, bytes = 4) => mem(bytes, { displacement: REPORT + word * 4 });
   a.mode(bits);
   const wide = bits === 64 ? r64(RAX) : r32(RAX);
@@ -134,5 +153,7 @@ function report(a: Assembler, bits: 64 | 32): void {
   a.mov(r32(RCX), MSR_EFER).rdmsr().mov(at(4), r32(RAX));
   a.sgdt(mem(0, { displacement: REPORT + 64 })).movzx(r32(RAX), mem(2, { displacement: REPORT + 64 })).mov(at(5), r32(RAX));
   a.sidt(mem(0, { displacement: REPORT + 64 })).movzx(r32(RAX), mem(2, { displacement: REPORT + 64 })).mov(at(6), r32(RAX));
-  a.str(r32(RAX)).mov(at(7), r32(RAX)).mov(at(0), GOOD).hlt();
+  a.str(r32(RAX)).mov(at(7), r32(RAX));
+  if (probes) a.mov(r32(RAX), mem(4, { displacement: PROBE })).mov(at(8), r32(RAX));
+  a.mov(at(0), GOOD).hlt();
 }

@@ -32,7 +32,7 @@ export interface HostControl {
 const KEPT = [RAX, RCX, RDX, RBX, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15];
 
 /** Counters and variables of 8 bytes, by name. */
-export const VARIABLES = ['ticks', 'nmis', 'thread', 'excursions', 'avoided', 'reflected', 'batched', 'residence', 'prepared', 'compat-stack', 'virtual-if', 'cursor', 'exit-code', 'faulted'] as const;
+export const VARIABLES = ['ticks', 'nmis', 'others', 'thread', 'excursions', 'avoided', 'reflected', 'batched', 'residence', 'prepared', 'compat-stack', 'virtual-if', 'cursor', 'exit-code', 'faulted'] as const;
 export type Variable = (typeof VARIABLES)[number];
 export const variable = (name: Variable, bytes = 8): MemoryOperand => mem(bytes, { label: name });
 
@@ -90,7 +90,7 @@ export function emitInterrupts(a: Assembler): readonly number[] {
   for (let vector = TIMER; vector < TIMER + PIC_VECTORS; vector++) {
     offsets[vector] = a.offset();
     if (vector === TIMER) a.jmp('timer');
-    else a.push(r64(RAX)).mov(r32(RAX), 0x20).out(0x20, r8(RAX)).pop(r64(RAX)).size(8).iret();
+    else a.inc(variable('others')).push(r64(RAX)).mov(r32(RAX), 0x20).out(0x20, r8(RAX)).pop(r64(RAX)).size(8).iret();
   }
   offsets[area.SERVICE_VECTOR] = a.offset();
   a.push(0).push(area.SERVICE_VECTOR).jmp('exception');

@@ -26,6 +26,8 @@ export interface MonitorImage {
   readonly page: SwitchPage;
   /** Physical addresses of what the monitor counts. */
   readonly variables: Readonly<Record<Variable, number>>;
+  /** Physical address of the subroutine that is one excursion, and of its last instruction. */
+  readonly excursionCode: { readonly first: number; readonly last: number };
   /** Physical address and bytes of the 64-bit side's code. */
   readonly host: { readonly at: number; readonly bytes: number };
   readonly parts: readonly { readonly at: number; readonly bits: 16 | 32 | 64; readonly name: string; readonly code: Uint8Array }[];
@@ -83,7 +85,7 @@ export function buildMonitor(options: MonitorOptions): MonitorImage {
   put(payload, guest.bytes);
   const variables = Object.fromEntries(VARIABLES.map((name) => [name, code.addressOf(name)])) as Record<Variable, number>;
   return {
-    bytes, loadAddress: map.IMAGE, setup, excursion, page, variables, host: { at: map.IMAGE, bytes: code.bytes.length },
+    bytes, loadAddress: map.IMAGE, setup, excursionCode: { first: code.addressOf('switch'), last: code.addressOf('switch-last') }, excursion, page, variables, host: { at: map.IMAGE, bytes: code.bytes.length },
     parts: [
       ...code.parts.map((part, i) => ({ ...part, code: code.bytes.subarray(part.at - map.IMAGE, (code.parts[i + 1]?.at ?? map.IMAGE + code.codeBytes) - map.IMAGE) })),
       ...page.parts.map((part, i) => ({ ...part, code: page.code.subarray(part.at - map.SWITCH_PAGE, (page.parts[i + 1]?.at ?? map.SWITCH_PAGE + page.code.length) - map.SWITCH_PAGE) })),
@@ -143,7 +145,7 @@ function emitExcursion(a: Assembler, name: string, { toLegacy, toLong }: Excursi
   emitSteps(a, toLegacy, 'first', context);
   a.label(context.resume);
   emitSteps(a, toLong, 'second', context);
-  a.ret();
+  a.label(`${name}-last`).ret();
 }
 
 function emitMain(a: Assembler, options: MonitorOptions): void {
