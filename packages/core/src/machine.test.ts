@@ -264,6 +264,44 @@ describe('composition', () => {
     await vm[Symbol.asyncDispose]();
   });
 
+  it('is reset in two phases, not as if its power were switched, and only while it runs (DEV-12)', async () => {
+    const told: string[] = [];
+    const line = (name: string, level: boolean): DeviceModule<void, 'lines' | 'msi'> => ({
+      manifest: manifest(name, ['lines', 'msi']),
+      create: (ctx) => {
+        const wire = ctx.lines.connect(3);
+        return {
+          powerUp: (why) => {
+            told.push(`${name} ${why}`);
+            wire.set(true);
+            wire.set(false);
+            wire.set(level);
+            ctx.msi.send(0xfee0_0000, 0x31);
+          },
+          start: () => void told.push(`${name} starts`),
+        };
+      },
+    });
+    const engine = new ScriptedEngine((cpu) => cpu.work());
+    const vm = await machineOf(engine, [device('a', line('a', false)), device('pic', recorder, { heard: told }), device('b', line('b', true))], { load: () => void told.push('load') });
+    await expect(vm.reset()).rejects.toMatchObject({ code: 'E_PHASE' });
+    await vm.powerUp();
+    const second = ['load', '3 high', 'a starts', 'b starts'];
+    expect(told.splice(0)).toEqual(['a cold', 'up', 'b cold', ...second]);
+    const pending = engine.fabric.port().isPending;
+    for (const begin of [() => Promise.resolve(), () => vm.pause()]) {
+      await begin();
+      await vm.reset();
+      expect(told.splice(0)).toEqual(['a reset', 'up', 'b reset', ...second]);
+      expect(pending()).toBe(false); // a message from the first phase is gone with the state of the controllers
+    }
+    await vm.powerDown();
+    await expect(vm.reset()).rejects.toMatchObject({ code: 'E_PHASE' });
+    await vm.powerUp();
+    expect(told.splice(0)).toEqual(['a cold', 'up', 'b cold', ...second]);
+    await vm[Symbol.asyncDispose]();
+  });
+
   it('gives a device exactly the capabilities that its manifest names', async () => {
     const members: string[] = [];
     const nosy: DeviceModule<void, 'pio' | 'clock'> = {

@@ -148,7 +148,7 @@ export class Machine<V extends Vcpu = Vcpu> {
 
   async resume(): Promise<void> {
     if (this.#changes.underWay !== null) await this.#changes.underWay;
-    if (this.phase !== 'running') throw new VmError('E_PHASE', `only a running machine resumes; this one is ${this.phase}`);
+    this.#expectRunning('resumes');
     this.#starting ??= this.#start().finally(() => (this.#starting = null));
     return this.#starting;
   }
@@ -159,8 +159,9 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#loop.start();
   }
 
-  /** The reset button: devices and processor to their state after power-up, claims and RAM as they are. */
+  /** The reset button: each device by itself to its state after power-up; then lines are told, `load` runs, all start. Claims and RAM stay. */
   async reset(): Promise<void> {
+    this.#expectRunning('is reset');
     await this.powerDown();
     await this.#up('reset');
   }
@@ -231,6 +232,8 @@ export class Machine<V extends Vcpu = Vcpu> {
     return this.#begin(true);
   }
 
+  #expectRunning(what: string): void { if (this.phase !== 'running') throw new VmError('E_PHASE', `only a running machine ${what}; this one is ${this.phase}`); }
+
   #parts(): MachineParts {
     const { engine, firmwareBytes = 0 } = this.#options;
     return { engine, firmwareBytes, clock: this.#loop.clock, fabric: this.#fabric, vcpu: this.vcpu, ram: this.ram };
@@ -271,7 +274,5 @@ export class Machine<V extends Vcpu = Vcpu> {
     for (const resolve of this.#stopWaiters.splice(0)) resolve(reason);
   }
 
-  #log(source: string, level: LogLevel, text: string): void {
-    this.#options.log?.(source, level, text);
-  }
+  #log(source: string, level: LogLevel, text: string): void { this.#options.log?.(source, level, text); }
 }

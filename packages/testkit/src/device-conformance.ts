@@ -83,6 +83,31 @@ const CASES: Readonly<Record<string, (suite: Suite) => Promise<void>>> = {
       expectEqual(hex(await other.save()), hex(await machine.save()), 'what is saved at the end');
     }
   },
+  'is reset by itself first, and heard of by others only when all are, with the lines that its registers say': async (suite) => {
+    const early: string[] = [];
+    let resetting = false;
+    const late: { machine: DeviceMachine | null } = { machine: null };
+    await using machine = await createDeviceMachine({
+      ...madeOf(suite),
+      after: (name, hook) => {
+        if (resetting && hook === 'powerUp' && late.machine!.trace.length > 0) early.push(`${name}: ${late.machine!.trace.join()}`);
+      },
+    });
+    late.machine = machine;
+    await machine.powerUp();
+    for (let round = 0; round < INSTANTS; round++) {
+      await exercise(machine, randomOf(suite.seed + 300 + round), suite.accesses);
+      machine.trace.length = 0;
+      resetting = true;
+      await machine.vm.reset();
+      await machine.vm.pause();
+      resetting = false;
+      expectEqual(early.join('; '), '', 'what others heard of devices that were being reset');
+      await using other = await createDeviceMachine({ ...madeOf(suite), restore: { bytes: await machine.save() } });
+      await other.powerUp();
+      expectEqual(machine.levels.join(), other.levels.join(), 'the levels of the lines after the reset');
+    }
+  },
   'refuses hostile states with TypeError or RangeError, and works with those that it takes': async (suite) => {
     await using machine = await poweredUp(suite);
     const random = randomOf(suite.seed + 200);

@@ -94,7 +94,7 @@ export async function createDeviceMachine({ devices, blocks, restore, after, mem
           if (late.machine !== null) late.machine.levels[pin] = high;
         },
       });
-      return {};
+      return { powerUp: () => void late.machine?.levels.fill(false) }; // as every controller comes up
     },
   };
   const vm = await createMachine<IdleCpu>({
