@@ -46,12 +46,12 @@ const feed = (base: number, text: string): string => [...Buffer.from(text)].map(
 const hex = (value: number): string => `0x${value.toString(16).toUpperCase().padStart(8, '0')}`;
 
 describe('plug-ins of an external directory', () => {
-  itWithGuest('linux-image-cloud-amd64', 'two of one kind with different properties are in one machine and not in the other, and Linux uses them, a source of random bytes and HPET', async ({ kernel, initrd }) => {
+  itWithGuest('linux-image-cloud-amd64', 'two of one kind with different properties, one of them in a worker, are in one machine and not in the other, and Linux uses them, a source of random bytes and HPET', async ({ kernel, initrd }) => {
     const before = digestOfCore();
     writeManifest({ boot: { kernel, initrd, append: 'console=ttyS0 quiet' }, machines: { main: { rng: true }, bare: { hpet: true, boot: { kernel, initrd, append: 'console=ttyS0 quiet clocksource=hpet' } } } });
     const add = (...more: string[]): Promise<number> => devices('add', at('vm.json'), 'example.crc-unit', '--grant', 'mmio', ...more);
     expect(await add()).toBe(0);
-    expect(await add('--name', 'iscsi', '--set', 'base=0xd0001000', '--set', 'polynomial=crc32c')).toBe(0);
+    expect(await add('--name', 'iscsi', '--set', 'base=0xd0001000', '--set', 'polynomial=crc32c', '--isolation', 'worker')).toBe(0);
     const script = `${feed(0xd000_0000, '123456789')}; ${feed(0xd000_1000, '123456789')}; echo $(devmem 0xd0000004 32) $(devmem 0xd0001004 32) $(devmem 0xd000000c 32); cat /sys/class/misc/hw_random/rng_current; head -c 5000 /dev/hwrng | wc -c; cat /sys/devices/system/clocksource/clocksource0/current_clocksource; poweroff -f\n`;
     const run = (machine: string): ReturnType<typeof start>['done'] => start([...VM, 'run', at('vm.json'), machine, '--timeout', '300s'], script).done;
     const [main, bare] = [await run('main'), await run('bare')];
@@ -146,6 +146,40 @@ describe('plug-ins of an external directory', () => {
     const lenient = await run('lenient');
     expect([lenient.code, lenient.output]).toEqual([0, 'A\xff']);
     expect(lenient.errors).toContain('"device.lamp.faults":1');
+  });
+
+  it('one in a worker that hangs while the guest runs is ended and is the open bus from then on: the machine stops with its name, or goes on', async () => {
+    const code = `export const lamp = {
+      manifest: { abi: 1, id: 'example.lamp', version: '1.0.0', state: 0, needs: ['pio'] },
+      create: (ctx, { port }) => (ctx.pio.claim('switch', 1, { read: () => 0x41, write: () => { for (;;); } }, [1]).map(port), {}),
+    };`;
+    mkdirSync(at('devices/lamp'));
+    writeFileSync(at('devices/lamp/lamp.js'), code);
+    writeFileSync(at('devices/lamp/device.json'), JSON.stringify({
+      abi: 1, id: 'example.lamp', version: '1.0.0', text: 'A lamp.', entry: 'lamp.js', export: 'lamp', state: 0, needs: ['pio'], files: { 'lamp.js': digestOf(new TextEncoder().encode(code)) },
+      properties: { port: { type: 'integer', text: 'its port', min: 0, max: 0xffff, default: 0x300 } }, resources: { ports: [{ name: 'switch', base: { property: 'port' }, bytes: 1 }] },
+    }));
+    writeFileSync(at('kernel'), smallKernel((asm) => {
+      for (const twice of [1, 2]) {
+        asm.mov(r16(RDX), 0x300).in(r8(RAX), r16(RDX)).mov(r16(RDX), 0x3f8).out(r16(RDX), r8(RAX));
+        if (twice === 1) outByte(asm, 0x300, 1);
+      }
+      powerOff(asm);
+      spin(asm);
+    }));
+    const list = { devices: [{ name: 'lamp', id: 'example.lamp', isolation: 'worker', answerMs: 3000 }] };
+    writeManifest({ boot: { kernel: 'kernel' }, ram: '16M', machines: { strict: list, lenient: { onFault: 'go-on', ...list } } });
+    expect(await devices('verify', at('vm.json'), '--accept', '--grant', 'pio')).toBe(0);
+    const run = (machine: string): ReturnType<typeof start>['done'] => start([...VM, 'run', at('vm.json'), machine, '--timeout', '60s', '--stats=json'], '').done;
+    const strict = await run('strict');
+    expect([strict.code, strict.output]).toEqual([1, 'A']);
+    expect(strict.errors).toMatch(/vm: lamp: lamp\.worker .*is cut off: Error: it did not answer within 3 s/);
+    const lenient = await run('lenient');
+    expect([lenient.code, lenient.output]).toEqual([0, 'A\xff']);
+    expect(lenient.errors).toContain('"device.lamp.faults":1');
+    // In the machine's own thread it would hang with all of it; nobody may think otherwise.
+    writeManifest({ boot: { kernel: 'kernel' }, ram: '16M', machines: { main: { devices: [{ name: 'lamp', id: 'example.lamp', answerMs: 3000 }] } } });
+    expect((await run('main')).errors).toContain('/machines/main/devices/0/answerMs: it goes with isolation: worker (rule exclude)');
   });
 
   it('one that throws at power-up, or at import, is told by its name before the guest runs', async () => {

@@ -22,6 +22,7 @@ export interface NewDevice {
   readonly machine?: string;
   readonly name?: string; // default: the last word of the id, and a number where that is taken
   readonly version?: string; // default: what is compatible with the newest
+  readonly isolation?: 'inproc' | 'worker';
   readonly settings: readonly string[]; // name=value
   readonly granted: readonly string[];
 }
@@ -40,7 +41,7 @@ export async function addDevice(path: string, wanted: NewDevice): Promise<{ read
   const name = wanted.name ?? freeName(description.id, taken);
   if (!/^[a-z][a-z0-9-]{0,31}$/.test(name)) throw new UsageError(`--name: expected lower-case letters, digits and dashes, got ${JSON.stringify(name)}`);
   if (taken.includes(name)) throw new UsageError(`${path}: ${machine} has a device named ${name} already`);
-  const entry = { name, id: description.id, version: wanted.version ?? `^${description.version}`, properties: chosen.values };
+  const entry = { name, id: description.id, version: wanted.version ?? `^${description.version}`, ...(wanted.isolation === undefined ? {} : { isolation: wanted.isolation }), properties: chosen.values };
   const after = { ...settings, devices: [...(settings.devices ?? []), entry] };
   checkConflicts(file, machine, planDevices(file, machine, after, scan, new Map([...lock, [nameOf(plugin), agreed(plugin)]])), partsOf(file, settings));
   await readPluginFiles(plugin);

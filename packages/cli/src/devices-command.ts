@@ -6,7 +6,7 @@ import { addDevice, listPlugins, removeDevice, sealPlugin, verifyDevices } from 
 import { formatDescription, formatPlugins } from './devices-report.ts';
 import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
 import { findNearest } from './nearest-word.ts';
-import { flag, list, type OptionValues, parseArguments, text, value } from './option-parser.ts';
+import { choice, flag, list, type OptionValues, parseArguments, text, value } from './option-parser.ts';
 import { UsageError } from './usage-error.ts';
 
 const OPTIONS = {
@@ -15,6 +15,7 @@ const OPTIONS = {
   version: text('RANGE', 'versions of the plug-in that may be taken, such as 1.2.0, ^1.2 or ">=1 <2"'),
   set: list('NAME=VALUE', 'a property of the device'),
   grant: value('LIST', 'capabilities that plug-ins may have without a question: all, or names with commas between', parseGrant),
+  isolation: choice(['inproc', 'worker'], 'where the device runs: with the machine, or in a worker of its own, which is ended when it hangs or crashes'),
   accept: flag('take what is new or has changed, and write it to the lock file'),
   json: flag('print a document for programs'),
 };
@@ -51,9 +52,9 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
   add: {
     operands: ['FILE', 'ID'],
-    options: ['machine', 'name', 'version', 'set', 'grant'],
-    run: async ([path = '', id = ''], { machine, name, version, set = [], grant = [] }) => {
-      const added = await addDevice(path, { id, settings: set, granted: grant, ...(machine === undefined ? {} : { machine }), ...(name === undefined ? {} : { name }), ...(version === undefined ? {} : { version }) });
+    options: ['machine', 'name', 'version', 'set', 'grant', 'isolation'],
+    run: async ([path = '', id = ''], { machine, name, version, set = [], grant = [], isolation }) => {
+      const added = await addDevice(path, { id, settings: set, granted: grant, ...(machine === undefined ? {} : { machine }), ...(name === undefined ? {} : { name }), ...(version === undefined ? {} : { version }), ...(isolation === undefined ? {} : { isolation }) });
       console.log(`${path}: ${added.machine} has ${added.name}: ${added.plugin.description.id} ${added.plugin.description.version}`);
       return EXIT_FINE;
     },

@@ -4,6 +4,7 @@ import {
   chooseProperties, claimsOf, type DevicePlugin, findConflicts, findImpossible, findPlugin, formatClaim, formatConflict, loadPlugin, nameOf, pluginSpec, type PropertyValue, type ResourceClaim, scanDirectories,
   type ScanResult,
 } from '@vm/core/directory';
+import { isolatedPlugin, type IsolationOptions } from '@vm/core/isolated';
 import { boardClaims, type BoardParts } from '@vm/pc';
 import { compareWithLock, type DeviceLock, describeLockState } from './device-lock.ts';
 import { refusal, type MachineSettings, type ManifestDevice, type ManifestFile } from './machine-manifest.ts';
@@ -15,6 +16,7 @@ export interface PlannedDevice {
   readonly plugin: DevicePlugin;
   readonly values: Readonly<Record<string, PropertyValue>>;
   readonly claims: readonly ResourceClaim[];
+  readonly isolated: IsolationOptions | null; // in a worker of its own, or with the machine
 }
 
 export function scanFor({ folder, manifest }: ManifestFile): Promise<ScanResult> {
@@ -26,7 +28,7 @@ export function planDevices(file: ManifestFile, machine: string, { devices = [] 
   return collect(devices.map((entry, i) => () => planDevice(file, `/machines/${machine}/devices/${i}`, entry, plugins, lock, problems.length)));
 }
 
-function planDevice({ file }: ManifestFile, path: string, { name, id, version = '*', properties = {} }: ManifestDevice, plugins: readonly DevicePlugin[], lock: DeviceLock, problems: number): PlannedDevice {
+function planDevice({ file }: ManifestFile, path: string, { name, id, version = '*', properties = {}, isolation = 'inproc', answerMs }: ManifestDevice, plugins: readonly DevicePlugin[], lock: DeviceLock, problems: number): PlannedDevice {
   let plugin: DevicePlugin;
   try {
     plugin = findPlugin(plugins, id, version, new Set(lock.keys()));
@@ -39,7 +41,7 @@ function planDevice({ file }: ManifestFile, path: string, { name, id, version = 
   const claims = claimsOf(name, plugin.description, chosen.values);
   const impossible = findImpossible(claims);
   if (impossible !== null) throw refusal(file, path, 'resource', `${name}: ${formatClaim(impossible)} is beyond the end`);
-  return { name, plugin, values: chosen.values, claims };
+  return { name, plugin, values: chosen.values, claims, isolated: isolation === 'inproc' ? null : answerMs === undefined ? {} : { answerMs } };
 }
 
 /** Throws AggregateError of UsageError: a line for each two devices that want the same. Nothing has been made then. */
@@ -60,11 +62,11 @@ export function checkLocked({ file }: ManifestFile, planned: readonly PlannedDev
   }));
 }
 
-/** Runs the code of the plug-ins, once for each. */
+/** Runs the code of the plug-ins, once for each; of those that are isolated none. */
 export async function loadDevices(planned: readonly PlannedDevice[]): Promise<readonly DeviceSpec[]> {
   const modules = new Map<string, Awaited<ReturnType<typeof loadPlugin>>>();
-  for (const { plugin } of planned) if (!modules.has(nameOf(plugin))) modules.set(nameOf(plugin), await loadPlugin(plugin));
-  return planned.map(({ name, plugin, values, claims }) => pluginSpec(name, modules.get(nameOf(plugin))!, values, claims));
+  for (const { plugin, isolated } of planned) if (isolated === null && !modules.has(nameOf(plugin))) modules.set(nameOf(plugin), await loadPlugin(plugin));
+  return Promise.all(planned.map(({ name, plugin, values, claims, isolated }) => (isolated !== null ? isolatedPlugin(name, plugin, values, claims, isolated) : pluginSpec(name, modules.get(nameOf(plugin))!, values, claims))));
 }
 
 /** Does all, then throws all that went wrong. */

@@ -46,6 +46,8 @@ export interface ManifestDevice {
   readonly name: string;
   readonly id: string;
   readonly version?: string;
+  readonly isolation?: 'inproc' | 'worker';
+  readonly answerMs?: number;
   readonly properties?: Readonly<Record<string, boolean | number | string>>;
 }
 export interface VmManifest extends Omit<MachineSettings, 'rng' | 'hpet' | 'disks' | 'devices'> {
@@ -94,9 +96,10 @@ export function refusal(file: string, path: string, rule: string, text: string):
 /** What a schema cannot say in words that help. */
 function checkMachine(file: string, path: string, { devices = [], disks = [] }: MachineSettings): void {
   const names = new Set<string>();
-  for (const [i, { name }] of devices.entries()) {
+  for (const [i, { name, isolation, answerMs }] of devices.entries()) {
     if (names.has(name)) throw refusal(file, `${path}/devices/${i}/name`, 'unique', `there are two devices named ${name}`);
     names.add(name);
+    if (answerMs !== undefined && isolation !== 'worker') throw refusal(file, `${path}/devices/${i}/answerMs`, 'exclude', 'it goes with isolation: worker');
   }
   for (const [i, disk] of disks.entries()) {
     if (disk.overlay !== undefined && disk.snapshot === true) throw refusal(file, `${path}/disks/${i}`, 'exclude', 'overlay and snapshot exclude each other');

@@ -105,7 +105,25 @@ describe('the phases of a machine', () => {
     expect(life.phase).toBe('off');
   });
 
-  it('that take too long are told by name, and not ended', async () => {
+  it('that are never done fail by name after two minutes, and the machine goes on without them', async () => {
+    const alarms: (() => void)[] = [];
+    const host = { ...createHostPort(), later: (_delay: number, callback: () => void) => alarms.push(callback), cancel: () => {} };
+    const life = new Lifecycle({ host, offered: new Set(), parts: () => [], context: () => ({}) as DeviceContext<Capability>, release: () => {}, fail: () => {}, log: () => {} });
+    const never = (): Promise<void> => new Promise(() => {});
+    await life.create([{ name: 'stuck', manifest: { ...MANIFEST, needs: [] }, create: (): Device => ({ stop: never, powerDown: never, tearDown: never }) }]);
+    await life.powerUp('cold', () => {});
+    await life.start();
+    for (const [step, work] of [['stop', () => life.stop()], ['powerDown', () => life.powerDown()], ['tearDown', () => life.tearDown()]] as const) {
+      alarms.length = 0;
+      const failed = caught(work());
+      alarms[0]!();
+      alarms[1]!();
+      expect((await failed).errors).toMatchObject([{ device: 'stuck', message: `stuck: ${step} failed: it was not done within 120 s` }]);
+    }
+    expect(life.phase).toBe('off');
+  });
+
+  it('that take too long are told by name', async () => {
     const told: string[] = [];
     let watch = (): void => {};
     const host = { ...createHostPort(), later: (delay: number, callback: () => void) => ((watch = callback), delay), cancel: () => (watch = () => {}) };

@@ -1,10 +1,9 @@
 import type { Capability, Device, DeviceContext, DeviceManifest, HostPart, LogLevel, Nanos, Phase, Plain } from './abi.ts';
 import { checkHooks, checkSpec, type DeviceSpec } from './device-spec.ts';
 import { VmError } from './errors.ts';
+import { inTime } from './hook-time.ts';
 import type { HostPort } from './host-port.ts';
 import { checkTransition } from './phase.ts';
-
-const SLOW_HOOK_NANOS = 5e9;
 
 interface Member {
   readonly name: string;
@@ -229,11 +228,9 @@ export class Lifecycle {
   async #step(step: Step, members: readonly Member[], hook: (member: Member) => void | Promise<void>): Promise<unknown[]> {
     const errors: unknown[] = [];
     for (const member of members) {
-      const { host, log, trace } = this.#services;
+      const { host, trace } = this.#services;
       const begin = host.now();
-      const slow = host.later(SLOW_HOOK_NANOS, () => log(member.name, 'warn', `${step} takes more than ${SLOW_HOOK_NANOS / 1e9} s`));
-      await attempt(errors, () => hook(member), (error) => inDevice(member.name, step, error));
-      host.cancel(slow);
+      await attempt(errors, () => inTime(this.#services, member.name, step, () => hook(member)), (error) => inDevice(member.name, step, error));
       trace?.(step, member.name, host.now() - begin);
     }
     return errors;

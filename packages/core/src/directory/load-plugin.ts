@@ -1,12 +1,12 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { DeviceManifest, DeviceModule } from '../abi.ts';
 import { ABI } from '../device-spec.ts';
 import { VmError } from '../errors.ts';
 import type { DeviceDescription, PropertyValue } from './description.ts';
 import { problemOf, readInside } from './plugin-folder.ts';
+import { writePrivateCopy } from './private-copy.ts';
 import { DESCRIPTION_FILE, type DevicePlugin, digestOf, nameOf } from './scan.ts';
 import { isRecord } from './schema-check.ts';
 
@@ -49,14 +49,8 @@ export async function loadPlugin(plugin: DevicePlugin): Promise<PluginModule> {
   const name = nameOf(plugin);
   if (description.abi !== ABI) throw new VmError('E_ABI', `${name} is made for ABI ${description.abi}, this is ABI ${ABI}`);
   const files = await readPluginFiles(plugin);
-  const copy = await mkdtemp(join(tmpdir(), 'vm-device-'));
+  const copy = writePrivateCopy(files);
   try {
-    if (!files.has('package.json')) await writeFile(join(copy, 'package.json'), '{"type":"module"}');
-    for (const [file, bytes] of files) {
-      const path = join(copy, ...file.split('/'));
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, bytes);
-    }
     const loaded = await importInTime(join(copy, ...description.entry.split('/')), name, description);
     const found: unknown = Object.hasOwn(loaded, description.export) ? loaded[description.export] : undefined;
     if (!isRecord(found) || typeof found['create'] !== 'function' || !isRecord(found['manifest'])) {

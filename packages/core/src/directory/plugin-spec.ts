@@ -10,7 +10,8 @@ export function pluginSpec(name: string, module: PluginModule, values: Readonly<
   return { name, manifest: module.manifest, create: (ctx) => module.create(restrict(ctx, claims), values) };
 }
 
-function restrict(ctx: DeviceContext<Capability>, claims: readonly ResourceClaim[]): DeviceContext<Capability> {
+/** The context with what is listed and nothing else. */
+export function restrict(ctx: DeviceContext<Capability>, claims: readonly ResourceClaim[]): DeviceContext<Capability> {
   const { pio, mmio, lines } = ctx as Partial<DeviceContext<Capability>>;
   const check = (kind: ResourceClaim['kind'], base: number, bytes: number): void => {
     if (claims.some((claim) => claim.kind === kind && base >= claim.base && base + bytes <= claim.base + claim.bytes)) return;

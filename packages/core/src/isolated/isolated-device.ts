@@ -14,8 +14,8 @@ export interface IsolatedModule {
 }
 export interface IsolationOptions extends Partial<WorkerLimits> {}
 
-/** What a worker cannot be: an interrupt controller answers the processor in the middle of its acknowledge cycle. */
-const REFUSED: readonly Capability[] = ['controller'];
+/** Not an interrupt controller: it answers the processor in the middle of its acknowledge cycle. */
+const OFFERED: readonly Capability[] = ['pio', 'mmio', 'lines', 'msi', 'clock', 'dma', 'host'];
 const LIMITS: WorkerLimits = { answerMs: 5000, startMs: 30_000, hookMs: 60_000, heapMiB: 64 };
 
 /**
@@ -23,7 +23,7 @@ const LIMITS: WorkerLimits = { answerMs: 5000, startMs: 30_000, hookMs: 60_000, 
  * like a device that throws. For Node.js. `manifest` is what was agreed to: a module with another one is refused.
  */
 export function isolatedDevice(name: string, manifest: DeviceManifest, module: IsolatedModule, options: IsolationOptions = {}): DeviceSpec {
-  const refused = manifest.needs.filter((need) => REFUSED.includes(need));
+  const refused = manifest.needs.filter((need) => !OFFERED.includes(need));
   if (refused.length > 0) throw new VmError('E_CAPABILITY', `${name}: ${manifest.id} needs ${refused.join(', ')}, which a device in a worker cannot have`, { device: name });
   const limits = { ...LIMITS, ...options };
   return { name, manifest, create: (ctx, fail) => createRemote(name, manifest, module, limits, ctx, fail) };
