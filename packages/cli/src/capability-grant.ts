@@ -5,6 +5,7 @@ import { UsageError } from './usage-error.ts';
 const MEANINGS: Readonly<Record<string, string>> = {
   pio: 'answer at its ports', mmio: 'answer at its ranges of memory', lines: 'raise its interrupt lines', controller: 'be an interrupt controller', msi: 'send any interrupt message',
   clock: 'know machine time and set timers', dma: 'read and write all of the guest\'s memory', host: 'use the disks that it names',
+  pci: 'be on the PCI bus, with windows where the guest puts them, interrupts and messages',
 };
 
 type Ask = (question: string) => Promise<string>;

@@ -66,7 +66,7 @@ export function checkLocked({ file }: ManifestFile, planned: readonly PlannedDev
 export async function loadDevices(planned: readonly PlannedDevice[]): Promise<readonly DeviceSpec[]> {
   const modules = new Map<string, Awaited<ReturnType<typeof loadPlugin>>>();
   for (const { plugin, isolated } of planned) if (isolated === null && !modules.has(nameOf(plugin))) modules.set(nameOf(plugin), await loadPlugin(plugin));
-  return Promise.all(planned.map(({ name, plugin, values, claims, isolated }) => (isolated !== null ? isolatedPlugin(name, plugin, values, claims, isolated) : pluginSpec(name, modules.get(nameOf(plugin))!, values, claims))));
+  return Promise.all(planned.map(({ name, plugin, values, claims, isolated }) => (isolated !== null ? isolatedPlugin(name, plugin, values, claims, isolated) : pluginSpec(name, modules.get(nameOf(plugin))!, values, claims, plugin.description.hotPluggable === true))));
 }
 
 /** Does all, then throws all that went wrong. */

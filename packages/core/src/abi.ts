@@ -2,6 +2,8 @@
  * The device ABI, version 1: types only, nothing here exists at run time.
  * A device imports these with `import type` and gets every service from its context.
  */
+import type { Pci } from './pci.ts';
+
 export type Gpa = number; // guest-physical byte address, an integer below 2**52: never use bit operators on it
 export type Nanos = number; // machine time; advances only while the machine runs
 export type Size = 1 | 2 | 4; // wider accesses go to readWide/writeWide or are split, low part first
@@ -45,16 +47,13 @@ export interface LineSink {
   /** A processor ended the interrupt `vector`, and said so to all controllers. */
   endOfInterrupt?(vector: number): void;
 }
-/** Interrupt controllers only. */
-export interface Controller {
+export interface Controller { // for interrupt controllers only
   /** Machine pins `firstPin` and following arrive at `sink` under their machine numbers. */
   attach(firstPin: number, pins: number, sink: LineSink): void;
   /** The output pin to the processors (the INTR wire of an 8259). */
   readonly intr: Line;
 }
-export interface Msi {
-  send(address: Gpa, data: number): void;
-}
+export interface Msi { send(address: Gpa, data: number): void }
 
 export interface Timer {
   /** Fires once at `due`, or at once after the present access when that is past. Arming again moves it. */
@@ -113,6 +112,7 @@ export interface Capabilities {
   clock: Clock;
   dma: GuestMemory;
   host: Host;
+  pci: Pci;
 }
 export type Capability = keyof Capabilities;
 export interface BaseContext {

@@ -5,8 +5,9 @@ import { VmError } from './errors.ts';
 import type { FaultFence } from './fault-fence.ts';
 import type { Bus } from './io-bus.ts';
 import type { LineHub } from './lines.ts';
+import type { PciMaker } from './pci.ts';
 
-export const CAPABILITIES: ReadonlySet<Capability> = new Set(['pio', 'mmio', 'lines', 'controller', 'msi', 'clock', 'dma', 'host']);
+export const CAPABILITIES: ReadonlySet<Capability> = new Set(['pio', 'mmio', 'lines', 'controller', 'msi', 'clock', 'dma', 'host', 'pci']);
 
 /** What a machine lends to one of its devices. */
 export interface ContextServices {
@@ -17,19 +18,21 @@ export interface ContextServices {
   readonly clock: MachineClock;
   readonly memory: GuestMemory;
   readonly blocks: Readonly<Record<string, BlockBackend>>;
+  readonly pci: PciMaker | undefined; // undefined: there is no such bus
   message(address: Gpa, data: number): void;
   log(level: LogLevel, text: string): void;
 }
 
 /** Exactly what the manifest names, and what every device has. */
 export function createContext({ name, manifest }: DeviceSpec, signal: AbortSignal, services: ContextServices): DeviceContext<Capability> {
-  const { pio, mmio, lines, clock, fence, memory, blocks, message, log } = services;
+  const { pio, mmio, lines, clock, fence, memory, blocks, pci, message, log } = services;
   const offered: { readonly [K in Capability]: () => Capabilities[K] } = {
     pio: () => pio.spaceFor(name),
     mmio: () => mmio.spaceFor(name),
     lines: () => fence.lines(lines),
     controller: () => fence.controller(lines.controllerFor(name)),
     msi: () => ({ send: message }),
+    pci: () => pci!(name, { pio: pio.spaceFor(name), mmio: mmio.spaceFor(name), lines: fence.lines(lines), msi: { send: message } }),
     clock: () => fence.clock(clock),
     dma: () => memory,
     host: () => ({ block: (block) => (Object.hasOwn(blocks, block) ? blocks[block]! : refuse(name, block)) }),

@@ -14,6 +14,7 @@ import { Bus } from './io-bus.ts';
 import { Lifecycle, type LifecycleTrace } from './lifecycle.ts';
 import { LineHub } from './lines.ts';
 import { countMachine } from './machine-counters.ts';
+import type { PciMaker } from './pci.ts';
 import { type CreateMemory, createRam } from './ram.ts';
 import { RunLoop, type StopReason } from './run-loop.ts';
 import { SlotTable } from './slot-table.ts';
@@ -34,6 +35,7 @@ export interface MachineOptions<V extends Vcpu = Vcpu> {
   readonly load?: (machine: Machine<V>) => void | Promise<void>;
   readonly clock?: ClockKind; // default: host
   readonly blocks?: Readonly<Record<string, BlockBackend>>; // what devices get by name
+  readonly pci?: PciMaker; // the capability `pci`; default: devices that need it are refused
   readonly onFault?: 'stop' | 'go-on'; // after a device threw where it must not; default: stop
   readonly log?: (source: string, level: LogLevel, text: string) => void; // default: nowhere
   readonly trace?: LifecycleTrace; // default: none
@@ -119,7 +121,7 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#loop.attach(this.vcpu);
     this.lifecycle = new Lifecycle({
       host,
-      offered: CAPABILITIES,
+      offered: new Set(Array.from(CAPABILITIES).filter((one) => one !== 'pci' || options.pci !== undefined)),
       parts: () => Object.values(this.#blocks),
       context: (spec, signal) => this.#context(spec, signal),
       release: (name) => this.#release(name),
@@ -251,12 +253,11 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#fences.set(spec.name, fence);
     const message = (address: Gpa, data: number): void => this.#fabric.message(address, data);
     const log = (level: LogLevel, text: string): void => this.#log(spec.name, level, text);
-    return createContext(spec, signal, { fence, pio: this.#pio, mmio: this.#mmio, lines: this.#lines, clock: this.#loop.clock, memory: this.memory, blocks: this.#blocks, message, log });
+    return createContext(spec, signal, { fence, pio: this.#pio, mmio: this.#mmio, lines: this.#lines, clock: this.#loop.clock, memory: this.memory, blocks: this.#blocks, message, log, pci: this.#options.pci });
   }
 
   #release(owner: string): void {
-    this.#pio.release(owner);
-    this.#mmio.release(owner);
+    for (const bus of [this.#pio, this.#mmio]) bus.release(owner);
     const fence = this.#fences.get(owner);
     if (fence?.tripped !== true) this.#fences.delete(owner); // a failure stays counted
     fence?.end(this.#loop.clock);

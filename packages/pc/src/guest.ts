@@ -1,4 +1,4 @@
-import { type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
+import { type DeviceSpec, type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
 import type { SaveOptions } from '@vm/core/snapshot';
 import type { SnapshotSink } from '@vm/core/snapshot';
 import type { BootableVcpu } from './boot-state.ts';
@@ -16,6 +16,7 @@ export interface GuestParts<V extends Vcpu & BootableVcpu> {
   readonly hot: HotDevices;
   readonly hotDisk: Pc<V>['hotDisk'];
   readonly hotRandom: Pc<V>['hotRandom'];
+  readonly hotDevice: Pc<V>['hotDevice'];
   readonly hold: MachineHold;
   readonly gate: InputGate;
   readonly input: ConsoleInput;
@@ -103,6 +104,11 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
         await gone();
       },
     });
+  }
+
+  /** Brings any device. The guest is told of it if it needs the capability `pci`; others have to be found by whoever uses them. */
+  addDevice(spec: DeviceSpec): Promise<HotDeviceState> {
+    return this.#parts.hot.add(this.#parts.hotDevice(spec));
   }
 
   /** Brings a source of random bytes on virtio, if there is none. */

@@ -9,7 +9,7 @@ import { i8042 } from '@vm/device-i8042';
 import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
-import { hostBridge, PciBus, pciHotplug, type PciHotplugEnd } from '@vm/pci';
+import { hostBridge, PciBus, pciCapability, pciHotplug, type PciHotplugEnd, type PciSlot } from '@vm/pci';
 import { virtioRng, type VirtioRngConfig } from '@vm/virtio';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
@@ -59,6 +59,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly hpet?: boolean;
   /** More devices for the PCI bus: each asks the bus for a slot, 19 to 31 are free. After all others. */
   readonly pciDevices?: (bus: PciBus) => readonly DeviceSpec[];
+  /** Slots of devices that need the capability `pci`, by name; others get the first one from 19 on that nobody has. */
+  readonly pciSlots?: Readonly<Record<string, number>>;
   /** A virtio source of random bytes: of the host, or of a generator with a seed. Default: none. */
   readonly random?: VirtioRngConfig['source'];
   readonly clock?: MachineOptions['clock'];
@@ -87,6 +89,8 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
   readonly hot: HotDevices;
   /** A disk on virtio that comes while the machine runs, for `hot.add`. */
   hotDisk(disk: PcDisk & { readonly name: string }): HotDevice;
+  /** The same for any device; the guest is told of it if it needs the capability `pci`. */
+  hotDevice(spec: DeviceSpec): HotDevice;
   /** The same for the source of random bytes, of which there is one. */
   hotRandom(source: VirtioRngConfig['source']): HotDevice;
 }
@@ -103,6 +107,7 @@ const PCI_LEGACY_PINS = [10, 11, 10, 11]; // of the 8259 pair
 const HOTPLUG = { base: 0x620, event: 1, firstSlot: 2 };
 const HPET_BASE = 0xfed0_0000;
 const RANDOM_SLOT = 2;
+const FIRST_PLUG_IN_SLOT = 19; // of devices that are made for any bus
 const FIRST_HOT_SLOT = 3; // of devices that say nothing else
 const KEYBOARD = { pin: 1, mousePin: 12 };
 
@@ -136,6 +141,15 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   };
   const disks = nameDisks(options.disks ?? []);
   let hotplug: PciHotplugEnd | null = null;
+  const places = new Map<string, PciSlot>(); // of devices that come while the machine runs
+  const slotOf = (name: string): PciSlot => {
+    const place = places.get(name);
+    if (place !== undefined) return place;
+    const slot = options.pciSlots?.[name] ?? pci.findFree(FIRST_PLUG_IN_SLOT);
+    if (slot === null) throw new VmError('E_OVERLAP', `${name}: all slots of the PCI bus are taken`, { device: name });
+    if (options.devices?.find((one) => one.name === name)?.manifest.wants?.includes('hot-remove') === true) hot.note(name, slot);
+    return pci.slot(slot);
+  };
   const hot = new HotDevices({
     bus: pci, firstSlot: FIRST_HOT_SLOT, machine: () => late.machine!, end: () => hotplug,
     failed: (name, error) => options.log?.(name, 'warn', `it did not go as it should: ${error instanceof Error ? error.message : String(error)}`),
@@ -180,6 +194,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ramBytes,
     devices,
     interrupts: (services) => createApicFabric(services, { processors: PROCESSORS, bus }),
+    pci: pciCapability(slotOf),
     firmwareBytes: options.rom?.length ?? (options.entry === 'multiboot' ? FIRMWARE_BYTES : 0),
     load: ({ memory, ram, vcpu }) => {
       hot.forget();
@@ -210,6 +225,10 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     isListening: () => input?.listening ?? false,
     pressPowerButton: () => buttons?.press(),
     hot,
+    hotDevice: (spec) => {
+      if (!spec.manifest.needs.includes('pci')) return { name: spec.name, make: () => spec };
+      return { name: spec.name, slot: 'free', make: (slot) => (places.set(spec.name, slot), spec), gone: () => void places.delete(spec.name) };
+    },
     hotRandom: (source) => ({ name: 'virtio-rng', slot: RANDOM_SLOT, make: (slot) => device('virtio-rng', virtioRng, { slot, source }) }),
     hotDisk: (given) => {
       const disk: NamedDisk = { ...given, serial: given.serial ?? given.name };

@@ -1,4 +1,5 @@
 import type { Capability, Device, DeviceContext, DeviceModule, IoHandler, IoRegion, IoSpace, LineSink, Nanos, Plain, Size } from '@vm/core';
+import { fixedPci } from './fixed-pci.ts';
 import { createVirtualClock } from './virtual-clock.ts';
 
 /** One device on a fake machine: virtual time, checked accesses, no engine. */
@@ -134,6 +135,7 @@ export function bench<Config, C extends Capability>(module: DeviceModule<Config,
     },
     msi: { send: (address: number, data: number) => void messages.push({ address, data }) },
   };
+  Object.assign(offered, { pci: fixedPci()('device', offered) });
   const missing = module.manifest.needs.filter((need) => !(need in offered));
   if (missing.length > 0) throw new Error(`${module.manifest.id}: the bench does not offer ${missing.join(', ')}`);
   const device = module.create(offered as unknown as DeviceContext<C>, config);

@@ -2,6 +2,7 @@ import { type BlockBackend, type Capability, createMachine, type Device, type De
 import type { ExitCode, IoBus, Surroundings } from '@vm/core/engine';
 import type { RestoreOptions } from '@vm/core/snapshot';
 import { EXIT_REQUEST } from '@vm/core/exit';
+import { fixedPci } from './fixed-pci.ts';
 
 const NANOS_PER_INSTRUCTION = 10;
 const RAM_BYTES = 0x1_0000;
@@ -107,6 +108,7 @@ export async function createDeviceMachine({ devices, blocks, restore, after, mem
     log: (source, level, text) => {
       if (level === 'warn' && text.includes('is cut off')) late.machine?.faults.push(`${source}: ${text}`);
     },
+    pci: fixedPci(),
     ...(blocks === undefined ? {} : { blocks }),
     ...(restore === undefined ? {} : { restore }),
     ...(memory === undefined ? {} : { createMemory: () => ({ buffer: memory }) }),

@@ -6,8 +6,8 @@ import type { PluginModule } from './load-plugin.ts';
 import { formatClaim, type ResourceClaim } from './resources.ts';
 
 /** A plug-in as a device of a machine, which gets of ports, memory and pins what `claims` lists and nothing else. */
-export function pluginSpec(name: string, module: PluginModule, values: Readonly<Record<string, PropertyValue>>, claims: readonly ResourceClaim[]): DeviceSpec {
-  return { name, manifest: module.manifest, create: (ctx) => module.create(restrict(ctx, claims), values) };
+export function pluginSpec(name: string, module: PluginModule, values: Readonly<Record<string, PropertyValue>>, claims: readonly ResourceClaim[], hotPluggable: boolean = false): DeviceSpec {
+  return { name, manifest: hotPluggable ? { ...module.manifest, wants: [...(module.manifest.wants ?? []), 'hot-remove'] } : module.manifest, create: (ctx) => module.create(restrict(ctx, claims), values) };
 }
 
 /** The context with what is listed and nothing else. */
