@@ -2,15 +2,18 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { memoryDisk } from '@vm/block';
+import { runCli } from '@vm/cli';
 import { bootGuest } from '@vm/pc';
 import { wasmEngine } from '@vm/vcpu-wasm';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { itWithGuest } from './guest-image.ts';
 import { shell, smallKernel } from './small-kernel.ts';
 import { printed, type Result, start, VM } from './vm-program.ts';
 
 const MiB = 2 ** 20;
+const PLUG_INS = fileURLToPath(new URL('../examples/plug-ins', import.meta.url));
 const PROMPT = '/root# ';
 const LOAD = 'for set in virtio disk; do while read -r one; do insmod /lib/modules/$set.d/$one 2>/dev/null; done </lib/modules/$set; done';
 
@@ -18,7 +21,16 @@ let folder = '';
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'vm-hot-plug-'))));
 afterAll(() => rmSync(folder, { recursive: true }));
 const at = (name: string): string => join(folder, name);
-const ctl = (...args: readonly string[]): Promise<Result> => start([...VM, 'ctl', ...args], '').done;
+/** `vm ctl`, in this process. */
+async function ctl(...args: readonly string[]): Promise<Result> {
+  const lines = { output: '', errors: '' };
+  const spies = [vi.spyOn(console, 'log').mockImplementation((line: string) => void (lines.output += `${line}\n`)), vi.spyOn(console, 'error').mockImplementation((line: string) => void (lines.errors += `${line}\n`))];
+  try {
+    return { code: await runCli(['ctl', ...args]), ...lines };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
 
 function raw(name: string, bytes: number): string {
   writeFileSync(at(name), '');
@@ -91,6 +103,57 @@ describe('devices that come and go', () => {
     const { code, output } = await restored.done;
     expect([code, output]).toEqual([0, expect.stringContaining(`${createHash('sha256').update(knownBytes()).digest('hex')}  /m/known.bin`)]);
     expect(output).toMatch(/\n\/dev\/vdb\r?\n/);
+  });
+
+  const vmJson = (boot: object): void => {
+    const card = (name: string, subsystem: number): object => ({ name, id: 'example.alarm-card', properties: { subsystem } });
+    writeFileSync(at('vm.json'), JSON.stringify({ abi: 1, directories: [PLUG_INS], boot, ram: '256M', machines: { main: { devices: [card('first', 7)] } } }));
+    writeFileSync(at('card.json'), JSON.stringify(card('second', 8)));
+  };
+  const agree = (): Promise<Result> => start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'all'], '').done;
+
+  itWithGuest('linux-image-cloud-amd64', 'Linux uses a PCI card of a directory that was there at boot, and one that comes, and lets go of it (DEV-05)', async ({ kernel, initrd }) => {
+    vmJson({ kernel, initrd, append: 'console=ttyS0 quiet' });
+    expect(await agree()).toMatchObject({ code: 0 });
+    const name = `card-${process.pid}`;
+    const machine = start([...VM, 'run', at('vm.json'), '--name', name, '--timeout', '300s'], null);
+    const says = async (command: string, wanted: string): Promise<void> => {
+      const seen = printed(machine.child, wanted);
+      machine.child.stdin!.write(`${command}\n`);
+      await seen;
+    };
+    await printed(machine.child, PROMPT);
+    const ring = 'ring() { cd /sys/bus/pci/devices/0000:00:$1.0; echo 1 >enable; read base end flags <resource; devmem $base 32 $2; until [ $(devmem $((base + 4)) 32) = 0x00000001 ]; do :; done; echo $(cat subsystem_device) rang $(devmem $((base + 8)) 32); }';
+    await says(`${ring}; ring 13 1000`, '0x0007 rang 0x00000001');
+    expect(JSON.parse((await ctl(name, 'add', at('card.json'))).output)).toEqual({ name: 'second', slot: 3, state: 'there' });
+    await says('until [ -d /sys/bus/pci/devices/0000:00:03.0 ]; do usleep 1000; done; ring 03 2000', '0x0008 rang 0x00000001');
+    expect(JSON.parse((await ctl(name, 'remove', 'second', '--wait', '100s')).output)).toEqual({ device: 'second', state: 'gone' });
+    await says('ls /sys/bus/pci/devices; ring 13 1000', '0x0007 rang 0x00000002');
+    machine.child.stdin!.end('poweroff -f\n');
+    const { code, output } = await machine.done;
+    expect([code, output]).toEqual([0, expect.stringMatching(/\n0000:00:00\.0\s+0000:00:13\.0\r?\n/)]);
+  });
+
+  it('a machine that was saved with a card that came, and without one that went, is made of that again (DEV-05)', async () => {
+    writeFileSync(at('kernel'), smallKernel(shell));
+    vmJson({ kernel: 'kernel' });
+    expect(await agree()).toMatchObject({ code: 0 });
+    const name = `saved-card-${process.pid}`;
+    const machine = start([...VM, 'run', at('vm.json'), '--name', name, '--timeout', '100s'], null);
+    await printed(machine.child, '# ');
+    expect(JSON.parse((await ctl(name, 'devices')).output)).toEqual([{ name: 'first', slot: 19, state: 'there' }]);
+    expect(await ctl(name, 'add', at('card.json'))).toMatchObject({ code: 0 });
+    expect(await ctl(name, 'add', at('card.json'))).toMatchObject({ code: 2, errors: expect.stringContaining('second') as string });
+    expect(await ctl(name, 'remove', 'first', '--force')).toMatchObject({ code: 0 });
+    expect(await ctl(name, 'snapshot', at('with-card'))).toMatchObject({ code: 0, errors: '' });
+    expect(await ctl(name, 'quit')).toMatchObject({ code: 0 });
+    await machine.done;
+    const restored = start([...VM, 'run', at('vm.json'), '--restore', at('with-card'), '--name', name, '--timeout', '100s'], null);
+    restored.child.stdin!.write('x\n');
+    await printed(restored.child, '# ');
+    expect(JSON.parse((await ctl(name, 'devices')).output)).toEqual([{ name: 'second', slot: 3, state: 'there' }]);
+    restored.child.stdin!.end('f');
+    expect(await restored.done).toMatchObject({ code: 0, errors: '' });
   });
 
   it('a guest that does not answer keeps its device, which says so; force takes it away; what cannot go stays (DEV-05)', async () => {

@@ -23,6 +23,7 @@ export interface BoardSettings {
   /** Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
   readonly devices?: readonly DeviceSpec[]; // beside those of the board
+  readonly pciSlots?: Readonly<Record<string, number>>; // of those on the PCI bus that have had one
   /** A source of random bytes: the host's, or under the virtual clock a generator that begins with the seed. */
   readonly rng?: boolean;
   readonly hpet?: boolean; // high precision event timers
@@ -54,6 +55,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.hpet === true ? { hpet: true } : {}),
     ...(settings.rng === true ? { random: virtual ? { seed: settings.seed ?? 0 } : { fill: (into: Uint8Array) => void randomFillSync(into) } } : {}),
     ...(settings.devices === undefined ? {} : { devices: settings.devices }),
+    ...(settings.pciSlots === undefined ? {} : { pciSlots: settings.pciSlots }),
     ...(settings.onFault === undefined ? {} : { onFault: settings.onFault }),
     ...(settings.append === undefined ? {} : { commandLine: settings.append }),
     clock: virtual ? { kind: 'virtual', nanosPerInstruction: VIRTUAL_NANOS_PER_INSTRUCTION } : { kind: 'host' },

@@ -13,6 +13,7 @@ import { traceLifecycle } from './lifecycle-trace.ts';
 import { endOf, type SessionEnd } from './session-end.ts';
 import { listenToSignals } from './session-signals.ts';
 import { openControl } from './control-socket.ts';
+import type { LaterDevices } from './later-devices.ts';
 import { MachineControl } from './machine-control.ts';
 import { MachineHotPlug } from './machine-hot-plug.ts';
 import type { SnapshotOrigin } from './snapshot-origin.ts';
@@ -39,6 +40,8 @@ export interface BootSession extends BoardSettings {
   readonly name?: string;
   /** What the machine can be made of again after it was saved. */
   readonly origin?: SnapshotOrigin;
+  /** Where devices of directories come from that are to come later. */
+  readonly plugIns?: LaterDevices;
   /** Of the saved machine that it goes on with, unless it is a fork. */
   readonly instance?: string;
   /** It runs a program without an operating system, not a kernel. */
@@ -211,10 +214,10 @@ class SessionRun {
   }
 
   async #openControl(guest: Guest<WasmVcpu>): Promise<() => Promise<void>> {
-    const { name, origin, instance = null, seed = 0, record, replay } = this.#session;
+    const { name, origin, instance = null, seed = 0, plugIns = null, record, replay } = this.#session;
     if (name === undefined) return () => Promise.resolve();
     const refusal = record === undefined && replay === undefined ? null : 'this run is written down, and what comes and goes would not be';
-    this.#hotPlug = origin === undefined ? null : new MachineHotPlug({ guest, origin, seed, refusal });
+    this.#hotPlug = origin === undefined ? null : new MachineHotPlug({ guest, origin, seed, plugIns, refusal });
     const control = new MachineControl({ guest, instance, quit: () => this.#finish({ code: EXIT_FINE, text: null }), hotPlug: this.#hotPlug });
     return openControl(name, (request) => control.handle(request));
   }

@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
+import { readJsonText } from '@vm/core/directory';
 import type { Command } from './command.ts';
 import { askMachine, type ControlRequest, parseMachineName } from './control-socket.ts';
 import { parseDuration } from './duration.ts';
 import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
 import { CONTROL_COMMANDS, type ControlCommand } from './machine-control.ts';
+import { readNamedFile } from './host-file.ts';
 import { flag, type OptionValues, parseArguments, value } from './option-parser.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -23,7 +25,9 @@ export const ctlCommand: Command = {
       + 'owner can use it. It takes lines of JSON, such as {"command":"snapshot","file":"/home/me/x.vms"}, and answers each with a line:\n'
       + '{"ok":true,"result":...} or {"ok":false,"error":"..."}.',
     'snapshot FILE saves the machine, which goes on. pause stops its time until resume; snapshot works in both. quit turns it off at once.',
-    'add disk DISK, add rng: the device comes to the running machine, which is told of it by ACPI; DISK as for vm boot, on virtio. devices\n'
+    'add disk DISK, add rng: the device comes to the running machine, which is told of it by ACPI; DISK as for vm boot, on virtio.\n'
+      + 'add FILE, of a machine of vm run: a device of its directories, as its vm.json would list it, such as\n'
+      + '{"name":"second","id":"example.alarm-card"}; vm devices verify has agreed to it before. devices\n'
       + 'lists what can go, and what was asked to. remove DEVICE asks the guest to let go of it; exit code 1 when it has not in time: it\n'
       + 'stays asked, and may still. --force takes it away from a guest that does not answer, which may hang over it.',
   ],
@@ -56,7 +60,8 @@ function requestOf(command: ControlCommand, rest: readonly string[], { force, wa
       takes(1, 1, 'needs one file');
       return { command, file: resolve(first!) };
     case 'add':
-      takes(1, 2, 'needs a device: disk DISK, or rng');
+      takes(1, 2, 'needs a device: disk DISK, rng, or a file that describes one');
+      if (first !== 'disk' && first !== 'rng') return { command, device: 'plug-in', entry: entryOf(first!, second) };
       if (first === 'disk' && second === undefined) throw new UsageError('add disk needs a disk, such as data.img or file=data.vhd,readonly');
       return { command, device: first, ...(second === undefined ? {} : { spec: second }), folder: process.cwd() };
     case 'remove':
@@ -66,6 +71,15 @@ function requestOf(command: ControlCommand, rest: readonly string[], { force, wa
       takes(0, 0, 'takes nothing behind it');
       return { command };
   }
+}
+
+/** A device as in the list of a vm.json, in a file of its own. */
+function entryOf(path: string, more: string | undefined): unknown {
+  if (more !== undefined) throw new UsageError(`add takes one file, got ${JSON.stringify(more)} too`);
+  if (!path.endsWith('.json')) throw new UsageError(`add: expected disk, rng, or a file such as card.json, got ${JSON.stringify(path)}`);
+  const { value, problem } = readJsonText(readNamedFile('device', path));
+  if (problem !== null) throw new UsageError(`${path}: ${problem.text} (rule ${problem.rule})`);
+  return value;
 }
 
 function nameOf(given: string): string {

@@ -4,6 +4,7 @@ import type { Guest, HotDeviceState } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { ControlRequest } from './control-socket.ts';
 import { describeDisk, type DiskDescriptor } from './disk-descriptor.ts';
+import type { LaterDevices } from './later-devices.ts';
 import { openNamedDisk, serialOf } from './machine-disks.ts';
 import type { SnapshotOrigin } from './snapshot-origin.ts';
 import { UsageError } from './usage-error.ts';
@@ -12,6 +13,7 @@ export interface MachineHotPlugServices {
   readonly guest: Guest<WasmVcpu>;
   readonly origin: SnapshotOrigin;
   readonly seed: number;
+  readonly plugIns: LaterDevices | null; // null: the machine has no directories
   /** Why no device may come or go; null: they may. */
   readonly refusal: string | null;
 }
@@ -35,7 +37,9 @@ export class MachineHotPlug {
 
   /** What the machine could be made of again as it is now. */
   get origin(): SnapshotOrigin {
-    return { ...this.#services.origin, disks: this.#disks, rng: this.#rng };
+    const { origin, plugIns } = this.#services;
+    const slots = Object.fromEntries(this.list().flatMap(({ name, slot }) => (slot !== null && plugIns?.has(name) === true ? [[name, slot]] : [])));
+    return { ...origin, disks: this.#disks, rng: this.#rng, ...(plugIns === null ? {} : { plugIns: { ...plugIns.changes, slots } }) };
   }
 
   list(): readonly HotDeviceState[] {
@@ -43,13 +47,14 @@ export class MachineHotPlug {
   }
 
   /** Throws UsageError, and VmError or AggregateError where the machine refuses. */
-  async add({ device, spec = '', folder = '/' }: ControlRequest): Promise<HotDeviceState> {
+  async add({ device, spec = '', folder = '/', entry }: ControlRequest): Promise<HotDeviceState> {
     this.#check('add');
     if (typeof spec !== 'string' || typeof folder !== 'string') throw new UsageError('add: spec and folder expected texts');
     switch (device) {
       case 'disk': return this.#addDisk(spec, folder);
       case 'rng': return this.#addRandom();
-      default: throw new UsageError(`add: expected disk or rng, got ${JSON.stringify(device ?? null)}`);
+      case 'plug-in': return this.#addPlugIn(entry);
+      default: throw new UsageError(`add: expected disk, rng or plug-in, got ${JSON.stringify(device ?? null)}`);
     }
   }
 
@@ -99,6 +104,15 @@ export class MachineHotPlug {
     return there;
   }
 
+  async #addPlugIn(entry: unknown): Promise<HotDeviceState> {
+    const { guest, plugIns } = this.#services;
+    if (plugIns === null) throw new UsageError('add: this machine has no device directories; those of vm run have');
+    const { spec, arrived } = await plugIns.load(entry);
+    const there = await guest.addDevice(spec);
+    arrived();
+    return there;
+  }
+
   #freeName(): string {
     const taken = new Set([...this.#disks.map(({ name }) => name), ...this.list().map(({ name }) => name.replace(/^virtio-/, ''))]);
     for (let i = 0; ; i++) if (!taken.has(`disk${i}`)) return `disk${i}`;
@@ -107,6 +121,7 @@ export class MachineHotPlug {
   #forget(name: string): void {
     this.#disks = this.#disks.filter((disk) => disk.bus === 'ata' || `virtio-${disk.name!}` !== name);
     if (name === RANDOM_DEVICE) this.#rng = false;
+    if (this.#services.plugIns?.has(name) === true) this.#services.plugIns.left(name);
   }
 
   #check(command: string): void {

@@ -3,9 +3,10 @@ import { runBootSession } from './boot-session.ts';
 import type { Command } from './command.ts';
 import { readLock } from './device-lock.ts';
 import { EXIT_FINE } from './exit-code.ts';
+import { LaterDevices, NO_CHANGES, type PlugInChanges } from './later-devices.ts';
 import { checkConflicts, checkLocked, loadDevices, planDevices, scanFor } from './machine-devices.ts';
 import { withMachineDisks } from './machine-disks.ts';
-import { machineOf, readManifest } from './machine-manifest.ts';
+import { type MachineSettings, machineOf, readManifest } from './machine-manifest.ts';
 import { partsOf, readMachine } from './manifest-board.ts';
 import { flag, parseArguments, text } from './option-parser.ts';
 import { readRestored } from './restored-machine.ts';
@@ -43,26 +44,34 @@ export const runCommand: Command = {
     if (values.fork === true && values.restore === undefined) throw new UsageError('--fork goes with --restore');
     const session = sessionOf(values);
     const file = await readManifest(path);
-    const { name, settings } = machineOf(file, machine);
+    const { name, settings: written } = machineOf(file, machine);
+    const restored = values.restore === undefined ? null : await readRestored(values.restore);
+    const changes = restored?.origin.plugIns ?? NO_CHANGES;
+    const settings = changed(written, changes);
     const lock = readLock(file);
     const planned = planDevices(file, name, settings, await scanFor(file), lock);
     checkLocked(file, planned, lock);
     checkConflicts(file, name, planned, partsOf(file, settings));
-    const { board, disks, bare } = await readMachine(file, name, settings);
+    const { board, disks: described, bare } = await readMachine(file, name, settings);
+    const disks = restored?.origin.plugIns === undefined ? described : restored.origin.disks;
     if (values.check === true) {
       for (const { plugin } of planned) await readPluginFiles(plugin);
       console.log(`${path}: ${name} can run${planned.length === 0 ? '' : `, with ${planned.map((one) => one.name).join(', ')}`}`);
       return EXIT_FINE;
     }
-    const restored = values.restore === undefined ? null : await readRestored(values.restore);
     const devices = await loadDevices(planned);
-    const { memoryBytes, clock, cpuModel = null, rng = false, hpet = false } = board;
+    const { memoryBytes, clock, cpuModel = null, hpet = false } = board;
+    const rng = restored?.origin.plugIns === undefined ? board.rng === true : restored.origin.rng;
+    const plugIns = new LaterDevices(file, name, partsOf(file, settings), planned, changes);
     const origin = { memoryBytes, clock, cpuModel, disks, rng, hpet, multiboot: bare !== undefined };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...board,
         ...session,
+        rng,
         origin,
+        plugIns,
+        pciSlots: changes.slots,
         ...(restored === null ? {} : { restore: { bytes: restored.bytes, codec: PAGE_CODEC, fork: values.fork === true } }),
         ...(restored === null || values.fork === true ? {} : { instance: restored.origin.instance }),
         ...(devices.length === 0 ? {} : { devices }),
@@ -74,3 +83,8 @@ export const runCommand: Command = {
     ));
   },
 };
+
+/** With the devices that came and without those that went before it was saved. */
+function changed(settings: MachineSettings, { added, removed }: PlugInChanges): MachineSettings {
+  return { ...settings, devices: [...(settings.devices ?? []).filter(({ name }) => !removed.includes(name)), ...added] };
+}

@@ -5,6 +5,7 @@ import type { Plain } from '@vm/core';
 import { CPU_MODEL_NAMES, type CpuModelName } from '@vm/vcpu-wasm';
 import type { DiskDescriptor } from './disk-descriptor.ts';
 import { explainFileError } from './host-file.ts';
+import type { PlugInChanges } from './later-devices.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What a machine was made of, beside what core saves of it. */
@@ -16,6 +17,8 @@ export interface SnapshotOrigin {
   readonly rng: boolean;
   readonly hpet: boolean;
   readonly disks: readonly DiskDescriptor[];
+  /** What came and went since it was made of its vm.json. */
+  readonly plugIns?: PlugInChanges;
 }
 /** The same as a saved machine has it. */
 export interface SavedOrigin extends SnapshotOrigin {
@@ -46,17 +49,18 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     rng: origin.rng,
     hpet: origin.hpet,
     disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(disk.key?.kind === 'fd' ? { key: { kind: 'prompt' } } : {}) })),
+    plugIns: origin.plugIns === undefined ? null : JSON.stringify(origin.plugIns),
     identities: origin.disks.flatMap(filesOf).map((path): Plain => ({ ...identify(path) })),
   };
 }
 
 /** Throws UsageError for a machine that somebody else saved. */
 export function readOrigin(about: Plain): SavedOrigin {
-  const { program, instance, savedAtMs, memoryBytes, clock, cpuModel, multiboot, rng, hpet, disks, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
+  const { program, instance, savedAtMs, memoryBytes, clock, cpuModel, multiboot, rng, hpet, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
   const known = CPU_MODEL_NAMES.find((name) => name === cpuModel) ?? null;
   if (program !== 'vm' || typeof instance !== 'string' || typeof savedAtMs !== 'number' || typeof memoryBytes !== 'number' || (clock !== 'host' && clock !== 'virtual')
     || typeof multiboot !== 'boolean' || !Array.isArray(disks) || !Array.isArray(identities)) throw new UsageError('it was not saved by vm boot, and only who saved it knows what it is made of');
-  return { instance, savedAtMs, memoryBytes, clock, multiboot, rng: rng === true, hpet: hpet === true, cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), identities: (identities as readonly Plain[]).map(readIdentity) };
+  return { instance, savedAtMs, memoryBytes, clock, multiboot, rng: rng === true, hpet: hpet === true, cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
 }
 
 /** Refuses disks that are not as the saved machine left them. Throws UsageError. */
@@ -87,6 +91,16 @@ function readDisk(plain: Plain): DiskDescriptor {
   } catch (cause) {
     throw new UsageError('a disk of the saved machine is malformed', { cause });
   }
+}
+
+function readChanges(text: string): PlugInChanges {
+  try {
+    const { added, removed, slots } = JSON.parse(text) as Partial<PlugInChanges>;
+    if (Array.isArray(added) && Array.isArray(removed) && typeof slots === 'object' && slots !== null) return { added, removed, slots };
+  } catch {
+    // told below
+  }
+  throw new UsageError('the devices of the saved machine are malformed');
 }
 
 function readIdentity(plain: Plain): DiskIdentity {
