@@ -9,13 +9,14 @@ import { execCommand } from './exec-command.ts';
 import { EXIT_BROKEN, EXIT_FINE, EXIT_USAGE } from './exit-code.ts';
 import { guestCommand } from './guest-command.ts';
 import { formatCommandHelp, formatProgramHelp } from './help-text.ts';
+import { longmodeCommand } from './longmode-command.ts';
 import { findNearest } from './nearest-word.ts';
 import { runCommand } from './run-command.ts';
 import { startCommand } from './start-command.ts';
 import { snapshotCommand } from './snapshot-command.ts';
 import { UsageError } from './usage-error.ts';
 
-const COMMANDS: readonly Command[] = [startCommand, bootCommand, runCommand, devicesCommand, guestCommand, diskCommand, snapshotCommand, ctlCommand, execCommand];
+const COMMANDS: readonly Command[] = [startCommand, bootCommand, runCommand, devicesCommand, guestCommand, diskCommand, snapshotCommand, ctlCommand, execCommand, longmodeCommand];
 
 /** The `vm` command. Prints what there is to print and returns the exit code. */
 export async function runCli(args: readonly string[]): Promise<number> {

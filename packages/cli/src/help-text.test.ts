@@ -3,10 +3,11 @@ import { bootCommand } from './boot-command.ts';
 import { execCommand } from './exec-command.ts';
 import { guestCommand } from './guest-command.ts';
 import { formatCommandHelp, formatProgramHelp } from './help-text.ts';
+import { longmodeCommand } from './longmode-command.ts';
 import { flag, parseArguments, text } from './option-parser.ts';
 import { startCommand } from './start-command.ts';
 
-const COMMANDS = [startCommand, bootCommand, guestCommand, execCommand];
+const COMMANDS = [startCommand, bootCommand, guestCommand, execCommand, longmodeCommand];
 const MOST_COLUMNS = 150; // of examples, which are lines to be copied
 
 it('puts options in a column, wraps what is said of them, and gives long ones a line to themselves', () => {

@@ -1,6 +1,7 @@
 export { buildBootDisk } from './monitor/boot-disk.ts';
 export { buildMonitor, type MonitorImage } from './monitor/monitor-image.ts';
 export type { ExcursionPolicy, LegacyGuest, MonitorOptions } from './monitor/monitor-options.ts';
+export { type CodePart, formatListing } from './listing.ts';
 export { allSteps, type Condition, type Direction, type Step, type StepName } from './step.ts';
 export type { Operation } from './operation.ts';
 export { type Dropped, type Order, type Plan, type PlanOptions, planSwitch } from './planner.ts';
