@@ -13,7 +13,7 @@ import { PageWalk, READ, WRITE } from './page-walk.ts';
 import type { Access } from './page-walk.ts';
 import type { ShadowPaging, ShadowTables } from './shadow-paging.ts';
 import type { StateView } from './state-view.ts';
-import { TAG_OPEN, TAG_USER, Tlb } from './tlb.ts';
+import { Tlb } from './tlb.ts';
 
 /** What data breakpoints need to know of accesses. */
 export interface DataWatch {
@@ -23,7 +23,6 @@ export interface DataWatch {
 
 const NO_FRAME = 0xffff_ffff;
 /** In a tag: what it answers is not what a supervisor's implicit access may do. */
-const OF_SUPERVISOR = TAG_USER | TAG_OPEN;
 
 export class LinearMemory {
   readonly #state: StateView;
@@ -126,15 +125,15 @@ export class LinearMemory {
   /** Translates for data and lets the TLBs answer from now on. */
   #translateData(low: number, high: number, write: boolean, supervisor: boolean): void {
     this.walk.translate(low, high, write ? WRITE : READ, supervisor);
-    if (supervisor) return; // the tag in force may be the user's
     const offset = this.walk.offset;
     if (this.tlb.checksAlignment || offset < 0 || !this.walk.cachable || this.#isWindow(this.walk.physical)) return;
     if (this.#watch !== null && this.#watch.watchesPage(low, high)) return;
     const page = offset - (offset & 4095);
-    this.tlb.fillRead(low, high, page);
+    const tag = this.tlb.dataTag(supervisor);
+    this.tlb.fillRead(low, high, page, tag);
     if (this.walk.writable && ((this.#state.u8[this.#ram.attributesOffset + ((page - this.#ram.base) >>> 12)] as number) === 0)) {
       if (this.walk.shadow !== null && (this.#state.get(state.CR0) & CR0_PG) === 0) this.walk.shadow.noteUnpagedRight(this.walk.physical);
-      this.tlb.fillWrite(low, high, page);
+      this.tlb.fillWrite(low, high, page, tag);
     }
   }
   #isWindow(physical: number): boolean {
@@ -144,8 +143,8 @@ export class LinearMemory {
 
   /** Where `bytes` at the address lie in the linear memory, when they lie in one page that the TLB answers for; -1 otherwise. */
   hostOffset(low: number, high: number, bytes: number, write: boolean, supervisor = false): number {
-    if ((low & 4095) + bytes > 4096 || this.#isChecked() || (supervisor && (this.#state.get(state.DATA_TAG) & OF_SUPERVISOR) !== 0)) return -1;
-    return this.tlb.find(write ? state.WRITE_TLB : state.READ_TLB, low, high);
+    if ((low & 4095) + bytes > 4096 || this.#isChecked()) return -1;
+    return this.tlb.find(write ? state.WRITE_TLB : state.READ_TLB, low, high, this.tlb.dataTag(supervisor));
   }
 
   // ---- Slow paths of generated code: values go through VALUE ---------------------------------------------------------

@@ -11,6 +11,7 @@ import * as call from './system-call.ts';
 import * as state from './cpu-state.ts';
 import { NEAR } from './handler-table.ts';
 import { H, M, N, P, S, T, U, VA } from './locals.ts';
+import { HANDLER_REGION } from './handler-number.ts';
 import * as uop from './uop.ts';
 import { pushTlbPlace } from './tlb-place.ts';
 
@@ -33,12 +34,15 @@ export function pushSseBlocked({ code, vex, long }: Emitter): void {
 
 const sizeOf = (bytes: number, anyAlignment: boolean): number => (anyAlignment ? bytes | state.ANY_ALIGNMENT : bytes);
 
-/** Counts that a branch goes to the uop in local `target`; uses P and M. */
+/** Counts that a branch goes to the uop in local `target`, unless a region begins there; uses P and M. */
 export function pushHeat(code: CodeWriter, hot: number, target: number, counter: number = P, left: number = M): void {
+  code.get(target).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).ne32();
+  code.if();
   code.get(0).get(target).const32(state.HEAT_SHIFT).shrU32().const32(state.HEAT_MASK).and32().add32().tee(counter);
   code.get(counter).load16U32(state.HEAT).const32(1).sub32().tee(left).store16From32(state.HEAT).get(left).eqz32();
-  code.if();
+  code.ifSeldom();
   code.get(target).call(hot);
+  code.end();
   code.end();
 }
 

@@ -110,7 +110,7 @@ export class Segmentation {
     if (segment <= state.GS) this.#updateLimits(segment, attributes, limit);
     if (segment === state.SS) s.set64(state.STACK_MASK, (attributes & DESCRIPTOR_DB) !== 0 ? 0xffff_ffff : 0xffff, 0);
     if (segment === state.CS) this.codeSegmentChanged();
-    if (segment <= state.DS) this.#updateFlat();
+    if (segment <= state.DS && !this.is64Bit()) this.#updateFlat(); // 64-bit code asks when it leaves for other code
   }
   /** A segment register with its hidden part, to put back when a fault undoes a transfer. */
   remember(segment: number): readonly number[] {
@@ -122,11 +122,14 @@ export class Segmentation {
   }
   /** What translated code of 32-bit segments relies on. */
   #updateFlat(): void {
+    const flat = this.#spans(state.ES) && this.#spans(state.CS) && this.#spans(state.SS) && this.#spans(state.DS) && this.#state.get(state.STACK_MASK) === 0xffff_ffff;
+    this.#state.set(state.FLAT, flat ? 1 : 0);
+  }
+  /** Four gigabytes from 0 on, to read and, but for CS, to write. */
+  #spans(segment: number): boolean {
     const s = this.#state;
-    const spans = (segment: number, limits: number): boolean =>
-      s.base(segment) === 0 && s.get(limits + segment * 8) === 0xffff_ffff && s.get(limits + segment * 8 + 4) === 0;
-    const data = [state.ES, state.SS, state.DS].every((segment) => spans(segment, state.LIMIT_READ) && spans(segment, state.LIMIT_WRITE));
-    s.set(state.FLAT, data && spans(state.CS, state.LIMIT_READ) && s.get(state.STACK_MASK) === 0xffff_ffff ? 1 : 0);
+    const whole = (limits: number): boolean => s.get(limits) === 0xffff_ffff && s.high(limits) === 0;
+    return s.base(segment) === 0 && whole(state.LIMIT_READ + segment * 8) && (segment === state.CS || whole(state.LIMIT_WRITE + segment * 8));
   }
   /** Real mode and virtual-8086 mode: base is the selector times 16, the limit stays (real) or is 64 KiB. */
   setRealMode(segment: number, selector: number): void {

@@ -15,7 +15,7 @@ const EMPTY = 0xffff_ffff;
 /** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches; bit 0 of data, user pages are open to the supervisor although SMAP is on. */
 const GENERATION_SHIFT = 3;
 const LAST_GENERATION = 510;
-export const TAG_USER = 4;
+const TAG_USER = 4;
 export const TAG_OPEN = 1;
 /** Matches no entry: all data accesses take the slow path. */
 const NO_TAG = 0xffe;
@@ -39,6 +39,8 @@ export class Tlb implements FirstLevel {
   #modeIndex = 0;
   /** Data accesses are to be checked for alignment now. */
   checksAlignment = false;
+  /** Of the processor's own accesses, whatever the program may do. */
+  supervisorTag = 0;
   /** Generated code may not answer misses of data accesses. */
   #asks = false;
   flushes = 0;
@@ -98,7 +100,8 @@ export class Tlb implements FirstLevel {
     const user = s.get(state.CPL) === 3;
     // While alignment is checked no translation answers in generated code (SDM vol. 3, section 6.15, #AC).
     this.checksAlignment = user && (s.get(state.CR0) & CR0_AM) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
-    const tag = (this.#generation << GENERATION_SHIFT) | (user ? TAG_USER : 0);
+    this.supervisorTag = this.#generation << GENERATION_SHIFT;
+    const tag = this.supervisorTag | (user ? TAG_USER : 0);
     const open = !user && (s.get(state.CR4) & CR4_SMAP) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
     s.set64(state.DATA_TAG, this.checksAlignment ? NO_TAG : open ? tag | TAG_OPEN : tag, 0);
     s.set64(state.FETCH_TAG, tag | this.#modeIndex, 0);
@@ -164,11 +167,13 @@ export class Tlb implements FirstLevel {
     return u32[index] === EMPTY ? -1 : (((u32[index] as number) & 0xffff_f000) + (u32[index + 2] as number)) >>> 0;
   }
 
+  /** Of data accesses now: the program's, or the processor's own to descriptor tables and stacks. */
+  dataTag(supervisor: boolean): number { return supervisor ? this.supervisorTag : this.#state.get(state.DATA_TAG); }
   /** Where the address lies in the linear memory, when the TLB answers for data there; -1 otherwise. */
-  find(tlb: typeof state.READ_TLB | typeof state.WRITE_TLB, low: number, high: number): number {
+  find(tlb: typeof state.READ_TLB | typeof state.WRITE_TLB, low: number, high: number, tag: number): number {
     const { u32 } = this.#state;
     const index = (this.#entry(low) + tlb) >>> 2;
-    if (u32[index] !== (((low & 0xffff_f000) | this.#state.get(state.DATA_TAG)) >>> 0) || u32[index + 1] !== high) return -1;
+    if (u32[index] !== (((low & 0xffff_f000) | tag) >>> 0) || u32[index + 1] !== high) return -1;
     return (low + (u32[index + 2] as number)) >>> 0;
   }
 
@@ -176,24 +181,24 @@ export class Tlb implements FirstLevel {
 
   #entry(low: number): number { return this.#state.get(state.TLB_BASE) + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE)); }
   /** Index of the entry. */
-  #fill(tlb: number, tagField: number, low: number, high: number, pageOffset: number, extra: number): number {
+  #fill(tlb: number, tag: number, low: number, high: number, pageOffset: number, extra: number): number {
     const u32 = this.#state.u32;
     const index = (this.#entry(low) + tlb) >>> 2;
     const page = low & 0xffff_f000;
-    u32[index] = page | this.#state.get(tagField);
+    u32[index] = page | tag;
     u32[index + 1] = high;
     u32[index + 2] = pageOffset - page;
     u32[index + 3] = extra;
     return index;
   }
   /** Each makes one array answer for the page that holds the address and lies at `pageOffset` of the linear memory. */
-  fillRead(low: number, high: number, pageOffset: number): void { this.#fill(state.READ_TLB, state.DATA_TAG, low, high, pageOffset, 0); }
-  fillWrite(low: number, high: number, pageOffset: number): void {
-    const index = this.#fill(state.WRITE_TLB, state.DATA_TAG, low, high, pageOffset, 0);
+  fillRead(low: number, high: number, pageOffset: number, tag: number): void { this.#fill(state.READ_TLB, tag, low, high, pageOffset, 0); }
+  fillWrite(low: number, high: number, pageOffset: number, tag: number): void {
+    const index = this.#fill(state.WRITE_TLB, tag, low, high, pageOffset, 0);
     this.#noteWriter(this.#writers(pageOffset), (index - ((this.#state.at + state.WRITE_TLB) >>> 2)) >> 2);
   }
   fillFetch(low: number, high: number, pageOffset: number, codePage: number): void {
-    this.#fill(state.FETCH_TLB, state.FETCH_TAG, low, high, pageOffset, codePage);
+    this.#fill(state.FETCH_TLB, this.#state.get(state.FETCH_TAG), low, high, pageOffset, codePage);
   }
   /** Index of what is known of the entries of the write TLB that lead to a page. */
   #writers(pageOffset: number): number { return ((this.#state.at + state.WRITERS) >>> 2) + ((pageOffset >>> 12) & (state.WRITER_PARTS - 1)); }
