@@ -32,7 +32,7 @@ export interface HostControl {
 const KEPT = [RAX, RCX, RDX, RBX, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15];
 
 /** Counters and variables of 8 bytes, by name. */
-export const VARIABLES = ['ticks', 'nmis', 'others', 'thread', 'excursions', 'avoided', 'reflected', 'batched', 'residence', 'prepared', 'compat-stack', 'virtual-if', 'cursor', 'exit-code', 'faulted'] as const;
+export const VARIABLES = ['ticks', 'nmis', 'others', 'thread', 'excursions', 'avoided', 'reflected', 'batched', 'residence', 'prepared', 'compat-stack', 'virtual-flags', 'key', 'polls', 'exit-code', 'faulted'] as const;
 export type Variable = (typeof VARIABLES)[number];
 export const variable = (name: Variable, bytes = 8): MemoryOperand => mem(bytes, { label: name });
 

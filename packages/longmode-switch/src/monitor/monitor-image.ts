@@ -133,6 +133,7 @@ function writeHost(options: MonitorOptions, at: SwitchArea, excursion: Excursion
   emitExcursion(a, 'switch', { ...excursion, toLegacy: prepared }, at, page, 50);
   const codeBytes = a.offset();
   for (const [name, text] of Object.entries(TEXTS)) a.label(`text-${name}`).data(...new TextEncoder().encode(text), 0);
+  a.label('keys').data(...new TextEncoder().encode(options.guest.kind === 'disk' ? options.guest.keys ?? '' : ''), 0);
   emitData(a);
   const bytes = a.bytes();
   return { bytes, codeBytes, handlers, parts, addressOf: (label) => map.IMAGE + (a.offsetOf(label) ?? 0) };

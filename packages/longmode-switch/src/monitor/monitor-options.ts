@@ -4,7 +4,8 @@ export type ExcursionPolicy = 'always' | 'avoid' | 'batch';
 /** A program for 32-bit protected mode, or a disk that a PC would boot from. */
 export type LegacyGuest =
   | { readonly kind: 'flat'; readonly bytes: Uint8Array }
-  | { readonly kind: 'disk'; readonly bytes: Uint8Array };
+  /** `keys` are typed when the guest asks for one; Enter is a carriage return. */
+  | { readonly kind: 'disk'; readonly bytes: Uint8Array; readonly keys?: string };
 
 export interface MonitorOptions {
   readonly guest: LegacyGuest;
