@@ -25,6 +25,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   disk: async () => (await import('./disk.ts')).disk,
   flat: async () => (await import('./flat.ts')).flat,
   io: async () => (await import('./io.ts')).io,
+  longmode: async () => (await import('./longmode.ts')).longmode,
   mmu: async () => (await import('./mmu.ts')).mmu,
   translate: async () => (await import('./translate.ts')).translate,
   v8: async () => (await import('./v8.ts')).v8,

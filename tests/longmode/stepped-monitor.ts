@@ -85,6 +85,13 @@ export class SteppedMonitor {
     }
     return true;
   }
+  /** Physical address of the next instruction, and the bits of its code: in the page and in the guest's memory it is the linear one. */
+  place(): { readonly address: number; readonly bits: 32 | 64 } {
+    const host = this.hostAddress;
+    const s = this.machine.vcpu.state;
+    const { vcpu } = this.machine;
+    return { address: host >= 0 ? host : s.get(state.RIP), bits: vcpu.segments.is64Bit() ? 64 : 32 };
+  }
   /** Goes on to an instruction of the 64-bit side. */
   runTo(address: number, most = 100_000): void {
     for (let i = 0; i < most; i++) {

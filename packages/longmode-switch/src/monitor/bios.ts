@@ -20,9 +20,9 @@ const SECTOR = 512;
 const BPB_SECTORS = 0x18;
 const BPB_HEADS = 0x1a;
 /** How often a guest may look for a key that nobody has typed, or wait. */
-export const POLLS = 20_000;
+export const POLLS = 3000;
 /** And how often it has to before the next is there. */
-const TYPING_POLLS = 300;
+const TYPING_POLLS = 100;
 
 /** EAX is the vector; flags that are returned lie at [R12], on the guest's stack. */
 export function emitBios(a: Assembler, diskBytes: number): void {
