@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { Plain } from '@vm/core';
 import { encodePlain, type PageCodec, readSnapshot, type RestoreOptions } from '@vm/core/snapshot';
 import { bootGuest, type Guest, type GuestOptions } from '@vm/pc';
-import { type TranslatorMode, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
+import { type ShadowMode, type TranslatorMode, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 
 export const NANOS_PER_INSTRUCTION = 10;
 const ZEROS = Buffer.alloc(1 << 20);
@@ -35,7 +35,9 @@ export interface GuestDigest {
   readonly memory: string;
 }
 
-export type SavedBoard = Omit<GuestOptions<WasmVcpu>, 'engine' | 'clock' | 'onOutput' | 'restore'>;
+export interface SavedBoard extends Omit<GuestOptions<WasmVcpu>, 'engine' | 'clock' | 'onOutput' | 'restore'> {
+  readonly shadow?: ShadowMode; // default: off
+}
 
 /** A guest under the virtual clock that can be replaced at any instant by one that goes on from what was saved of it. */
 export class SavedGuest {
@@ -110,12 +112,12 @@ export class SavedGuest {
   }
 }
 
-function optionsOf(board: SavedBoard, restore: RestoreOptions | null, translator: TranslatorMode | undefined, output: (text: string) => void): GuestOptions<WasmVcpu> {
+function optionsOf({ shadow = 'off', ...board }: SavedBoard, restore: RestoreOptions | null, translator: TranslatorMode | undefined, output: (text: string) => void): GuestOptions<WasmVcpu> {
   const decoder = new TextDecoder('latin1');
   return {
     ...board,
-    // Shadow tables are not saved, and what they held could be told.
-    engine: wasmEngine({ shadow: 'off', ...(translator === undefined ? {} : { translator }) }),
+    // Shadow tables are made anew from the guest's; a guest that relies on translations it has never given up could tell.
+    engine: wasmEngine({ shadow, ...(translator === undefined ? {} : { translator }) }),
     clock: { kind: 'virtual', nanosPerInstruction: NANOS_PER_INSTRUCTION },
     onOutput: (bytes) => output(decoder.decode(bytes)),
     ...(restore === null ? {} : { restore }),

@@ -52,6 +52,19 @@ describe('under the virtual clock, a machine that is saved and restored is the m
     expect(expected.output).toContain('Linux version');
   });
 
+  itWithGuest('linux-image-cloud-amd64', 'with shadow tables, which are made anew, at 20 random instants of a boot of Linux', async ({ kernelBytes, initrdBytes }) => {
+    const board: SavedBoard = { ramBytes: 96 * MiB, kernel: kernelBytes, initrd: initrdBytes, commandLine: 'console=ttyS0', shadow: 'cached' };
+    const end = 2.4e9; // programs run
+    await using whole = await SavedGuest.boot(board);
+    await whole.runTo(end);
+    const expected = await whole.digest();
+    await using parts = await SavedGuest.boot(board);
+    for (const [i, nanos] of instants(SEED, 20, 1e9, end).entries()) await parts.roundTrip(nanos, i % 10 === 7 ? 'off' : undefined, true);
+    await parts.runTo(end);
+    expect(await parts.digest(), WHERE).toEqual(expected);
+    expect(whole.guest.machine.counters.read()['cpu.shadow.switches']).toBeGreaterThan(50);
+  });
+
   itWithGuest('linux-image-cloud-amd64', 'in the middle of heavy writing to disks on virtio and ATA, which are clean afterwards and hold the same', async ({ kernelBytes, initrdBytes }) => {
     const contents = [new Uint8Array(8 * MiB), new Uint8Array(8 * MiB)];
     const board = (disks: readonly Uint8Array[]): SavedBoard => ({
