@@ -1,5 +1,5 @@
 import { randomFillSync, randomInt } from 'node:crypto';
-import type { DeviceSpec } from '@vm/core';
+import type { BlockBackend, DeviceSpec } from '@vm/core';
 import type { RestoreOptions } from '@vm/core/snapshot';
 import type { GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
@@ -23,6 +23,7 @@ export interface BoardSettings {
   /** Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
   readonly devices?: readonly DeviceSpec[]; // beside those of the board
+  readonly blocks?: Readonly<Record<string, BlockBackend>>; // of those devices, by name
   readonly pciSlots?: Readonly<Record<string, number>>; // of those on the PCI bus that have had one
   /** A source of random bytes: the host's, or under the virtual clock a generator that begins with the seed. */
   readonly rng?: boolean;
@@ -55,6 +56,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.hpet === true ? { hpet: true } : {}),
     ...(settings.rng === true ? { random: virtual ? { seed: settings.seed ?? 0 } : { fill: (into: Uint8Array) => void randomFillSync(into) } } : {}),
     ...(settings.devices === undefined ? {} : { devices: settings.devices }),
+    ...(settings.blocks === undefined ? {} : { blocks: settings.blocks }),
     ...(settings.pciSlots === undefined ? {} : { pciSlots: settings.pciSlots }),
     ...(settings.onFault === undefined ? {} : { onFault: settings.onFault }),
     ...(settings.append === undefined ? {} : { commandLine: settings.append }),

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { CryptMode, DiskFormat, HolePolicy } from '@vm/vhd-crypt';
 import { findNearest } from './nearest-word.ts';
 import { UsageError } from './usage-error.ts';
@@ -72,6 +73,16 @@ export function parseDiskDescriptor(text: string): DiskDescriptor {
   if (fields.readonly === true && (fields.overlay !== undefined || fields.snapshot === true)) throw new RangeError('readonly goes with neither overlay nor snapshot');
   if (fields.cipher !== undefined && fields.key?.kind === 'prompt') throw new RangeError('cipher= takes a key of exact length, so it needs key=file:FILE or key=fd:N');
   return { ...fields, file };
+}
+
+/** With all its files where they are seen from a folder. */
+export function resolveDisk({ file, overlay, key, ...rest }: DiskDescriptor, folder: string): DiskDescriptor {
+  return {
+    ...rest,
+    file: resolve(folder, file),
+    ...(overlay === undefined ? {} : { overlay: resolve(folder, overlay) }),
+    ...(key === undefined ? {} : { key: key.kind === 'file' ? { kind: 'file', path: resolve(folder, key.path) } : key }),
+  };
 }
 
 function parseDiskName(text: string): string {

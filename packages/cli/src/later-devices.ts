@@ -1,7 +1,8 @@
 import type { DeviceSpec } from '@vm/core';
 import type { BoardParts } from '@vm/pc';
+import type { DiskDescriptor } from './disk-descriptor.ts';
 import { readLock } from './device-lock.ts';
-import { checkConflicts, checkLocked, loadDevices, planDevices, type PlannedDevice, scanFor } from './machine-devices.ts';
+import { checkConflicts, checkLocked, loadDevices, planDevices, type PlannedBlock, type PlannedDevice, scanFor } from './machine-devices.ts';
 import type { ManifestDevice, ManifestFile } from './machine-manifest.ts';
 import { checkManifestShape } from './manifest-schema.ts';
 import { UsageError } from './usage-error.ts';
@@ -33,12 +34,17 @@ export class LaterDevices {
     this.#removed = removed;
   }
 
+  /** The disks of all that are there. */
+  get disks(): readonly DiskDescriptor[] {
+    return this.#present.flatMap(({ blocks }) => blocks.map(({ disk }) => disk));
+  }
+
   get changes(): Pick<PlugInChanges, 'added' | 'removed'> {
     return { added: this.#added, removed: this.#removed };
   }
 
   /** Throws UsageError and VmError, with nothing changed: the entry, its plug-in, its digest or what it needs is refused. */
-  async load(given: unknown): Promise<{ readonly spec: DeviceSpec; arrived(): void }> {
+  async load(given: unknown): Promise<{ readonly spec: DeviceSpec; readonly blocks: readonly PlannedBlock[]; arrived(): void }> {
     const file = this.#file;
     const { manifest } = file;
     await checkManifestShape('the device', { abi: manifest.abi, machines: { [this.#machine]: { devices: [given] } } });
@@ -55,7 +61,7 @@ export class LaterDevices {
       this.#added = [...this.#added, entry];
       this.#removed = this.#removed.filter((name) => name !== entry.name);
     };
-    return { spec: spec!, arrived };
+    return { spec: spec!, blocks: planned!.blocks, arrived };
   }
 
   left(name: string): void {

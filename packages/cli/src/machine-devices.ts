@@ -1,11 +1,12 @@
 import { resolve } from 'node:path';
 import type { DeviceSpec } from '@vm/core';
 import {
-  chooseProperties, claimsOf, type DevicePlugin, findConflicts, findImpossible, findPlugin, formatClaim, formatConflict, loadPlugin, nameOf, pluginSpec, type PropertyValue, type ResourceClaim, scanDirectories,
+  blockName, chooseProperties, claimsOf, type DevicePlugin, findConflicts, findImpossible, findPlugin, formatClaim, formatConflict, loadPlugin, nameOf, pluginSpec, type PropertyValue, type ResourceClaim, scanDirectories,
   type ScanResult,
 } from '@vm/core/directory';
 import { isolatedPlugin, type IsolationOptions } from '@vm/core/isolated';
 import { boardClaims, type BoardParts } from '@vm/pc';
+import { type DiskDescriptor, parseDiskDescriptor, resolveDisk } from './disk-descriptor.ts';
 import { compareWithLock, type DeviceLock, describeLockState } from './device-lock.ts';
 import { refusal, type MachineSettings, type ManifestDevice, type ManifestFile } from './machine-manifest.ts';
 import { UsageError } from './usage-error.ts';
@@ -16,7 +17,14 @@ export interface PlannedDevice {
   readonly plugin: DevicePlugin;
   readonly values: Readonly<Record<string, PropertyValue>>;
   readonly claims: readonly ResourceClaim[];
+  readonly blocks: readonly PlannedBlock[];
   readonly isolated: IsolationOptions | null; // in a worker of its own, or with the machine
+}
+
+/** A disk of the host that a device has by one of its properties. */
+export interface PlannedBlock {
+  readonly name: string; // among the back ends of the machine
+  readonly disk: DiskDescriptor;
 }
 
 export function scanFor({ folder, manifest }: ManifestFile): Promise<ScanResult> {
@@ -28,7 +36,7 @@ export function planDevices(file: ManifestFile, machine: string, { devices = [] 
   return collect(devices.map((entry, i) => () => planDevice(file, `/machines/${machine}/devices/${i}`, entry, plugins, lock, problems.length)));
 }
 
-function planDevice({ file }: ManifestFile, path: string, { name, id, version = '*', properties = {}, isolation = 'inproc', answerMs }: ManifestDevice, plugins: readonly DevicePlugin[], lock: DeviceLock, problems: number): PlannedDevice {
+function planDevice({ file, folder }: ManifestFile, path: string, { name, id, version = '*', properties = {}, isolation = 'inproc', answerMs }: ManifestDevice, plugins: readonly DevicePlugin[], lock: DeviceLock, problems: number): PlannedDevice {
   let plugin: DevicePlugin;
   try {
     plugin = findPlugin(plugins, id, version, new Set(lock.keys()));
@@ -41,7 +49,22 @@ function planDevice({ file }: ManifestFile, path: string, { name, id, version = 
   const claims = claimsOf(name, plugin.description, chosen.values);
   const impossible = findImpossible(claims);
   if (impossible !== null) throw refusal(file, path, 'resource', `${name}: ${formatClaim(impossible)} is beyond the end`);
-  return { name, plugin, values: chosen.values, claims, isolated: isolation === 'inproc' ? null : answerMs === undefined ? {} : { answerMs } };
+  const values: Record<string, PropertyValue> = { ...chosen.values };
+  const blocks: PlannedBlock[] = [];
+  for (const [property, { type }] of Object.entries(plugin.description.properties ?? {})) {
+    if (type !== 'block') continue;
+    blocks.push({ name: blockName(name, property), disk: blockOf(file, folder, `${path}/properties/${property}`, values[property] as string) });
+    values[property] = blockName(name, property);
+  }
+  return { name, plugin, values: Object.freeze(values), claims, blocks, isolated: isolation === 'inproc' ? null : answerMs === undefined ? {} : { answerMs } };
+}
+
+function blockOf(file: string, folder: string, path: string, text: string): DiskDescriptor {
+  try {
+    return resolveDisk(parseDiskDescriptor(text), folder);
+  } catch (error) {
+    throw refusal(file, path, 'disk', (error as Error).message);
+  }
 }
 
 /** Throws AggregateError of UsageError: a line for each two devices that want the same. Nothing has been made then. */

@@ -1,9 +1,9 @@
 import { randomFillSync } from 'node:crypto';
-import { resolve } from 'node:path';
 import type { Guest, HotDeviceState } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
+import type { OpenedDisk } from '@vm/vhd-crypt';
 import type { ControlRequest } from './control-socket.ts';
-import { describeDisk, type DiskDescriptor } from './disk-descriptor.ts';
+import { describeDisk, type DiskDescriptor, resolveDisk } from './disk-descriptor.ts';
 import type { LaterDevices } from './later-devices.ts';
 import { openNamedDisk, serialOf } from './machine-disks.ts';
 import type { SnapshotOrigin } from './snapshot-origin.ts';
@@ -39,7 +39,7 @@ export class MachineHotPlug {
   get origin(): SnapshotOrigin {
     const { origin, plugIns } = this.#services;
     const slots = Object.fromEntries(this.list().flatMap(({ name, slot }) => (slot !== null && plugIns?.has(name) === true ? [[name, slot]] : [])));
-    return { ...origin, disks: this.#disks, rng: this.#rng, ...(plugIns === null ? {} : { plugIns: { ...plugIns.changes, slots } }) };
+    return { ...origin, disks: this.#disks, rng: this.#rng, ...(plugIns === null ? {} : { plugIns: { ...plugIns.changes, slots }, lent: plugIns.disks }) };
   }
 
   list(): readonly HotDeviceState[] {
@@ -84,17 +84,21 @@ export class MachineHotPlug {
     const given = describeDisk(spec);
     if (given.bus === 'ata') throw new UsageError('add: disks with bus=ata are there from the beginning');
     if (given.key !== undefined && given.key.kind !== 'file') throw new UsageError('add: the terminal and the descriptors are those of the machine: key=file:FILE');
-    const within = (path: string): string => resolve(folder, path);
-    const descriptor: DiskDescriptor = { ...given, file: within(given.file), ...(given.overlay === undefined ? {} : { overlay: within(given.overlay) }), ...(given.key?.kind === 'file' ? { key: { kind: 'file', path: within(given.key.path) } } : {}) };
+    const descriptor = resolveDisk(given, folder);
     const name = given.name ?? this.#freeName();
+    const { disk, close } = await this.#openDisk(descriptor);
+    const there = await this.#services.guest.addDisk({ disk, name, serial: serialOf(descriptor.file) }, close);
+    this.#disks = [...this.#disks, { ...descriptor, name, slot: there.slot! }];
+    return there;
+  }
+
+  async #openDisk(descriptor: DiskDescriptor): Promise<{ readonly disk: OpenedDisk; readonly close: () => Promise<void> }> {
     const disk = await openNamedDisk(descriptor, noPassphrase);
     const close = async (): Promise<void> => {
       if (this.#open.delete(close)) await disk.close();
     };
     this.#open.add(close);
-    const there = await this.#services.guest.addDisk({ disk, name, serial: serialOf(descriptor.file) }, close);
-    this.#disks = [...this.#disks, { ...descriptor, name, slot: there.slot! }];
-    return there;
+    return { disk, close };
   }
 
   async #addRandom(): Promise<HotDeviceState> {
@@ -107,8 +111,18 @@ export class MachineHotPlug {
   async #addPlugIn(entry: unknown): Promise<HotDeviceState> {
     const { guest, plugIns } = this.#services;
     if (plugIns === null) throw new UsageError('add: this machine has no device directories; those of vm run have');
-    const { spec, arrived } = await plugIns.load(entry);
-    const there = await guest.addDevice(spec);
+    const { spec, blocks, arrived } = await plugIns.load(entry);
+    const opened: { readonly name: string; readonly disk: OpenedDisk; readonly close: () => Promise<void> }[] = [];
+    const close = async (): Promise<void> => {
+      for (const one of opened) await one.close();
+    };
+    try {
+      for (const { name, disk } of blocks) opened.push({ name, ...(await this.#openDisk(disk)) });
+    } catch (error) {
+      await close();
+      throw error;
+    }
+    const there = await guest.addDevice(spec, Object.fromEntries(opened.map(({ name, disk }) => [name, disk])), close);
     arrived();
     return there;
   }

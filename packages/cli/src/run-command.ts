@@ -64,7 +64,8 @@ export const runCommand: Command = {
     const rng = restored?.origin.plugIns === undefined ? board.rng === true : restored.origin.rng;
     const plugIns = new LaterDevices(file, name, partsOf(file, settings), planned, changes);
     const origin = { memoryBytes, clock, cpuModel, disks, rng, hpet, multiboot: bare !== undefined };
-    return withMachineDisks(disks, (opened) => runBootSession(
+    const blocks = planned.flatMap((one) => one.blocks);
+    return withMachineDisks([...disks, ...blocks.map(({ disk }) => disk)], (opened) => runBootSession(
       {
         ...board,
         ...session,
@@ -75,7 +76,8 @@ export const runCommand: Command = {
         ...(restored === null ? {} : { restore: { bytes: restored.bytes, codec: PAGE_CODEC, fork: values.fork === true } }),
         ...(restored === null || values.fork === true ? {} : { instance: restored.origin.instance }),
         ...(devices.length === 0 ? {} : { devices }),
-        ...(opened.length === 0 ? {} : { disks: opened }),
+        ...(disks.length === 0 ? {} : { disks: opened.slice(0, disks.length) }),
+        blocks: Object.fromEntries(blocks.map(({ name: block }, i) => [block, opened[disks.length + i]!.disk])),
         ...(values['no-reboot'] === true ? { onReset: 'end' } : {}),
         ...(bare === undefined ? {} : { bare }),
       },

@@ -17,6 +17,8 @@ export interface SnapshotOrigin {
   readonly rng: boolean;
   readonly hpet: boolean;
   readonly disks: readonly DiskDescriptor[];
+  /** Disks that devices have by their properties. */
+  readonly lent?: readonly DiskDescriptor[];
   /** What came and went since it was made of its vm.json. */
   readonly plugIns?: PlugInChanges;
 }
@@ -36,7 +38,8 @@ export interface DiskIdentity {
 
 /** Throws UsageError where a disk would not be the same after a restore. */
 export function describeOrigin(origin: SnapshotOrigin, instance: string | null): Plain {
-  const lost = origin.disks.find(({ snapshot }) => snapshot === true);
+  const all = [...origin.disks, ...(origin.lent ?? [])];
+  const lost = all.find(({ snapshot }) => snapshot === true);
   if (lost !== undefined) throw new UsageError(`${lost.file}: the stores of a disk with "snapshot" are in memory only and would be lost; overlay=FILE keeps them`);
   return {
     program: 'vm',
@@ -50,7 +53,7 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     hpet: origin.hpet,
     disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(disk.key?.kind === 'fd' ? { key: { kind: 'prompt' } } : {}) })),
     plugIns: origin.plugIns === undefined ? null : JSON.stringify(origin.plugIns),
-    identities: origin.disks.flatMap(filesOf).map((path): Plain => ({ ...identify(path) })),
+    identities: all.flatMap(filesOf).map((path): Plain => ({ ...identify(path) })),
   };
 }
 

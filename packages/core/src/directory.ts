@@ -2,7 +2,7 @@ export { checkDescription, DEVICE_SCHEMA } from './directory/description-check.t
 export type { DescriptionProblem, DeviceDescription, PropertyDescription, PropertyValue, RangeDescription, ResourceDescription, ResourceNumber } from './directory/description.ts';
 export { readJsonText } from './directory/json-text.ts';
 export { loadPlugin, type PluginModule, readPluginFiles } from './directory/load-plugin.ts';
-export { pluginSpec } from './directory/plugin-spec.ts';
+export { blockName, pluginSpec } from './directory/plugin-spec.ts';
 export { chooseProperties, describeValues } from './directory/properties.ts';
 export { claimsOf, findConflicts, findImpossible, formatClaim, formatConflict, type ResourceClaim, type ResourceConflict } from './directory/resources.ts';
 export { DESCRIPTION_FILE, type DevicePlugin, digestOf, findPlugin, nameOf, readDescription, scanDirectories, type ScanResult } from './directory/scan.ts';

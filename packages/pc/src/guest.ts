@@ -1,8 +1,8 @@
-import { type DeviceSpec, type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
+import { type BlockBackend, type DeviceSpec, type Machine, type StopReason, VmError, type Vcpu } from '@vm/core';
 import type { SaveOptions } from '@vm/core/snapshot';
 import type { SnapshotSink } from '@vm/core/snapshot';
 import type { BootableVcpu } from './boot-state.ts';
-import type { HotDevices, HotDeviceState } from './hot-devices.ts';
+import type { HotDevice, HotDevices, HotDeviceState } from './hot-devices.ts';
 import type { Pc } from './pc.ts';
 import type { ConsoleInput } from './console-input.ts';
 import type { ConsoleOutput, WaitOptions } from './console-output.ts';
@@ -96,19 +96,12 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
 
   /** Brings a disk on virtio, whose back end has a name that no other has. `gone` is called when it has left, or could not come. */
   addDisk(disk: Parameters<Pc<V>['hotDisk']>[0], gone: () => void | Promise<void> = () => {}): Promise<HotDeviceState> {
-    const device = this.#parts.hotDisk(disk);
-    return this.#parts.hot.add({
-      ...device,
-      gone: async () => {
-        await device.gone?.();
-        await gone();
-      },
-    });
+    return this.#parts.hot.add(leaving(this.#parts.hotDisk(disk), gone));
   }
 
   /** Brings any device. The guest is told of it if it needs the capability `pci`; others have to be found by whoever uses them. */
-  addDevice(spec: DeviceSpec): Promise<HotDeviceState> {
-    return this.#parts.hot.add(this.#parts.hotDevice(spec));
+  addDevice(spec: DeviceSpec, blocks: Readonly<Record<string, BlockBackend>> = {}, gone: () => void | Promise<void> = () => {}): Promise<HotDeviceState> {
+    return this.#parts.hot.add(leaving(this.#parts.hotDevice(spec, blocks), gone));
   }
 
   /** Brings a source of random bytes on virtio, if there is none. */
@@ -181,4 +174,15 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
     this.#parts.output.end(`the guest has ended: ${reason}`);
     this.#resolveEnded(reason);
   }
+}
+
+/** The same, with something more to do when it has gone. */
+function leaving(device: HotDevice, gone: () => void | Promise<void>): HotDevice {
+  return {
+    ...device,
+    gone: async () => {
+      await device.gone?.();
+      await gone();
+    },
+  };
 }

@@ -66,7 +66,7 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly clock?: MachineOptions['clock'];
   readonly onFault?: MachineOptions['onFault'];
   readonly trace?: MachineOptions['trace'];
-  readonly blocks?: MachineOptions['blocks'];
+  readonly blocks?: MachineOptions['blocks']; // of devices that ask for them; paced as disks are
   readonly log?: MachineOptions['log'];
   readonly signal?: AbortSignal;
   readonly host?: MachineOptions['host'];
@@ -90,7 +90,7 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
   /** A disk on virtio that comes while the machine runs, for `hot.add`. */
   hotDisk(disk: PcDisk & { readonly name: string }): HotDevice;
   /** The same for any device; the guest is told of it if it needs the capability `pci`. */
-  hotDevice(spec: DeviceSpec): HotDevice;
+  hotDevice(spec: DeviceSpec, blocks?: Readonly<Record<string, BlockBackend>>): HotDevice;
   /** The same for the source of random bytes, of which there is one. */
   hotRandom(source: VirtioRngConfig['source']): HotDevice;
 }
@@ -132,7 +132,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const services = (): PacedDiskServices => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
   const virtual = options.clock?.kind === 'virtual';
   const paces = new Map<string, DiskPace>();
-  const backEndOf = ({ name, disk }: NamedDisk): Readonly<Record<string, BlockBackend>> => {
+  const backEndOf = ({ name, disk }: Pick<NamedDisk, 'name' | 'disk'>): Readonly<Record<string, BlockBackend>> => {
     if (!virtual) return { [name]: trackedDisk(disk) };
     if (paces.has(name)) throw new VmError('E_NAME', `there is a disk named ${name}`, { device: `virtio-${name}` });
     const pace = new DiskPace(services);
@@ -185,7 +185,8 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ...(options.devices ?? []),
     ...(options.pciDevices?.(pci) ?? []),
   ];
-  const blocks = { ...options.blocks, ...Object.assign({}, ...disks.map(backEndOf)) as Readonly<Record<string, BlockBackend>> };
+  const backEnds = [...Object.entries(options.blocks ?? {}).map(([name, disk]) => ({ name, disk })), ...disks].map(backEndOf);
+  const blocks = Object.assign({}, ...backEnds) as Readonly<Record<string, BlockBackend>>;
   for (const { name, slot } of disks) if (slot !== undefined) hot.note(`virtio-${name}`, slot);
   if (options.random !== undefined) hot.note('virtio-rng', RANDOM_SLOT);
   const { engine, ramBytes, clock, onFault, trace, log, signal, host, createMemory, restore } = options;
@@ -225,9 +226,14 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     isListening: () => input?.listening ?? false,
     pressPowerButton: () => buttons?.press(),
     hot,
-    hotDevice: (spec) => {
-      if (!spec.manifest.needs.includes('pci')) return { name: spec.name, make: () => spec };
-      return { name: spec.name, slot: 'free', make: (slot) => (places.set(spec.name, slot), spec), gone: () => void places.delete(spec.name) };
+    hotDevice: (spec, given = {}) => {
+      const own = Object.assign({}, ...Object.entries(given).map(([name, disk]) => backEndOf({ name, disk }))) as Readonly<Record<string, BlockBackend>>;
+      const gone = (): void => {
+        places.delete(spec.name);
+        for (const name of Object.keys(given)) paces.delete(name);
+      };
+      const onBus = spec.manifest.needs.includes('pci');
+      return { name: spec.name, ...(onBus ? { slot: 'free' } : {}), make: (slot?: PciSlot) => (slot !== undefined && places.set(spec.name, slot), spec), blocks: own, gone };
     },
     hotRandom: (source) => ({ name: 'virtio-rng', slot: RANDOM_SLOT, make: (slot) => device('virtio-rng', virtioRng, { slot, source }) }),
     hotDisk: (given) => {

@@ -15,20 +15,22 @@ export function checkDescription(value: unknown): readonly SchemaProblem[] {
   if (!Object.hasOwn(description.files, description.entry)) tell('/entry', 'files', `${description.entry} is not among its files`);
   const { oldestState, state } = description;
   if (oldestState !== undefined && oldestState > state) tell('/oldestState', 'order', `expected ${state} or less, got ${oldestState}`);
-  for (const [name, property] of Object.entries(description.properties ?? {})) checkProperty(property, `/properties/${name}`, tell);
+  for (const [name, property] of Object.entries(description.properties ?? {})) checkProperty(property, description.needs, `/properties/${name}`, tell);
   checkResources(description, tell);
   return problems;
 }
 
 type Tell = (path: string, rule: string, text: string) => void;
 
-const MEMBERS: Readonly<Record<PropertyDescription['type'], readonly string[]>> = { integer: ['min', 'max', 'step'], boolean: [], text: ['maxLength'], choice: ['values'] };
+const MEMBERS: Readonly<Record<PropertyDescription['type'], readonly string[]>> = { integer: ['min', 'max', 'step'], boolean: [], text: ['maxLength'], block: [], choice: ['values'] };
 
-function checkProperty(property: PropertyDescription, path: string, tell: Tell): void {
+function checkProperty(property: PropertyDescription, needs: readonly string[], path: string, tell: Tell): void {
   const own = MEMBERS[property.type];
   for (const name of Object.values(MEMBERS).flat()) if (Object.hasOwn(property, name) && !own.includes(name)) tell(`${path}/${name}`, 'member', `it does not go with type ${property.type}`);
   if (property.type === 'choice' && property.values === undefined) return tell(path, 'required', 'values is missing');
   if ((property.min ?? -Infinity) > (property.max ?? Infinity)) tell(`${path}/min`, 'order', `expected ${property.max} or less, got ${property.min}`);
+  if (property.type === 'block' && !needs.includes('host')) tell(`${path}/type`, 'needs', 'host is not among its needs');
+  if (property.type === 'block' && property.default !== undefined) return tell(`${path}/default`, 'member', 'it does not go with type block');
   if (property.default === undefined) return;
   const wrong = checkValue(property, property.default);
   if (wrong !== null) tell(`${path}/default`, 'range', wrong);

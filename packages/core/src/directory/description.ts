@@ -19,7 +19,7 @@ export interface DeviceDescription {
 }
 export type PropertyValue = boolean | number | string;
 export interface PropertyDescription {
-  readonly type: 'integer' | 'boolean' | 'text' | 'choice';
+  readonly type: 'integer' | 'boolean' | 'text' | 'choice' | 'block'; // block: a disk of the host, by whose name in the machine the device asks for it
   readonly text: string;
   readonly default?: PropertyValue; // absent: it must be chosen
   readonly min?: number; // of an integer

@@ -6,6 +6,7 @@ export function checkValue({ type, min = -Infinity, max = Infinity, step = 1, ma
   switch (type) {
     case 'boolean': return typeof value === 'boolean' ? null : `expected true or false, got ${show(value)}`;
     case 'choice': return typeof value === 'string' && values.includes(value) ? null : `expected ${values.join(' or ')}, got ${show(value)}`;
+    case 'block':
     case 'text':
       if (typeof value !== 'string' || value.length > maxLength) return `expected a text of ${maxLength} characters or fewer, got ${show(value)}`;
       return value.includes('\0') ? 'expected a text without NUL' : null;
@@ -43,6 +44,7 @@ export function describeValues({ type, min = -Infinity, max = Infinity, step = 1
   switch (type) {
     case 'boolean': return 'true or false';
     case 'choice': return values.join(' or ');
+    case 'block': return 'a disk, as --disk of vm boot takes it';
     case 'text': return `a text of ${maxLength} characters or fewer`;
     case 'integer': return `${range(min, max)}${step > 1 ? `, a multiple of ${step}` : ''}`;
   }
