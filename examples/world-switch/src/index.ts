@@ -1,0 +1,2 @@
+export { helloGuest } from './hello-guest.ts';
+export { runMonitor } from './run-monitor.ts';
