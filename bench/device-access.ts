@@ -20,7 +20,7 @@ export async function accessRows(quick: boolean): Promise<Row[]> {
   const runs = quick ? 3 : 15;
   const reads = quick ? 80_000 : 800_000;
   // In turn, so that what else goes on in the host touches all.
-  const setups = { exit: await loopOver([], new Counter(), reads), few: await loopOver(counters(PORTS), null, reads), many: await loopOver(counters(MANY), null, reads) };
+  const setups = { exit: await loopOver([], new Counter(), reads), few: await loopOver(await counters(PORTS), null, reads), many: await loopOver(await counters(MANY), null, reads) };
   const worker = isolatedDevice('counter', COUNTER.manifest, { url: new URL('./counter-device.ts', import.meta.url), export: 'COUNTER' });
   const isolated = await loopOver([worker], null, reads / 40, 1);
   try {
@@ -48,8 +48,9 @@ export async function manyDevicesRows(quick: boolean): Promise<Row[]> {
   const times: Record<number, number[]> = { [FEW]: [], [MANY]: [] };
   for (let run = 0; run <= runs; run++) {
     for (const count of [FEW, MANY]) {
+      const specs = await counters(count);
       const begin = performance.now();
-      const machine = await machineWith(counters(count), null);
+      const machine = await machineWith(specs, null);
       await machine.powerUp();
       times[count]!.push(performance.now() - begin);
       await machine[Symbol.asyncDispose]();
@@ -65,17 +66,14 @@ class Counter implements IoHandler {
   write(_offset: number, _size: number, value: number): void { this.#count = value; }
 }
 
-/** Kinds of device that have nothing in common: each has a class of its own. */
-export function counters(count: number): DeviceSpec[] {
-  return Array.from({ length: count }, (_, i) => {
-    const handler = new (class implements IoHandler {
-      #count = i;
-      read(): number { return (this.#count = (this.#count + i) & 0xff); }
-      write(_offset: number, _size: number, value: number): void { this.#count = value; }
-    })();
+/** Kinds of device that have nothing in common: each has code of its own, as V8 sees it. */
+export async function counters(count: number): Promise<DeviceSpec[]> {
+  const kinds = Array.from({ length: count }, (_, i) => `class { #count = ${i}; read() { return (this.#count = (this.#count + ${2 * i + 1}) & 0xff); } write(offset, size, value) { this.#count = value; } }`);
+  const made = (await import(`data:text/javascript,export default [${encodeURIComponent(kinds.join(','))}]`)) as { readonly default: readonly (new () => IoHandler)[] };
+  return made.default.map((Kind, i) => {
     const module: DeviceModule<void, 'pio'> = {
       manifest: { abi: 1, id: `bench.counter-${i}`, version: '0.0.0', state: 0, needs: ['pio'] },
-      create: (ctx) => (ctx.pio.claim('count', 1, handler, [1]).map(COUNTER_PORT + i * STEP), {}),
+      create: (ctx) => (ctx.pio.claim('count', 1, new Kind(), [1]).map(COUNTER_PORT + i * STEP), {}),
     };
     return device(`counter-${i}`, module);
   });

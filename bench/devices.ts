@@ -45,7 +45,7 @@ async function bootRows(quick: boolean): Promise<readonly Row[]> {
       const begin = performance.now();
       await using guest = await bootGuest({
         engine: wasmEngine(), ramBytes: 128 * MIB, kernel: readFileSync(files.kernel), initrd: readFileSync(files.initrd), commandLine: 'console=ttyS0 quiet',
-        clock: { kind: 'virtual', nanosPerInstruction: 10 }, devices: counters(count),
+        clock: { kind: 'virtual', nanosPerInstruction: 10 }, devices: await counters(count),
       });
       await guest.waitFor(PROMPT.trim());
       times[count].push(performance.now() - begin);
