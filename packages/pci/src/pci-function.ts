@@ -1,33 +1,21 @@
-import type { IoHandler, IoRegion, IoSpace, Line, Lines, Msi, Plain, Size } from '@vm/core';
+import type { IoRegion, IoSpace, Line, Lines, Msi, Plain, Size } from '@vm/core';
+import type { PciDeviceDescription, PciRegion } from '@vm/core/pci';
 import { MSIX_PENDING_OFFSET, MSIX_REGION_BYTES, MsixTable } from './msix-table.ts';
 import type { PciSlot } from './pci-bus.ts';
 import * as spec from './spec.ts';
 
 /** A window of ports or memory that the guest places. */
-export interface PciBar {
+export interface PciBar extends Omit<PciRegion, 'bar'> {
   readonly index: number; // 0 to 5
-  readonly space: 'ports' | 'memory';
-  readonly bytes: number; // a power of two: ports 4 to 256, memory from 16
-  readonly handler: IoHandler;
-  readonly sizes?: readonly Size[];
 }
 /** Bytes behind the identifier and the link of a capability. */
 export interface PciCapability {
   readonly id: number;
   readonly body: readonly number[];
 }
-export interface PciDescription {
-  readonly vendor: number;
-  readonly device: number;
-  readonly classCode: number; // 24 bits: class, subclass, programming interface
-  readonly revision?: number;
-  readonly subsystemVendor?: number;
-  readonly subsystem?: number;
-  readonly interruptPin?: 1 | 2 | 3 | 4; // INTA to INTD; absent: it has none
+export interface PciDescription extends Omit<PciDeviceDescription, 'regions'> {
   readonly bars?: readonly PciBar[];
   readonly capabilities?: readonly PciCapability[];
-  readonly msi?: boolean;
-  readonly msix?: { readonly bar: number; readonly vectors: number }; // a memory window of its own
   /** Registers of its own behind the header: their value after reset, and which bits of it can be written. */
   readonly registers?: readonly { readonly offset: number; readonly value: number; readonly writable: number }[]; // a byte each
   /** Of the registers behind the header; answers instead of the stored bytes when it is not undefined. */
