@@ -21,6 +21,7 @@ const DOCUMENTS: Readonly<Record<string, readonly RegExp[]>> = {
     /^true true\n$/,
     /^(there is room for more\n)+1\n(there is room for more\n)*power-off running true\n$/,
     /^Checksums of what the guest writes to it \{ base: 3489660928, polynomial: 'crc32c' \} 0 0 running\n$/,
+    /^\{ name: 'virtio-late', slot: 3, state: 'there' \}\nasked 1\ngone\n$/,
   ],
 };
 
