@@ -2,6 +2,7 @@
 import { buildMonitor, type MonitorOptions } from '@vm/longmode-switch';
 import { type Assembler, addressOf, createAssembler, r16, r32, RAX, RBX, RCX, segment } from '@vm/x86';
 import { expect, it } from 'vitest';
+import { runMonitor } from '../../examples/world-switch/src/run-monitor.ts';
 import { runBare } from '../bare-run.ts';
 
 const BASE = 0x40_0000;
@@ -41,6 +42,12 @@ it('the pages of the switch, which ring 3 has no right to', async () => {
 
 it('a loop that asks for nothing: the watchdog counts the ticks of its residence', async () => {
   expect(await ends((a) => a.label('loop').jmp('loop'), { watchdogTicks: 5 })).toEqual({ code: 0, said: 'monitor: the guest asks for nothing, and has been stopped\r\n' });
+});
+
+it('a HLT with interrupts off, in ring 0: the timer is an NMI as well', async () => {
+  const guest = createAssembler(32, { origin: BASE }).cli().label('loop').hlt().jmp('loop').bytes();
+  const { output, code } = await runMonitor(guest, { watchdogTicks: 5 });
+  expect([code, output]).toEqual([0, `monitor: in long mode\r\nmonitor: the guest asks for nothing, and has been stopped\r\n${GOES_ON}`]);
 });
 
 it('a request for what there is not', async () => {

@@ -1,4 +1,4 @@
-import { buildMonitor, type ExcursionPolicy } from '@vm/longmode-switch';
+import { buildMonitor, type MonitorOptions } from '@vm/longmode-switch';
 import { bootGuest, testDevices } from '@vm/pc';
 import { wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 
@@ -9,8 +9,8 @@ export interface MonitorRun {
 }
 
 /** A monitor and its guest on a PC of 32 MiB, to their end. */
-export async function runMonitor(guest: Uint8Array, excursion: ExcursionPolicy): Promise<MonitorRun> {
-  const { bytes } = buildMonitor({ guest: { kind: 'flat', bytes: guest }, excursion, rounds: 1000 });
+export async function runMonitor(guest: Uint8Array, options: Omit<MonitorOptions, 'guest'>): Promise<MonitorRun> {
+  const { bytes } = buildMonitor({ guest: { kind: 'flat', bytes: guest }, rounds: 1000, ...options });
   let ended: (code: number) => void = () => {};
   const code = new Promise<number>((resolve) => (ended = resolve));
   await using pc = await bootGuest<WasmVcpu>({

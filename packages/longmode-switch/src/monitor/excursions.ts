@@ -1,6 +1,6 @@
 /** What hosts the legacy machine: excursions, compatibility mode in place of them, and what the guest asks for. */
 import {
-  type Assembler, CONDITION_A, CONDITION_AE, CONDITION_B, CONDITION_E, CONDITION_NE, DS, ES, FLAG_VM, FS, GS, mem, type MemoryOperand, R15, r16, r32, r64, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, segment, SELECTOR_RPL_MASK, VECTOR_GP, VECTOR_NMI,
+  type Assembler, CONDITION_A, CONDITION_AE, CONDITION_B, CONDITION_E, CONDITION_NE, DS, ES, FLAG_IF, FLAG_VM, FS, GS, mem, type MemoryOperand, R15, r16, r32, r64, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, segment, SELECTOR_RPL_MASK, VECTOR_GP, VECTOR_NMI,
 } from '@vm/x86';
 import * as area from '../switch-area.ts';
 import { VECTOR_HELD_BACK } from '../switch-page.ts';
@@ -26,11 +26,12 @@ export function emitExcursions(a: Assembler, policy: ExcursionPolicy, watchdogTi
   a.label('again').call('switch');
   a.label('returned');
   if (policy === 'batch') a.call('deliver');
-  a.mov(r32(RAX), frame(vector)).cmp(r32(RAX), VECTOR_HELD_BACK).jcc(CONDITION_E, 'guest-loop').and(r32(RAX), 0xff).cmp(r32(RAX), VECTOR_NMI).jcc(CONDITION_NE, 'no-nmi').int(VECTOR_NMI).jmp('guest-loop');
+  a.mov(r32(RAX), frame(vector)).cmp(r32(RAX), VECTOR_HELD_BACK).jcc(CONDITION_E, 'guest-loop').and(r32(RAX), 0xff).cmp(r32(RAX), VECTOR_NMI).jcc(CONDITION_NE, 'no-nmi').int(VECTOR_NMI).test(frame(eflags), FLAG_IF).jcc(CONDITION_NE, 'guest-loop').jmp('watch');
+  // With interrupts on, those are counted.
   a.label('no-nmi').cmp(r32(RAX), 0x20).jcc(CONDITION_B, 'no-interrupt').cmp(r32(RAX), 0x2f).jcc(CONDITION_A, 'no-interrupt');
   // As if it had come on this side, and once.
   a.inc(variable('reflected')).lea(r64(RBX), mem(0, { label: 'reflections' })).lea(r64(RBX), mem(0, { base: RBX, index: RAX, scale: 4, displacement: -0x80 })).call(r64(RBX));
-  a.inc(variable('residence')).cmp(variable('residence'), watchdogTicks).jcc(CONDITION_B, 'guest-loop').lea(r64(RSI), mem(0, { label: 'text-watchdog' })).jmp('stopped');
+  a.label('watch').inc(variable('residence')).cmp(variable('residence'), watchdogTicks).jcc(CONDITION_B, 'guest-loop').lea(r64(RSI), mem(0, { label: 'text-watchdog' })).jmp('stopped');
   a.label('no-interrupt').mov(variable('residence'), 0).cmp(r32(RAX), area.SERVICE_VECTOR).jcc(CONDITION_E, 'service').test(frame(eflags), FLAG_VM).jcc(CONDITION_E, 'fault').cmp(r32(RAX), VECTOR_GP).jcc(CONDITION_E, 'virtual');
   a.label('fault').lea(r64(RSI), mem(0, { label: 'text-fault' })).call('puts').inc(variable('faulted'));
   for (const index of [vector, errorCode, cs, eip]) a.mov(r32(RBX), frame(index)).call('put-hex');

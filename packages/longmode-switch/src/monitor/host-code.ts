@@ -4,7 +4,7 @@ import {
   VECTOR_NMI, VECTORS_WITH_ERROR_CODE,
 } from '@vm/x86';
 import * as area from '../switch-area.ts';
-import { HOST_BASE, LOW_MEMORY, PROGRAMS, SWITCH_PAGE } from './memory-map.ts';
+import { HOST_BASE, IO_APIC, LOW_MEMORY, PROGRAMS, SWITCH_PAGE } from './memory-map.ts';
 import { PROGRAM_ENTRIES } from './programs.ts';
 
 /** Of the host's descriptor table; those below are the page's. */
@@ -20,6 +20,11 @@ const MULTIBOOT_MAGIC = 0x1bad_b002;
 const MULTIBOOT_PLACED = 0x1_0000;
 const COM1 = 0x3f8;
 const PIT_HZ = 1_193_182;
+// I/O APIC: its window, the first register of its inputs, and the delivery mode in one.
+const IO_APIC_WINDOW = 0x10;
+const IO_APIC_INPUT = 0x10;
+const TIMER_INPUT = 2;
+const DELIVERY_NMI = 0x400;
 
 export interface HostControl {
   readonly cr0: number;
@@ -64,6 +69,12 @@ export function emitTimerStart(a: Assembler, hz: number): void {
   out(a, 0x43, 0x34);
   out(a, 0x40, divisor & 0xff);
   out(a, 0x40, divisor >> 8);
+}
+
+/** The timer is an NMI too: it comes to a guest that has turned interrupts off. Input 2 of the I/O APIC is the timer's on PCs. */
+export function emitNmiTicks(a: Assembler): void {
+  a.mov(r64(RBX), HOST_BASE + BigInt(IO_APIC));
+  for (const [register, value] of [[IO_APIC_INPUT + 2 * TIMER_INPUT + 1, 0], [IO_APIC_INPUT + 2 * TIMER_INPUT, DELIVERY_NMI]] as const) a.mov(mem(4, { base: RBX }), register).mov(mem(4, { base: RBX, displacement: IO_APIC_WINDOW }), value);
 }
 
 /** Stacks of the programs' threads, as if the timer had interrupted them at their first instruction. */

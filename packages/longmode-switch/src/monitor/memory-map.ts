@@ -15,3 +15,5 @@ export const DISK_MOST: number = FLAT_MEMORY_END - FLAT_MEMORY;
 export const HOST_BASE = 0x7f80_0000_0000n;
 export const PROGRAMS = 0x4000_0000;
 export const PROGRAM_PAGES = 2;
+/** Where PCs have it. */
+export const IO_APIC = 0xfec0_0000;

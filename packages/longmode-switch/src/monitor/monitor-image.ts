@@ -10,7 +10,7 @@ import { buildDataPage, type SwitchArea } from '../switch-area.ts';
 import { buildSwitchPage, type Excursion, type SwitchPage } from '../switch-page.ts';
 import type { SwitchSetup } from '../switch-setup.ts';
 import { emitExcursions, frame } from './excursions.ts';
-import { emitConsole, emitConsoleStart, emitData, emitInterrupts, emitStart, emitThreads, emitTimerStart, HOST_GATES, HOST_GDT_BYTES, HOST_TASK, type HostControl, out, USER_CODE_64, type Variable, variable, VARIABLES } from './host-code.ts';
+import { emitConsole, emitConsoleStart, emitData, emitInterrupts, emitNmiTicks, emitStart, emitThreads, emitTimerStart, HOST_GATES, HOST_GDT_BYTES, HOST_TASK, type HostControl, out, USER_CODE_64, type Variable, variable, VARIABLES } from './host-code.ts';
 import * as map from './memory-map.ts';
 import { buildPrograms, PROGRAM_RESULTS, programResults, RESULT_BYTES } from './programs.ts';
 import type { MonitorOptions } from './monitor-options.ts';
@@ -156,6 +156,7 @@ function emitMain(a: Assembler, options: MonitorOptions): void {
   a.mov(r64(RSI), map.HOST_BASE + BigInt(SWITCH_AT + PAGE)).mov(r64(RDI), r64(R15)).mov(r32(RCX), PAGE / 8).cld().rep().size(8).movs();
   emitThreads(a);
   emitTimerStart(a, options.hz ?? DEFAULT_HZ);
+  if (options.nmiTicks !== false) emitNmiTicks(a);
   if (options.guest.kind === 'flat') {
     const first = { cs: area.CODE_32, eip: map.FLAT_MEMORY, eflags: RFLAGS_IF, esp: map.FLAT_MEMORY_END - 0x100, ss: area.DATA, ds: area.DATA, es: area.DATA, fs: area.DATA, gs: area.DATA };
     for (const [name, value] of Object.entries(first)) a.mov(frame(area.FRAME_INDEX[name as keyof typeof first]), value);

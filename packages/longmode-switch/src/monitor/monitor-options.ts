@@ -21,6 +21,8 @@ export interface MonitorOptions {
   readonly watchdogTicks?: number;
   /** Host's timer; default 1000. */
   readonly hz?: number;
+  /** Each tick is an NMI as well, which reaches guests that have turned interrupts off; through the I/O APIC. Default true. */
+  readonly nmiTicks?: boolean;
   /** Say at the end how often what happened. Default false: these numbers are not the same everywhere. */
   readonly statistics?: boolean;
 }

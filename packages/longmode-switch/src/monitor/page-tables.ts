@@ -1,7 +1,7 @@
 /** Page tables of both sides, as data of the image. */
-import { CR4_PAE, CR4_PSE, PTE_GLOBAL, PTE_LARGE, PTE_PRESENT, PTE_USER, PTE_WRITABLE } from '@vm/x86';
+import { CR4_PAE, CR4_PSE, PTE_GLOBAL, PTE_LARGE, PTE_PCD, PTE_PRESENT, PTE_USER, PTE_WRITABLE } from '@vm/x86';
 import type { LegacyFormat } from '../processor-model.ts';
-import { FLAT_MEMORY, FLAT_MEMORY_END, HOST_BASE, IMAGE, LOW_MEMORY, LOW_MEMORY_BYTES, PROGRAM_PAGES, PROGRAMS, SWITCH_PAGE } from './memory-map.ts';
+import { FLAT_MEMORY, FLAT_MEMORY_END, HOST_BASE, IMAGE, IO_APIC, LOW_MEMORY, LOW_MEMORY_BYTES, PROGRAM_PAGES, PROGRAMS, SWITCH_PAGE } from './memory-map.ts';
 
 const PAGE = 0x1000;
 const LARGE = 0x20_0000;
@@ -33,6 +33,10 @@ export function buildTables(at: number, programs: number, legacyFormat: '32-bit'
   set(root, Number(HOST_BASE >> 39n), addressOf(high) | KERNEL);
   set(high, 0, addressOf(highPages) | KERNEL);
   for (let i = 0; i < 512; i++) set(highPages, i, (i * LARGE) | KERNEL | PTE_LARGE | PTE_GLOBAL);
+  // The I/O APIC.
+  const devices = table();
+  set(high, 3, addressOf(devices) | KERNEL);
+  set(devices, (IO_APIC % 2 ** 30) / LARGE, (IO_APIC | KERNEL | PTE_LARGE | PTE_PCD) >>> 0);
   set(root, 0, addressOf(low) | USER);
   set(low, 0, addressOf(lowPages) | USER);
   set(lowPages, 0, addressOf(switchPages) | KERNEL);
