@@ -8,7 +8,8 @@ import { median, type Row, row } from './registry.ts';
 
 const GUEST = 'linux-image-cloud-amd64';
 const APPEND = 'console=ttyS0 quiet cryptomgr.notests vm.term=dumb';
-const TESTS: readonly (readonly [test: string, name: string])[] = [
+/** What diskio does, and how it is called in tables. */
+export const DISK_TESTS: readonly (readonly [test: string, name: string])[] = [
   ['seqwrite', 'sequential writes, 1024 KiB, depth 1'],
   ['seqread', 'sequential reads, 1024 KiB, depth 1'],
   ['randwrite', 'random writes, 4 KiB, depth 1'],
@@ -16,6 +17,14 @@ const TESTS: readonly (readonly [test: string, name: string])[] = [
   ['manywrite', 'random writes, 4 KiB, depth 8'],
   ['manyread', 'random reads, 4 KiB, depth 8'],
 ];
+
+/** MiB a second of one test in a guest. */
+export async function diskRate(session: GuestSession, device: string, test: string, scale: number): Promise<number> {
+  const { output } = await session.run(`/programs/diskio /dev/${device} ${test} ${scale}`);
+  const [result] = resultsIn(output);
+  if (result === undefined) throw new Error(`${test} of ${device}: ${JSON.stringify(output)}`);
+  return result.units / 2 ** 20 / (result.nanos / 1e9);
+}
 
 /** What a Linux guest gets of an encrypted disk and of a plain one, both in one machine and in turn. */
 export async function guestRows(disks: { readonly encrypted: string; readonly plain: string; readonly secret: string }, folder: string, quick: boolean): Promise<Row[]> {
@@ -27,15 +36,13 @@ export async function guestRows(disks: { readonly encrypted: string; readonly pl
   try {
     await session.ready();
     const rows: Row[] = [];
-    for (const [test, name] of TESTS) {
+    for (const [test, name] of DISK_TESTS) {
       const rates: Record<'vda' | 'vdb', number[]> = { vda: [], vdb: [] };
       // The first round makes the translator know the driver.
       for (let round = 0; round <= rounds; round++) {
         for (const device of round % 2 === 0 ? (['vda', 'vdb'] as const) : (['vdb', 'vda'] as const)) {
-          const { output } = await session.run(`/programs/diskio /dev/${device} ${test} ${scale}`);
-          const [result] = resultsIn(output);
-          if (result === undefined) throw new Error(`${test} of ${device}: ${JSON.stringify(output)}`);
-          if (round > 0) rates[device].push(result.units / 2 ** 20 / (result.nanos / 1e9));
+          const rate = await diskRate(session, device, test, scale);
+          if (round > 0) rates[device].push(rate);
         }
       }
       rows.push(row(`in a Linux guest: ${name}`, 'MiB/s', rounds, median(rates.vdb), { name: 'no encryption', value: median(rates.vda) }));

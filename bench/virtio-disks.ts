@@ -4,21 +4,14 @@ import { join } from 'node:path';
 import { createProgress, defaultCacheFolder, fetchGuest, GuestCache } from '@vm/cli';
 import { findOracle } from '@vm/testkit/oracle';
 import { ourCommand, QEMU, qemuCommand } from './guest-commands.ts';
-import { initrdWith, resultsIn } from './guest-programs.ts';
+import { DISK_TESTS, diskRate } from './guest-disks.ts';
+import { initrdWith } from './guest-programs.ts';
 import { GuestSession } from './guest-session.ts';
 import { median, type Row, row } from './registry.ts';
 
 const GUEST = 'linux-image-cloud-amd64';
 const APPEND = 'console=ttyS0 quiet cryptomgr.notests vm.term=dumb';
 const MIB = 1 << 20;
-const TESTS: readonly (readonly [test: string, name: string])[] = [
-  ['seqwrite', 'sequential writes, 1024 KiB, depth 1'],
-  ['seqread', 'sequential reads, 1024 KiB, depth 1'],
-  ['randwrite', 'random writes, 4 KiB, depth 1'],
-  ['randread', 'random reads, 4 KiB, depth 1'],
-  ['manywrite', 'random writes, 4 KiB, depth 8'],
-  ['manyread', 'random reads, 4 KiB, depth 8'],
-];
 
 /** The same guest with the same image on virtio, here and in QEMU with TCG, both open at once and asked in turn. */
 export async function virtioRows(quick: boolean): Promise<Row[]> {
@@ -40,14 +33,12 @@ export async function virtioRows(quick: boolean): Promise<Row[]> {
     const all = Object.entries(sessions);
     for (const [, session] of all) await session.ready();
     const rows: Row[] = [];
-    for (const [test, name] of TESTS) {
+    for (const [test, name] of DISK_TESTS) {
       const rates: Record<string, number[]> = { ours: [], qemu: [] };
       for (let round = 0; round <= rounds; round++) {
         for (const [who, session] of round % 2 === 0 ? all : all.toReversed()) {
-          const { output } = await session.run(`/programs/diskio /dev/vda ${test} ${scale}`);
-          const [result] = resultsIn(output);
-          if (result === undefined) throw new Error(`${test} in ${who}: ${JSON.stringify(output)}`);
-          if (round > 0) rates[who]!.push(result.units / MIB / (result.nanos / 1e9)); // the first round makes the translators know the driver
+          const rate = await diskRate(session, 'vda', test, scale);
+          if (round > 0) rates[who]!.push(rate); // the first round makes the translators know the driver
         }
       }
       rows.push(row(`a disk on virtio in a Linux guest: ${name}`, 'MiB/s', rounds, median(rates['ours']!), ...(sessions.qemu === undefined ? [] : [{ name: 'QEMU TCG', value: median(rates['qemu']!) }])));
