@@ -96,7 +96,7 @@ export function runOrder(setup: SwitchSetup, direction: Direction, names: readon
   });
   if (result.stop !== 'halt') return null;
   const words = new Uint32Array(result.read(REPORT, 36).slice().buffer);
-  return words[0] === GOOD ? [...words.slice(1)] : null;
+  return words[0] === GOOD ? Array.from(words.subarray(1)) : null;
 }
 
 /** The same linear address, global on both sides, and not the same memory. */

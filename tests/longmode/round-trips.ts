@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { SteppedMonitor } from './stepped-monitor.ts';
+import type { SteppedMonitor } from './stepped-monitor.ts';
 
 /** Longer than one round trip with its event, and without a common factor with it. */
 const STRIDE = 509;
