@@ -7,5 +7,5 @@ export type { Operation } from './operation.ts';
 export { type Dropped, type Order, type Plan, type PlanOptions, planSwitch } from './planner.ts';
 export { execute, type Fault, isFault, type LegacyFormat, type Owner, type ProcessorState, type World } from './processor-model.ts';
 export { type RefusalCode, SwitchRefusal } from './refusal.ts';
-export { checkSetup, type MemoryRange, stateOf, type SwitchSetup } from './switch-setup.ts';
+export { checkSetup, type Exchanged, type MemoryRange, stateOf, type SwitchSetup } from './switch-setup.ts';
 export { type DescriptorTable, type ModeEntry, modeEntry, type StatefulProcessor, switchMode } from './switch-mode.ts';

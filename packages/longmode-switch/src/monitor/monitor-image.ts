@@ -8,7 +8,7 @@ import { SwitchRefusal } from '../refusal.ts';
 import * as area from '../switch-area.ts';
 import { buildDataPage, type SwitchArea } from '../switch-area.ts';
 import { buildSwitchPage, type Excursion, type SwitchPage } from '../switch-page.ts';
-import type { SwitchSetup } from '../switch-setup.ts';
+import type { Exchanged, SwitchSetup } from '../switch-setup.ts';
 import { emitExcursions, frame } from './excursions.ts';
 import { emitConsole, emitConsoleStart, emitData, emitInterrupts, emitNmiTicks, emitStart, emitThreads, emitTimerStart, HOST_GATES, HOST_GDT_BYTES, HOST_TASK, type HostControl, out, USER_CODE_64, type Variable, variable, VARIABLES } from './host-code.ts';
 import * as map from './memory-map.ts';
@@ -62,7 +62,7 @@ export function buildMonitor(options: MonitorOptions): MonitorImage {
   const most = guest.kind === 'flat' ? map.FLAT_MEMORY_END - map.FLAT_MEMORY - 0x1_0000 : map.DISK_MOST;
   if (guest.bytes.length === 0 || guest.bytes.length > most) throw new SwitchRefusal('E_IMAGE', `the guest has ${guest.bytes.length} bytes, and 1 to ${most} can be loaded`);
   const tables = buildTables(TABLES_AT, PROGRAMS_AT, options.paging ?? '32-bit');
-  const setup = setupOf(tables);
+  const setup = setupOf(tables, options.exchange ?? []);
   const order = options.order ?? 'claimed';
   const excursion = { toLegacy: planSwitch(setup, 'to-legacy', { order }), toLong: planSwitch(setup, 'to-long', { order }) };
   const at = { page: map.SWITCH_PAGE, hostBase: map.HOST_BASE, entries: tables.entries, source: { at: SWITCH_AT, bytes: PAGE } };
@@ -93,11 +93,13 @@ export function buildMonitor(options: MonitorOptions): MonitorImage {
   };
 }
 
-function setupOf(tables: MonitorTables): SwitchSetup {
+function setupOf(tables: MonitorTables, exchange: readonly Exchanged[]): SwitchSetup {
+  const usesFloats = exchange.includes('floating-point');
   return {
+    exchange,
     page: map.SWITCH_PAGE, mappedAt: { host: null, legacy: null }, establish: true, legacyTask: true,
     host: { cr0: HOST_CR0, cr3: tables.hostRoot, cr4: HOST_CR4, efer: EFER_LME },
-    legacy: { format: tables.legacyFormat, cr0: (CR0_PG | CR0_PE | CR0_ET | CR0_NE | CR0_TS) >>> 0, cr3: tables.legacyRoot, cr4: tables.legacyCr4, efer: 0 },
+    legacy: { format: tables.legacyFormat, cr0: (CR0_PG | CR0_PE | CR0_ET | CR0_NE | (usesFloats ? 0 : CR0_TS)) >>> 0, cr3: tables.legacyRoot, cr4: tables.legacyCr4 | (usesFloats ? CR4_OSFXSR | CR4_OSXMMEXCPT : 0), efer: 0 },
     memory: [
       { name: 'the image', start: map.IMAGE, end: END }, { name: "the guest's memory in protected mode, or its disk", start: map.FLAT_MEMORY, end: map.FLAT_MEMORY_END },
       { name: "the guest's memory in real mode", start: map.LOW_MEMORY, end: map.LOW_MEMORY + map.LOW_MEMORY_BYTES },

@@ -1,3 +1,5 @@
+import type { Exchanged } from '../switch-setup.ts';
+
 /** What a monitor is built with. */
 export type ExcursionPolicy = 'always' | 'avoid' | 'batch';
 
@@ -15,6 +17,8 @@ export interface MonitorOptions {
   readonly excursion?: ExcursionPolicy;
   /** Order of mode bit and page table; default `claimed`. */
   readonly order?: 'claimed' | 'manual';
+  /** What the guest may change as well, because the 64-bit side's is kept; the guest's own is lost at each excursion. Default: nothing. */
+  readonly exchange?: readonly Exchanged[];
   /** Rounds of each of the host's programs; default 200,000. */
   readonly rounds?: number;
   /** Ticks of the host's timer that the guest may go on without asking for anything; default 2000. */
