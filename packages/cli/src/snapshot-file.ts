@@ -8,13 +8,15 @@ import { UsageError } from './usage-error.ts';
 const FASTEST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const OWNER_ONLY = 0o600; // the guest's memory has the guest's secrets in it
 const MOST_READ = 1 << 30; // at a time
+const SPARE_BYTES = 64; // a piece that is just full is followed by another one
 const ZEROS = Buffer.alloc(1 << 20);
 
 /** How saved machines of this program are packed. */
 export const PAGE_CODEC: PageCodec = {
   name: 'zstd',
-  pack: (pages) => zstdCompressSync(pages, FASTEST),
-  unpack: (packed, bytes) => zstdDecompressSync(packed, { maxOutputLength: bytes }),
+  // In one piece each: the default is pieces of 16 KiB, put together afterwards.
+  pack: (pages) => zstdCompressSync(pages, { ...FASTEST, chunkSize: pages.length }),
+  unpack: (packed, bytes) => zstdDecompressSync(packed, { maxOutputLength: bytes, chunkSize: bytes + SPARE_BYTES }),
   crc32: (bytes, before) => crc32(bytes, before),
   isZero: (bytes) => bytes.length <= ZEROS.length && ZEROS.compare(bytes, 0, bytes.length, 0, bytes.length) === 0,
 };
