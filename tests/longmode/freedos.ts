@@ -14,7 +14,7 @@ export function freedosMonitor(options: Partial<MonitorOptions> = {}): MonitorIm
   const entry = disk.indexOf('FDAUTO  BAT');
   if (entry < 0) throw new Error(`${FREEDOS}: there is no FDAUTO.BAT`);
   disk[entry] = RENAMED;
-  return buildMonitor({ guest: { kind: 'disk', bytes: disk, keys: '\r\r\rver\rdir /w\recho from V86\r' }, ...options });
+  return buildMonitor({ guest: { kind: 'disk', bytes: disk, keys: '\r\r\rver\rdir /w\recho from V86\r' }, hz: 250, ...options });
 }
 
 /** Whatever is on the lines of the transcript that matter. */

@@ -7,7 +7,7 @@ import { runInBochs, runInQemu } from './other-processors.ts';
 import { SAMPLE_TRANSCRIPT, sampleGuest } from './sample-guest.ts';
 
 const VARIANTS: readonly Partial<MonitorOptions>[] = [{ excursion: 'always' }, { excursion: 'avoid', paging: 'pae' }, { excursion: 'batch', order: 'manual' }];
-const build = (options: Partial<MonitorOptions>) => buildMonitor({ guest: { kind: 'flat', bytes: sampleGuest() }, ...options });
+const build = (options: Partial<MonitorOptions>) => buildMonitor({ guest: { kind: 'flat', bytes: sampleGuest() }, hz: 500, ...options });
 
 describe.each(VARIANTS)('a guest with a kernel and a program, %o', (variant) => {
   it('comes to its end here, and so do the programs of the 64-bit side', async () => {
