@@ -47,6 +47,7 @@ const DEFAULT_ROUNDS = 200_000;
 const DEFAULT_WATCHDOG = 2000;
 const DEFAULT_HZ = 1000;
 const RFLAGS_IF = 0x202;
+const MOST_KEY = 0x7f;
 const EXIT_PORT = 0xf4;
 /** Where Bochs is told to end. */
 const BOCHS_END_PORT = 0x8900;
@@ -134,11 +135,19 @@ function writeHost(options: MonitorOptions, at: SwitchArea, excursion: Excursion
   part(64, 'an excursion');
   emitExcursion(a, 'switch', { ...excursion, toLegacy: prepared }, at, page, 50);
   const codeBytes = a.offset();
-  for (const [name, text] of Object.entries(TEXTS)) a.label(`text-${name}`).data(...new TextEncoder().encode(text), 0);
-  a.label('keys').data(...new TextEncoder().encode(options.guest.kind === 'disk' ? options.guest.keys ?? '' : ''), 0);
+  for (const [name, text] of Object.entries(TEXTS)) a.label(`text-${name}`).data(...bytesOf(text), 0);
+  a.label('keys').data(...bytesOf(options.guest.kind === 'disk' ? options.guest.keys ?? '' : ''), 0);
   emitData(a);
   const bytes = a.bytes();
   return { bytes, codeBytes, handlers, parts, addressOf: (label) => map.IMAGE + (a.offsetOf(label) ?? 0) };
+}
+
+function bytesOf(text: string): readonly number[] {
+  return Array.from(text, (letter) => {
+    const code = letter.charCodeAt(0);
+    if (code === 0 || code > MOST_KEY) throw new SwitchRefusal('E_IMAGE', `there is no key for ${JSON.stringify(letter)}`);
+    return code;
+  });
 }
 
 /** Subroutine of the 64-bit side: there, and behind it the way back. */
