@@ -40,6 +40,8 @@ it('refuses what it cannot build, and leaves nothing behind', async () => {
     [['build', '--guest', at('nothing'), '-o', at('image')], /there is no such file/],
     [['build', '--guest', at('empty'), '-o', at('image')], /the guest has 0 bytes, and 1 to \d+ can be loaded/],
     [['build', '--guest', at('guest'), '-o', at('image'), '--hz', '5'], /--hz: expected a number from 19 to 10000/],
+    [['build', '--guest', at('guest'), '-o', at('image'), '--keys', 'ver\\n'], /--keys is for a guest on a disk/],
+    [['build', '--guest', at('guest'), '--kind', 'disk', '-o', at('image'), '--keys', 'é'], /there is no key for/],
     [['build', '--guest', at('guest'), '-o', join(folder, 'no', 'image')], /there is no such folder/],
   ];
   for (const [args, text] of cases) {

@@ -10,6 +10,7 @@ import { UsageError } from './usage-error.ts';
 const OPTIONS = {
   guest: text('FILE', 'what the legacy machine runs: a program for 32-bit protected mode, or a disk that a PC boots'),
   kind: choice(['auto', 'flat', 'disk'], 'what the guest is; auto (default): a disk if it has whole sectors and the mark of a boot sector'),
+  keys: text('TEXT', 'what is typed to a guest on a disk when it asks; \\n is Enter'),
   output: text('FILE', 'the image for multiboot loaders: vm boot --multiboot, GRUB, qemu -kernel; -o for short'),
   disk: text('FILE', 'the same as a disk that the BIOS of a PC boots'),
   listing: text('FILE', 'all code of the monitor and of the switch, disassembled'),
@@ -52,7 +53,9 @@ export const longmodeCommand: Command = {
 function optionsOf(values: Values, path: string): MonitorOptions {
   const { kind = 'auto', excursion, paging, order, hz, watchdog, statistics } = values;
   const bytes = readNamedFile('--guest', path);
-  const guest: LegacyGuest = { kind: kind === 'auto' ? (isDisk(bytes) ? 'disk' : 'flat') : kind, bytes };
+  const found = kind === 'auto' ? (isDisk(bytes) ? 'disk' : 'flat') : kind;
+  if (found === 'flat' && values.keys !== undefined) throw new UsageError('--keys is for a guest on a disk');
+  const guest: LegacyGuest = found === 'flat' ? { kind: found, bytes } : { kind: found, bytes, keys: (values.keys ?? '').replaceAll(/\\n|\n/g, '\r') };
   return {
     guest, ...(excursion === undefined ? {} : { excursion }), ...(paging === undefined ? {} : { paging }), ...(order === undefined ? {} : { order }), ...(hz === undefined ? {} : { hz }),
     ...(watchdog === undefined ? {} : { watchdogTicks: watchdog }), ...(statistics === undefined ? {} : { statistics }),
