@@ -156,19 +156,21 @@ export const REGION_EXIT = 0x2048;
 export const ATTENTION = 0x204c;
 
 /**
- * Where a page may stand in the three TLBs below: TLB_BASE, which is the block's address plus TLB_STRIDE times a number below TLB_WINDOWS
+ * Where a page may stand in the TLBs: TLB_BASE, which is the address of TLB_SLOT_ARRAY plus TLB_STRIDE times a number below TLB_WINDOWS
  * that goes with the tag, plus TLB_STRIDE times the low bits of the page number. So the windows of address spaces overlap, and what
- * they hold at equal addresses lies apart.
+ * they hold at equal addresses lies apart. A slot is a line of the host's cache and has the page's entries of all three TLBs, so
+ * that code finds them at short distances.
  */
 export const TLB_BASE = 0x2050;
 export const TLB_ENTRIES = 4096;
 export const TLB_WINDOWS = 4096;
 export const TLB_SLOTS: number = TLB_ENTRIES + TLB_WINDOWS;
-export const TLB_STRIDE = 16;
-/** Entry: i64 compare word, i32 addend (host offset = low 32 bits of the address + addend), i32 code page (fetch only). */
-export const READ_TLB = 0x1_0000;
-export const WRITE_TLB = 0x3_0000;
-export const FETCH_TLB = 0x5_0000;
+export const TLB_SLOT_ARRAY = 0x1_0000;
+export const TLB_STRIDE = 64;
+/** In a slot. Entry: i64 compare word, i32 addend (host offset = low 32 bits of the address + addend), i32 code page (fetch only). */
+export const READ_TLB = 0;
+export const WRITE_TLB = 16;
+export const FETCH_TLB = 32;
 export const TLB_ADDEND = 8;
 export const TLB_CODE_PAGE = 12;
 
@@ -201,18 +203,18 @@ export const LARGE_SHIFT = 22;
 export const HUGE_SHIFT = 30;
 
 /** By the low bits of the page: 0: no entry of the write TLB leads there; 1 + its slot; WRITER_MANY: look at all. 4 bytes each. */
-export const WRITERS = 0x9_0000;
+export const WRITERS = 0xb_0000;
 export const WRITER_PARTS = 0x4000;
 export const WRITER_MANY = 0xffff_ffff;
 
 /** How often a uop may still be branched to before the translator hears of it, u16 each; uops share counters. */
-export const HEAT = 0x7_0000;
+export const HEAT = 0x9_0000;
 export const HEAT_COUNTERS = 0x1_0000;
 /** From a uop's address to the offset of its counter: shift right, then mask. */
 export const HEAT_SHIFT = 4;
 export const HEAT_MASK = 0x1_fffe;
 
-export const VCPU_BLOCK_BYTES = 0xa_0000;
+export const VCPU_BLOCK_BYTES = 0xc_0000;
 
 /** Register numbers of segments as they stand in SEGMENT_BASE and SEGMENT. */
 export const ES = 0;

@@ -70,9 +70,9 @@ function offsetOfFrame(code: CodeWriter, fail: Label): void {
   code.get(FRAME).const32(12).shl32().get(STATE).load32(state.HIGH_OFFSET).add32().set(OFFSET);
   code.end();
 }
-/** As Tlb.revokeWritesTo finds it. ENTRY = address of the entry without the offset of the TLB. */
+/** As Tlb.revokeWritesTo finds it. ENTRY = address of the slot. */
 function noteWriter(code: CodeWriter): void {
-  code.get(ENTRY).get(STATE).sub32().const32(Math.log2(state.TLB_STRIDE)).shrU32().const32(1).add32().set(FRAME);
+  code.get(ENTRY).get(STATE).sub32().const32(state.TLB_SLOT_ARRAY).sub32().const32(Math.log2(state.TLB_STRIDE)).shrU32().const32(1).add32().set(FRAME);
   code.get(OFFSET).const32(12).shrU32().const32(state.WRITER_PARTS - 1).and32().const32(2).shl32().get(STATE).add32().tee(PART);
   code.get(FRAME).const32(state.WRITER_MANY);
   code.get(PART).load32(state.WRITERS).tee(OFFSET).eqz32().get(OFFSET).get(FRAME).eq32().or32().select();

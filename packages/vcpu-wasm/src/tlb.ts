@@ -10,6 +10,7 @@ import type { FirstLevel } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
 import type { Ram } from '@vm/core/engine';
 import type { StateView } from './state-view.ts';
+import { TLB_PLACE_SHIFT } from './tlb-place.ts';
 
 const EMPTY = 0xffff_ffff;
 /** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches; bit 0 of data, user pages are open to the supervisor although SMAP is on. */
@@ -20,6 +21,7 @@ export const TAG_OPEN = 1;
 /** Matches no entry: all data accesses take the slow path. */
 const NO_TAG = 0xffe;
 
+const SLOT_WORDS: number = state.TLB_STRIDE / 4;
 const TLBS = [state.READ_TLB, state.WRITE_TLB, state.FETCH_TLB] as const;
 const TLB_OF_WRITES = 1, TLB_OF_FETCHES = 2;
 const CODE_SIZES: readonly number[] = [16, 32, 64]; // by the tag of a fetch
@@ -78,7 +80,8 @@ export class Tlb implements FirstLevel {
   }
   dropAll(): void {
     const { u32, at } = this.#state;
-    for (const tlb of TLBS) u32.fill(EMPTY, (at + tlb) >>> 2, (at + tlb + state.TLB_SLOTS * state.TLB_STRIDE) >>> 2);
+    const first = (at + state.TLB_SLOT_ARRAY) >>> 2;
+    u32.fill(EMPTY, first, first + state.TLB_SLOTS * SLOT_WORDS);
     u32.fill(0, (at + state.WRITERS) >>> 2, ((at + state.WRITERS) >>> 2) + state.WRITER_PARTS);
     this.#forgetLarge();
   }
@@ -105,7 +108,7 @@ export class Tlb implements FirstLevel {
     const open = !user && (s.get(state.CR4) & CR4_SMAP) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
     s.set64(state.DATA_TAG, this.checksAlignment ? NO_TAG : open ? tag | TAG_OPEN : tag, 0);
     s.set64(state.FETCH_TAG, tag | this.#modeIndex, 0);
-    s.set(state.TLB_BASE, s.at + (this.#hasForeignTags ? (Math.imul(this.#generation, GOLDEN) >>> 20) % state.TLB_WINDOWS : 0) * state.TLB_STRIDE);
+    s.set(state.TLB_BASE, s.at + state.TLB_SLOT_ARRAY + (this.#hasForeignTags ? (Math.imul(this.#generation, GOLDEN) >>> 20) % state.TLB_WINDOWS : 0) * state.TLB_STRIDE);
     const asks = this.#asks || this.checksAlignment;
     s.set(state.SHADOW_READ_NEED, asks ? 0 : user ? READ_USER : open ? READ_OPEN : READ_SUPERVISOR);
     s.set(state.SHADOW_WRITE_NEED, asks ? 0 : user ? WRITE_USER : open ? WRITE_OPEN : WRITE_SUPERVISOR);
@@ -143,15 +146,15 @@ export class Tlb implements FirstLevel {
     const writer = s.u32[part] as number;
     if (writer === 0) return;
     s.u32[part] = 0;
-    const first = (s.at + state.WRITE_TLB) >>> 2;
+    const first = (s.at + state.TLB_SLOT_ARRAY + state.WRITE_TLB) >>> 2;
     if (writer !== state.WRITER_MANY) {
-      const index = first + (writer - 1) * 4;
+      const index = first + (writer - 1) * SLOT_WORDS;
       if (this.#pageOf(index) === pageOffset) this.#drop(index);
       else s.u32[part] = writer;
       return;
     }
     for (let slot = 0; slot < state.TLB_SLOTS; slot++) {
-      const index = first + slot * 4;
+      const index = first + slot * SLOT_WORDS;
       const page = this.#pageOf(index);
       if (page === pageOffset) this.#drop(index);
       else if (page >= 0 && this.#writers(page) === part) this.#noteWriter(part, slot);
@@ -179,7 +182,9 @@ export class Tlb implements FirstLevel {
 
   // ---- What comes ----------------------------------------------------------------------------------------------------------
 
-  #entry(low: number): number { return this.#state.get(state.TLB_BASE) + ((low >>> 8) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE)); }
+  #entry(low: number): number { return this.#state.get(state.TLB_BASE) + ((low >>> TLB_PLACE_SHIFT) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE)); }
+  /** Of the entry at an index. */
+  #slotOf(index: number): number { return Math.floor((index - ((this.#state.at + state.TLB_SLOT_ARRAY) >>> 2)) / SLOT_WORDS); }
   /** Index of the entry. */
   #fill(tlb: number, tag: number, low: number, high: number, pageOffset: number, extra: number): number {
     const u32 = this.#state.u32;
@@ -195,7 +200,7 @@ export class Tlb implements FirstLevel {
   fillRead(low: number, high: number, pageOffset: number, tag: number): void { this.#fill(state.READ_TLB, tag, low, high, pageOffset, 0); }
   fillWrite(low: number, high: number, pageOffset: number, tag: number): void {
     const index = this.#fill(state.WRITE_TLB, tag, low, high, pageOffset, 0);
-    this.#noteWriter(this.#writers(pageOffset), (index - ((this.#state.at + state.WRITE_TLB) >>> 2)) >> 2);
+    this.#noteWriter(this.#writers(pageOffset), this.#slotOf(index));
   }
   fillFetch(low: number, high: number, pageOffset: number, codePage: number): void {
     this.#fill(state.FETCH_TLB, this.#state.get(state.FETCH_TAG), low, high, pageOffset, codePage);
@@ -224,9 +229,9 @@ export class Tlb implements FirstLevel {
     const s = this.#state;
     const isHuge = s.u8[s.at + huge] !== 0;
     for (const tlb of TLBS) {
-      const first = (s.at + tlb) >>> 2;
+      const first = (s.at + state.TLB_SLOT_ARRAY + tlb) >>> 2;
       for (let slot = 0; slot < state.TLB_SLOTS; slot++) {
-        const index = first + slot * 4;
+        const index = first + slot * SLOT_WORDS;
         if (s.u32[index] === EMPTY) continue;
         const parts = largeParts(s.u32[index] as number, s.u32[index + 1] as number);
         if (parts.large === large || (isHuge && parts.huge === huge)) this.#drop(index);
@@ -244,7 +249,7 @@ export class Tlb implements FirstLevel {
     const { u8, u32, at } = this.#state;
     const words: number[] = [];
     TLBS.forEach((tlb, number) => {
-      for (let slot = 0, index = (at + tlb) >>> 2; slot < state.TLB_SLOTS; slot++, index += 4) {
+      for (let slot = 0, index = (at + state.TLB_SLOT_ARRAY + tlb) >>> 2; slot < state.TLB_SLOTS; slot++, index += SLOT_WORDS) {
         const low = u32[index] as number;
         if (low === EMPTY || (low & 0xfff) >>> GENERATION_SHIFT !== this.#generation) continue;
         words.push(number, (low & (0xffff_f000 | TAG_WITHOUT_GENERATION)) >>> 0, u32[index + 1] as number, (this.#pageOf(index) - ram.base) / 4096);
@@ -276,7 +281,7 @@ export class Tlb implements FirstLevel {
       u32[index + 1] = high;
       u32[index + 2] = offset - (low & 0xffff_f000);
       u32[index + 3] = map;
-      if (number === TLB_OF_WRITES) this.#noteWriter(this.#writers(offset), (index - ((at + state.WRITE_TLB) >>> 2)) >> 2);
+      if (number === TLB_OF_WRITES) this.#noteWriter(this.#writers(offset), this.#slotOf(index));
     }
   }
 }
