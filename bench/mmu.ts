@@ -8,8 +8,9 @@ import { SHADOW_MODES, type ShadowMode, type WasmVcpu, wasmEngine } from '@vm/vc
 import { QEMU, qemuCommand } from './guest-commands.ts';
 import { initrdWith, type ProgramResult, resultsIn } from './guest-programs.ts';
 import { GuestSession } from './guest-session.ts';
+import { pairedRatio } from './pairs.ts';
 import { type Benchmark, median, row, type Row } from './registry.ts';
-import { modelRows } from './shadow-model.ts';
+import { modelCharts, modelRows } from './shadow-model.ts';
 
 const GUEST = 'linux-image-cloud-amd64';
 const MEMORY_MIB = 512;
@@ -24,9 +25,15 @@ const ROUNDS = 3;
 const RING = /^ring/;
 const COMMAND_MS = 1_200_000;
 
+/** Programs whose cost under `cached` is compared with that under `flush` in pairs of runs. */
+const PAIRED = ['forkx', 'pfault'] as const;
+const PAIRS = 16, PAIR_SCALE = 0.02;
+
 /** What one run of a row cost. */
 interface Run {
   readonly nanos: number;
+  readonly cpuMicros: number;
+  readonly instructions: number;
   /** By counter of the machine, a unit. */
   readonly counts: Readonly<Record<string, number>>;
 }
@@ -36,6 +43,7 @@ const WATCHED = { walks: 'cpu.shadow.guestWalks', fills: 'cpu.shadow.fills', int
 
 /** One guest for each policy and one under QEMU's translator, each program in turn in all of them. */
 export const mmu: Benchmark = {
+  charts: modelCharts,
   summary: 'switches of address spaces, edits of page tables, and walks, under each policy of shadow tables',
   async run({ quick }) {
     const files = await fetchGuest(new GuestCache(defaultCacheFolder()), GUEST, createProgress(process.stderr));
@@ -81,40 +89,70 @@ async function compare(title: string, programs: readonly string[], { kernel, ini
         for (const [shadow, guest] of guests) {
           const runs = ours.get(shadow) ?? new Map<string, Run[]>();
           ours.set(shadow, runs);
-          for (const { result, counts } of await runInOurs(guest, command)) keep(runs, checks, result, counts);
+          for (const { result, ...cost } of await runInOurs(guest, command)) keep(runs, checks, result, cost);
         }
-        for (const result of peer === null ? [] : resultsIn((await peer.run(command)).output)) keep(theirs, checks, result, {});
+        for (const result of peer === null ? [] : resultsIn((await peer.run(command)).output)) keep(theirs, checks, result, NO_COST);
         console.error(`${title}: round ${round + 1}, ${program}`);
       }
     }
-    return rowsOf(title, ours, theirs);
+    return [...rowsOf(title, ours, theirs), ...(quick ? [] : await pairRows(title, guests.get('cached')!, guests.get('flush')!))];
   } finally {
     for (const guest of guests.values()) await guest[Symbol.asyncDispose]();
     peer?.kill();
   }
 }
 
+/** Each program in one guest and then in the other, the order changing from pair to pair. */
+async function pairRows(title: string, cached: Guest<WasmVcpu>, flush: Guest<WasmVcpu>): Promise<Row[]> {
+  const ours: Runs = new Map(), theirs: Runs = new Map();
+  for (let pair = 0; pair < PAIRS; pair++) {
+    for (const program of PAIRED) {
+      const turn = [[cached, ours], [flush, theirs]] as const;
+      for (const [guest, runs] of pair % 2 === 0 ? turn : turn.toReversed()) {
+        for (const { result, ...cost } of await runInOurs(guest, `/programs/${program} ${PAIR_SCALE}`)) keep(runs, new Map(), result, cost);
+      }
+    }
+    console.error(`${title}: pair ${pair + 1} of ${PAIRS}`);
+  }
+  return [...ours].flatMap(([name, list]) => {
+    const other = theirs.get(name) ?? [];
+    return ([['guest instructions', '', ({ instructions }: Run) => instructions], ['host CPU time', 'us', ({ cpuMicros }: Run) => cpuMicros]] as const).flatMap(([what, unit, of]) => {
+      const { high } = pairedRatio(list.map(of), other.map(of));
+      return [
+        row(`${title}, pairs, ${name}: ${what} a unit under cached`, unit, list.length, median(list.map(of)), { name: 'flush', value: median(other.map(of)) }),
+        row(`${title}, pairs, ${name}: upper end of the ratio of ${what}, 95 % interval`, 'times', list.length, high),
+      ];
+    });
+  });
+}
+
+type Cost = Omit<Run, 'nanos'>;
+const NO_COST: Cost = { cpuMicros: 0, instructions: 0, counts: {} };
+
 /** Runs a program and looks at the counters at each of its lines. */
-async function runInOurs(guest: Guest<WasmVcpu>, command: string): Promise<{ result: ProgramResult; counts: Readonly<Record<string, number>> }[]> {
-  const found: { result: ProgramResult; counts: Readonly<Record<string, number>> }[] = [];
+async function runInOurs(guest: Guest<WasmVcpu>, command: string): Promise<({ result: ProgramResult } & Cost)[]> {
+  const found: ({ result: ProgramResult } & Cost)[] = [];
   guest.type(`${command}\n`);
   let before = guest.machine.counters.read();
+  let cpu = process.cpuUsage();
   for (;;) {
     const output = await guest.waitFor(/^BENCH .*\r?\n|vm:.*# /m, { timeoutMs: COMMAND_MS });
     const [result] = resultsIn(output);
     if (result === undefined) return found;
     const after = guest.machine.counters.read();
+    const { user, system } = process.cpuUsage(cpu);
     const counts: Record<string, number> = {};
     for (const [name, counter] of Object.entries(WATCHED)) counts[name] = ((after[counter] ?? 0) - (before[counter] ?? 0)) / result.units;
+    found.push({ result, counts, cpuMicros: (user + system) / result.units, instructions: (after['cpu.instructions']! - before['cpu.instructions']!) / result.units });
     before = after;
-    found.push({ result, counts });
+    cpu = process.cpuUsage();
   }
 }
 
-function keep(runs: Runs, checks: Map<string, string>, { name, units, nanos, check }: ProgramResult, counts: Readonly<Record<string, number>>): void {
+function keep(runs: Runs, checks: Map<string, string>, { name, units, nanos, check }: ProgramResult, cost: Cost): void {
   if ((checks.get(name) ?? check) !== check) throw new Error(`${name}: ${check} was computed, and before that ${checks.get(name)}`);
   checks.set(name, check);
-  runs.set(name, [...(runs.get(name) ?? []), { nanos: nanos / units, counts }]);
+  runs.set(name, [...(runs.get(name) ?? []), { nanos: nanos / units, ...cost }]);
 }
 
 function rowsOf(title: string, ours: ReadonlyMap<ShadowMode, Runs>, theirs: Runs): Row[] {

@@ -1,3 +1,5 @@
+import type { Chart } from './chart.ts';
+
 /** One measurement. `peer` is what somebody else's way takes for the same work on the same host, when there is one. */
 export interface Row {
   readonly name: string;
@@ -15,6 +17,8 @@ export interface BenchOptions {
 export interface Benchmark {
   readonly summary: string;
   run(options: BenchOptions): Promise<readonly Row[]>;
+  /** Pictures of rows that it gave. */
+  charts?(rows: readonly Row[]): readonly Chart[];
 }
 
 /** Every benchmark by name, loaded when it is asked for. */

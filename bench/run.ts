@@ -1,13 +1,13 @@
-// npm run bench -- NAME [--quick] [--json FILE]
+// npm run bench -- NAME [--quick] [--json FILE] [--charts FOLDER]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { hintBranches } from '@vm/vcpu-wasm/node';
 import { BENCHMARKS, type Row } from './registry.ts';
 
-const OPTIONS = { quick: { type: 'boolean', default: false }, json: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
+const OPTIONS = { quick: { type: 'boolean', default: false }, json: { type: 'string' }, charts: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
 
 async function usage(): Promise<string> {
-  const lines = ['usage: npm run bench -- NAME... [--quick] [--json FILE]', ''];
+  const lines = ['usage: npm run bench -- NAME... [--quick] [--json FILE] [--charts FOLDER]', ''];
   for (const [name, load] of Object.entries(BENCHMARKS)) lines.push(`  ${name.padEnd(12)} ${(await load()).summary}`);
   return [...lines, '  all          all of them'].join('\n');
 }
@@ -39,7 +39,10 @@ hintBranches();
 const rows: Row[] = [];
 for (const name of names) {
   const benchmark = await BENCHMARKS[name]!();
-  for (const { name: what, ...rest } of await benchmark.run({ quick: values.quick })) rows.push({ name: `${name}: ${what}`, ...rest });
+  const found = await benchmark.run({ quick: values.quick });
+  for (const { name: what, ...rest } of found) rows.push({ name: `${name}: ${what}`, ...rest });
+  const charts = benchmark.charts?.(found) ?? [];
+  if (values.charts !== undefined && charts.length > 0) await (await import('./chart.ts')).drawCharts(charts, values.charts);
 }
 printTable(rows);
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`);

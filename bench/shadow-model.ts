@@ -1,5 +1,6 @@
 /** The shadow tables alone, without an engine: what each level costs, and how it grows. Guests of four levels, tables made by plain stores. */
 import { type FirstLevel, MODE_LONG, noFirstLevel, READ_USER, ROLE_NX, ROLE_WP, ShadowMmu, type ShadowPolicyName, type TableMemory, WRITE_USER } from '@vm/shadow-mmu';
+import type { Chart, Point } from './chart.ts';
 import { median, row, type Row, shortest } from './registry.ts';
 
 const ROLE = MODE_LONG | ROLE_WP | ROLE_NX;
@@ -63,6 +64,24 @@ const SHARED_HIGH = SHARED_TOP << 7; // upper half of an address whose top index
 
 export function modelRows(quick: boolean): Row[] {
   return [...levels(quick), ...processes(quick), ...workingSets(quick)];
+}
+
+/** Pictures of its rows: what the tables need and cost, and how fills grow with processes. */
+export function modelCharts(rows: readonly Row[]): Chart[] {
+  const points = (pattern: RegExp, series: string, value: (row: Row) => number = ({ ours }) => ours): Point[] =>
+    rows.flatMap((one) => {
+      const found = pattern.exec(one.name);
+      return found === null ? [] : [{ series: found[2] === undefined ? series : found[1]!, x: Number(found[2] ?? found[1]), y: value(one) }];
+    });
+  const fills = /^model, (cached|diff): fills a switch with (\d+) processes/;
+  return [
+    { file: 'shadow-memory.svg', title: 'Shadow tables of a working set', x: { title: 'working set, MiB', isLogarithmic: true }, y: { title: 'tables, KiB', isLogarithmic: true }, points: points(/^model, shadow tables of a working set of ([\d.]+) MiB/, 'cached') },
+    { file: 'shadow-purge.svg', title: 'A purge of everything', x: { title: 'working set, MiB', isLogarithmic: true }, y: { title: 'microseconds', isLogarithmic: true }, points: points(/^model, a purge of everything, working set of ([\d.]+) MiB/, 'cached') },
+    {
+      file: 'shadow-fills.svg', title: 'Fills at a switch, 80 address spaces kept', x: { title: 'processes', isLogarithmic: true }, y: { title: 'fills', isLogarithmic: false },
+      points: [...points(fills, 'flush', ({ peer }) => peer ?? 0).map((point) => ({ ...point, series: 'flush' })), ...points(fills, '')],
+    },
+  ].filter((chart) => chart.points.length > 0);
 }
 
 /** Nanoseconds of one answer of each kind. */
