@@ -1,2 +1,2 @@
 export { helloGuest } from './hello-guest.ts';
-export { runMonitor } from './run-monitor.ts';
+export { runImage, runMonitor } from './run-monitor.ts';
