@@ -46,9 +46,9 @@ const feed = (base: number, text: string): string => [...Buffer.from(text)].map(
 const hex = (value: number): string => `0x${value.toString(16).toUpperCase().padStart(8, '0')}`;
 
 describe('plug-ins of an external directory', () => {
-  itWithGuest('linux-image-cloud-amd64', 'two of one kind with different properties, one of them in a worker, are in one machine and not in the other, and Linux uses them, a source of random bytes and HPET', async ({ kernel, initrd }) => {
+  itWithGuest('linux-image-cloud-amd64', 'two of one kind with different properties, one of them in a worker, are in one machine and not in the other, and Linux uses them, a source of random bytes, a virtio console and HPET', async ({ kernel, initrd }) => {
     const before = digestOfCore();
-    writeManifest({ boot: { kernel, initrd, append: 'console=ttyS0 quiet' }, machines: { main: { rng: true }, bare: { hpet: true, boot: { kernel, initrd, append: 'console=ttyS0 quiet clocksource=hpet' } } } });
+    writeManifest({ boot: { kernel, initrd, append: 'console=ttyS0 quiet' }, machines: { main: { rng: true, console: 'virtio', boot: { kernel, initrd, append: 'console=hvc0 quiet' } }, bare: { hpet: true, boot: { kernel, initrd, append: 'console=ttyS0 quiet clocksource=hpet' } } } });
     const add = (...more: string[]): Promise<number> => devices('add', at('vm.json'), 'example.crc-unit', '--grant', 'mmio', ...more);
     expect(await add()).toBe(0);
     expect(await add('--name', 'iscsi', '--set', 'base=0xd0001000', '--set', 'polynomial=crc32c', '--isolation', 'worker')).toBe(0);

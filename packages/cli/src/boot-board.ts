@@ -1,7 +1,7 @@
 import { randomFillSync, randomInt } from 'node:crypto';
 import type { BlockBackend, DeviceSpec } from '@vm/core';
 import type { RestoreOptions } from '@vm/core/snapshot';
-import type { GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
+import type { ConsoleKind, GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
 /** The machine of a session, as its options say it. */
@@ -28,6 +28,7 @@ export interface BoardSettings {
   /** A source of random bytes: the host's, or under the virtual clock a generator that begins with the seed. */
   readonly rng?: boolean;
   readonly hpet?: boolean; // high precision event timers
+  readonly console?: ConsoleKind; // where typed bytes go; default: serial
   /** What a device does to the machine that throws where it must not; default: stop. */
   readonly onFault?: 'stop' | 'go-on';
   readonly clock: 'host' | 'virtual';
@@ -38,6 +39,8 @@ export interface BoardSettings {
   readonly restore?: RestoreOptions;
 }
 
+/** The kernel's command line where nobody gives one. */
+export const APPEND: Readonly<Record<ConsoleKind, string>> = { serial: 'console=ttyS0', virtio: 'console=hvc0' };
 export const MOST_SEED: number = 2 ** 32 - 1;
 const VIRTUAL_NANOS_PER_INSTRUCTION = 10;
 const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
@@ -54,6 +57,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.initrd === undefined ? {} : { initrd: settings.initrd }),
     ...(settings.disks === undefined ? {} : { disks: settings.disks }),
     ...(settings.hpet === true ? { hpet: true } : {}),
+    ...(settings.console === undefined ? {} : { console: settings.console }),
     ...(settings.rng === true ? { random: virtual ? { seed: settings.seed ?? 0 } : { fill: (into: Uint8Array) => void randomFillSync(into) } } : {}),
     ...(settings.devices === undefined ? {} : { devices: settings.devices }),
     ...(settings.blocks === undefined ? {} : { blocks: settings.blocks }),

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import type { MultibootModule } from '@vm/pc';
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, SHADOW_MODES, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
-import { type BoardSettings, MOST_SEED } from './boot-board.ts';
+import { APPEND, type BoardSettings, MOST_SEED } from './boot-board.ts';
 import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
@@ -31,7 +31,7 @@ const OPTIONS = {
   multiboot: text('FILE', 'in place of a kernel: a multiboot image, version 1, such as a bare-metal test program'),
   module: list('FILE', 'a module for the multiboot image; "FILE TEXT" gives it a command line'),
   rom: text('FILE', 'in place of a kernel: a ROM of 4 KiB to 8 MiB that is started at the reset vector'),
-  append: text('TEXT', "the command line of the kernel; default: console=ttyS0. A multiboot image gets its file's name before it"),
+  append: text('TEXT', "the command line of the kernel; default: console=ttyS0, or console=hvc0 with --console virtio. A multiboot image gets its file's name before it"),
   'post-port': value('PORT', `for a ROM or a multiboot image: the port of bytes of progress; default: ${DEFAULT_POST_PORTS.map(formatPort).join(' and ')}`, parsePort),
   pass: value('BYTE', `the byte of progress with which a final HLT means that all went well; default: ${formatPort(DEFAULT_PASS_BYTE)}`, parseByte),
   'char-port': value('PORT', `for a ROM or a multiboot image: a port of text, beside the serial port, or none; default: ${formatPort(DEFAULT_CHAR_PORT)} for a ROM`, (given) => (given === 'none' ? null : parsePort(given))),
@@ -46,6 +46,7 @@ const OPTIONS = {
     parse: (given: string): readonly DiskDescriptor[] => [parseDiskDescriptor(given)],
   },
   rng: flag('a virtio source of random bytes: those of the host, or with --clock virtual those that begin with --seed'),
+  console: choice(['serial', 'virtio'], 'where the guest gets what is typed: its serial port (default), or a virtio console, hvc0 in Linux. What comes from either is shown'),
   hpet: flag('high precision event timers, which Linux uses with clocksource=hpet'),
   memory: value('SIZE', 'RAM, for example 512M or 2G; default: 512M', parseByteSize),
   clock: choice(['host', 'virtual'], 'where time comes from: the host (default), or the instructions that ran, the same on every run'),
@@ -106,6 +107,7 @@ export const bootCommand: Command = {
       clock: values.clock ?? restored?.origin.clock ?? 'host',
       ...(values.seed === undefined ? {} : { seed: values.seed }),
       ...(values.hpet === true || restored?.origin.hpet === true ? { hpet: true } : {}),
+      console: values.console ?? restored?.origin.console ?? 'serial',
       ...(values.rng === true || restored?.origin.rng === true ? { rng: true } : {}),
       onReset: values['no-reboot'] === true ? 'end' : 'boot',
     };
@@ -113,7 +115,7 @@ export const bootCommand: Command = {
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     const { memoryBytes, clock } = settings;
-    const origin = { memoryBytes, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true };
+    const origin = { memoryBytes, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...settings,
@@ -167,7 +169,7 @@ function imagesOf(values: OptionValues<typeof OPTIONS>): Pick<BoardSettings, 'ke
     kernel: readNamedFile('--kernel', kernel!),
     ...(initrd === undefined ? {} : { initrd: readNamedFile('--initrd', initrd) }),
     entry: ENTRIES[values.entry ?? 'auto'],
-    append: append ?? 'console=ttyS0',
+    append: append ?? APPEND[values.console ?? 'serial'],
   };
 }
 

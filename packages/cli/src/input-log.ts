@@ -15,6 +15,7 @@ export interface RunBasis {
   readonly entry: string;
   readonly cpuModel: string | null;
   readonly seed: number;
+  readonly console?: string; // absent: serial
   // What a replay takes over from the record.
   readonly typing: TypingMode;
   readonly terminal: string; // words on the kernel's command line
@@ -40,6 +41,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
     entry: String(settings.entry ?? 'auto'),
     cpuModel: settings.cpuModel ?? null,
     seed: settings.seed ?? 0,
+    ...(settings.console === 'virtio' ? { console: settings.console } : {}),
     typing,
     terminal,
   };
@@ -47,7 +49,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
 
 /** The first thing in which a run differs from a recorded one, or null. */
 export function findDifference(basis: RunBasis, recorded: RunBasis): string | null {
-  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', entry: 'entry', cpuModel: 'processor', seed: 'seed' };
+  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', entry: 'entry', cpuModel: 'processor', seed: 'seed', console: 'console' };
   for (const [key, name] of Object.entries(names) as [keyof RunBasis, string][]) if ((basis[key] ?? '') !== (recorded[key] ?? '')) return name;
   return null;
 }

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { readJsonText } from '@vm/core/directory';
+import type { ConsoleKind } from '@vm/pc';
 import type { CpuModelName, ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
 import { readNamedFile } from './host-file.ts';
 import { findNearest } from './nearest-word.ts';
@@ -17,6 +18,7 @@ export interface MachineSettings {
   readonly onReset?: 'boot' | 'end';
   readonly rng?: boolean;
   readonly hpet?: boolean;
+  readonly console?: ConsoleKind;
   readonly disks?: readonly ManifestDisk[];
   readonly devices?: readonly ManifestDevice[];
 }
@@ -50,7 +52,7 @@ export interface ManifestDevice {
   readonly answerMs?: number;
   readonly properties?: Readonly<Record<string, boolean | number | string>>;
 }
-export interface VmManifest extends Omit<MachineSettings, 'rng' | 'hpet' | 'disks' | 'devices'> {
+export interface VmManifest extends Omit<MachineSettings, 'rng' | 'hpet' | 'console' | 'disks' | 'devices'> {
   readonly $schema?: string;
   readonly abi: number;
   readonly directories?: readonly string[];

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { type BoardParts, checkKernel } from '@vm/pc';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
-import type { BoardSettings } from './boot-board.ts';
+import { APPEND, type BoardSettings } from './boot-board.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { DiskDescriptor } from './disk-descriptor.ts';
 import { readNamedFile } from './host-file.ts';
@@ -24,17 +24,17 @@ const BELONGS: Readonly<Partial<Record<keyof BootSource, readonly Kind[]>>> = { 
 
 /** Reads the images of a machine. Throws UsageError. */
 export async function readMachine(file: ManifestFile, name: string, settings: MachineSettings): Promise<ManifestMachine> {
-  const { engine = {}, ram = DEFAULT_RAM, clock = 'host', seed, boot = {}, onFault, onReset = 'boot', rng, hpet, disks = [] } = settings;
+  const { engine = {}, ram = DEFAULT_RAM, clock = 'host', seed, boot = {}, onFault, onReset = 'boot', rng, hpet, console, disks = [] } = settings;
   const kind = kindOf(file, name, boot);
   const memoryBytes = ramBytesOf(ram);
-  const images = await readImages(file, kind, boot);
+  const images = await readImages(file, kind, boot, APPEND[console ?? 'serial']);
   const { cpuModel, translator, shadow } = engine;
   const bare = bareOf(kind);
   return {
     board: {
       ...images, memoryBytes, clock, onReset,
       ...(cpuModel === undefined ? {} : { cpuModel }), ...(translator === undefined ? {} : { translator }), ...(shadow === undefined ? {} : { shadow }),
-      ...(seed === undefined ? {} : { seed }), ...(rng === undefined ? {} : { rng }), ...(hpet === undefined ? {} : { hpet }), ...(onFault === undefined ? {} : { onFault }),
+      ...(seed === undefined ? {} : { seed }), ...(rng === undefined ? {} : { rng }), ...(hpet === undefined ? {} : { hpet }), ...(console === undefined ? {} : { console }), ...(onFault === undefined ? {} : { onFault }),
     },
     disks: disks.map((disk) => describe(file, disk)),
     ...(bare === undefined ? {} : { bare }),
@@ -77,7 +77,7 @@ function kindOf({ file, manifest }: ManifestFile, name: string, boot: BootSource
 
 type Images = Pick<BoardSettings, 'kernel' | 'entry' | 'initrd' | 'modules' | 'rom' | 'romShadow' | 'append'>;
 
-async function readImages({ folder }: ManifestFile, kind: Kind, boot: BootSource): Promise<Images> {
+async function readImages({ folder }: ManifestFile, kind: Kind, boot: BootSource, defaultAppend: string): Promise<Images> {
   const read = (what: string, path: string): Uint8Array => readNamedFile(`boot.${what}`, resolve(folder, path));
   const { append } = boot;
   if (kind === 'rom') return { rom: read('rom', boot.rom!), romShadow: boot.shadow === true };
@@ -90,7 +90,7 @@ async function readImages({ folder }: ManifestFile, kind: Kind, boot: BootSource
   checkKernel(kernel, entry);
   const initrd = boot.initrd === undefined ? null : read('initrd', boot.initrd);
   if (initrd !== null) await checkInitrd(boot.initrd!, initrd);
-  return { kernel, entry, append: append ?? 'console=ttyS0', ...(initrd === null ? {} : { initrd }) };
+  return { kernel, entry, append: append ?? defaultAppend, ...(initrd === null ? {} : { initrd }) };
 }
 
 function wordOf(path: string): string {

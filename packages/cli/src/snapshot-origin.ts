@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Plain } from '@vm/core';
+import type { ConsoleKind } from '@vm/pc';
 import { CPU_MODEL_NAMES, type CpuModelName } from '@vm/vcpu-wasm';
 import type { DiskDescriptor } from './disk-descriptor.ts';
 import { explainFileError } from './host-file.ts';
@@ -16,6 +17,7 @@ export interface SnapshotOrigin {
   readonly multiboot: boolean;
   readonly rng: boolean;
   readonly hpet: boolean;
+  readonly console: ConsoleKind;
   readonly disks: readonly DiskDescriptor[];
   /** Disks that devices have by their properties. */
   readonly lent?: readonly DiskDescriptor[];
@@ -51,6 +53,7 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     multiboot: origin.multiboot,
     rng: origin.rng,
     hpet: origin.hpet,
+    console: origin.console,
     disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(disk.key?.kind === 'fd' ? { key: { kind: 'prompt' } } : {}) })),
     plugIns: origin.plugIns === undefined ? null : JSON.stringify(origin.plugIns),
     identities: all.flatMap(filesOf).map((path): Plain => ({ ...identify(path) })),
@@ -59,11 +62,11 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
 
 /** Throws UsageError for a machine that somebody else saved. */
 export function readOrigin(about: Plain): SavedOrigin {
-  const { program, instance, savedAtMs, memoryBytes, clock, cpuModel, multiboot, rng, hpet, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
+  const { program, instance, savedAtMs, memoryBytes, clock, cpuModel, multiboot, rng, hpet, console, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
   const known = CPU_MODEL_NAMES.find((name) => name === cpuModel) ?? null;
   if (program !== 'vm' || typeof instance !== 'string' || typeof savedAtMs !== 'number' || typeof memoryBytes !== 'number' || (clock !== 'host' && clock !== 'virtual')
     || typeof multiboot !== 'boolean' || !Array.isArray(disks) || !Array.isArray(identities)) throw new UsageError('it was not saved by vm boot, and only who saved it knows what it is made of');
-  return { instance, savedAtMs, memoryBytes, clock, multiboot, rng: rng === true, hpet: hpet === true, cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
+  return { instance, savedAtMs, memoryBytes, clock, multiboot, rng: rng === true, hpet: hpet === true, console: console === 'virtio' ? 'virtio' : 'serial', cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
 }
 
 /** Refuses disks that are not as the saved machine left them. Throws UsageError. */

@@ -14,7 +14,7 @@ export { type LinuxBoot, type LinuxPlacement, loadLinux, placeLinux } from './li
 export { type HotDevice, HotDevices, type HotDeviceState } from './hot-devices.ts';
 export { buildE820, type E820Entry } from './memory-map.ts';
 export type { MultibootBoot, MultibootModule } from './multiboot-boot.ts';
-export { createPc, type Pc, type PcOptions, type PcSerial } from './pc.ts';
+export { type ConsoleKind, createPc, type Pc, type PcOptions, type PcSerial } from './pc.ts';
 export { DiskPace, pacedDisk, type PacedDiskServices } from './paced-disk.ts';
 export type { PcDisk } from './pc-disks.ts';
 export { postPorts, testDevices } from './test-devices.ts';

@@ -10,7 +10,7 @@ import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
 import { hostBridge, PciBus, pciCapability, pciHotplug, type PciHotplugEnd, type PciSlot } from '@vm/pci';
-import { virtioRng, type VirtioRngConfig } from '@vm/virtio';
+import { type ConsoleEnd, virtioConsole, virtioRng, type VirtioRngConfig } from '@vm/virtio';
 import { buildAcpiTables } from './acpi-tables.ts';
 import type { BootableVcpu } from './boot-state.ts';
 import { cmosMemory } from './cmos-memory.ts';
@@ -33,6 +33,8 @@ export interface PcSerial {
   ready?(): void;
 }
 
+export type ConsoleKind = 'serial' | 'virtio';
+
 export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly engine: Engine<V>;
   readonly ramBytes: number;
@@ -46,6 +48,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   /** The guest may store to the copy of the ROM below 1 MiB, as to the shadow RAM of a PC. Default: stores are dropped. */
   readonly romShadow?: boolean;
   readonly serial?: PcSerial; // absent: what the guest sends is dropped
+  /** Where the guest gets what it is sent: its serial port, or a virtio console beside it, hvc0 in Linux. `serial` is the host's side of both. Default: serial. */
+  readonly console?: ConsoleKind;
   readonly debugOutput?: (byte: number) => void; // port 0xe9; absent: no such port
   /** A configuration port as QEMU's machines have one, which firmware and test programs ask for RAM and processors. Default: none. */
   readonly firmwareConfig?: boolean;
@@ -57,7 +61,7 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly disks?: readonly PcDisk[];
   /** High precision event timers. Default: false. */
   readonly hpet?: boolean;
-  /** More devices for the PCI bus: each asks the bus for a slot, 19 to 31 are free. After all others. */
+  /** More devices for the PCI bus: each asks the bus for a slot, 19 to 30 are free, and 31 without a virtio console. After all others. */
   readonly pciDevices?: (bus: PciBus) => readonly DeviceSpec[];
   /** Slots of devices that need the capability `pci`, by name; others get the first one from 19 on that nobody has. */
   readonly pciSlots?: Readonly<Record<string, number>>;
@@ -79,9 +83,9 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
   readonly machine: Machine<V>;
   /** Not for composers. */
   readonly hold: MachineHold;
-  /** Bytes for the guest's serial port: how many it took. */
+  /** Bytes for the guest's serial port or virtio console: how many it took. */
   receive(bytes: Uint8Array): number;
-  /** The guest has opened the serial port; what it is sent before it may clear away. */
+  /** The guest has opened that port; what a serial one is sent before it may clear away. */
   isListening(): boolean;
   /** The power button: asks the guest to shut down. */
   pressPowerButton(): void;
@@ -107,6 +111,7 @@ const PCI_LEGACY_PINS = [10, 11, 10, 11]; // of the 8259 pair
 const HOTPLUG = { base: 0x620, event: 1, firstSlot: 2 };
 const HPET_BASE = 0xfed0_0000;
 const RANDOM_SLOT = 2;
+const CONSOLE_SLOT = 31;
 const FIRST_PLUG_IN_SLOT = 19; // of devices that are made for any bus
 const FIRST_HOT_SLOT = 3; // of devices that say nothing else
 const KEYBOARD = { pin: 1, mousePin: 12 };
@@ -118,7 +123,13 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const pci = new PciBus({ pins: PCI_PINS, legacyPins: PCI_LEGACY_PINS });
   const late: { machine: Machine<V> | null; hold: MachineHold | null } = { machine: null, hold: null }; // devices call back only while it runs
   let raiseNumericError = (_asserted: boolean): void => {};
-  let input: SerialInput | null = null;
+  let input: SerialInput | ConsoleEnd | null = null; // where typed bytes go
+  const virtioConsoleWanted = options.console === 'virtio';
+  const outputByte = options.serial?.output.bind(options.serial) ?? (() => {});
+  const outputAll = (bytes: Uint8Array): void => {
+    for (const byte of bytes) outputByte(byte);
+  };
+  const ready = options.serial?.ready?.bind(options.serial) ?? (() => {});
   let buttons: AcpiButtons | null = null;
   const acpi = buildAcpiTables({
     processors: PROCESSORS, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
@@ -171,9 +182,8 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     device('i8042', i8042, { reset: resetProcessor, keyboardPin: KEYBOARD.pin, mousePin: KEYBOARD.mousePin }),
     device('com1', uart16550, {
       ...SERIAL,
-      output: options.serial?.output.bind(options.serial) ?? (() => {}),
-      ready: options.serial?.ready?.bind(options.serial) ?? (() => {}),
-      connect: (end) => (input = end),
+      output: outputByte,
+      ...(virtioConsoleWanted ? {} : { ready, connect: (end: SerialInput) => (input = end) }),
     }),
     ...(options.hpet === true ? [device('hpet', hpet, { base: HPET_BASE })] : []),
     ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, PROCESSORS))] : []),
@@ -182,6 +192,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     device('disk-pace', diskPace, paces),
     ...diskDevices(disks, pci),
     ...(options.random === undefined ? [] : [device('virtio-rng', virtioRng, { slot: pci.slot(RANDOM_SLOT), source: options.random })]),
+    ...(virtioConsoleWanted ? [device('virtio-console', virtioConsole, { slot: pci.slot(CONSOLE_SLOT), output: outputAll, ready, connect: (end) => (input = end) })] : []),
     ...(options.devices ?? []),
     ...(options.pciDevices?.(pci) ?? []),
   ];

@@ -94,5 +94,16 @@ export const ENTROPY_DEVICE = 4;
 /** Console device (5.3). */
 export const CONSOLE_DEVICE = 3;
 export const CONSOLE_SIZE = 0;
+export const CONSOLE_MULTIPORT = 1;
 export const CONSOLE_RECEIVE = 0;
 export const CONSOLE_TRANSMIT = 1;
+export const CONSOLE_CONTROL_RECEIVE = 2;
+export const CONSOLE_CONTROL_TRANSMIT = 3;
+
+// Control messages of a console with several ports (5.3.6.2).
+export const CONTROL_BYTES = 8; // port, event, value
+export const CONTROL_DEVICE_READY = 0;
+export const CONTROL_DEVICE_ADD = 1;
+export const CONTROL_PORT_READY = 3;
+export const CONTROL_CONSOLE_PORT = 4;
+export const CONTROL_PORT_OPEN = 6;
