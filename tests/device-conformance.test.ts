@@ -58,10 +58,13 @@ describe('every device of ours', () => {
 
 const crcFolder = new URL('../examples/plug-ins/crc-unit/', import.meta.url);
 const crcUnit = JSON.parse(readFileSync(new URL('device.json', crcFolder), 'utf8')) as DeviceManifest;
+const alarmFolder = new URL('../examples/plug-ins/alarm-card/', import.meta.url);
+const alarmCard = JSON.parse(readFileSync(new URL('device.json', alarmFolder), 'utf8')) as DeviceManifest;
 const here = new URL('./isolated-modules.ts', import.meta.url);
 const ISOLATED: readonly DeviceUnderTest[] = [
   { name: 'uart16550', devices: () => [isolatedDevice('uart', inWorkers.uart.manifest, { url: here, export: 'uart' })] },
   { name: 'crc-unit', devices: () => [isolatedDevice('crc', crcUnit, { url: new URL('crc-unit.js', crcFolder), export: 'crcUnit', config: { base: 0xd000_0000, polynomial: 'crc32' } })] },
+  { name: 'alarm-card', devices: () => [isolatedDevice('alarm', alarmCard, { url: new URL('alarm-card.js', alarmFolder), export: 'alarmCard', config: { subsystem: 7 } })] },
   { name: 'virtio-rng', devices: () => [isolatedDevice('rng', inWorkers.rng.manifest, { url: here, export: 'rng' })] },
   { name: 'virtio-blk', devices: () => [isolatedDevice('disk', inWorkers.blk.manifest, { url: here, export: 'blk' })], blocks: () => ({ disk0: memoryDisk(1 << 20) }) },
 ];

@@ -106,13 +106,13 @@ describe('devices that come and go', () => {
   });
 
   const vmJson = (boot: object): void => {
-    const card = (name: string, subsystem: number): object => ({ name, id: 'example.alarm-card', properties: { subsystem } });
-    writeFileSync(at('vm.json'), JSON.stringify({ abi: 1, directories: [PLUG_INS], boot, ram: '256M', machines: { main: { devices: [card('first', 7)] } } }));
-    writeFileSync(at('card.json'), JSON.stringify(card('second', 8)));
+    const card = (name: string, subsystem: number, isolation: 'inproc' | 'worker'): object => ({ name, id: 'example.alarm-card', isolation, properties: { subsystem } });
+    writeFileSync(at('vm.json'), JSON.stringify({ abi: 1, directories: [PLUG_INS], boot, ram: '256M', machines: { main: { devices: [card('first', 7, 'inproc')] } } }));
+    writeFileSync(at('card.json'), JSON.stringify(card('second', 8, 'worker')));
   };
   const agree = (): Promise<Result> => start([...VM, 'devices', 'verify', at('vm.json'), '--accept', '--grant', 'all'], '').done;
 
-  itWithGuest('linux-image-cloud-amd64', 'Linux uses a PCI card of a directory that was there at boot, and one that comes, and lets go of it (DEV-05)', async ({ kernel, initrd }) => {
+  itWithGuest('linux-image-cloud-amd64', 'Linux uses a PCI card of a directory that was there at boot, and one in a worker that comes, and lets go of it (DEV-05)', async ({ kernel, initrd }) => {
     vmJson({ kernel, initrd, append: 'console=ttyS0 quiet' });
     expect(await agree()).toMatchObject({ code: 0 });
     const name = `card-${process.pid}`;
@@ -134,7 +134,7 @@ describe('devices that come and go', () => {
     expect([code, output]).toEqual([0, expect.stringMatching(/\n0000:00:00\.0\s+0000:00:13\.0\r?\n/)]);
   });
 
-  it('a machine that was saved with a card that came, and without one that went, is made of that again (DEV-05)', async () => {
+  it('a machine that was saved with a card that came, in a worker, and without one that went, is made of that again (DEV-05)', async () => {
     writeFileSync(at('kernel'), smallKernel(shell));
     vmJson({ kernel: 'kernel' });
     expect(await agree()).toMatchObject({ code: 0 });

@@ -15,7 +15,7 @@ export interface IsolatedModule {
 export interface IsolationOptions extends Partial<WorkerLimits> {}
 
 /** Not an interrupt controller: it answers the processor in the middle of its acknowledge cycle. */
-const OFFERED: readonly Capability[] = ['pio', 'mmio', 'lines', 'msi', 'clock', 'dma', 'host'];
+const OFFERED: readonly Capability[] = ['pio', 'mmio', 'lines', 'msi', 'clock', 'dma', 'host', 'pci'];
 const LIMITS: WorkerLimits = { answerMs: 5000, startMs: 30_000, hookMs: 60_000, heapMiB: 64 };
 
 /**

@@ -28,7 +28,7 @@ export const ACCESSES = 1, FIRE = 2, MESSAGE = 3, DRAIN = 4;
 /** Accesses. Wide ones stand alone in their list. */
 export const READ = 1, WRITE = 2, READ_WIDE = 3, WRITE_WIDE = 4;
 /** What a device does to its surroundings; told in order, with the answer or before the next call. */
-export const SET_LINE = 1, SEND_MSI = 2, ARM_TIMER = 3, UNMAP = 4, STORE_1 = 5, STORE_2 = 6, STORE_4 = 7, TAKE_MESSAGE = 8;
+export const SET_LINE = 1, SEND_MSI = 2, ARM_TIMER = 3, UNMAP = 4, STORE_1 = 5, STORE_2 = 6, STORE_4 = 7, TAKE_MESSAGE = 8, PCI_INTERRUPT = 9, PCI_MESSAGE = 10;
 /** Calls. */
 export const INVOKE = 1, FLUSH = 2, LOAD = 3, COPY_OUT = 4, COPY_IN = 5, TIME = 6;
 

@@ -2,9 +2,12 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { BlockBackend, Capability, DeviceContext, IoHandler, IoRegion, Line, LogLevel, Size, Timer } from '../abi.ts';
 import type { DeviceWorker, WorkerClient } from './device-worker.ts';
 import {
-  ARGUMENTS, ARM_TIMER, CALL_KIND, COPY_IN, COPY_OUT, FLUSH, INVOKE, LOAD, MAILBOX_BYTES, READ_WIDE, SEND_MSI, SET_LINE, STORE_1, STORE_2, STORE_4, TAKE_MESSAGE, TIME, UNMAP, WRITE_WIDE,
+  ARGUMENTS, ARM_TIMER, CALL_KIND, COPY_IN, COPY_OUT, FLUSH, INVOKE, LOAD, MAILBOX_BYTES, PCI_INTERRUPT, PCI_MESSAGE, READ_WIDE, SEND_MSI, SET_LINE, STORE_1, STORE_2, STORE_4, TAKE_MESSAGE, TIME, UNMAP, WRITE_WIDE,
 } from './mailbox.ts';
+import type { PciDevice } from '../pci.ts';
+import { askPci, readPciDescription, vectorOf } from './remote-pci.ts';
 import { sendError } from './sent-error.ts';
+import { count, membersOf, sizesOf } from './sent-values.ts';
 
 const MOST_CLAIMS = 256; // regions, lines, timers, disks
 const MOST_REQUESTS = 256; // to disks, at a time
@@ -21,6 +24,7 @@ export class RemoteServices implements WorkerClient {
   readonly #lines: Line[] = [];
   readonly #timers: Timer[] = [];
   readonly #disks: BlockBackend[] = [];
+  #pci: PciDevice | null = null;
   #requests = 0;
 
   constructor(ctx: DeviceContext<Capability>, worker: DeviceWorker) {
@@ -40,6 +44,8 @@ export class RemoteServices implements WorkerClient {
       case STORE_2: return this.#granted('dma').write(address(first), 2, second & 0xffff);
       case STORE_4: return this.#granted('dma').write(address(first), 4, second >>> 0);
       case TAKE_MESSAGE: return this.#worker.takeMessage();
+      case PCI_INTERRUPT: return this.#function().setInterrupt(first !== 0);
+      case PCI_MESSAGE: return this.#function().interrupt(vectorOf(first));
       default: throw new RangeError(`there is no effect ${what}`);
     }
   }
@@ -99,14 +105,38 @@ export class RemoteServices implements WorkerClient {
       const disk = this.#granted('host').block(first);
       return { id: add(this.#disks, disk), bytes: disk.bytes, writable: disk.writable };
     }
+    if (op === 'pci') return this.#createPci(first);
+    if (op === 'askPci') return askPci(this.#function(), first, second ?? null);
     throw new TypeError('a call that is none');
+  }
+
+  /** Its windows are regions that the guest places, and nobody else. */
+  #createPci(description: unknown): readonly number[] {
+    const ids: number[] = [];
+    this.#pci = this.#granted('pci').create(readPciDescription(description, (readsWide, writesWide) => {
+      const id = add(this.#regions, PLACED_BY_GUEST);
+      ids.push(id);
+      return this.#handlerOf(id, readsWide, writesWide);
+    }));
+    return ids;
+  }
+
+  #function(): PciDevice {
+    if (this.#pci === null) throw new TypeError('it has made no function');
+    return this.#pci;
   }
 
   #claim([space, name, bytes, sizes, readsWide, writesWide]: readonly unknown[]): number {
     if (!BUSES.includes(space) || typeof name !== 'string' || name.length > 64 || typeof bytes !== 'number') throw new TypeError('a claim that is none');
-    if (sizes !== null && !(Array.isArray(sizes) && sizes.length <= 3 && sizes.every((size) => size === 1 || size === 2 || size === 4))) throw new TypeError('sizes that are none');
-    const [worker, id] = [this.#worker, this.#regions.length];
-    const handler: IoHandler = {
+    const accepted = sizesOf(sizes);
+    const handler = this.#handlerOf(this.#regions.length, readsWide, writesWide);
+    const claim = this.#granted(space as 'pio' | 'mmio');
+    return add(this.#regions, accepted === null ? claim.claim(name, bytes, handler) : claim.claim(name, bytes, handler, accepted));
+  }
+
+  #handlerOf(id: number, readsWide: unknown, writesWide: unknown): IoHandler {
+    const worker = this.#worker;
+    return {
       read: (offset, size) => worker.read(id, offset, size),
       write: (offset, size, value) => worker.write(id, offset, size, value),
       ...(readsWide !== true ? {} : {
@@ -124,8 +154,6 @@ export class RemoteServices implements WorkerClient {
         },
       }),
     };
-    const claim = this.#granted(space as 'pio' | 'mmio');
-    return add(this.#regions, sizes === null ? claim.claim(name, bytes, handler) : claim.claim(name, bytes, handler, sizes as readonly Size[]));
   }
 
   #request({ block, op, request, at: place, bytes, data }: Readonly<Record<string, unknown>>): void {
@@ -154,6 +182,11 @@ export class RemoteServices implements WorkerClient {
   }
 }
 
+function refuseToPlace(): never {
+  throw new TypeError('the guest places the windows of a PCI device');
+}
+const PLACED_BY_GUEST: IoRegion = { base: -1, bytes: 0, map: refuseToPlace, unmap: refuseToPlace };
+
 function add<T>(list: T[], item: T): number {
   if (list.length >= MOST_CLAIMS) throw new RangeError(`a device has at most ${MOST_CLAIMS} of a kind`);
   return list.push(item) - 1;
@@ -170,14 +203,4 @@ function address(value: number): number { return count(value, 2 ** 52 - 1); }
 function sizeOf(value: number): Size {
   if (value !== 1 && value !== 2 && value !== 4) throw new RangeError(`no access has ${value} bytes`);
   return value;
-}
-
-function count(value: unknown, most: number): number {
-  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > most) throw new RangeError(`expected a whole number up to ${most}, got ${String(value)}`);
-  return value as number;
-}
-
-function membersOf(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null) throw new TypeError('a message that is none');
-  return value as Readonly<Record<string, unknown>>;
 }

@@ -2,6 +2,7 @@ import type { BlockBackend, Clock, Gpa, GuestMemory, IoHandler, IoRegion, IoSpac
 import { ARM_TIMER, COPY_IN, COPY_OUT, LOAD, MAILBOX_BYTES, SEND_MSI, SET_LINE, STORE_1, STORE_2, STORE_4, UNMAP } from './mailbox.ts';
 import { receiveError, type SentError } from './sent-error.ts';
 import type { WorkerLink } from './worker-link.ts';
+import { workerPci } from './worker-pci.ts';
 
 interface DiskRequest {
   readonly into: Uint8Array | null;
@@ -31,6 +32,7 @@ export class WorkerServices {
       clock: (): Clock => ({ now: () => link.now(), timer: (fire) => this.#timer(fire) }),
       dma: () => new WorkerMemory(link),
       host: () => ({ block: (block: string) => this.#block(block) }),
+      pci: () => workerPci(link, this.handlers),
     };
     const granted = Object.fromEntries(needs.map((need) => [need, offered[need]!()]));
     return Object.freeze({ ...granted, name, signal, log: (level: LogLevel, text: string) => link.tell({ log: level, text: String(text) }) });
