@@ -78,11 +78,11 @@ export function runOrder(setup: SwitchSetup, direction: Direction, names: readon
     view.setBigUint64(area.SAVED_RIP, HOST_BASE + BigInt(START), true);
     view.setBigUint64(area.SAVED_RSP, HOST_BASE + BigInt(HOST_STACK), true);
     const words = new DataView(tables.bytes.buffer);
-    for (const [at, bytes] of [[tables.entries.host, 8], [tables.entries.legacy, tables.entries.legacyBytes]] as const) for (const i of [0, 1]) words.setUint32(at - TABLES + i * bytes, (PAGE + i * PAGE_BYTES) | 3, true);
+    for (const [at, bytes] of [[tables.entries.host, 8], [tables.entries.legacy!, tables.entries.legacyBytes]] as const) for (const i of [0, 1]) words.setUint32(at - TABLES + i * bytes, (PAGE + i * PAGE_BYTES) | 3, true);
     words.setUint32(tables.startEntry - TABLES, 0, true); // only who starts in the image needs it
     // This code writes to tables, and copies, by physical addresses.
     if (setup.legacy.format === 'pae') words.setUint32(setup.legacy.cr3 + PAGE_BYTES + 8 - TABLES, START | 0x83, true);
-    else for (let at = START; at < HOST_STACK; at += PAGE_BYTES) words.setUint32(tables.entries.legacy - TABLES + ((at - PAGE) / PAGE_BYTES) * 4, at | 3, true);
+    else for (let at = START; at < HOST_STACK; at += PAGE_BYTES) words.setUint32(tables.entries.legacy! - TABLES + ((at - PAGE) / PAGE_BYTES) * 4, at | 3, true);
     data.set(legacy.bytes(), LEGACY_START - PAGE - PAGE_BYTES);
   }
   mapProbe(new DataView(tables.bytes.buffer), setup);

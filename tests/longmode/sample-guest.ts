@@ -4,7 +4,7 @@ import { addressOf, type Assembler, CONDITION_NE, createAssembler, r32, RAX, RBX
 const BASE = 0x40_0000;
 /** Interrupts that have to come while it halts. */
 const WAITS = 20;
-const LOOPS = 300_000;
+export const LOOPS = 300_000;
 
 export function sampleGuest(): Uint8Array {
   const a = createAssembler(32, { origin: BASE });
@@ -34,7 +34,8 @@ export const SAMPLE_TRANSCRIPT = [
   'monitor: in long mode', 'ring 0', 'ring 3', computed(), 'monitor: the guest has ended', 'monitor: first program: right', 'monitor: second program: right', 'monitor: end', '',
 ].join('\r\n');
 
-function computed(): string {
+/** What the loops come to, in letters. */
+export function computed(): string {
   let value = 1;
   for (let i = 0; i < LOOPS; i++) value = (Math.imul(value, 1664525) + 1013904223) | 0;
   return Array.from({ length: 8 }, (_, i) => String.fromCharCode(0x41 + ((value >>> (28 - i * 4)) & 15))).join('');

@@ -6,6 +6,7 @@ import { FRAME, NMIS_HELD } from '../../packages/longmode-switch/src/switch-area
 import { FLAT_MEMORY, HOST_BASE, SWITCH_PAGE } from '../../packages/longmode-switch/src/monitor/memory-map.ts';
 import * as state from '../../packages/vcpu-wasm/src/cpu-state.ts';
 import { FlatMachine } from '../../packages/vcpu-wasm/src/flat-machine.ts';
+import { REAL_ROUNDS_AT } from './real-guest.ts';
 
 /** Not the timer's: its handler counts, and goes back. */
 export const OTHER_VECTOR = 0x21;
@@ -27,6 +28,7 @@ export function checkingGuest(): Uint8Array {
 export class SteppedMonitor {
   readonly image: MonitorImage;
   readonly machine: FlatMachine;
+  readonly #roundsAt: number;
   #raised = 0;
   #taken = 0;
   #before = '';
@@ -37,6 +39,7 @@ export class SteppedMonitor {
 
   constructor(options: Partial<MonitorOptions> = {}) {
     this.image = buildMonitor({ guest: { kind: 'flat', bytes: checkingGuest() }, excursion: 'always', rounds: 1, ...options });
+    this.#roundsAt = options.guest?.kind === 'real' ? REAL_ROUNDS_AT : ROUNDS_AT;
     this.machine = new FlatMachine('protected', { ramBytes: 16 << 20, tables: false, interrupts: this.#port() });
     this.machine.bytes.set(this.image.bytes, this.image.loadAddress);
     this.machine.enter(this.image.loadAddress);
@@ -62,8 +65,8 @@ export class SteppedMonitor {
     this.machine.vcpu.signal();
   }
   count(name: keyof MonitorImage['variables']): number { return this.machine.view.getUint32(this.image.variables[name], true); }
-  get rounds(): number { return this.machine.view.getUint32(ROUNDS_AT, true); }
-  get wrong(): number { return this.machine.view.getUint32(WRONG_AT, true); }
+  get rounds(): number { return this.machine.view.getUint32(this.#roundsAt, true); }
+  get wrong(): number { return this.machine.view.getUint32(this.#roundsAt + 4, true); }
   get held(): number { return this.machine.view.getUint32(SWITCH_PAGE + 0x1000 + NMIS_HELD, true); }
   get vector(): number { return this.machine.view.getUint32(SWITCH_PAGE + 0x1000 + FRAME + 8 * 4, true); }
   /** Physical address of the instruction that comes next, when the 64-bit side runs; else -1. */

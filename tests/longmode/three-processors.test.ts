@@ -6,7 +6,7 @@ import { runBare } from '../bare-run.ts';
 import { runInBochs, runInQemu } from './other-processors.ts';
 import { SAMPLE_TRANSCRIPT, sampleGuest } from './sample-guest.ts';
 
-const VARIANTS: readonly Partial<MonitorOptions>[] = [{ excursion: 'always' }, { excursion: 'avoid', paging: 'pae' }, { excursion: 'batch', order: 'manual' }];
+const VARIANTS: readonly Partial<MonitorOptions>[] = [{ excursion: 'always' }, { excursion: 'avoid', paging: 'pae' }, { excursion: 'batch', order: 'manual' }, { excursion: 'always', paging: 'unpaged' }];
 const build = (options: Partial<MonitorOptions>) => buildMonitor({ guest: { kind: 'flat', bytes: sampleGuest() }, hz: 500, ...options });
 
 describe.each(VARIANTS)('a guest with a kernel and a program, %o', (variant) => {

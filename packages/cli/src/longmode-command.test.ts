@@ -31,6 +31,11 @@ it('writes an image, a disk and a listing', async () => {
   expect(listing).toMatch(/^00090\w{3} {2}0f 22 c0 +mov cr0,eax$/m);
 });
 
+it('builds for a guest in real mode', async () => {
+  expect(await vm('build', '--guest', at('guest'), '--kind', 'real', '-o', at('image'), '--listing', at('listing'))).toEqual({ code: 0, errors: '' });
+  expect(readFileSync(at('listing'), 'utf8')).toContain('; into real mode, 16-bit code\n');
+});
+
 it('refuses what it cannot build, and leaves nothing behind', async () => {
   writeFileSync(at('empty'), '');
   const cases: readonly (readonly [string[], RegExp])[] = [
@@ -41,6 +46,7 @@ it('refuses what it cannot build, and leaves nothing behind', async () => {
     [['build', '--guest', at('empty'), '-o', at('image')], /the guest has 0 bytes, and 1 to \d+ can be loaded/],
     [['build', '--guest', at('guest'), '-o', at('image'), '--hz', '5'], /--hz: expected a number from 19 to 10000/],
     [['build', '--guest', at('guest'), '-o', at('image'), '--keys', 'ver\\n'], /--keys is for a guest on a disk/],
+    [['build', '--guest', at('guest'), '--kind', 'real', '--paging', 'pae', '-o', at('image')], /a guest in real mode has no page tables/],
     [['build', '--guest', at('guest'), '--kind', 'disk', '-o', at('image'), '--keys', 'é'], /there is no key for/],
     [['build', '--guest', at('guest'), '-o', join(folder, 'no', 'image')], /there is no such folder/],
   ];

@@ -8,14 +8,14 @@ import { choice, flag, type OptionValues, parseArguments, text, value } from './
 import { UsageError } from './usage-error.ts';
 
 const OPTIONS = {
-  guest: text('FILE', 'what the legacy machine runs: a program for 32-bit protected mode, or a disk that a PC boots'),
-  kind: choice(['auto', 'flat', 'disk'], 'what the guest is; auto (default): a disk if it has whole sectors and the mark of a boot sector'),
+  guest: text('FILE', 'what the legacy machine runs: a program for 32-bit protected mode or for real mode, or a disk that a PC boots'),
+  kind: choice(['auto', 'flat', 'real', 'disk'], 'what the guest is; auto (default): a disk if it has whole sectors and the mark of a boot sector, else flat; real: a program for true real mode'),
   keys: text('TEXT', 'what is typed to a guest on a disk when it asks; \\n is Enter'),
   output: text('FILE', 'the image for multiboot loaders: vm boot --multiboot, GRUB, qemu -kernel; -o for short'),
   disk: text('FILE', 'the same as a disk that the BIOS of a PC boots'),
   listing: text('FILE', 'all code of the monitor and of the switch, disassembled'),
   excursion: choice(['always', 'avoid', 'batch'], 'leave long mode for everything, not for ring 3 in protected mode (default), or with several requests at once'),
-  paging: choice(['32-bit', 'pae'], 'page tables of the legacy side; default 32-bit'),
+  paging: choice(['32-bit', 'pae', 'unpaged'], 'page tables of the legacy side, or none; default 32-bit'),
   order: choice(['claimed', 'manual'], 'what comes first, the mode bit (default) or the page table, as in the manual'),
   hz: value('N', "ticks a second of the 64-bit side's timer, 19 to 10000; default 1000", (given) => within(given, 19, 10_000)),
   watchdog: value('N', 'ticks after which a guest that asks for nothing is stopped; default 2000', (given) => within(given, 1, 2 ** 31 - 1)),
@@ -54,8 +54,8 @@ function optionsOf(values: Values, path: string): MonitorOptions {
   const { kind = 'auto', excursion, paging, order, hz, watchdog, statistics } = values;
   const bytes = readNamedFile('--guest', path);
   const found = kind === 'auto' ? (isDisk(bytes) ? 'disk' : 'flat') : kind;
-  if (found === 'flat' && values.keys !== undefined) throw new UsageError('--keys is for a guest on a disk');
-  const guest: LegacyGuest = found === 'flat' ? { kind: found, bytes } : { kind: found, bytes, keys: (values.keys ?? '').replaceAll(/\\n|\n/g, '\r') };
+  if (found !== 'disk' && values.keys !== undefined) throw new UsageError('--keys is for a guest on a disk');
+  const guest: LegacyGuest = found === 'disk' ? { kind: found, bytes, keys: (values.keys ?? '').replaceAll(/\\n|\n/g, '\r') } : { kind: found, bytes };
   return {
     guest, ...(excursion === undefined ? {} : { excursion }), ...(paging === undefined ? {} : { paging }), ...(order === undefined ? {} : { order }), ...(hz === undefined ? {} : { hz }),
     ...(watchdog === undefined ? {} : { watchdogTicks: watchdog }), ...(statistics === undefined ? {} : { statistics }),

@@ -9,7 +9,7 @@ export const CODE_64 = 0x08;
 export const CODE_32 = 0x10;
 export const DATA = 0x18;
 export const CODE_16 = 0x20; // base: the page
-export const DATA_16 = 0x28; // with the limits of real mode
+export const DATA_16 = 0x28; // likewise, with the limits of real mode
 export const USER_CODE_32: number = 0x30 | 3;
 export const USER_DATA: number = 0x38 | 3;
 export const LEGACY_TASK = 0x40;
@@ -46,6 +46,8 @@ export const BATCH = 0x380;
 export const BATCH_MOST = 0x80;
 export const LEGACY_GATES = 0x400;
 export const LEGACY_GATES_BYTES = 0x800;
+/** Of vectors of real mode, in their place. */
+export const REAL_GATES_BYTES = 0x400;
 /** The stack goes down from here to the gates. */
 export const STACK_TOP = 0x1000;
 
@@ -70,8 +72,6 @@ export interface SwitchArea {
 export interface SwitchPointers {
   readonly hostGdt: { readonly base: bigint; readonly limit: number };
   readonly hostGates: { readonly base: bigint; readonly limit: number };
-  /** Vectors of real mode; default: those of the BIOS. */
-  readonly realGates?: { readonly base: number; readonly limit: number };
 }
 
 /** Addresses in the page of code. */
@@ -80,6 +80,8 @@ export interface PageEntries {
   readonly nmi: { readonly long: number; readonly legacy: number; readonly real: number };
   /** The legacy side's handlers, by vector. */
   readonly stubs: readonly number[];
+  /** In real mode: offsets in the page. There are no other stubs then. */
+  readonly realStubs?: readonly number[];
 }
 
 /** Vectors that the legacy side's ring 3 may call. */
@@ -94,7 +96,7 @@ const TASK_AVAILABLE = 0x900;
 const INTERRUPT_GATE = 0x8e00;
 
 /** The second page as it is before the first switch. */
-export function buildDataPage(page: number, pointers: SwitchPointers, { nmi, stubs }: PageEntries): Uint8Array {
+export function buildDataPage(page: number, pointers: SwitchPointers, { nmi, stubs, realStubs }: PageEntries): Uint8Array {
   const at = page + 0x1000;
   const bytes = new Uint8Array(0x1000);
   const view = new DataView(bytes.buffer);
@@ -109,7 +111,7 @@ export function buildDataPage(page: number, pointers: SwitchPointers, { nmi, stu
   descriptor(CODE_32, 0, 0xf_ffff, flat | CODE);
   descriptor(DATA, 0, 0xf_ffff, flat | WRITABLE);
   descriptor(CODE_16, page, 0xffff, plain | CODE);
-  descriptor(DATA_16, 0, 0xffff, plain | WRITABLE);
+  descriptor(DATA_16, page, 0xffff, plain | WRITABLE);
   descriptor(USER_CODE_32, 0, 0xf_ffff, flat | RING_3 | CODE);
   descriptor(USER_DATA, 0, 0xf_ffff, flat | RING_3 | WRITABLE);
   descriptor(LEGACY_TASK, at + TASK_STATE, TASK_STATE_BYTES - 1, DESCRIPTOR_PRESENT | TASK_AVAILABLE);
@@ -122,16 +124,19 @@ export function buildDataPage(page: number, pointers: SwitchPointers, { nmi, stu
   gate(SWITCH_GATES + 16, CODE_32, nmi.legacy);
   gate(SWITCH_GATES + 32, CODE_64, nmi.long);
   stubs.forEach((stub, vector) => gate(LEGACY_GATES + vector * 8, CODE_32, stub, vector === SERVICE_VECTOR ? 3 : 0));
+  realStubs?.forEach((stub, vector) => view.setUint32(LEGACY_GATES + vector * 4, ((page >>> 4 << 16) | stub) >>> 0, true));
   const pointer = (offset: number, base: bigint, limit: number): void => {
     view.setUint16(offset, limit, true);
     view.setBigUint64(offset + 2, base, true);
   };
   pointer(PAGE_GDT_POINTER, BigInt(at + GDT), GDT_BYTES - 1);
   pointer(PAGE_GATES_POINTER, BigInt(at + SWITCH_GATES), SWITCH_GATES_BYTES - 1);
-  pointer(LEGACY_GATES_POINTER, BigInt(at + LEGACY_GATES), LEGACY_GATES_BYTES - 1);
+  // Protected mode is only passed on the way to real mode.
+  if (realStubs === undefined) pointer(LEGACY_GATES_POINTER, BigInt(at + LEGACY_GATES), LEGACY_GATES_BYTES - 1);
+  else pointer(LEGACY_GATES_POINTER, BigInt(at + SWITCH_GATES), SWITCH_GATES_BYTES - 1);
   pointer(HOST_GDT_POINTER, pointers.hostGdt.base, pointers.hostGdt.limit);
   pointer(HOST_GATES_POINTER, pointers.hostGates.base, pointers.hostGates.limit);
-  pointer(REAL_GATES_POINTER, BigInt(pointers.realGates?.base ?? 0), pointers.realGates?.limit ?? 0x3ff);
+  pointer(REAL_GATES_POINTER, BigInt(at + LEGACY_GATES), REAL_GATES_BYTES - 1);
   // Ring 0 of the legacy side: SS0 and ESP0, and no map of ports, so that every port of ring 3 asks.
   view.setUint32(TASK_STATE + 4, at + STACK_TOP, true);
   view.setUint16(TASK_STATE + 8, DATA, true);

@@ -3,10 +3,11 @@
  * the way into the legacy side's own code, and a stub for each of its vectors.
  */
 import {
-  addressOf, type Assembler, CONDITION_AE, CONDITION_B, CONDITION_E, CONDITION_NE, createAssembler, CS, DS, ES, FLAG_VM, FS, GS, mem, r16, r32, r8, RAX, RBX, RCX, RDI, RSI, RSP, segment, SELECTOR_RPL_MASK, SS, VECTOR_NMI, VECTORS_WITH_ERROR_CODE,
+  addressOf, type Assembler, CONDITION_AE, CONDITION_B, CONDITION_E, CONDITION_NE, createAssembler, DS, ES, FLAG_VM, FS, GS, mem, r16, r32, r8, RAX, RBX, RCX, RDI, RSI, RSP, segment, SELECTOR_RPL_MASK, SS, VECTOR_NMI, VECTORS_WITH_ERROR_CODE,
 } from '@vm/x86';
 import { type EmitContext, emitSteps } from './emit-operation.ts';
 import type { Plan } from './planner.ts';
+import { emitProtectedNmi, emitRealEntry, emitRealNmi, emitRealVectors } from './real-mode.ts';
 import { SwitchRefusal } from './refusal.ts';
 import * as area from './switch-area.ts';
 import type { PageEntries, SwitchArea } from './switch-area.ts';
@@ -30,7 +31,8 @@ const VECTORS = 256;
 export const VECTOR_HELD_BACK = 0x100;
 const { eflags, cs, esp, vector, ds, es, fs, gs } = area.FRAME_INDEX;
 
-export function buildSwitchPage(at: SwitchArea, excursions: readonly Excursion[]): SwitchPage {
+/** With `real`, the guest runs in real mode, which the plans' unpaged protected mode leads to. */
+export function buildSwitchPage(at: SwitchArea, excursions: readonly Excursion[], mode: 'protected' | 'real' = 'protected'): SwitchPage {
   const { page } = at;
   const a = createAssembler(64, { origin: page });
   const here = (): number => page + a.offset();
@@ -50,6 +52,12 @@ export function buildSwitchPage(at: SwitchArea, excursions: readonly Excursion[]
     a.mov(data(area.WAY_OUT), addressOf(`out-${i}`)).mov(data(area.WAY_BACK), addressOf(`back-${i}`)).jmp('enter');
     part(32, `to long, ${toLegacy.setup.legacy.format}`);
     a.label(`out-${i}`);
+    if (mode === 'real') {
+      // The way out of real mode has saved them.
+      a.label(`back-${i}`);
+      emitSteps(a, { ...toLong, steps: toLong.steps.filter(({ name }) => name !== 'save') }, 'first', context);
+      return;
+    }
     let isSaved = false;
     emitSteps(a, toLong, 'first', context, (step) => {
       if (isSaved) a.label(`back-${i}`);
@@ -61,12 +69,22 @@ export function buildSwitchPage(at: SwitchArea, excursions: readonly Excursion[]
   a.inc(data(area.NMIS_HELD)).size(8).iret();
   part(32, 'an NMI on the way, in protected mode');
   const legacy = here();
-  a.inc(mem(4, { displacement: page + PAGE_BYTES + area.NMIS_HELD, segment: SS })).iret();
+  if (mode === 'real') emitProtectedNmi(a, page);
+  else a.inc(mem(4, { displacement: page + PAGE_BYTES + area.NMIS_HELD, segment: SS })).iret();
   part(16, 'an NMI on the way, in real mode');
   const real = here();
-  a.inc(mem(2, { displacement: PAGE_BYTES + area.NMIS_HELD, segment: CS })).iret();
+  emitRealNmi(a, page);
   part(32, 'into the legacy side');
-  emitEntry(a, at.page, data, frame);
+  emitHeldBack(a, data, frame);
+  if (mode === 'real') {
+    const { cr0 } = excursions[0]!.toLegacy.setup.legacy;
+    part(16, 'into real mode');
+    emitRealEntry(a, page, cr0);
+    part(16, 'vectors of real mode, and the way out');
+    const realStubs = emitRealVectors(a, page, cr0);
+    return { ...finish(a), entries, parts, nmi: { long, legacy, real }, stubs: [], realStubs };
+  }
+  emitEntry(a, at.page, frame);
   part(32, 'vectors of the legacy side');
   const stubs = Array.from({ length: VECTORS }, (_, number) => {
     const stub = here();
@@ -78,15 +96,23 @@ export function buildSwitchPage(at: SwitchArea, excursions: readonly Excursion[]
   });
   a.label('common').and(mem(4, { base: RSP }), 0xff);
   a.jmp(mem(4, { displacement: page + PAGE_BYTES + area.WAY_OUT, segment: SS }));
-  const code = a.bytes();
-  if (code.length > PAGE_BYTES) throw new SwitchRefusal('E_OVERLAP', `the code of the transition has ${code.length} bytes and has to fit a page`);
-  return { code, entries, parts, nmi: { long, legacy, real }, stubs };
+  return { ...finish(a), entries, parts, nmi: { long, legacy, real }, stubs };
 }
 
-/** From the frame to the code of the legacy side; or straight back when an NMI waits. */
-function emitEntry(a: Assembler, page: number, data: (offset: number) => ReturnType<typeof mem>, frame: (index: number) => ReturnType<typeof mem>): void {
-  const top = page + PAGE_BYTES + area.STACK_TOP;
+function finish(a: Assembler): { readonly code: Uint8Array } {
+  const code = a.bytes();
+  if (code.length > PAGE_BYTES) throw new SwitchRefusal('E_OVERLAP', `the code of the transition has ${code.length} bytes and has to fit a page`);
+  return { code };
+}
+
+/** Straight back when an NMI waits. */
+function emitHeldBack(a: Assembler, data: (offset: number) => ReturnType<typeof mem>, frame: (index: number) => ReturnType<typeof mem>): void {
   a.label('enter').cmp(data(area.NMIS_HELD), 0).jcc(CONDITION_E, 'go').mov(frame(vector), VECTOR_HELD_BACK).jmp(data(area.WAY_BACK));
+}
+
+/** From the frame to the code of the legacy side. */
+function emitEntry(a: Assembler, page: number, frame: (index: number) => ReturnType<typeof mem>): void {
+  const top = page + PAGE_BYTES + area.STACK_TOP;
   a.label('go').cld().mov(r32(RSI), page + PAGE_BYTES + area.FRAME).mov(r32(RCX), area.FRAME_WORDS).mov(r32(RDI), top - area.FRAME_WORDS * 4);
   a.test(frame(eflags), FLAG_VM).jcc(CONDITION_NE, 'copy').test(frame(cs), SELECTOR_RPL_MASK).jcc(CONDITION_NE, 'copy');
   // Ring 0 is returned to on its own stack.

@@ -16,7 +16,8 @@ export const SERVICE_EXIT = 0;
 export const SERVICE_USER = 2;
 export const SERVICE_KERNEL = 3;
 
-export function emitExcursions(a: Assembler, policy: ExcursionPolicy, watchdogTicks: number): void {
+/** In real mode there are no other rings to be asked for. */
+export function emitExcursions(a: Assembler, policy: ExcursionPolicy, watchdogTicks: number, hasRings: boolean): void {
   a.label('guest-loop');
   if (policy !== 'always') {
     a.test(frame(eflags), FLAG_VM).jcc(CONDITION_NE, 'excursion').mov(r32(RAX), frame(cs)).and(r32(RAX), SELECTOR_RPL_MASK).cmp(r32(RAX), 3).jcc(CONDITION_NE, 'excursion');
@@ -36,16 +37,18 @@ export function emitExcursions(a: Assembler, policy: ExcursionPolicy, watchdogTi
   a.label('fault').lea(r64(RSI), mem(0, { label: 'text-fault' })).call('puts').inc(variable('faulted'));
   for (const index of [vector, errorCode, cs, eip]) a.mov(r32(RBX), frame(index)).call('put-hex');
   a.lea(r64(RSI), mem(0, { label: 'text-line' })).jmp('stopped');
-  emitServices(a);
+  emitServices(a, hasRings);
   emitCompatibility(a);
   if (policy === 'batch') emitDelivery(a);
 }
 
-function emitServices(a: Assembler): void {
+function emitServices(a: Assembler, hasRings: boolean): void {
   a.label('service').mov(r32(RAX), frame(eax)).mov(r32(RBX), frame(ebx));
   a.cmp(r32(RAX), area.SERVICE_PUT).jcc(CONDITION_NE, 'no-put').call('put').jmp('guest-loop');
-  a.label('no-put').cmp(r32(RAX), SERVICE_USER).jcc(CONDITION_E, 'to-user').cmp(r32(RAX), SERVICE_KERNEL).jcc(CONDITION_E, 'to-kernel');
+  a.label('no-put');
+  if (hasRings) a.cmp(r32(RAX), SERVICE_USER).jcc(CONDITION_E, 'to-user').cmp(r32(RAX), SERVICE_KERNEL).jcc(CONDITION_E, 'to-kernel');
   a.mov(variable('exit-code', 4), r32(RBX)).lea(r64(RSI), mem(0, { label: 'text-exit' })).cmp(r32(RAX), SERVICE_EXIT).jcc(CONDITION_E, 'stopped').lea(r64(RSI), mem(0, { label: 'text-service' })).jmp('stopped');
+  if (!hasRings) return;
   // EBX: where it goes on, ECX: its stack there.
   const enter = (label: string, code: number, data: number): void => {
     a.label(label).mov(frame(eip), r32(RBX)).mov(r32(RCX), frame(ecx)).mov(frame(esp), r32(RCX)).mov(frame(cs), code);

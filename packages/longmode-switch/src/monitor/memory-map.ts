@@ -8,6 +8,9 @@ export const FLAT_MEMORY_END = 0x80_0000;
 /** What a guest in real mode has from address 0, 1 MiB and 64 KiB. */
 export const LOW_MEMORY = 0x80_0000;
 export const LOW_MEMORY_BYTES = 0x11_0000;
+/** In real mode without virtual-8086 mode it has what is there: from 0 to the pages of the switch. It is loaded, and begins, here. */
+export const REAL_ENTRY = 0x7c00;
+export const REAL_MOST: number = SWITCH_PAGE - REAL_ENTRY;
 /** A disk for the BIOS of a guest that needs no memory in protected mode: it lies there. */
 export const DISK: number = FLAT_MEMORY;
 export const DISK_MOST: number = FLAT_MEMORY_END - FLAT_MEMORY;

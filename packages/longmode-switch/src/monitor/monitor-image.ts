@@ -13,8 +13,9 @@ import { emitExcursions, frame } from './excursions.ts';
 import { emitConsole, emitConsoleStart, emitData, emitInterrupts, emitNmiTicks, emitStart, emitThreads, emitTimerStart, HOST_GATES, HOST_GDT_BYTES, HOST_TASK, type HostControl, out, USER_CODE_64, type Variable, variable, VARIABLES } from './host-code.ts';
 import * as map from './memory-map.ts';
 import { buildPrograms, PROGRAM_RESULTS, programResults, RESULT_BYTES } from './programs.ts';
-import type { MonitorOptions } from './monitor-options.ts';
+import type { LegacyGuest, MonitorOptions } from './monitor-options.ts';
 import { buildTables, type MonitorTables } from './page-tables.ts';
+import { emitRealStart } from './real-start.ts';
 import { emitVirtual8086 } from './virtual-8086.ts';
 
 export interface MonitorImage {
@@ -60,21 +61,24 @@ const TEXTS = {
 /** Throws SwitchRefusal when the guest does not fit or the options contradict each other. */
 export function buildMonitor(options: MonitorOptions): MonitorImage {
   const { guest } = options;
-  const most = guest.kind === 'flat' ? map.FLAT_MEMORY_END - map.FLAT_MEMORY - 0x1_0000 : map.DISK_MOST;
+  const most = { flat: map.FLAT_MEMORY_END - map.FLAT_MEMORY - 0x1_0000, real: map.REAL_MOST, disk: map.DISK_MOST }[guest.kind];
   if (guest.bytes.length === 0 || guest.bytes.length > most) throw new SwitchRefusal('E_IMAGE', `the guest has ${guest.bytes.length} bytes, and 1 to ${most} can be loaded`);
-  const tables = buildTables(TABLES_AT, PROGRAMS_AT, options.paging ?? '32-bit');
-  const setup = setupOf(tables, options.exchange ?? []);
+  if (guest.kind === 'disk' && options.paging === 'unpaged') throw new SwitchRefusal('E_IMAGE', 'a guest on a disk needs page tables: its memory is elsewhere than it thinks');
+  if (guest.kind === 'real' && (options.paging ?? 'unpaged') !== 'unpaged') throw new SwitchRefusal('E_IMAGE', 'a guest in real mode has no page tables');
+  if (guest.kind === 'real' && (options.excursion ?? 'always') !== 'always') throw new SwitchRefusal('E_IMAGE', 'a guest in real mode has no ring 3 and no requests that wait: excursions cannot be avoided or batched');
+  const tables = buildTables(TABLES_AT, PROGRAMS_AT, guest.kind === 'real' ? 'unpaged' : options.paging ?? '32-bit');
+  const setup = setupOf(tables, options.exchange ?? [], guest.kind);
   const order = options.order ?? 'claimed';
   const excursion = { toLegacy: planSwitch(setup, 'to-legacy', { order }), toLong: planSwitch(setup, 'to-long', { order }) };
   const at = { page: map.SWITCH_PAGE, hostBase: map.HOST_BASE, entries: tables.entries, source: { at: SWITCH_AT, bytes: PAGE } };
   // The page knows nothing of where the host's descriptors are but through pointers; its code is the same wherever they lie.
-  const page = buildSwitchPage({ ...at, hostTask: { descriptor: 0n, selector: HOST_TASK } }, [excursion]);
+  const page = buildSwitchPage({ ...at, hostTask: { descriptor: 0n, selector: HOST_TASK } }, [excursion], guest.kind === 'real' ? 'real' : 'protected');
   const host = { ...setup.host };
   const assemble = (descriptor: bigint): HostCode => writeHost(options, { ...at, hostTask: { descriptor, selector: HOST_TASK } }, excursion, page, host, tables);
   const first = assemble(map.HOST_BASE);
   const code = assemble(map.HOST_BASE + BigInt(first.addressOf('host-gdt') + HOST_TASK));
   if (code.bytes.length > CODE_MOST) throw new SwitchRefusal('E_OVERLAP', `the monitor's code has ${code.bytes.length} bytes, and there is room for ${CODE_MOST}`);
-  const payload = guest.kind === 'flat' ? map.FLAT_MEMORY : map.DISK;
+  const payload = guest.kind === 'disk' ? map.DISK : map.FLAT_MEMORY;
   const bytes = new Uint8Array(payload + guest.bytes.length - map.IMAGE);
   const put = (address: number, part: Uint8Array): void => bytes.set(part, address - map.IMAGE);
   put(map.IMAGE, fillHost(code, tables));
@@ -94,16 +98,17 @@ export function buildMonitor(options: MonitorOptions): MonitorImage {
   };
 }
 
-function setupOf(tables: MonitorTables, exchange: readonly Exchanged[]): SwitchSetup {
+function setupOf(tables: MonitorTables, exchange: readonly Exchanged[], kind: LegacyGuest['kind']): SwitchSetup {
   const usesFloats = exchange.includes('floating-point');
   return {
     exchange,
-    page: map.SWITCH_PAGE, mappedAt: { host: null, legacy: null }, establish: true, legacyTask: true,
+    page: map.SWITCH_PAGE, mappedAt: { host: null, legacy: null }, establish: true, legacyTask: kind !== 'real',
     host: { cr0: HOST_CR0, cr3: tables.hostRoot, cr4: HOST_CR4, efer: EFER_LME },
-    legacy: { format: tables.legacyFormat, cr0: (CR0_PG | CR0_PE | CR0_ET | CR0_NE | (usesFloats ? 0 : CR0_TS)) >>> 0, cr3: tables.legacyRoot, cr4: tables.legacyCr4 | (usesFloats ? CR4_OSFXSR | CR4_OSXMMEXCPT : 0), efer: 0 },
+    legacy: { format: tables.legacyFormat, cr0: ((tables.legacyFormat === 'unpaged' ? 0 : CR0_PG) | CR0_PE | CR0_ET | CR0_NE | (usesFloats ? 0 : CR0_TS)) >>> 0, cr3: tables.legacyRoot, cr4: tables.legacyCr4 | (usesFloats ? CR4_OSFXSR | CR4_OSXMMEXCPT : 0), efer: 0 },
     memory: [
       { name: 'the image', start: map.IMAGE, end: END }, { name: "the guest's memory in protected mode, or its disk", start: map.FLAT_MEMORY, end: map.FLAT_MEMORY_END },
-      { name: "the guest's memory in real mode", start: map.LOW_MEMORY, end: map.LOW_MEMORY + map.LOW_MEMORY_BYTES },
+      { name: "the guest's memory in virtual-8086 mode", start: map.LOW_MEMORY, end: map.LOW_MEMORY + map.LOW_MEMORY_BYTES },
+      ...(kind === 'real' ? [{ name: "the guest's memory in real mode", start: 0, end: map.SWITCH_PAGE }] : []),
     ],
   };
 }
@@ -126,7 +131,7 @@ function writeHost(options: MonitorOptions, at: SwitchArea, excursion: Excursion
   emitMain(a, options);
   const handlers = emitInterrupts(a);
   emitConsole(a);
-  emitExcursions(a, options.excursion ?? 'avoid', options.watchdogTicks ?? DEFAULT_WATCHDOG);
+  emitExcursions(a, options.guest.kind === 'real' ? 'always' : options.excursion ?? 'avoid', options.watchdogTicks ?? DEFAULT_WATCHDOG, options.guest.kind !== 'real');
   if (options.guest.kind === 'disk') emitVirtual8086(a, options.guest.bytes.length);
   else a.label('virtual').jmp('fault');
   const prepared = planSwitch({ ...excursion.toLegacy.setup, prepared: true }, 'to-legacy', { order: options.order ?? 'claimed' });
@@ -168,7 +173,8 @@ function emitMain(a: Assembler, options: MonitorOptions): void {
   emitThreads(a);
   emitTimerStart(a, options.hz ?? DEFAULT_HZ);
   if (options.nmiTicks !== false) emitNmiTicks(a);
-  if (options.guest.kind === 'flat') {
+  if (options.guest.kind === 'real') emitRealStart(a, options.guest.bytes.length);
+  else if (options.guest.kind === 'flat') {
     const first = { cs: area.CODE_32, eip: map.FLAT_MEMORY, eflags: RFLAGS_IF, esp: map.FLAT_MEMORY_END - 0x100, ss: area.DATA, ds: area.DATA, es: area.DATA, fs: area.DATA, gs: area.DATA };
     for (const [name, value] of Object.entries(first)) a.mov(frame(area.FRAME_INDEX[name as keyof typeof first]), value);
   } else a.call('virtual-start');

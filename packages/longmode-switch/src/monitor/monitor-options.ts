@@ -1,19 +1,21 @@
+import type { LegacyFormat } from '../processor-model.ts';
 import type { Exchanged } from '../switch-setup.ts';
 
 /** What a monitor is built with. */
 export type ExcursionPolicy = 'always' | 'avoid' | 'batch';
 
-/** A program for 32-bit protected mode, or a disk that a PC would boot from. */
+/** A program for 32-bit protected mode or for real mode, or a disk that a PC would boot from, in virtual-8086 mode. */
 export type LegacyGuest =
   | { readonly kind: 'flat'; readonly bytes: Uint8Array }
+  | { readonly kind: 'real'; readonly bytes: Uint8Array }
   /** `keys` are typed when the guest asks for one; Enter is a carriage return. */
   | { readonly kind: 'disk'; readonly bytes: Uint8Array; readonly keys?: string };
 
 export interface MonitorOptions {
   readonly guest: LegacyGuest;
-  /** Page tables of the legacy side; default `32-bit`. */
-  readonly paging?: '32-bit' | 'pae';
-  /** Default `avoid`. */
+  /** Page tables of the legacy side, or none; a disk cannot do without, and real mode has none. Default: `32-bit` where there may be some. */
+  readonly paging?: LegacyFormat;
+  /** Default `avoid`; in real mode there is `always` alone. */
   readonly excursion?: ExcursionPolicy;
   /** Order of mode bit and page table; default `claimed`. */
   readonly order?: 'claimed' | 'manual';

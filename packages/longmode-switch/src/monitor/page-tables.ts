@@ -18,13 +18,13 @@ export interface MonitorTables {
   /** Bits of CR4 for the legacy tables. */
   readonly legacyCr4: number;
   /** Entries for the two pages of the switch. */
-  readonly entries: { readonly host: number; readonly legacy: number; readonly legacyBytes: 4 | 8 };
+  readonly entries: { readonly host: number; readonly legacy: number | null; readonly legacyBytes: 4 | 8 };
   /** The entry that maps the image at its own address while the machine starts. */
   readonly startEntry: number;
 }
 
 /** `at` is where they will lie; `programs` where the pages of the host's programs are. */
-export function buildTables(at: number, programs: number, legacyFormat: '32-bit' | 'pae'): MonitorTables {
+export function buildTables(at: number, programs: number, legacyFormat: LegacyFormat): MonitorTables {
   const pages: Uint32Array[] = [];
   const table = (): number => pages.push(new Uint32Array(1024)) - 1;
   const addressOf = (index: number): number => at + index * PAGE;
@@ -46,6 +46,9 @@ export function buildTables(at: number, programs: number, legacyFormat: '32-bit'
   set(low, PROGRAMS / 2 ** 30, addressOf(programPointers) | USER);
   set(programPointers, 0, addressOf(programPages) | USER);
   for (let i = 0; i < PROGRAM_PAGES; i++) set(programPages, i, (programs + i * PAGE) | USER);
+  const host = { hostRoot: addressOf(root), legacyFormat, startEntry: addressOf(lowPages) + (IMAGE / LARGE) * 8 };
+  const hostEntry = addressOf(switchPages) + (SWITCH_PAGE / PAGE) * 8;
+  if (legacyFormat === 'unpaged') return { ...host, bytes: bytesOf(pages), legacyRoot: 0, legacyCr4: 0, entries: { host: hostEntry, legacy: null, legacyBytes: 4 } };
   const legacyBytes = legacyFormat === 'pae' ? 8 : 4;
   const legacyRoot = table();
   let directory = legacyRoot;
@@ -61,11 +64,14 @@ export function buildTables(at: number, programs: number, legacyFormat: '32-bit'
   }
   const large = legacyFormat === 'pae' ? LARGE : HUGE;
   for (let address = FLAT_MEMORY; address < FLAT_MEMORY_END; address += large) set(directory, address / large, address | USER | PTE_LARGE, legacyBytes);
+  return {
+    ...host, bytes: bytesOf(pages), legacyRoot: addressOf(legacyRoot), legacyCr4: legacyFormat === 'pae' ? CR4_PAE : CR4_PSE,
+    entries: { host: hostEntry, legacy: addressOf(legacyLow) + (SWITCH_PAGE / PAGE) * legacyBytes, legacyBytes },
+  };
+}
+
+function bytesOf(pages: readonly Uint32Array[]): Uint8Array {
   const bytes = new Uint8Array(pages.length * PAGE);
   pages.forEach((page, i) => bytes.set(new Uint8Array(page.buffer), i * PAGE));
-  return {
-    bytes, hostRoot: addressOf(root), legacyRoot: addressOf(legacyRoot), legacyFormat, legacyCr4: legacyFormat === 'pae' ? CR4_PAE : CR4_PSE,
-    entries: { host: addressOf(switchPages) + (SWITCH_PAGE / PAGE) * 8, legacy: addressOf(legacyLow) + (SWITCH_PAGE / PAGE) * legacyBytes, legacyBytes },
-    startEntry: addressOf(lowPages) + (IMAGE / LARGE) * 8,
-  };
+  return bytes;
 }
