@@ -114,6 +114,21 @@ it('does not take features that it did not offer, nor none', () => {
   expect(read(0x14, 1)).toBe(3); // without VERSION_1
 });
 
+it('answers what needs no disk before the processor goes on, so that no run depends on the host', () => {
+  const { memory, begin, driver, write } = setup();
+  begin();
+  const [id, unknown, read] = [8, 99, 0];
+  for (const [type, status] of [[id, 0], [unknown, 2], [read, 1]] as const) {
+    memory.bytes.fill(0, HEADER, HEADER + 16);
+    memory.write(HEADER, 4, type);
+    memory.write(STATUS, 1, 0xee);
+    // A read of 20 bytes is none of sectors.
+    driver.offer([{ gpa: HEADER, bytes: 16 }, { gpa: DATA, bytes: 20, write: true }, { gpa: STATUS, bytes: 1, write: true }]);
+    write(0x3000, 2, 0);
+    expect(memory.read(STATUS, 1)).toBe(status);
+  }
+});
+
 it('saved in the middle of a request, it does that again', async () => {
   const { memory, device, make, begin, driver, write } = setup();
   begin();

@@ -96,26 +96,24 @@ class VirtioBlk implements Device, VirtioModel {
   }
 
   #begin(ring: Ring, chain: Chain): void {
+    // Without a place for the status there is nothing to be said; otherwise the last byte tells how it went.
+    if (chain.writableBytes === 0) return ring.push(chain, 0);
+    let work: Uint8Array | Promise<Uint8Array | null>;
+    try {
+      work = this.#execute(chain);
+    } catch (error) {
+      return this.#answer(ring, chain, null, this.#statusOf(error));
+    }
+    // What needs no disk is answered now, at this instruction of every run.
+    if (work instanceof Uint8Array) return this.#answer(ring, chain, work, spec.BLOCK_OK);
     const era = this.#era;
     const bytes = chain.readableBytes + chain.writableBytes;
-    const work = chain.writableBytes === 0 ? null : this.#execute(chain);
-    // Without a place for the status there is nothing to be said; otherwise the last byte tells how it went.
-    if (work === null) return ring.push(chain, 0);
     this.#waitingBytes += bytes;
     this.#underWay.add(chain);
-    void work.then(
-      (data) => ({ data, status: spec.BLOCK_OK }),
-      (error: unknown) => {
-        if (!(error instanceof Refusal)) this.#ctx.log('warn', `the disk failed: ${error instanceof Error ? error.message : String(error)}`);
-        return { data: null, status: error instanceof Refusal ? error.status : spec.BLOCK_IO_ERROR };
-      },
-    ).then(({ data, status }) => {
+    void work.then((data) => ({ data, status: spec.BLOCK_OK }), (error: unknown) => ({ data: null, status: this.#statusOf(error) })).then(({ data, status }) => {
       if (era !== this.#era) return;
-      const { dma } = this.#ctx;
-      if (data !== null) scatter(dma, chain.writable, 0, data);
-      scatter(dma, chain.writable, chain.writableBytes - 1, Uint8Array.of(status));
-      ring.push(chain, (data?.length ?? 0) + 1);
       this.#underWay.delete(chain);
+      this.#answer(ring, chain, data, status);
       const held = this.#waitingBytes >= MOST_WAITING_BYTES;
       this.#waitingBytes -= bytes;
       if (held) this.notified();
@@ -123,8 +121,21 @@ class VirtioBlk implements Device, VirtioModel {
     });
   }
 
-  /** Begins a request at once; resolves with what the driver gets. Rejects with Refusal what it should not have asked. */
-  async #execute(chain: Chain): Promise<Uint8Array | null> {
+  #answer(ring: Ring, chain: Chain, data: Uint8Array | null, status: number): void {
+    const { dma } = this.#ctx;
+    if (data !== null) scatter(dma, chain.writable, 0, data);
+    scatter(dma, chain.writable, chain.writableBytes - 1, Uint8Array.of(status));
+    ring.push(chain, (data?.length ?? 0) + 1);
+  }
+
+  #statusOf(error: unknown): number {
+    if (error instanceof Refusal) return error.status;
+    this.#ctx.log('warn', `the disk failed: ${error instanceof Error ? error.message : String(error)}`);
+    return spec.BLOCK_IO_ERROR;
+  }
+
+  /** Begins a request at once: what the driver gets, or a promise of it where the disk is asked. Throws Refusal at what it should not have asked. */
+  #execute(chain: Chain): Uint8Array | Promise<Uint8Array | null> {
     const { dma } = this.#ctx;
     if (chain.readableBytes < spec.BLOCK_HEADER_BYTES || chain.readableBytes + chain.writableBytes > MOST_REQUEST_BYTES) throw new Refusal(spec.BLOCK_IO_ERROR);
     const header = new DataView(new ArrayBuffer(spec.BLOCK_HEADER_BYTES));
@@ -138,32 +149,40 @@ class VirtioBlk implements Device, VirtioModel {
       return data;
     };
     switch (header.getUint32(0, true)) {
-      case spec.REQUEST_READ: {
-        const into = new Uint8Array(this.#check(sector, wanted));
-        await this.#disk.read(sector * spec.SECTOR_BYTES, into);
-        return into;
-      }
+      case spec.REQUEST_READ:
+        return this.#read(sector, this.#check(sector, wanted));
       case spec.REQUEST_WRITE:
         if (!this.#disk.writable) throw new Refusal(spec.BLOCK_IO_ERROR);
         this.#check(sector, sent);
-        await this.#disk.write(sector * spec.SECTOR_BYTES, take());
-        // A driver that does not know flushes takes every write for final (5.2.6.2).
-        if (!this.#transport.accepted(spec.BLOCK_FLUSH)) await this.#disk.flush();
-        return null;
+        return this.#write(sector, take());
       case spec.REQUEST_FLUSH:
-        await this.#disk.flush();
-        return null;
+        return nothing(this.#disk.flush());
       case spec.REQUEST_GET_ID:
         return this.#serial.slice(0, wanted);
-      case spec.REQUEST_DISCARD:
-        await this.#eachRange(take(), false, (at, bytes) => this.#disk.discard(at, bytes));
-        return null;
-      case spec.REQUEST_WRITE_ZEROES:
-        await this.#eachRange(take(), true, (at, bytes) => this.#disk.writeZeroes(at, bytes));
-        return null;
+      case spec.REQUEST_DISCARD: {
+        const { at, bytes } = this.#range(take(), false);
+        return nothing(this.#disk.discard(at, bytes));
+      }
+      case spec.REQUEST_WRITE_ZEROES: {
+        const { at, bytes } = this.#range(take(), true);
+        return nothing(this.#disk.writeZeroes(at, bytes));
+      }
       default:
         throw new Refusal(spec.BLOCK_UNSUPPORTED);
     }
+  }
+
+  async #read(sector: number, bytes: number): Promise<Uint8Array> {
+    const into = new Uint8Array(bytes);
+    await this.#disk.read(sector * spec.SECTOR_BYTES, into);
+    return into;
+  }
+
+  async #write(sector: number, data: Uint8Array): Promise<null> {
+    await this.#disk.write(sector * spec.SECTOR_BYTES, data);
+    // A driver that does not know flushes takes every write for final (5.2.6.2).
+    if (!this.#transport.accepted(spec.BLOCK_FLUSH)) await this.#disk.flush();
+    return null;
   }
 
   #check(sector: number, bytes: number): number {
@@ -171,8 +190,8 @@ class VirtioBlk implements Device, VirtioModel {
     return bytes;
   }
 
-  /** struct virtio_blk_discard_write_zeroes: sector, count, flags. */
-  async #eachRange(list: Uint8Array, mayUnmap: boolean, work: (at: number, bytes: number) => Promise<void>): Promise<void> {
+  /** Bytes that struct virtio_blk_discard_write_zeroes names: sector, count, flags. */
+  #range(list: Uint8Array, mayUnmap: boolean): { readonly at: number; readonly bytes: number } {
     if (!this.#disk.writable || list.length === 0) throw new Refusal(spec.BLOCK_IO_ERROR);
     if (list.length !== RANGE_BYTES) throw new Refusal(list.length % RANGE_BYTES === 0 ? spec.BLOCK_UNSUPPORTED : spec.BLOCK_IO_ERROR);
     const view = new DataView(list.buffer);
@@ -181,8 +200,7 @@ class VirtioBlk implements Device, VirtioModel {
     const flags = view.getUint32(12, true);
     if ((flags & ~1) !== 0 || (flags !== 0 && !mayUnmap)) throw new Refusal(spec.BLOCK_UNSUPPORTED);
     if (count > MOST_RANGE_SECTORS) throw new Refusal(spec.BLOCK_IO_ERROR);
-    const bytes = this.#check(sector, count * spec.SECTOR_BYTES);
-    await work(sector * spec.SECTOR_BYTES, bytes);
+    return { at: sector * spec.SECTOR_BYTES, bytes: this.#check(sector, count * spec.SECTOR_BYTES) };
   }
 
   /** struct virtio_blk_config (5.2.4). */
@@ -202,6 +220,8 @@ class VirtioBlk implements Device, VirtioModel {
 }
 
 /** What the driver should not have asked. */
+const nothing = (work: Promise<void>): Promise<null> => work.then(() => null);
+
 class Refusal extends Error {
   readonly status: number;
 
