@@ -1,9 +1,14 @@
 /**
- * Generated functions that answer a miss of the TLB from the shadow tables of @vm/shadow-mmu, whose layout its README has. They raise
- * nothing, and change nothing that a guest can see: what the tables allow has its accessed and dirty bits set already.
+ * Generated functions that answer a miss of the TLB: from the shadow tables of @vm/shadow-mmu, whose layout its README has, or without such from the
+ * guest's own tables of four levels. They raise nothing, and change nothing that a guest can see: what the shadow tables allow has
+ * its accessed and dirty bits set already, and where the guest's lack one `PageWalk` walks, as in all cases that are rare.
  */
-import { ENTRY_BYTES, ENTRY_RIGHTS, PROCESSOR_LEVELS, PROCESSOR_ROOT, RIGHT_HUGE, RIGHT_LARGE, TABLE_ENTRIES } from '@vm/shadow-mmu';
+import { CR4_SMAP, EFER_LMA, EFER_NXE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_HIGH, PTE_LARGE, PTE_PRESENT, PTE_USER, PTE_WRITABLE } from '@vm/x86';
+import {
+  ENTRY_BYTES, ENTRY_RIGHTS, PROCESSOR_LEVELS, PROCESSOR_ROOT, READ_OPEN, READ_USER, RIGHT_HUGE, RIGHT_LARGE, TABLE_ENTRIES, WRITE_OPEN, WRITE_USER,
+} from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
+import { PHYSICAL_BITS } from './page-walk.ts';
 import type { CodeWriter, Label } from './wasm/code-writer.ts';
 import { I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
@@ -12,24 +17,23 @@ import { pushTlbPlace } from './tlb-place.ts';
 /** (s, address, bytes) -> 1: the TLB answers for the address now; 0: it does not. */
 export const REFILL: Signature = { parameters: [I32, I64, I32], results: [I32] };
 
-const STATE = 0, ADDRESS = 1, BYTES = 2, TABLE = 3, RIGHTS = 4, FRAME = 5, OFFSET = 6, ENTRY = 7, PART = 8;
+const STATE = 0, ADDRESS = 1, BYTES = 2, TABLE = 3, RIGHTS = 4, FRAME = 5, OFFSET = 6, ENTRY = 7, PART = 8, GUEST_ENTRY = 9, ALLOWED = 10;
 const LONG_LEVELS = 4;
+/** Frames as the processors here have them, and the bits of entries above and inside of them that are reserved. */
+const FRAME_MASK: number = 2 ** (PHYSICAL_BITS - 12) - 1;
+const RESERVED_FRAME_HIGH: number = PTE_FRAME_HIGH & ~(2 ** (PHYSICAL_BITS - 32) - 1);
+const LARGE_RESERVED = 0x001f_e000;
 
 export function defineRefill(module: ModuleWriter, code: CodeWriter, index: number, write: boolean): void {
   code.reset();
   const fail = code.block();
   code.get(ADDRESS).wrap().const32(0xfff).and32().get(BYTES).add32().const32(4096).gtU32().brIf(fail);
-  code.get(STATE).load32(state.SHADOW_BLOCK).tee(ENTRY).load32(PROCESSOR_ROOT).tee(TABLE).eqz32().brIf(fail);
-  code.get(ENTRY).load32(PROCESSOR_LEVELS).const32(LONG_LEVELS).eq32();
+  code.get(STATE).load32(state.SHADOW_BLOCK).tee(ENTRY);
   code.if();
-  code.get(ADDRESS).const(16).shl().const(16).shrS().get(ADDRESS).ne().brIf(fail); // not canonical
-  step(code, 39, fail);
+  fromShadowTables(code, write, fail);
+  code.else();
+  fromGuestTables(code, write, fail);
   code.end();
-  step(code, 30, fail);
-  step(code, 21, fail);
-  entryOf(code, 12);
-  code.tee(ENTRY).load32(ENTRY_RIGHTS).tee(RIGHTS).get(STATE).load32(write ? state.SHADOW_WRITE_NEED : state.SHADOW_READ_NEED).and32().eqz32().brIf(fail);
-  offsetOfFrame(code, fail);
   if (write) {
     code.get(STATE).load32(state.ATTRIBUTES).get(OFFSET).get(STATE).load32(state.RAM_BASE).sub32().const32(12).shrU32().add32().load8U32().brIf(fail);
   }
@@ -47,7 +51,63 @@ export function defineRefill(module: ModuleWriter, code: CodeWriter, index: numb
   code.const32(1).return();
   code.end();
   code.const32(0);
-  module.define(index, [I32, I32, I32, I32, I32, I32], code);
+  module.define(index, [I32, I32, I32, I32, I32, I32, I64, I32], code);
+}
+
+/** OFFSET = where the page lies in the linear memory, RIGHTS as in the tables; ENTRY is the processor's block. */
+function fromShadowTables(code: CodeWriter, write: boolean, fail: Label): void {
+  code.get(ENTRY).load32(PROCESSOR_ROOT).tee(TABLE).eqz32().brIf(fail);
+  code.get(ENTRY).load32(PROCESSOR_LEVELS).const32(LONG_LEVELS).eq32();
+  code.if();
+  requireCanonical(code, fail);
+  step(code, 39, fail);
+  code.end();
+  step(code, 30, fail);
+  step(code, 21, fail);
+  entryOf(code, 12);
+  code.tee(ENTRY).load32(ENTRY_RIGHTS).tee(RIGHTS).get(STATE).load32(need(write)).and32().eqz32().brIf(fail);
+  code.get(ENTRY).load32().set(FRAME);
+  offsetOfFrame(code, fail);
+}
+const need = (write: boolean): number => (write ? state.SHADOW_WRITE_NEED : state.SHADOW_READ_NEED);
+function requireCanonical(code: CodeWriter, fail: Label): void { code.get(ADDRESS).const(16).shl().const(16).shrS().get(ADDRESS).ne().brIf(fail); }
+
+/** The same by the four levels of long mode (SDM vol. 3, section 4.5.4), where every accessed and dirty bit that it takes is set. */
+function fromGuestTables(code: CodeWriter, write: boolean, fail: Label): void {
+  const NEED = PART;
+  code.get(STATE).load32(need(write)).tee(NEED).eqz32().brIf(fail);
+  code.get(STATE).load32(state.EFER).const32(EFER_LMA | EFER_NXE).and32().const32(EFER_LMA | EFER_NXE).ne32().brIf(fail);
+  requireCanonical(code, fail);
+  code.get(STATE).load(state.CR3).const(12).shrU().wrap().set(FRAME).const32(-1).set(ALLOWED).const32(0).set(RIGHTS);
+  const leaf = code.block();
+  for (const shift of [39, 30, 21, 12]) {
+    offsetOfFrame(code, fail);
+    code.get(ADDRESS).const(shift).shrU().wrap().const32(0x1ff).and32().const32(3).shl32().get(OFFSET).add32().load().tee(GUEST_ENTRY);
+    const wanted = PTE_PRESENT | PTE_ACCESSED | (shift === 12 && write ? PTE_DIRTY : 0);
+    code.wrap().tee(ENTRY).const32(wanted).and32().const32(wanted).ne32();
+    code.get(GUEST_ENTRY).const64(0, RESERVED_FRAME_HIGH).and().eqz().eqz32().or32().brIf(fail);
+    code.get(ALLOWED).get(ENTRY).and32().set(ALLOWED);
+    code.get(GUEST_ENTRY).const(12).shrU().wrap().const32(FRAME_MASK).and32().set(FRAME);
+    if (shift === 12) continue;
+    code.get(ENTRY).const32(PTE_LARGE).and32();
+    if (shift > 21) { code.brIf(fail); continue; }
+    code.if();
+    code.get(ENTRY).const32(LARGE_RESERVED).and32().brIf(fail);
+    if (write) code.get(ENTRY).const32(PTE_DIRTY).and32().eqz32().brIf(fail);
+    code.get(FRAME).const32(~0x1ff).and32().get(ADDRESS).const(12).shrU().wrap().const32(0x1ff).and32().or32().set(FRAME);
+    code.const32(RIGHT_LARGE).set(RIGHTS).br(leaf);
+    code.end();
+  }
+  code.end();
+  offsetOfFrame(code, fail);
+  if (write) code.get(ALLOWED).const32(PTE_WRITABLE).and32().eqz32().brIf(fail);
+  code.get(NEED).const32(READ_USER | WRITE_USER).and32();
+  code.if();
+  code.get(ALLOWED).const32(PTE_USER).and32().eqz32().brIf(fail);
+  code.else();
+  code.get(NEED).const32(READ_OPEN | WRITE_OPEN).and32().eqz32().get(STATE).load32(state.CR4).const32(CR4_SMAP).and32().const32(0).ne32().and32();
+  code.get(ALLOWED).const32(PTE_USER).and32().const32(0).ne32().and32().brIf(fail);
+  code.end();
 }
 
 /** Pushes where the entry for the address is in the table. */
@@ -59,9 +119,9 @@ function step(code: CodeWriter, shift: number, fail: Label): void {
   entryOf(code, shift);
   code.load32().tee(TABLE).eqz32().brIf(fail);
 }
-/** OFFSET = where the frame of the entry lies in the linear memory. */
+/** OFFSET = where FRAME lies in the linear memory; FRAME is lost. */
 function offsetOfFrame(code: CodeWriter, fail: Label): void {
-  code.get(ENTRY).load32().tee(FRAME).get(STATE).load32(state.WINDOW_FRAME).eq32().brIf(fail);
+  code.get(FRAME).get(STATE).load32(state.WINDOW_FRAME).eq32().brIf(fail);
   code.get(FRAME).get(STATE).load32(state.LOW_FRAMES).ltU32();
   code.if();
   code.get(FRAME).const32(12).shl32().get(STATE).load32(state.LOW_OFFSET).add32().set(OFFSET);
