@@ -165,8 +165,11 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     bus: pci, firstSlot: FIRST_HOT_SLOT, machine: () => late.machine!, end: () => hotplug,
     failed: (name, error) => options.log?.(name, 'warn', `it did not go as it should: ${error instanceof Error ? error.message : String(error)}`),
   });
+  // As firmware does, lines that no function of the bus uses are left as they come, edge-triggered. A kernel may be given functions later.
+  const isBare = options.entry === 'multiboot' || options.rom !== undefined;
+  const usesPci = !isBare || disks.length > 0 || options.random !== undefined || virtioConsoleWanted || options.pciDevices !== undefined;
   const devices: DeviceSpec[] = [
-    device('pic', pic8259, { levelLines: PCI_LEGACY_PINS.reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
+    device('pic', pic8259, { levelLines: (usesPci ? PCI_LEGACY_PINS : []).reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
     device('io-apic', ioApic, { bus }),
     device('pit', pit8254, {}),
     device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, ...(options.wallClock === undefined ? {} : { wallClock: options.wallClock }), memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
