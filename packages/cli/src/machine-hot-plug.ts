@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import type { Guest, HotDeviceState } from '@vm/pc';
+import { type Guest, type HotDeviceState, placeDisks } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { OpenedDisk } from '@vm/vhd-crypt';
 import type { ControlRequest } from './control-socket.ts';
@@ -18,7 +18,6 @@ export interface MachineHotPlugServices {
   readonly refusal: string | null;
 }
 
-const FIRST_DISK_SLOT = 3;
 const RANDOM_DEVICE = 'virtio-rng';
 const MOST_WAIT_MS = 600_000;
 
@@ -141,12 +140,6 @@ export class MachineHotPlug {
   #check(command: string): void {
     if (this.#services.refusal !== null) throw new UsageError(`${command}: ${this.#services.refusal}`);
   }
-}
-
-/** Each disk with the name and the slot that it has, as the board gives them. */
-export function placeDisks(disks: readonly DiskDescriptor[]): readonly DiskDescriptor[] {
-  let slot = FIRST_DISK_SLOT;
-  return disks.map((disk, i) => ({ ...disk, name: disk.name ?? `disk${i}`, ...(disk.bus === 'ata' ? {} : { slot: disk.slot ?? slot++ }) }));
 }
 
 function noPassphrase(): Promise<never> {

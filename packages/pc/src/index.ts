@@ -16,5 +16,5 @@ export { buildE820, type E820Entry } from './memory-map.ts';
 export type { MultibootBoot, MultibootModule } from './multiboot-boot.ts';
 export { type ConsoleKind, createPc, type Pc, type PcOptions, type PcSerial } from './pc.ts';
 export { DiskPace, pacedDisk, type PacedDiskServices } from './paced-disk.ts';
-export type { PcDisk } from './pc-disks.ts';
+export { type PcDisk, placeDisks } from './pc-disks.ts';
 export { postPorts, testDevices } from './test-devices.ts';

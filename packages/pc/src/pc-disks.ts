@@ -20,16 +20,17 @@ export interface NamedDisk extends PcDisk {
   readonly serial: string;
 }
 
-export const FIRST_DISK_SLOT = 3;
-
+const FIRST_DISK_SLOT = 3;
 const IDE_SLOT = 1;
 
-export function nameDisks(disks: readonly PcDisk[]): readonly NamedDisk[] {
+/** Names and slots of disks in their order, where they have none of their own: what a saved machine is made of again depends on them. */
+export function placeDisks<D extends Pick<PcDisk, 'name' | 'bus' | 'slot'>>(disks: readonly D[]): readonly (D & { readonly name: string })[] {
   let slot = FIRST_DISK_SLOT;
-  return disks.map((disk, i) => {
-    const { name = `disk${i}`, serial = name } = disk;
-    return { ...disk, name, serial, ...(disk.bus === 'ata' ? {} : { slot: disk.slot ?? slot++ }) };
-  });
+  return disks.map((disk, i) => ({ ...disk, name: disk.name ?? `disk${i}`, ...(disk.bus === 'ata' ? {} : { slot: disk.slot ?? slot++ }) }));
+}
+
+export function nameDisks(disks: readonly PcDisk[]): readonly NamedDisk[] {
+  return placeDisks(disks).map((disk) => ({ ...disk, serial: disk.serial ?? disk.name }));
 }
 
 export function virtioDisk({ name, serial, packed = false }: NamedDisk, slot: PciSlot): DeviceSpec {
