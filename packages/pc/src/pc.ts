@@ -167,7 +167,8 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   });
   // As firmware does, lines that no function of the bus uses are left as they come, edge-triggered. A kernel may be given functions later.
   const isBare = options.entry === 'multiboot' || options.rom !== undefined;
-  const usesPci = !isBare || disks.length > 0 || options.random !== undefined || virtioConsoleWanted || options.pciDevices !== undefined;
+  const usesPci = !isBare || disks.length > 0 || options.random !== undefined || virtioConsoleWanted || options.pciDevices !== undefined
+    || options.devices?.some(({ manifest }) => manifest.needs.includes('pci')) === true;
   const devices: DeviceSpec[] = [
     device('pic', pic8259, { levelLines: (usesPci ? PCI_LEGACY_PINS : []).reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
     device('io-apic', ioApic, { bus }),
