@@ -3,12 +3,12 @@
  * guest's own tables of four levels. They raise nothing, and change nothing that a guest can see: what the shadow tables allow has
  * its accessed and dirty bits set already, and where the guest's lack one `PageWalk` walks, as in all cases that are rare.
  */
-import { CR4_SMAP, EFER_LMA, EFER_NXE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_HIGH, PTE_LARGE, PTE_PRESENT, PTE_USER, PTE_WRITABLE } from '@vm/x86';
+import { CR4_SMAP, EFER_LMA, EFER_NXE, PTE_ACCESSED, PTE_DIRTY, PTE_LARGE, PTE_PRESENT, PTE_USER, PTE_WRITABLE } from '@vm/x86';
 import {
   ENTRY_BYTES, ENTRY_RIGHTS, PROCESSOR_LEVELS, PROCESSOR_ROOT, READ_OPEN, READ_USER, RIGHT_HUGE, RIGHT_LARGE, TABLE_ENTRIES, WRITE_OPEN, WRITE_USER,
 } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
-import { PHYSICAL_BITS } from './page-walk.ts';
+import { LARGE_RESERVED, PHYSICAL_BITS, RESERVED_FRAME_HIGH } from './page-walk.ts';
 import type { CodeWriter, Label } from './wasm/code-writer.ts';
 import { I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
@@ -19,10 +19,7 @@ export const REFILL: Signature = { parameters: [I32, I64, I32], results: [I32] }
 
 const STATE = 0, ADDRESS = 1, BYTES = 2, TABLE = 3, RIGHTS = 4, FRAME = 5, OFFSET = 6, ENTRY = 7, PART = 8, GUEST_ENTRY = 9, ALLOWED = 10;
 const LONG_LEVELS = 4;
-/** Frames as the processors here have them, and the bits of entries above and inside of them that are reserved. */
 const FRAME_MASK: number = 2 ** (PHYSICAL_BITS - 12) - 1;
-const RESERVED_FRAME_HIGH: number = PTE_FRAME_HIGH & ~(2 ** (PHYSICAL_BITS - 32) - 1);
-const LARGE_RESERVED = 0x001f_e000;
 
 export function defineRefill(module: ModuleWriter, code: CodeWriter, index: number, write: boolean): void {
   code.reset();

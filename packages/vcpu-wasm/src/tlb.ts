@@ -10,7 +10,7 @@ import type { FirstLevel } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
 import type { Ram } from '@vm/core/engine';
 import type { StateView } from './state-view.ts';
-import { TLB_PLACE_SHIFT } from './tlb-place.ts';
+import { tlbPlace } from './tlb-place.ts';
 
 const EMPTY = 0xffff_ffff;
 /** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches; bit 0 of data, user pages are open to the supervisor although SMAP is on. */
@@ -182,7 +182,7 @@ export class Tlb implements FirstLevel {
 
   // ---- What comes ----------------------------------------------------------------------------------------------------------
 
-  #entry(low: number): number { return this.#state.get(state.TLB_BASE) + ((low >>> TLB_PLACE_SHIFT) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE)); }
+  #entry(low: number): number { return this.#state.get(state.TLB_BASE) + tlbPlace(low); }
   /** Of the entry at an index. */
   #slotOf(index: number): number { return Math.floor((index - ((this.#state.at + state.TLB_SLOT_ARRAY) >>> 2)) / SLOT_WORDS); }
   /** Index of the entry. */

@@ -7,7 +7,7 @@ import type { CodeCache, CodePage } from '../code-page.ts';
 import * as state from '../cpu-state.ts';
 import { FIRST_INSTRUCTION_HANDLER, HANDLER_GOTO, HANDLER_REGION } from '../handler-number.ts';
 import type { StateView } from '../state-view.ts';
-import { TLB_PLACE_SHIFT } from '../tlb-place.ts';
+import { tlbPlace } from '../tlb-place.ts';
 import * as uop from '../uop.ts';
 import type { HandlerForms } from './handler-forms.ts';
 import type { RegionTable } from './region-table.ts';
@@ -108,7 +108,7 @@ export class RegionScan {
     const sum = this.#ripLow + delta * PAGE;
     const low = sum >>> 0;
     const high = mode === 64 ? (this.#ripHigh + Math.floor(sum / 0x1_0000_0000)) >>> 0 : 0;
-    const entry = s.get(state.TLB_BASE) - s.at + state.FETCH_TLB + ((low >>> TLB_PLACE_SHIFT) & ((state.TLB_ENTRIES - 1) * state.TLB_STRIDE));
+    const entry = s.get(state.TLB_BASE) - s.at + state.FETCH_TLB + tlbPlace(low);
     if (s.get(entry) !== ((low | s.get(state.FETCH_TAG)) >>> 0) || s.high(entry) !== high) return null;
     const page = this.#cache.ofMap(s.get(entry + state.TLB_CODE_PAGE));
     if (page.mode !== mode || this.#pages.has(page)) return null;
