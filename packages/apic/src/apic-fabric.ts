@@ -49,7 +49,10 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
     apics,
     port: (index) => apics[index]!,
     message: (address, data) => void sendMsi(bus, address, data),
-    external: (high) => apics[0]!.setLint(0, high),
+    // The wire goes to all of them; the vector tables decide who listens.
+    external: (high) => {
+      for (const apic of apics) apic.setLint(0, high);
+    },
     reset: () => {
       for (const apic of apics) apic.reset();
       if (virtualWire) apics[0]!.setVirtualWire();
