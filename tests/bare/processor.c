@@ -109,13 +109,29 @@ static void check_time(void)
 	check("RDTSCP", aux == 10);
 }
 
+/* There and back; registers that only one mode has fault in the other, and no shortcut is taken. */
+static int x2apic_mode(u64 base, u32 version)
+{
+	int fine = read_faults(0x802) && write_faults(0x1b, base & ~(u64)ENABLE | X2APIC);
+	write_msr(0x1b, base | X2APIC);
+	fine &= read_msr(0x803) == version && *apic(0x30) == ~0u && read_faults(0x80e) && read_faults(0x831) && write_faults(0x802, 0) && write_faults(0x80b, 1);
+	fine &= write_faults(0x808, 1ull << 32) && write_faults(0x83f, 0x100) && write_faults(0x830, 1 << 12 | 0xf0) && read_faults(0x83f) && write_faults(0x1b, base);
+	fine &= cpuid(0xb, 3) == read_msr(0x802) && read_msr(0x80d) == (1u << (read_msr(0x802) & 15));
+	write_msr(0x1b, base & ~(u64)ENABLE);
+	fine &= read_faults(0x802) && write_faults(0x1b, base | X2APIC) && !(cpuid(1, 3) & 1 << 9) && *apic(0x30) == ~0u;
+	write_msr(0x1b, base);
+	*apic(0xf0) = 0x1ff;
+	return fine;
+}
+
 static void check_base(void)
 {
 	u64 base = read_msr(0x1b);
 	u32 version = *apic(0x30);
 	check("APIC base", (base & 0xffffffffffull) == (APIC | ENABLE | 1 << 8) && (version & 0xff) >= 0x10 && (version & 0xff) <= 0x15);
 	check("reserved bits of it", write_faults(0x1b, base | 1) && write_faults(0x1b, base | 1ull << (cpuid(0x80000008, 0) & 0xff)) && read_msr(0x1b) == base);
-	if (!(cpuid(1, 2) & 1 << 21)) check("no x2APIC mode", write_faults(0x1b, base | X2APIC) && write_faults(0x1b, ENABLE | X2APIC) && read_faults(0x802));
+	if (cpuid(1, 2) & 1 << 21) check("x2APIC mode", x2apic_mode(base, version));
+	else check("no x2APIC mode", write_faults(0x1b, base | X2APIC) && write_faults(0x1b, ENABLE | X2APIC) && read_faults(0x802));
 	write_msr(0x1b, base & ~(u64)ENABLE);
 	*apic(0x80) = 0x55;
 	check("switched off", !(cpuid(1, 3) & 1 << 9) && *apic(0x30) == ~0u && *apic(0x80) == ~0u);

@@ -64,6 +64,16 @@ export interface InterruptPort {
   writeModelRegister(index: number, low: number, high: number): boolean;
   /** The processor's task priority, 0 to 15 (x86: CR8). */
   priority: number;
+  /** What the machine tells of itself to guests that ask for a hypervisor. Absent: there is none to talk to. */
+  readonly hypervisor?: HypervisorPort;
+}
+
+/** The side of a hypervisor that guests talk to, for one processor (x86: CPUID leaves from 0x40000000 on, VMCALL and VMMCALL). */
+export interface HypervisorPort {
+  /** EAX, EBX, ECX and EDX of a leaf from 0x40000000 to 0x4000ffff; null: the engine's own answer. */
+  leaf(leaf: number): readonly [number, number, number, number] | null;
+  /** `registers`: halves of the 16 general registers, low ones first, changed in place. False: an invalid instruction. */
+  call(registers: Uint32Array, privilege: number, mode: 16 | 32 | 64): boolean;
 }
 
 /** What an engine may use while its processors run. */

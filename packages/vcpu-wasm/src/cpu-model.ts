@@ -33,7 +33,7 @@ const X86_64_V2: readonly CpuFeature[] = [...X86_64_V1, 'sse3', 'ssse3', 'cx16',
 const X86_64_V3: readonly CpuFeature[] = [...X86_64_V2, 'avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'lzcnt', 'movbe', 'xsave'];
 /** What belongs to no level comes with the second. */
 const BESIDE_V2: readonly CpuFeature[] = [
-  'aes', 'pclmulqdq', 'adx', 'rdrand', 'rdseed', 'rdpid', 'fsgsbase', 'clflushopt', 'clwb', 'smep', 'smap', 'umip', 'pcid', 'invpcid', 'tsc-adjust', 'invariant-tsc',
+  'aes', 'pclmulqdq', 'adx', 'rdrand', 'rdseed', 'rdpid', 'fsgsbase', 'clflushopt', 'clwb', 'smep', 'smap', 'umip', 'pcid', 'invpcid', 'tsc-adjust', 'invariant-tsc', 'x2apic',
 ];
 
 /** The control bits that a feature brings. */

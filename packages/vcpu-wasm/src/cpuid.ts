@@ -24,6 +24,7 @@ const REPEATED: readonly CpuFeature[] = [
 export interface CpuidContext {
   readonly model: CpuModel;
   readonly apicId: number;
+  readonly processors?: number; // default 1
   readonly apicEnabled: boolean;
   readonly physicalBits: number;
   /** CR4.OSXSAVE, which leaf 1 repeats, and XCR0. */
@@ -35,7 +36,7 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
   const { model } = context;
   const { features } = model;
   const vendor = VENDORS[model.vendor];
-  const last = features.has('xsave') ? 0xd : features.has('sse3') ? 7 : 1;
+  const last = features.has('xsave') ? 0xd : features.has('x2apic') ? 0xb : features.has('sse3') ? 7 : 1;
   const lastExtended = features.has('long-mode') ? 0x8000_0008 : 0x8000_0004;
   const hypervised = features.has('hypervisor') && leaf >= 0x4000_0000 && leaf < 0x4001_0000;
   if (!hypervised && (leaf > (leaf >= 0x8000_0000 ? lastExtended : last) || (leaf >= 0x8000_0000 && model.name === '486'))) return [0, 0, 0, 0];
@@ -44,6 +45,7 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
     case 0: return [last, ...vendor];
     case 1: return [model.signature, (context.apicId << 24) | (1 << 16) | (features.has('clfsh') ? 8 << 8 : 0), (bits('ecx') | (context.osxsave ? OSXSAVE : 0)) >>> 0, bits('edx')];
     case 7: return subleaf === 0 ? [0, bits('ebx'), bits('ecx'), bits('edx')] : [0, 0, 0, 0];
+    case 0xb: return features.has('x2apic') ? topology(context, subleaf) : [0, 0, 0, 0];
     case 0xd: return extendedState(context, subleaf);
     case 0x4000_0000: return [0x4000_0000, 0x206d_7640, 0x6d6f_6e6f, 0x726f_7469]; // a signature of our own: "@vm monitor"
     case 0x8000_0000: return [lastExtended, ...vendor];
@@ -57,6 +59,15 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
     case 0x8000_0007: return [0, 0, 0, bits('edx')];
     case 0x8000_0008: return [context.physicalBits | (48 << 8), 0, 0, 0];
     default: return [0, 0, 0, 0];
+  }
+}
+
+/** Processors that are cores of one package, each with one thread (SDM vol. 2, CPUID leaf 0xb). */
+function topology({ apicId, processors = 1 }: CpuidContext, subleaf: number): CpuidLeaf {
+  switch (subleaf) {
+    case 0: return [0, 1, 0x100, apicId];
+    case 1: return [32 - Math.clz32(processors - 1), processors, 0x201, apicId];
+    default: return [0, 0, subleaf & 0xff, apicId];
   }
 }
 

@@ -157,8 +157,10 @@ export class ModelRegisters {
     return high >>> 0 < 2 ** (PHYSICAL_BITS - 32) && ((low & APIC_BASE_EXTENDED) === 0 || this.#model.features.has('x2apic'));
   }
   #isIgnored(index: number): boolean { return IGNORED.has(index) || (this.#model.vendor === 'AuthenticAMD' && IGNORED_BY_AMD.has(index)); }
-  /** The APIC base, the deadline timer and the x2APIC registers belong to the interrupt controller. */
-  #isController(index: number): boolean { return index === MSR_APIC_BASE || index === 0x6e0 || (index >= 0x800 && index <= 0x8ff); }
+  /** The APIC base, the deadline timer and the x2APIC registers belong to the interrupt controller, and so do those of hypervisors. */
+  #isController(index: number): boolean {
+    return index === MSR_APIC_BASE || index === 0x6e0 || (index >= 0x800 && index <= 0x8ff) || (this.#interrupts.hypervisor !== undefined && (index >>> 16 === 0x4000 || index >>> 8 === 0x4b564d || index === 0x11 || index === 0x12));
+  }
   #answer(low: number, high: number): true {
     this.low = low;
     this.high = high;

@@ -64,6 +64,8 @@ export const FXRSTOR = 50;
 export const XSAVE = 51;
 export const XSAVEOPT = 52;
 export const XRSTOR = 53;
+/** VMCALL and VMMCALL. */
+export const HYPERCALL = 55;
 /** Raises the exception that CR0 and CR4 ask for. */
 export const X87_NOT_AVAILABLE = 57;
 export const SSE_NOT_AVAILABLE = 58;

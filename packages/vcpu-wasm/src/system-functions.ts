@@ -1,8 +1,9 @@
 /** The system functions behind `system-call.ts`: one method for each group, one switch over all. */
 import {
-  CR0_EM, CR0_NE, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_PCIDE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, MSR_APIC_BASE, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
+  CR0_EM, CR0_NE, CR0_PE, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_PCIDE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, MSR_APIC_BASE, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
   VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, descriptorLimit,
 } from '@vm/x86';
+import type { HypervisorPort } from '@vm/core/engine';
 import type { ControlRegisters } from './control-registers.ts';
 import { cpuid } from './cpuid.ts';
 import type { CpuidContext } from './cpuid.ts';
@@ -40,6 +41,7 @@ export interface LoopControl {
   /** Vector of a software interrupt; RIP is already behind it. */
   softwareInterrupt(vector: number): void;
   cpuidContext(): CpuidContext;
+  hypervisor(): HypervisorPort | undefined;
   unknownRegister(index: number, write: boolean): void;
   /** An x87 exception that the board is told of: false when the instruction has to wait for the interrupt. */
   numericErrorGoesOn(): boolean;
@@ -95,6 +97,7 @@ export class SystemFunctions {
         this.#loop.halt();
         return LEAVE;
       case call.CPUID: this.#cpuid(); return GO_ON;
+      case call.HYPERCALL: this.#hypercall(); return GO_ON;
       case call.RDMSR: this.#readRegister(); return GO_ON;
       case call.WRMSR: this.#writeRegister(); return this.#afterModeChange(at);
       case call.RDTSC: this.#timeStamp(); return GO_ON;
@@ -243,11 +246,24 @@ export class SystemFunctions {
 
   #cpuid(): void {
     const s = this.#state;
-    const answer = cpuid(s.gpr(RAX), s.gpr(RCX), this.#loop.cpuidContext());
+    const leaf = s.gpr(RAX);
+    const context = this.#loop.cpuidContext();
+    const hypervised = leaf >>> 16 === 0x4000 && context.model.features.has('hypervisor');
+    const answer = (hypervised ? this.#loop.hypervisor()?.leaf(leaf) : null) ?? cpuid(leaf, s.gpr(RCX), context);
     s.setGpr(RAX, answer[0], 0);
     s.setGpr(RBX, answer[1], 0);
     s.setGpr(RCX, answer[2], 0);
     s.setGpr(RDX, answer[3], 0);
+  }
+  /** Without a hypervisor that answers they are invalid, as on a processor without virtualization. */
+  #hypercall(): void {
+    const s = this.#state;
+    const { memory, segments } = this.#parts;
+    const registers = new Uint32Array(32);
+    for (let i = 0; i < 16; i++) registers.set([s.gpr(i), s.high(state.GPR + i * 8)], i * 2);
+    const mode = segments.is64Bit() ? 64 : (s.get(state.CR0) & CR0_PE) === 0 || segments.isVirtual8086() ? 16 : 32;
+    if (this.#loop.hypervisor()?.call(registers, s.get(state.CPL), mode) !== true) memory.raise(VECTOR_UD, -1);
+    for (let i = 0; i < 16; i++) if (i !== RSP) s.setGpr(i, registers[i * 2] as number, registers[i * 2 + 1] as number);
   }
   #readRegister(): void {
     const s = this.#state;

@@ -156,6 +156,7 @@ export class WasmVcpu implements Vcpu {
         this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE);
       },
       cpuidContext: () => this.#cpuidContext(),
+      hypervisor: () => this.#surroundings.interrupts.hypervisor,
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
       checkPort: (port, bytes) => this.#ports.check(port, bytes),
     });

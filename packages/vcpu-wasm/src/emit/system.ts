@@ -166,6 +166,8 @@ const rare = (emit: Emit): { emit: Emit; apart: true } => ({ emit, apart: true }
 export const SYSTEM: EmitterTable = {
   hlt: rare(privileged(call.HLT)),
   cpuid: rare(system(call.CPUID)),
+  vmcall: rare(system(call.HYPERCALL)),
+  vmmcall: rare(system(call.HYPERCALL)),
   rdmsr: rare(privileged(call.RDMSR)),
   wrmsr: rare(privileged(call.WRMSR)),
   rdtsc: rare(system(call.RDTSC)),
