@@ -24,9 +24,9 @@ const STEP = 1 << 20;
 const PIECE = 1 << 18; // while one goes through the cipher, the host moves others
 
 /** The plain disk over an encrypted one: what goes down is ciphertext, in buffers of its own. */
-export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt, facts }: Pick<OpenedContainer, 'cipher' | 'dataAt' | 'facts'>, { holes = 'zero', parent }: EncryptedDiskOptions = {}): MappedDisk {
+export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt, dataBytes, facts }: Pick<OpenedContainer, 'cipher' | 'dataAt' | 'dataBytes' | 'facts'>, { holes = 'zero', parent }: EncryptedDiskOptions = {}): MappedDisk {
   const { sectorBytes } = facts;
-  const bytes = Math.floor((below.bytes - dataAt) / sectorBytes) * sectorBytes;
+  const bytes = Math.floor(Math.min(dataBytes ?? Infinity, below.bytes - dataAt) / sectorBytes) * sectorBytes;
   const gate = new StoreGate();
   const scratch = new ScratchBytes();
   const check = (at: number, count: number, store: boolean): void => {

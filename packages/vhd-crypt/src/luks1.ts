@@ -3,8 +3,10 @@ import type { CipherRegistry } from './cipher-registry.ts';
 import type { ContainerBytes, ContainerModule, OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { isKeyHash, type KeyHash, type KeyMath, randomBytes } from './key-math.ts';
+import { isLuks2 } from './luks2-header.ts';
 import { decodeLuks1, encodeLuks1, isLuks, type KeySlot, LUKS1_HEADER_BYTES, type Luks1Header, materialSectors, SLOTS } from './luks1-header.ts';
 import type { KeySource } from './sector-cipher.ts';
+import { makeUuid } from './uuid.ts';
 
 export interface Luks1Settings {
   readonly math: KeyMath;
@@ -35,7 +37,7 @@ const DATA_ALIGNMENT = 1 << 20;
 export function luks1(settings: Luks1Settings): ContainerModule {
   return {
     id: 'luks1',
-    probe: isLuks,
+    probe: (first) => isLuks(first) && !isLuks2(first),
     identify: async (bytes) => (await readHeader(bytes, settings.mostIterations)).uuid,
     async open(bytes, { ciphers, keys }) {
       const header = await readHeader(bytes, settings.mostIterations);
@@ -205,12 +207,4 @@ async function iterationsOfASecond(math: KeyMath, hash: KeyHash, keyBytes: numbe
   await math.pbkdf2(hash, new Uint8Array(8), new Uint8Array(32), sample, keyBytes);
   const perSecond = (sample * 1000) / Math.max(1, performance.now() - begin);
   return Math.min(MOST_ITERATIONS, Math.max(100_000, Math.round(perSecond)));
-}
-
-/** A random one (RFC 9562, version 4). */
-function makeUuid(): string {
-  const bytes = randomBytes(16);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  return Array.from(bytes, (byte, i) => ([4, 6, 8, 10].includes(i) ? '-' : '') + byte.toString(16).padStart(2, '0')).join('');
 }

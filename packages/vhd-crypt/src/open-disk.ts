@@ -1,7 +1,7 @@
 import { createCipherRegistry, type CipherRegistry } from './cipher-registry.ts';
 import type { ContainerBytes, ContainerFacts, ContainerModule, OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
-import { encryptedDisk, type HolePolicy } from './encrypted-disk.ts';
+import { encryptedDisk, type EncryptedDiskOptions, type HolePolicy } from './encrypted-disk.ts';
 import { encryptedFile } from './encrypted-file.ts';
 import type { MappedDisk } from './extent.ts';
 import { openRaw } from './fixed-disk.ts';
@@ -144,11 +144,12 @@ async function openPayload(name: string, payload: MappedDisk, vhd: VhdDisk | nul
   if (module === null) return null;
   const container = await module.open(bytes, { ciphers, keys });
   opened.push(container);
+  const decrypt = async (rest: EncryptedDiskOptions): Promise<MappedDisk> => (await container.makeDisk?.(payload, rest)) ?? encryptedDisk(name, payload, container, rest);
   const below = vhd?.parent ?? null;
-  if (below === null || !(await hasOwnKey(name, module, payload, below))) return encryptedDisk(name, payload, container, { holes });
+  if (below === null || !(await hasOwnKey(name, module, payload, below))) return decrypt({ holes });
   const parent = (await openPayload(`the parent of ${name}`, below, below, options, false, opened)) ?? below;
   if (payload.bytes - container.dataAt !== parent.bytes) throw new CryptError(name, 'request', `the disk of its parent has ${parent.bytes} bytes, and this one ${payload.bytes - container.dataAt}`);
-  return encryptedDisk(name, payload, container, { holes, parent });
+  return decrypt({ holes, parent });
 }
 
 async function hasOwnKey(name: string, module: ContainerModule, payload: MappedDisk, below: MappedDisk): Promise<boolean> {
@@ -159,7 +160,7 @@ async function hasOwnKey(name: string, module: ContainerModule, payload: MappedD
 }
 
 function payloadBytes(name: string, payload: MappedDisk): ContainerBytes {
-  return { name, bytes: payload.bytes, read: (at, into) => payload.read(at, into), write: (at, from) => payload.write(at, from), flush: () => payload.flush() };
+  return { name, bytes: payload.bytes, writable: payload.writable, read: (at, into) => payload.read(at, into), write: (at, from) => payload.write(at, from), flush: () => payload.flush() };
 }
 
 /** The container that begins an image. One that nobody was asked to open is refused: its guest would write over it. */
@@ -169,6 +170,10 @@ async function findContainer(from: Pick<ContainerBytes, 'name' | 'read'>, bytes:
   const { containers = [] } = options;
   const found = containers.find((one) => one.probe(first)) ?? (wanted ? containers.find(({ id }) => id === 'plain') : undefined);
   if (found !== undefined) return found;
+  if (wanted) {
+    const readOnly: ContainerBytes = { name: from.name, bytes, read: (at, into) => from.read(at, into), write: () => Promise.reject(new CryptError(from.name, 'request', 'only looked at')), flush: () => Promise.resolve() };
+    for (const one of containers) if ((await one.search?.(readOnly)) === true) return one;
+  }
   if (wanted) throw new CryptError(from.name, 'header', `no container that can be opened begins it; there are ${containers.map(({ id }) => id).join(', ') || 'none'}`);
   // Known by its first six bytes, also where nobody can open it.
   if (String.fromCharCode(...first.subarray(0, 4)) === 'LUKS' && first[4] === 0xba && first[5] === 0xbe) throw new CryptError(from.name, 'keyUnavailable', 'it is encrypted with LUKS, and no plug-in that opens it was given; as it is it opens without encryption (crypt=none)');
@@ -186,7 +191,7 @@ async function hasFooter(file: ImageFile): Promise<boolean> {
 
 /** A file as the place of a container. */
 export async function containerBytes(file: ImageFile): Promise<ContainerBytes> {
-  return { name: file.name, bytes: await file.bytes(), read: (at, into) => file.read(at, into), write: (at, from) => file.write(at, from), flush: () => file.flush() };
+  return { name: file.name, bytes: await file.bytes(), writable: file.writable, read: (at, into) => file.read(at, into), write: (at, from) => file.write(at, from), flush: () => file.flush() };
 }
 
 /** By the name of the file, and never by its contents: those of a raw image are the guest's. */

@@ -34,6 +34,14 @@ export interface KeyRequest {
   readonly uuid: string | null;
   /** 0, and one more each time that the secret before was wrong. */
   readonly attempt: number;
+  /** What the container says about where its secrets can be had, for sources that know some of it. */
+  readonly tokens?: readonly KeyToken[];
+}
+
+/** A note beside a key slot, such as a secret that a service has wrapped. */
+export interface KeyToken {
+  readonly type: string;
+  readonly [member: string]: unknown;
 }
 
 /** A plug-in that knows secrets: a passphrase, a file, a token. */
@@ -41,6 +49,8 @@ export interface KeySource {
   readonly id: string;
   /** A copy, which the caller wipes; null when there is no other to try. */
   getSecret(request: KeyRequest): Promise<Uint8Array | null>;
+  /** For a source that makes secrets of its own: a new one, and the token by which it finds it again. Such secrets are random. */
+  enroll?(request: KeyRequest): Promise<{ readonly secret: Uint8Array; readonly token: KeyToken }>;
 }
 
 /** The same secret for every disk that asks: a copy each time, which `slice` of a Buffer would not be. */

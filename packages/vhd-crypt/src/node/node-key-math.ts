@@ -1,8 +1,9 @@
-import { hash as digestOf, pbkdf2 } from 'node:crypto';
+import { argon2, hash as digestOf, pbkdf2 } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { KeyMath } from '../key-math.ts';
 
 const derive = promisify(pbkdf2);
+const deriveHard = promisify(argon2);
 
 /** By Node's OpenSSL: for the many small hashes of a key slot it is a hundred times quicker than WebCrypto. */
 export function nodeKeyMath(): KeyMath {
@@ -14,5 +15,11 @@ export function nodeKeyMath(): KeyMath {
       return copy;
     },
     digest: async (hash, bytes) => digestOf(hash, bytes, 'buffer'),
+    async argon2({ variant, passes, memoryKib, lanes }, secret, salt, bytes) {
+      const derived = await deriveHard(variant, { message: secret, nonce: salt, parallelism: lanes, tagLength: bytes, memory: memoryKib, passes });
+      const copy = Uint8Array.from(derived);
+      derived.fill(0);
+      return copy;
+    },
   };
 }
