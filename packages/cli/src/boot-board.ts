@@ -20,6 +20,7 @@ export interface BoardSettings {
   /** What keeps translations of address spaces; default the engine's. */
   readonly shadow?: ShadowMode;
   readonly memoryBytes: number;
+  readonly cpus?: number; // in turn on one thread; default: 1
   /** Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
   readonly devices?: readonly DeviceSpec[]; // beside those of the board
@@ -41,6 +42,7 @@ export interface BoardSettings {
 
 /** The kernel's command line where nobody gives one. */
 export const APPEND: Readonly<Record<ConsoleKind, string>> = { serial: 'console=ttyS0', virtio: 'console=hvc0' };
+export const MOST_CPUS = 64;
 export const MOST_SEED: number = 2 ** 32 - 1;
 const VIRTUAL_NANOS_PER_INSTRUCTION = 10;
 const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
@@ -50,6 +52,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
   return {
     engine: wasmEngine({ ...engine, randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }) }),
     ramBytes: settings.memoryBytes,
+    ...(settings.cpus === undefined ? {} : { processors: settings.cpus }),
     ...(settings.kernel === undefined ? {} : { kernel: settings.kernel }),
     ...(settings.modules === undefined ? {} : { modules: settings.modules }),
     ...(settings.rom === undefined ? {} : { rom: settings.rom, romShadow: settings.romShadow === true }),

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import type { MultibootModule } from '@vm/pc';
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, SHADOW_MODES, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
-import { APPEND, type BoardSettings, MOST_SEED } from './boot-board.ts';
+import { APPEND, type BoardSettings, MOST_CPUS, MOST_SEED } from './boot-board.ts';
 import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
@@ -38,6 +38,7 @@ const OPTIONS = {
   'rom-shadow': flag('the ROM lets itself be stored to below 1 MiB, as the shadow RAM of a PC does'),
   translator: choice(TRANSLATOR_MODES, `which guest code becomes WebAssembly: none, all, or what is hot; default: ${defaultTranslatorMode()}`),
   shadow: choice(SHADOW_MODES, 'what keeps translations of address spaces that are not in use; default: off, nothing does'),
+  cpus: value('N', `processors, 1 to ${MOST_CPUS}, which run in turn; default: 1`, parseCpus),
   'cpu-model': choice(CPU_MODEL_NAMES, `the processor that the guest sees; default: ${DEFAULT_CPU_MODEL}`),
   disk: {
     hint: 'DISK',
@@ -104,6 +105,7 @@ export const bootCommand: Command = {
       ...(values.translator === undefined ? {} : { translator: values.translator }),
       ...(values.shadow === undefined ? {} : { shadow: values.shadow }),
       memoryBytes: values.memory ?? restored?.origin.memoryBytes ?? 512 * MiB,
+      ...((values.cpus ?? restored?.origin.cpus ?? 1) === 1 ? {} : { cpus: values.cpus ?? restored!.origin.cpus }),
       clock: values.clock ?? restored?.origin.clock ?? 'host',
       ...(values.seed === undefined ? {} : { seed: values.seed }),
       ...(values.hpet === true || restored?.origin.hpet === true ? { hpet: true } : {}),
@@ -115,7 +117,7 @@ export const bootCommand: Command = {
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     const { memoryBytes, clock } = settings;
-    const origin = { memoryBytes, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
+    const origin = { memoryBytes, cpus: settings.cpus ?? 1, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...settings,
@@ -148,6 +150,12 @@ function parseUpTo(most: number, what: string, given: string): number {
 
 function formatPort(port: number): string {
   return `0x${port.toString(16)}`;
+}
+
+function parseCpus(given: string): number {
+  const count = /^\d+$/.test(given) ? Number(given) : 0;
+  if (count < 1 || count > MOST_CPUS) throw new RangeError(`expected a number of processors from 1 to ${MOST_CPUS}, got ${JSON.stringify(given)}`);
+  return count;
 }
 
 function parseSeed(given: string): number {

@@ -180,7 +180,7 @@ class SessionRun {
 
   #moment(): BootMoment {
     const machine = this.#guest?.machine;
-    return { atMs: performance.now(), instructions: machine?.vcpu.retired ?? 0, nanos: machine?.clock.now() ?? 0 };
+    return { atMs: performance.now(), instructions: machine?.retired ?? 0, nanos: machine?.clock.now() ?? 0 };
   }
 
   #startRecords(guest: Guest<WasmVcpu>): void {
@@ -259,7 +259,7 @@ class SessionRun {
     if (failure !== null && failure.code !== 'EPIPE') this.#terminal.tell(`vm: the output cannot be written: ${explainFileError(failure)}`);
     const code = failure !== null && end.code === EXIT_FINE ? EXIT_BROKEN : end.code;
     if (this.#session.exitOn !== undefined && end.code === EXIT_FINE && end.text === null) this.#phases.end('to the text of --exit-on', this.#moment());
-    const [nanos, instructions] = [machine.clock.now(), machine.vcpu.retired];
+    const [nanos, instructions] = [machine.clock.now(), machine.retired];
     this.#recorder?.end(nanos, instructions);
     if (end.text !== null) this.#terminal.tell(`vm: ${end.text}`);
     if (end.crash === true) this.#terminal.tell(describeCrash(machine, this.#session.symbols ?? null));

@@ -12,6 +12,7 @@ export interface RunBasis {
   readonly modules: string; // SHA-256 of each
   readonly append: string;
   readonly memoryBytes: number;
+  readonly cpus?: number; // absent: 1
   readonly entry: string;
   readonly cpuModel: string | null;
   readonly seed: number;
@@ -38,6 +39,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
     modules: (settings.modules ?? []).map(({ bytes, text = '' }) => `${digest(bytes)} ${text}`).join(','),
     append: settings.append ?? '',
     memoryBytes: settings.memoryBytes,
+    ...((settings.cpus ?? 1) === 1 ? {} : { cpus: settings.cpus! }),
     entry: String(settings.entry ?? 'auto'),
     cpuModel: settings.cpuModel ?? null,
     seed: settings.seed ?? 0,
@@ -49,7 +51,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
 
 /** The first thing in which a run differs from a recorded one, or null. */
 export function findDifference(basis: RunBasis, recorded: RunBasis): string | null {
-  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', entry: 'entry', cpuModel: 'processor', seed: 'seed', console: 'console' };
+  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', cpus: 'number of processors', entry: 'entry', cpuModel: 'processor', seed: 'seed', console: 'console' };
   for (const [key, name] of Object.entries(names) as [keyof RunBasis, string][]) if ((basis[key] ?? '') !== (recorded[key] ?? '')) return name;
   return null;
 }

@@ -35,7 +35,7 @@ export class MachineControl {
       case 'pause':
         this.#release ??= guest.hold();
         await guest.standing();
-        return { nanos: guest.machine.clock.now(), instructions: guest.machine.vcpu.retired };
+        return { nanos: guest.machine.clock.now(), instructions: guest.machine.retired };
       case 'resume':
         this.#release?.();
         this.#release = null;

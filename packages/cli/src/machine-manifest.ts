@@ -11,6 +11,7 @@ import { checkManifestShape } from './manifest-schema.ts';
 export interface MachineSettings {
   readonly engine?: { readonly id?: 'wasm'; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode };
   readonly ram?: number | string;
+  readonly cpus?: number;
   readonly clock?: 'host' | 'virtual';
   readonly seed?: number;
   readonly boot?: BootSource;
@@ -66,7 +67,7 @@ export interface ManifestFile {
 }
 
 export const MANIFEST_ABI = 1;
-const SHARED = ['engine', 'ram', 'clock', 'seed', 'boot', 'onFault', 'onReset'] as const;
+const SHARED = ['engine', 'ram', 'cpus', 'clock', 'seed', 'boot', 'onFault', 'onReset'] as const;
 
 /** Throws UsageError that names file, path and rule, one line for each thing that is wrong. */
 export async function readManifest(file: string): Promise<ManifestFile> {

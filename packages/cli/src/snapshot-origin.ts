@@ -12,6 +12,7 @@ import { UsageError } from './usage-error.ts';
 /** What a machine was made of, beside what core saves of it. */
 export interface SnapshotOrigin {
   readonly memoryBytes: number;
+  readonly cpus: number;
   readonly clock: 'host' | 'virtual';
   readonly cpuModel: CpuModelName | null;
   readonly multiboot: boolean;
@@ -48,6 +49,7 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     instance: instance ?? randomUUID(),
     savedAtMs: Date.now(),
     memoryBytes: origin.memoryBytes,
+    cpus: origin.cpus,
     clock: origin.clock,
     cpuModel: origin.cpuModel,
     multiboot: origin.multiboot,
@@ -62,11 +64,11 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
 
 /** Throws UsageError for a machine that somebody else saved. */
 export function readOrigin(about: Plain): SavedOrigin {
-  const { program, instance, savedAtMs, memoryBytes, clock, cpuModel, multiboot, rng, hpet, console, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
+  const { program, instance, savedAtMs, memoryBytes, cpus, clock, cpuModel, multiboot, rng, hpet, console, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
   const known = CPU_MODEL_NAMES.find((name) => name === cpuModel) ?? null;
   if (program !== 'vm' || typeof instance !== 'string' || typeof savedAtMs !== 'number' || typeof memoryBytes !== 'number' || (clock !== 'host' && clock !== 'virtual')
     || typeof multiboot !== 'boolean' || !Array.isArray(disks) || !Array.isArray(identities)) throw new UsageError('it was not saved by vm boot, and only who saved it knows what it is made of');
-  return { instance, savedAtMs, memoryBytes, clock, multiboot, rng: rng === true, hpet: hpet === true, console: console === 'virtio' ? 'virtio' : 'serial', cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
+  return { instance, savedAtMs, memoryBytes, cpus: typeof cpus === 'number' ? cpus : 1, clock, multiboot, rng: rng === true, hpet: hpet === true, console: console === 'virtio' ? 'virtio' : 'serial', cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
 }
 
 /** Refuses disks that are not as the saved machine left them. Throws UsageError. */

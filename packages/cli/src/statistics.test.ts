@@ -5,13 +5,13 @@ const COUNTERS = {
   'cpu.instructions': 90_000_000, 'cpu.halts': 1234, 'loop.busyNanos': 2_000_000_000, 'clock.nanos': 2_500_000_000, 'pio.reads': 7, 'pio.writes': 8, 'pio.open': 0,
   'device.com1.registers.reads': 5, 'device.com1.registers.writes': 6, 'cpu.tlb.flushes': 3,
 };
-const MACHINE = { counters: { read: () => COUNTERS }, vcpu: { missing: new Map([['RDMSR 611', 2]]) } };
+const MACHINE = { counters: { read: () => COUNTERS }, vcpus: [{ missing: new Map([['RDMSR 611', 1]]) }, { missing: new Map([['RDMSR 611', 1]]) }] };
 
 it('collects what the machine counts', () => {
   expect(collectStatistics(MACHINE, 3000)).toEqual({
     elapsedMs: 3000, busyMs: 2000, instructions: 90_000_000, mips: 45, phases: [], counters: COUNTERS, translation: null, missing: { 'RDMSR 611': 2 },
   });
-  expect(collectStatistics({ counters: { read: () => ({}) }, vcpu: {} }, 0)).toEqual({ elapsedMs: 0, busyMs: 0, instructions: 0, mips: 0, phases: [], counters: {}, translation: null, missing: {} });
+  expect(collectStatistics({ counters: { read: () => ({}) }, vcpus: [{}] }, 0)).toEqual({ elapsedMs: 0, busyMs: 0, instructions: 0, mips: 0, phases: [], counters: {}, translation: null, missing: {} });
 });
 
 it('writes a line a part, and leaves out what never happened', () => {

@@ -4,7 +4,7 @@ import { formatDuration } from './duration.ts';
 /** The part of a machine that is looked at. */
 export interface CountedMachine {
   readonly counters: { read(): Readonly<Record<string, number>> };
-  readonly vcpu: { readonly missing?: ReadonlyMap<string, number> };
+  readonly vcpus: readonly { readonly missing?: ReadonlyMap<string, number> }[];
 }
 /** What translating did for the guest. */
 export interface TranslationRates {
@@ -35,7 +35,13 @@ export function collectStatistics(machine: CountedMachine, elapsedMs: number, ph
   const instructions = counters['cpu.instructions'] ?? 0;
   const busyMs = (counters['loop.busyNanos'] ?? 0) / 1e6;
   const mips = busyMs > 0 ? instructions / busyMs / 1000 : 0;
-  return { elapsedMs, busyMs, instructions, mips, phases, counters, translation: translationRates(counters, instructions), missing: Object.fromEntries(machine.vcpu.missing ?? []) };
+  return { elapsedMs, busyMs, instructions, mips, phases, counters, translation: translationRates(counters, instructions), missing: missingOf(machine) };
+}
+
+function missingOf({ vcpus }: CountedMachine): Readonly<Record<string, number>> {
+  const all: Record<string, number> = {};
+  for (const { missing } of vcpus) for (const [what, times] of missing ?? []) all[what] = (all[what] ?? 0) + times;
+  return all;
 }
 
 function translationRates(counters: Readonly<Record<string, number>>, instructions: number): TranslationRates | null {

@@ -1,8 +1,8 @@
 /** What an engine gives to a machine, and what it gets from it: types only. */
 import type { Clock, Gpa, LogLevel, Nanos, Plain, Size } from './abi.ts';
-import type { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
+import type { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_PAUSE, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
 
-export type ExitCode = typeof EXIT_BUDGET | typeof EXIT_HALT | typeof EXIT_SHUTDOWN | typeof EXIT_REQUEST | typeof EXIT_FAIL;
+export type ExitCode = typeof EXIT_BUDGET | typeof EXIT_HALT | typeof EXIT_SHUTDOWN | typeof EXIT_REQUEST | typeof EXIT_FAIL | typeof EXIT_PAUSE;
 
 /** The part of `WebAssembly.Memory` that core needs; core has no DOM library. */
 export interface LinearMemory {
@@ -127,6 +127,7 @@ export interface Engine<V extends Vcpu = Vcpu> {
   /** Bytes of linear memory below RAM that this many processors need. */
   reserveBytes(processors: number): number;
   createVcpu(index: number, surroundings: Surroundings): V;
+  counts?(): Iterable<readonly [name: string, count: number]>; // what is of no processor alone
   tearDown(): void;
 }
 
@@ -149,8 +150,7 @@ export interface InterruptFabric {
 /** What a fabric gets from the machine. */
 export interface FabricServices {
   readonly clock: Clock;
-  /** Interrupts of processor `index` may have become pending. */
-  signal(index: number): void;
+  signal(index: number): void; // interrupts of processor `index` may have become pending
   notify(index: number, event: ProcessorEvent, page: number): void;
   /** Runs an acknowledge cycle on the controllers: a vector, or -1 when none answers. */
   acknowledge(): number;

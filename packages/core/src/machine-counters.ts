@@ -1,13 +1,15 @@
 import type { Clock } from './abi.ts';
 import type { Counters } from './counters.ts';
-import type { InterruptFabric, Vcpu } from './engine.ts';
+import type { Engine, InterruptFabric } from './engine.ts';
 import type { FaultFence } from './fault-fence.ts';
 import type { Bus } from './io-bus.ts';
+import type { Processors } from './processor-turns.ts';
 import type { RunLoop } from './run-loop.ts';
 
 /** What of a machine counts. */
 export interface CountedParts {
-  readonly vcpu: Vcpu;
+  readonly engine: Engine;
+  readonly processors: Processors;
   readonly clock: Clock;
   readonly loop: RunLoop;
   readonly pio: Bus;
@@ -16,8 +18,8 @@ export interface CountedParts {
   readonly fences: ReadonlyMap<string, FaultFence>;
 }
 
-export function countMachine(counters: Counters, { vcpu, clock, loop, pio, mmio, fabric, fences }: CountedParts): void {
-  counters.gauge('cpu.instructions', () => vcpu.retired);
+export function countMachine(counters: Counters, { engine, processors, clock, loop, pio, mmio, fabric, fences }: CountedParts): void {
+  counters.gauge('cpu.instructions', () => processors.runner.retired);
   counters.gauge('cpu.halts', () => loop.halts);
   counters.gauge('loop.slices', () => loop.slices);
   counters.gauge('loop.busyNanos', () => loop.busy);
@@ -31,5 +33,16 @@ export function countMachine(counters: Counters, { vcpu, clock, loop, pio, mmio,
   }
   counters.family('device', () => fabric.counts?.() ?? []);
   counters.family('device', () => Array.from(fences).filter(([, fence]) => fence.tripped).map(([name]) => [`${name}.faults`, 1]));
-  counters.family('cpu', () => vcpu.counts?.() ?? []);
+  const [first, ...others] = processors.all;
+  if (others.length === 0) return counters.family('cpu', () => first?.counts?.() ?? []);
+  // What all of them did, what they share, and what each did.
+  counters.family('cpu', () => sumByName(processors.all.flatMap((vcpu) => Array.from(vcpu.counts?.() ?? []))));
+  counters.family('cpu', () => engine.counts?.() ?? []);
+  processors.all.forEach((vcpu, i) => counters.family(`cpu${i}`, () => [['instructions', vcpu.retired] as const, ...(vcpu.counts?.() ?? [])]));
+}
+
+function sumByName(counts: readonly (readonly [name: string, count: number])[]): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const [name, count] of counts) sums.set(name, (sums.get(name) ?? 0) + count);
+  return sums;
 }

@@ -5,7 +5,7 @@ import { Counters } from './counters.ts';
 import { DeviceChanges } from './device-changes.ts';
 import { CAPABILITIES, createContext } from './device-context.ts';
 import type { DeviceSpec } from './device-spec.ts';
-import type { Engine, FabricServices, InterruptFabric, Ram, Vcpu } from './engine.ts';
+import type { Engine, FabricServices, InterruptFabric, ProcessorEvent, Ram, Vcpu } from './engine.ts';
 import { VmError } from './errors.ts';
 import { FaultFence } from './fault-fence.ts';
 import { RamAccess } from './guest-memory.ts';
@@ -15,6 +15,7 @@ import { Lifecycle, type LifecycleTrace } from './lifecycle.ts';
 import { LineHub } from './lines.ts';
 import { countMachine } from './machine-counters.ts';
 import type { PciMaker } from './pci.ts';
+import { processorCount, Processors } from './processor-turns.ts';
 import { type CreateMemory, createRam } from './ram.ts';
 import { RunLoop, type StopReason } from './run-loop.ts';
 import { SlotTable } from './slot-table.ts';
@@ -25,6 +26,7 @@ const ENGINE_ABI = 0;
 
 export interface MachineOptions<V extends Vcpu = Vcpu> {
   readonly engine: Engine<V>;
+  readonly processors?: number; // in turn on this thread; default: 1
   readonly ramBytes: number;
   /** Memory that ends at 4 GiB, which the guest cannot store to; `load` fills it. Default 0. */
   readonly firmwareBytes?: number;
@@ -51,7 +53,7 @@ export async function createMachine<V extends Vcpu>(options: MachineOptions<V>):
   const { engine, devices } = options;
   if (engine.abi !== ENGINE_ABI) throw new VmError('E_ABI', `${engine.id} is made for engine ABI ${engine.abi as number}, this is ${ENGINE_ABI}`);
   const saved = options.restore === undefined ? null : readSnapshot(options.restore.bytes, options.restore.codec);
-  if (saved !== null) checkComposition(saved, options.ramBytes + (options.firmwareBytes ?? 0), options.firmwareBytes ?? 0, engine.processorState, devices);
+  if (saved !== null) checkComposition(saved, options.ramBytes + (options.firmwareBytes ?? 0), options.firmwareBytes ?? 0, engine.processorState, devices, processorCount(options));
   const machine = new Machine(options, saved);
   try {
     await machine.lifecycle.create(devices);
@@ -68,11 +70,12 @@ export class Machine<V extends Vcpu = Vcpu> {
   readonly memory: GuestMemory;
   readonly clock: Clock;
   readonly counters: Counters = new Counters();
-  readonly vcpu: V;
+  readonly vcpu: V; // the first, which starts by itself
   /** Not for composers. */
   readonly lifecycle: Lifecycle;
   readonly #options: MachineOptions<V>;
   readonly #loop: RunLoop;
+  readonly #processors: Processors<V>;
   readonly #lines: LineHub;
   readonly #fabric: InterruptFabric;
   readonly #blocks: Record<string, BlockBackend>;
@@ -93,32 +96,26 @@ export class Machine<V extends Vcpu = Vcpu> {
     this.#saved = saved;
     this.#blocks = { ...options.blocks };
     const host = options.host ?? createHostPort();
-    this.ram = createRam(options.ramBytes, options.engine.reserveBytes(1), options.createMemory, options.firmwareBytes);
+    const count = processorCount(options);
+    const log = (level: LogLevel, text: string): void => this.#log(options.engine.id, level, text);
+    this.ram = createRam(options.ramBytes, options.engine.reserveBytes(count), options.createMemory, options.firmwareBytes);
     this.memory = new RamAccess(this.ram);
-    const table = new SlotTable((owner, label, error) => this.#fault(owner, label, error));
-    this.#table = table;
-    this.#pio = new Bus(table, new PortMap(table));
-    this.#mmio = new Bus(table, new MemoryMap(table));
+    this.#table = new SlotTable((owner, label, error) => this.#fault(owner, label, error));
+    this.#pio = new Bus(this.#table, new PortMap(this.#table));
+    this.#mmio = new Bus(this.#table, new MemoryMap(this.#table));
     this.#loop = new RunLoop(host, options.clock ?? { kind: 'host' }, (reason) => this.#stopped(reason), (level, text) => this.#log('machine', level, text));
     this.clock = this.#loop.clock;
     this.#lines = new LineHub((high) => this.#fabric.external(high));
     this.#fabric = options.interrupts({
       clock: this.clock,
-      signal: () => this.#loop.signal(),
-      notify: (_index, event, page) => (this.vcpu.notify?.(event, page), this.#loop.signal()),
-      acknowledge: () => this.#lines.acknowledge(),
-      endOfInterrupt: (vector) => this.#lines.endOfInterrupt(vector),
+      signal: (index) => (this.#processors.signal(index), this.#loop.wake()),
+      notify: (index, event, page) => this.notify(index, event, page),
+      acknowledge: () => this.#lines.acknowledge(), endOfInterrupt: (vector) => this.#lines.endOfInterrupt(vector),
       log: (level, text) => this.#log('interrupts', level, text),
     });
-    this.vcpu = options.engine.createVcpu(0, {
-      ram: this.ram,
-      pio: this.#pio,
-      mmio: this.#mmio,
-      interrupts: this.#fabric.port(0),
-      now: () => this.#loop.clock.now(),
-      log: (level, text) => this.#log(options.engine.id, level, text),
-    });
-    this.#loop.attach(this.vcpu);
+    this.#processors = new Processors(Array.from({ length: count }, (_, index) => options.engine.createVcpu(index, { ram: this.ram, pio: this.#pio, mmio: this.#mmio, interrupts: this.#fabric.port(index), now: () => this.#loop.clock.now(), log })));
+    this.vcpu = this.vcpus[0]!;
+    this.#loop.attach(this.#processors.runner);
     this.lifecycle = new Lifecycle({
       host,
       offered: new Set(Array.from(CAPABILITIES).filter((one) => one !== 'pci' || options.pci !== undefined)),
@@ -130,10 +127,12 @@ export class Machine<V extends Vcpu = Vcpu> {
       ...(options.trace === undefined ? {} : { trace: options.trace }),
     });
     this.#changes = new DeviceChanges({ lifecycle: this.lifecycle, loop: this.#loop, blocks: this.#blocks, hasEnded: () => this.#stopReason !== null });
-    countMachine(this.counters, { vcpu: this.vcpu, clock: this.clock, loop: this.#loop, pio: this.#pio, mmio: this.#mmio, fabric: this.#fabric, fences: this.#fences });
+    countMachine(this.counters, { engine: options.engine, processors: this.#processors, clock: this.clock, loop: this.#loop, pio: this.#pio, mmio: this.#mmio, fabric: this.#fabric, fences: this.#fences });
   }
 
   get phase(): Phase { return this.lifecycle.phase; }
+  get vcpus(): readonly V[] { return this.#processors.all; }
+  get retired(): number { return this.#processors.runner.retired; } // instructions of all processors
 
   /** From off to running, the processor included. Throws one AggregateError, with everything rolled back, when a device fails. */
   powerUp(): Promise<void> {
@@ -176,6 +175,9 @@ export class Machine<V extends Vcpu = Vcpu> {
 
   /** Parks the processor as soon as the present instruction allows, and says why. Devices may call it through the composer. */
   requestStop(reason: StopReason): void { this.#loop.stop(reason); }
+
+  /** What no interrupt controller holds back, for processor `index`. */
+  notify(index: number, event: ProcessorEvent, page: number): void { this.#processors.notify(index, event, page); this.#loop.wake(); }
 
   /** Serves the host's events after the present instruction, and goes on: what they send the guest comes at this very moment of it. */
   yield(): void { this.#loop.yield(); }
@@ -220,7 +222,7 @@ export class Machine<V extends Vcpu = Vcpu> {
   async #up(why: 'cold' | 'reset'): Promise<void> {
     await this.lifecycle.powerUp(why, () => {
       this.#fabric.reset();
-      this.vcpu.reset();
+      this.#processors.reset();
       return this.#options.load?.(this);
     });
     return this.#begin(false);
@@ -238,7 +240,7 @@ export class Machine<V extends Vcpu = Vcpu> {
 
   #parts(): MachineParts {
     const { engine, firmwareBytes = 0 } = this.#options;
-    return { engine, firmwareBytes, clock: this.#loop.clock, fabric: this.#fabric, vcpu: this.vcpu, ram: this.ram };
+    return { engine, firmwareBytes, clock: this.#loop.clock, fabric: this.#fabric, processors: this.#processors, ram: this.ram };
   }
 
   async #begin(restored: boolean): Promise<void> {
@@ -252,8 +254,7 @@ export class Machine<V extends Vcpu = Vcpu> {
     const fence = new FaultFence((where, error) => this.#fault(spec.name, `${spec.name}.${where}`, error));
     this.#fences.set(spec.name, fence);
     const message = (address: Gpa, data: number): void => this.#fabric.message(address, data);
-    const log = (level: LogLevel, text: string): void => this.#log(spec.name, level, text);
-    return createContext(spec, signal, { fence, pio: this.#pio, mmio: this.#mmio, lines: this.#lines, clock: this.#loop.clock, memory: this.memory, blocks: this.#blocks, message, log, pci: this.#options.pci });
+    return createContext(spec, signal, { fence, pio: this.#pio, mmio: this.#mmio, lines: this.#lines, clock: this.#loop.clock, memory: this.memory, blocks: this.#blocks, message, log: (level, text) => this.#log(spec.name, level, text), pci: this.#options.pci });
   }
 
   #release(owner: string): void {

@@ -1,8 +1,8 @@
 import type { LogLevel, Nanos } from './abi.ts';
 import { type ClockKind, MachineClock } from './clock.ts';
-import type { Vcpu } from './engine.ts';
 import { EXIT_BUDGET, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
 import type { HostPort } from './host-port.ts';
+import type { Runner } from './processor-turns.ts';
 
 /** Why a machine came to a stop by itself. */
 export type StopReason = 'aborted' | 'failed' | 'faulted' | 'power-off' | 'reset' | 'shutdown';
@@ -14,10 +14,10 @@ const FIRST_RATE = 0.02; // instructions a nanosecond, until measured
 const MOST_RATE = 4; // a coarse clock of the host must not make slices endless
 const LEAST_BUDGET = 256; // instructions, where real time decides: less would be lost in the calls around them
 
-/** Runs one processor in slices: timers fire between runs of instructions, the host's events are served between slices. */
+/** Runs the processors in slices: timers fire between runs of instructions, the host's events are served between slices. */
 export class RunLoop {
   readonly clock: MachineClock;
-  #vcpu: Vcpu | null = null;
+  #vcpu: Runner | null = null;
   #slices = 0;
   #busy = 0;
   #halts = 0;
@@ -60,7 +60,7 @@ export class RunLoop {
 
   get halts(): number { return this.#halts; }
 
-  attach(vcpu: Vcpu): void { this.#vcpu = vcpu; }
+  attach(vcpu: Runner): void { this.#vcpu = vcpu; }
 
   start(): void {
     if (this.#started) return;
@@ -92,9 +92,11 @@ export class RunLoop {
   }
 
   /** Something may have become pending. */
-  signal(): void {
-    this.#vcpu?.signal();
-    this.#wake();
+  wake(): void {
+    if (!this.#asleep) return;
+    this.#asleep = false;
+    this.#host.cancel(this.#alarm);
+    this.#schedule();
   }
 
   #source(): Nanos {
@@ -133,7 +135,7 @@ export class RunLoop {
   }
 
   /** Returns how long there is nothing to do. HOT. */
-  #run(vcpu: Vcpu): Nanos {
+  #run(vcpu: Runner): Nanos {
     const budget = this.#budget();
     this.#inRun = true;
     const exit = vcpu.run(budget);
@@ -171,7 +173,7 @@ export class RunLoop {
     if (this.#inRun) {
       const gap = due - this.clock.now();
       this.#vcpu!.stopAfter(gap <= 0 ? 0 : this.#instructionsIn(gap));
-    } else this.#wake();
+    } else this.wake();
   }
 
   #measure(instructions: number, nanos: Nanos): void {
@@ -188,13 +190,6 @@ export class RunLoop {
   #sleep(nanos: Nanos): void {
     this.#asleep = true;
     if (nanos !== Infinity) this.#alarm = this.#host.later(Math.min(nanos, LONGEST_SLEEP_NANOS), this.#turn);
-  }
-
-  #wake(): void {
-    if (!this.#asleep) return;
-    this.#asleep = false;
-    this.#host.cancel(this.#alarm);
-    this.#schedule();
   }
 
   #leave(): void {

@@ -62,7 +62,7 @@ export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOpt
   const gate = new InputGate(
     {
       clock: machine.clock,
-      retired: () => machine.vcpu.retired,
+      retired: () => machine.retired,
       deliver: (one) => {
         switch (one.kind) {
           case 'type': return input.send(one.bytes);
@@ -117,7 +117,7 @@ async function follow<V extends Vcpu & BootableVcpu>(guest: Guest<V>, hold: Mach
   for (;;) {
     const stopped = await guest.machine.stopped();
     // The chipset of a PC resets the processor at every shutdown; here one that nobody wanted is a crash, to be looked at.
-    const reason = stopped === 'shutdown' && guest.machine.vcpu.shutDownOnPurpose === true ? 'reset' : stopped;
+    const reason = stopped === 'shutdown' && guest.machine.vcpus.some((vcpu) => vcpu.shutDownOnPurpose === true) ? 'reset' : stopped;
     if (reason !== 'reset' || onReset === 'end') return guest.end(reason);
     moments.reset();
     try {

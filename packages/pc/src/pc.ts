@@ -38,6 +38,7 @@ export type ConsoleKind = 'serial' | 'virtio';
 export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly engine: Engine<V>;
   readonly ramBytes: number;
+  readonly processors?: number; // in turn on one thread; the first boots, and the guest starts the others. Default: 1
   readonly kernel?: Uint8Array; // a bzImage, an ELF file such as a vmlinux, or with `entry: 'multiboot'` such an image
   readonly entry?: KernelEntry; // default: auto
   readonly initrd?: Uint8Array;
@@ -99,7 +100,6 @@ export interface Pc<V extends Vcpu & BootableVcpu> {
   hotRandom(source: VirtioRngConfig['source']): HotDevice;
 }
 
-const PROCESSORS = 1;
 const LOW_RAM_MOST = 0xc000_0000; // the rest comes from 4 GiB on
 const PM_BASE = 0x600;
 const SCI_PIN = 9;
@@ -116,9 +116,10 @@ const FIRST_PLUG_IN_SLOT = 19; // of devices that are made for any bus
 const FIRST_HOT_SLOT = 3; // of devices that say nothing else
 const KEYBOARD = { pin: 1, mousePin: 12 };
 
-/** Composes a PC with one processor that boots a kernel, or firmware, at every power-up and reset. The machine is off at first. */
+/** Composes a PC that boots a kernel, or firmware, at every power-up and reset. The machine is off at first. */
 export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions<V>): Promise<Pc<V>> {
   const load = bootOf(options); // refuses what cannot be booted before anything is made
+  const { processors = 1 } = options;
   const bus = new ApicBus();
   const pci = new PciBus({ pins: PCI_PINS, legacyPins: PCI_LEGACY_PINS });
   const late: { machine: Machine<V> | null; hold: MachineHold | null } = { machine: null, hold: null }; // devices call back only while it runs
@@ -132,14 +133,14 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const ready = options.serial?.ready?.bind(options.serial) ?? (() => {});
   let buttons: AcpiButtons | null = null;
   const acpi = buildAcpiTables({
-    processors: PROCESSORS, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
+    processors, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
     ...(options.hpet === true ? { hpet: { base: HPET_BASE, bytes: REGISTER_BYTES, id: HPET_ID } } : {}),
     pci: { ...PCI_RANGES, hotplug: HOTPLUG, wiresOf: (slot, pin) => [PCI_PINS[pci.route(slot, pin + 1)]!, PCI_LEGACY_PINS[pci.route(slot, pin + 1)]!] },
   });
   const reset = (): void => late.machine?.requestStop('reset');
   // Of the processor alone, which goes on in the firmware at its reset vector. Kernels have none, and mean the machine.
-  const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpu.notify?.('init', 0) : reset;
+  const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpus.forEach((_, index) => late.machine!.notify(index, 'init', 0)) : reset;
   const services = (): PacedDiskServices => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
   const virtual = options.clock?.kind === 'virtual';
   const paces = new Map<string, DiskPace>();
@@ -182,7 +183,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       connect: (end) => (buttons = end),
     }),
     device('host-bridge', hostBridge, { bus: pci, reset: (everything) => (everything ? reset() : resetProcessor()) }),
-    device('coprocessor-error', coprocessorError, { connect: (raise) => (raiseNumericError = raise), acknowledge: () => late.machine?.vcpu.numericError?.ignore() }),
+    device('coprocessor-error', coprocessorError, { connect: (raise) => (raiseNumericError = raise), acknowledge: () => late.machine?.vcpus.forEach((vcpu) => vcpu.numericError?.ignore()) }),
     device('i8042', i8042, { reset: resetProcessor, keyboardPin: KEYBOARD.pin, mousePin: KEYBOARD.mousePin }),
     device('com1', uart16550, {
       ...SERIAL,
@@ -190,7 +191,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       ...(virtioConsoleWanted ? {} : { ready, connect: (end: SerialInput) => (input = end) }),
     }),
     ...(options.hpet === true ? [device('hpet', hpet, { base: HPET_BASE })] : []),
-    ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, PROCESSORS))] : []),
+    ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, processors))] : []),
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
     device('pci-hotplug', pciHotplug, { base: HOTPLUG.base, raise: () => buttons?.raise(HOTPLUG.event), ejected: (slot) => hot.ejected(slot), connect: (end) => (hotplug = end) }),
     device('disk-pace', diskPace, paces),
@@ -207,9 +208,10 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const { engine, ramBytes, clock, onFault, trace, log, signal, host, createMemory, restore } = options;
   const machine = await createMachine<V>({
     engine,
+    processors,
     ramBytes,
     devices,
-    interrupts: (services) => createApicFabric(services, { processors: PROCESSORS, bus }),
+    interrupts: (services) => createApicFabric(services, { processors, bus }),
     pci: pciCapability(slotOf),
     firmwareBytes: options.rom?.length ?? (options.entry === 'multiboot' ? FIRMWARE_BYTES : 0),
     load: ({ memory, ram, vcpu }) => {
@@ -233,7 +235,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const hold = new MachineHold(machine);
   late.machine = machine;
   late.hold = hold;
-  if (machine.vcpu.numericError !== undefined) machine.vcpu.numericError.output = (asserted) => raiseNumericError(asserted);
+  for (const { numericError } of machine.vcpus) if (numericError !== undefined) numericError.output = (asserted) => raiseNumericError(asserted);
   return {
     machine,
     hold,

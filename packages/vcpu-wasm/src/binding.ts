@@ -21,6 +21,8 @@ export interface Binding {
   /** Consumes an i32 and raises the exception when it is not 0. */
   raiseIf(e: Emitter, vector: number, errorCode: number): void;
   checkEvents(e: Emitter): void;
+  /** Leaves generated code after the instruction where there are other processors. */
+  pause(e: Emitter): void;
   system(e: Emitter, id: number): void;
   /** #UD or #NM when SSE, or behind a VEX prefix AVX, is not available. */
   requireSse(e: Emitter): void;

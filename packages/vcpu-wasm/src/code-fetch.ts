@@ -55,13 +55,6 @@ export class CodeFetch {
   /** Set while a fault would be one of fetching: RIP in the state is right then. */
   fetching = false;
 
-  *counts(): Generator<readonly [name: string, count: number]> {
-    yield ['code.decoded', this.decoded];
-    yield ['code.pages', this.#cache.pageCount];
-    yield ['code.flushes', this.#cache.generation];
-    yield ['code.invalidations', this.#cache.invalidations];
-  }
-
   constructor(view: StateView, memory: LinearMemory, segments: Segmentation, cache: CodeCache, handlers: HandlerTables) {
     this.#state = view;
     this.#memory = memory;

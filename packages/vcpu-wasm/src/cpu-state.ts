@@ -195,6 +195,10 @@ export const RAM_BASE = 0x2090;
 /** Frame of the interrupt controller's registers, which come before RAM. */
 export const WINDOW_FRAME = 0x2094;
 
+/** Not 0: there are other processors, and PAUSE lets them have their turn; it has said so, and the processor is to leave. */
+export const YIELDS = 0x2098;
+export const PAUSED = 0x209c;
+
 /** Not 0: the TLBs may hold pieces of large pages in that part of the address space: by 4 MiB, and of pages of 1 GiB by 1 GiB. */
 export const LARGE_PAGES = 0x3000;
 export const HUGE_PAGES = 0x3400;

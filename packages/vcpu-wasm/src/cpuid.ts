@@ -5,6 +5,8 @@ import type { CpuModel } from './cpu-model.ts';
 import { AVX_BYTES, AVX_OFFSET, stateComponents, XSTATE_AVX, xsaveBytes } from './xsave.ts';
 
 const OSXSAVE = 1 << 27;
+/** Leaf 1, edx: the count of processors of the package there is valid. Leaf 0x80000001, ecx, of AMD: they are cores, not threads. */
+const HTT = 1 << 28, CMP_LEGACY = 1 << 1;
 
 /** One answer: eax, ebx, ecx, edx. */
 export type CpuidLeaf = readonly [number, number, number, number];
@@ -43,7 +45,10 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
   const bits = (register: CpuidRegister): number => bitsOf(context, leaf, register);
   switch (leaf) {
     case 0: return [last, ...vendor];
-    case 1: return [model.signature, (context.apicId << 24) | (1 << 16) | (features.has('clfsh') ? 8 << 8 : 0), (bits('ecx') | (context.osxsave ? OSXSAVE : 0)) >>> 0, bits('edx')];
+    case 1: {
+      const cores = coresOf(context);
+      return [model.signature, ((context.apicId << 24) | (cores << 16) | (features.has('clfsh') ? 8 << 8 : 0)) >>> 0, (bits('ecx') | (context.osxsave ? OSXSAVE : 0)) >>> 0, (bits('edx') | (cores > 1 ? HTT : 0)) >>> 0];
+    }
     case 7: return subleaf === 0 ? [0, bits('ebx'), bits('ecx'), bits('edx')] : [0, 0, 0, 0];
     case 0xb: return features.has('x2apic') ? topology(context, subleaf) : [0, 0, 0, 0];
     case 0xd: return extendedState(context, subleaf);
@@ -51,22 +56,27 @@ export function cpuid(leaf: number, subleaf: number, context: CpuidContext): Cpu
     case 0x8000_0000: return [lastExtended, ...vendor];
     case 0x8000_0001: {
       const repeated = model.vendor === 'AuthenticAMD' ? bitsOf(context, 1, 'edx', REPEATED) : 0;
-      return [model.signature, 0, bits('ecx'), bits('edx') | repeated];
+      return [model.signature, 0, bits('ecx') | (coresOf(context) > 1 ? CMP_LEGACY : 0), bits('edx') | repeated];
     }
     case 0x8000_0002: case 0x8000_0003: case 0x8000_0004: return brand((leaf & 7) - 2);
     case 0x8000_0005: return [0x01ff_01ff, 0x01ff_01ff, 0x2002_0140, 0x2002_0140];
     case 0x8000_0006: return [0, 0x4200_4200, 0x0200_8140, 0];
     case 0x8000_0007: return [0, 0, 0, bits('edx')];
-    case 0x8000_0008: return [context.physicalBits | (48 << 8), 0, 0, 0];
+    case 0x8000_0008: return [context.physicalBits | (48 << 8), 0, coresOf(context) === 1 ? 0 : (idBits(coresOf(context)) << 12) | (coresOf(context) - 1), 0];
     default: return [0, 0, 0, 0];
   }
 }
+
+/** Of one package. Before AMD64 every processor had its own. */
+function coresOf({ model, processors = 1 }: CpuidContext): number { return model.vendor === 'AuthenticAMD' ? processors : 1; }
+/** Of an APIC id that tell the processors of the package apart. */
+function idBits(processors: number): number { return 32 - Math.clz32(processors - 1); }
 
 /** Processors that are cores of one package, each with one thread (SDM vol. 2, CPUID leaf 0xb). */
 function topology({ apicId, processors = 1 }: CpuidContext, subleaf: number): CpuidLeaf {
   switch (subleaf) {
     case 0: return [0, 1, 0x100, apicId];
-    case 1: return [32 - Math.clz32(processors - 1), processors, 0x201, apicId];
+    case 1: return [idBits(processors), processors, 0x201, apicId];
     default: return [0, 0, subleaf & 0xff, apicId];
   }
 }

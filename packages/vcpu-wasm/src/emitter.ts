@@ -110,6 +110,8 @@ export class Emitter {
   requireSse(): void { this.#bound.requireSse(this); }
   /** Leaves generated code at the next instruction boundary when an event waits and interrupts are enabled. */
   checkEvents(): void { this.#bound.checkEvents(this); }
+  /** Lets other processors have their turn after the instruction, where there are any. */
+  pause(): void { this.#bound.pause(this); }
   /** Calls a TypeScript system function by number; it answers 0 (go on), 1 (RIP was set) or 2 (leave the loop). */
   system(id: number): void { this.#bound.system(this, id); }
   /**

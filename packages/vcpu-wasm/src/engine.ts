@@ -20,8 +20,9 @@ import { ShadowTables } from './shadow-paging.ts';
 import { PROCESSOR_STATE } from './saved-processor.ts';
 import { defaultShadowMode, isShadowAudited } from './shadow-mode.ts';
 import type { ShadowMode } from './shadow-mode.ts';
+import { ProcessorGroup } from './processor-group.ts';
+import type { Interpreter, Interpreters } from './processor-group.ts';
 import { WasmVcpu } from './vcpu.ts';
-import type { Interpreter, Interpreters } from './vcpu.ts';
 
 /** The first page stays unused, so that address 0 is nothing. */
 const FIRST_BLOCK = 0x1_0000;
@@ -45,7 +46,7 @@ export interface WasmEngineOptions {
   readonly unknownInKernel?: (text: string) => void;
   /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends. */
   readonly haltedForGood?: () => void;
-  /** Whether hot guest code is translated (`on`, the default), all of it (`eager`) or none (`off`). With several processors: none. */
+  /** Whether hot guest code is translated (`on`, the default), all of it (`eager`) or none (`off`). */
   readonly translator?: TranslatorMode;
   /** What keeps translations of address spaces that are not in use; default `off`: nothing. */
   readonly shadow?: ShadowMode;
@@ -69,8 +70,7 @@ const compiled = new WeakMap<Uint8Array, WebAssembly.Module>();
 const handlerTables = new WeakMap<readonly string[], Map<string, HandlerTable>>();
 
 export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
-  let cache: CodeCache | null = null;
-  let shadow: ShadowTables | null = null;
+  let group: ProcessorGroup | null = null;
   const mode = options.shadow ?? defaultShadowMode();
   const tableBytes = mode === 'off' ? 0 : shadowBytes(atLeast('shadowTables', options.shadowTables ?? SHADOW_TABLES, LEAST_SHADOW_TABLES));
   const tablesAt = (): number => Math.ceil((region().copies + COPY_BYTES) / 4096) * 4096;
@@ -84,6 +84,18 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     const arena = maps + codePages * MAP_BYTES;
     return { maps, mapCount: codePages, arena, arenaBytes: codeBytes, words: arena + codeBytes, copies: arena + codeBytes + (codeBytes >>> 3) };
   };
+  const makeGroup = (surroundings: Surroundings): ProcessorGroup => {
+    const image = options.image ?? (written ??= interpreterImage());
+    const { long, legacy } = image;
+    const cache = new CodeCache(surroundings.ram.memory.buffer, region());
+    watchStores(cache, surroundings);
+    return new ProcessorGroup({
+      processors, memory: surroundings.ram.memory as WebAssembly.Memory, cache, translatedBytes, translator: options.translator ?? defaultTranslatorMode(),
+      shadow: mode === 'off' ? null : new ShadowTables(surroundings.ram, tablesAt(), tableBytes, processors, { policy: mode, audit: options.auditShadow ?? isShadowAudited() }),
+      handlers: { long: handlersOf(long.keys, true, model), legacy: handlersOf(legacy.keys, false, model) },
+      instantiate: (imports): Interpreters => ({ long: instantiate(long.module, surroundings, imports), legacy: instantiate(legacy.module, surroundings, imports) }),
+    });
+  };
   return {
     abi: 0,
     id: 'vm.wasm',
@@ -94,25 +106,13 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
       return mode === 'off' ? region().copies + COPY_BYTES : tablesAt() + tableBytes;
     },
     createVcpu: (index, surroundings) => {
-      const image = options.image ?? (written ??= interpreterImage());
-      if (cache === null) {
-        cache = new CodeCache(surroundings.ram.memory.buffer, region());
-        watchStores(cache, surroundings);
-        if (mode !== 'off') shadow = new ShadowTables(surroundings.ram, tablesAt(), tableBytes, processors, { policy: mode, audit: options.auditShadow ?? isShadowAudited() });
-      }
-      const handlers = { long: handlersOf(image.long.keys, true, model), legacy: handlersOf(image.legacy.keys, false, model) };
+      group ??= makeGroup(surroundings);
       const { unknownInKernel, haltedForGood } = options;
       const listeners = { ...(unknownInKernel === undefined ? {} : { unknownInKernel }), ...(haltedForGood === undefined ? {} : { haltedForGood }) };
-      // Decoded code is shared and says where regions begin, but a region is a function in the tables of one processor.
-      const translator = processors > 1 ? 'off' : options.translator ?? defaultTranslatorMode();
-      const place = { index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, cache, handlers, model, randomSeed: options.randomSeed ?? 0, translator, translatedBytes, shadow, ...listeners };
-      const { long, legacy } = image;
-      return new WasmVcpu(place, surroundings, (imports): Interpreters => ({
-        long: instantiate(long.module, surroundings, imports),
-        legacy: instantiate(legacy.module, surroundings, imports),
-      }));
+      return new WasmVcpu({ index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, group, model, randomSeed: options.randomSeed ?? 0, ...listeners }, surroundings);
     },
-    tearDown: () => { cache = null; shadow = null; },
+    *counts() { if (group?.isAlone === false) yield* group.counts(); },
+    tearDown: () => { group = null; },
   };
 }
 

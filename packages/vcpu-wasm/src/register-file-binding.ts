@@ -101,6 +101,14 @@ export class RegisterFileBinding implements Binding {
     code.get(S).const32(0).store32(state.BUDGET);
     code.end();
   }
+  pause({ code }: Emitter): void {
+    code.get(S).load32(state.YIELDS);
+    code.if();
+    code.get(S).const32(1).store32(state.PAUSED);
+    code.get(S).get(S).load32(state.BUDGET_HELD).get(S).load32(state.BUDGET).add32().store32(state.BUDGET_HELD);
+    code.get(S).const32(0).store32(state.BUDGET);
+    code.end();
+  }
   system(e: Emitter, id: number): void {
     const { code } = e;
     code.const32(id).get(U).call(e.runtime.system).tee(N);

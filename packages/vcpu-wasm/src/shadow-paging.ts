@@ -71,6 +71,7 @@ export class ShadowTables {
   readonly #firstLevels: readonly LateFirstLevel[];
   readonly #audit: boolean;
   readonly #at: number;
+  readonly #views: StateView[] = [];
 
   /** The tables lie at `at` of the linear memory. */
   constructor(ram: Ram, at: number, bytes: number, processors: number, { policy, audit }: ShadowSettings) {
@@ -96,7 +97,13 @@ export class ShadowTables {
     if (late === undefined || processor === undefined) throw new RangeError(`shadow tables: processor ${index} does not exist`);
     late.tlb = tlb;
     view.set(state.SHADOW_BLOCK, this.#at + index * PROCESSOR_BLOCK_BYTES);
+    this.#views.push(view);
     return new ShadowPaging(view, this.mmu, processor, this.#audit);
+  }
+  *counts(): Generator<readonly [name: string, count: number]> {
+    // Generated code counts its own.
+    const more = this.#views.reduce((sum, view) => sum + view.number(state.SHADOW_READS) + view.number(state.SHADOW_WRITES), 0);
+    for (const [name, count] of this.mmu.counts()) yield [name, name === 'hits' ? count + more : count];
   }
 }
 
@@ -171,11 +178,5 @@ export class ShadowPaging {
     if (!this.#audits || this.#events++ % AUDITED_PART !== 0) return;
     const problems = auditShadow(this.#mmu);
     if (problems.length > 0) throw new Error(`shadow tables: ${problems.slice(0, 5).join('; ')}`);
-  }
-  *counts(): Generator<readonly [name: string, count: number]> {
-    const s = this.#state;
-    // Generated code counts its own.
-    const more = s.number(state.SHADOW_READS) + s.number(state.SHADOW_WRITES);
-    for (const [name, count] of this.#mmu.counts()) yield [name, name === 'hits' ? count + more : count];
   }
 }

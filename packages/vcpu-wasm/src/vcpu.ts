@@ -2,10 +2,8 @@
 import { CR4_OSXSAVE, CR0_PG, CR4_PAE, CR4_PVI, CR4_VME, DR6_BS, DR6_BT, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
 import type { Plain } from '@vm/core';
 import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
-import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
-import type { CodeCache } from './code-page.ts';
+import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_PAUSE, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import { CodeFetch } from './code-fetch.ts';
-import type { HandlerTables } from './code-fetch.ts';
 import { ControlRegisters } from './control-registers.ts';
 import type { CpuidContext } from './cpuid.ts';
 import type { CpuModel } from './cpu-model.ts';
@@ -29,16 +27,14 @@ import type { EngineImports } from './runtime.ts';
 import { PHYSICAL_BITS } from './page-walk.ts';
 import { NumericError } from './numeric-error.ts';
 import { PortPermission } from './port-permission.ts';
+import type { Interpreters, ProcessorGroup } from './processor-group.ts';
 import { type ProcessorParts, readProcessor, saveProcessor, writeProcessor } from './saved-processor.ts';
 import { Segmentation } from './segmentation.ts';
-import type { ShadowTables } from './shadow-paging.ts';
 import { StateView } from './state-view.ts';
 import { SystemFunctions } from './system-functions.ts';
 import { TaskSwitch } from './task-switch.ts';
 import { TimeStamp } from './time-stamp.ts';
-import { Translator } from './translate/translator.ts';
-import type { RegionHost } from './translate/translator.ts';
-import type { TranslatorMode } from './translate/translator-mode.ts';
+import type { Translator } from './translate/translator.ts';
 import * as uop from './uop.ts';
 import { Virtual8086 } from './virtual-8086.ts';
 import { XsaveArea } from './xsave.ts';
@@ -48,15 +44,7 @@ const APIC_BASE_BSP = 0x100;
 
 const VIRTUAL_INTERRUPT = FLAG_VIF | FLAG_VIP;
 
-/** The exports of one interpreter module. */
-export interface Interpreter extends RegionHost {
-  run(s: number): void;
-  getFlags(s: number): number;
-  setFlags(s: number, flags: number): void;
-}
-export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
-
-export interface VcpuPlace { readonly index: number; readonly at: number; readonly cache: CodeCache; readonly handlers: HandlerTables; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number; readonly translator: TranslatorMode; readonly translatedBytes: number; readonly shadow: ShadowTables | null }
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly group: ProcessorGroup; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number }
 
 export class WasmVcpu implements Vcpu {
   readonly state: StateView;
@@ -76,6 +64,8 @@ export class WasmVcpu implements Vcpu {
   readonly #model: CpuModel;
   readonly #interpreters: Interpreters;
   readonly #translator: Translator;
+  readonly #group: ProcessorGroup;
+  readonly #calls: EngineImports;
   #issued = 0;
   readonly #latch = new EventLatches();
   /** The last instruction entered a handler. */
@@ -93,28 +83,26 @@ export class WasmVcpu implements Vcpu {
   #unknownRegisters = new Map<string, number>();
   #reported = 0;
 
-  constructor(place: VcpuPlace, surroundings: Surroundings, instantiate: (imports: EngineImports) => Interpreters) {
+  constructor(place: VcpuPlace, surroundings: Surroundings) {
     const { ram, interrupts } = surroundings;
     const mmio = new LoggedBus(surroundings.mmio, this.events, EVENT_READ, () => this.retired);
     this.#pio = new LoggedBus(surroundings.pio, this.events, EVENT_IN, () => this.retired);
     this.#onUnknown = place.unknownInKernel ?? null;
     this.#surroundings = surroundings;
     this.#index = place.index;
+    const { group } = place;
+    this.#group = group;
     this.#model = place.model;
     this.state = new StateView(ram.memory.buffer, place.at);
     this.memory = new LinearMemory(this.state, ram, mmio, interrupts, this.#fault);
-    if (place.shadow !== null) this.memory.useShadow(place.shadow, place.index);
+    if (group.shadow !== null) this.memory.useShadow(group.shadow, place.index);
     this.segments = new Segmentation(this.state, this.memory);
     this.numericError = new NumericError(this.state);
     this.#ports = new PortPermission(this.state, this.memory, this.segments);
-    this.code = new CodeFetch(this.state, this.memory, this.segments, place.cache, place.handlers);
+    this.code = new CodeFetch(this.state, this.memory, this.segments, group.cache, group.handlers);
     this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
-    this.#interpreters = instantiate(this.#imports());
-    const { long, legacy } = this.#interpreters;
-    this.#translator = new Translator({
-      state: this.state, cache: place.cache, memory: ram.memory as WebAssembly.Memory, mode: place.translator, mostBytes: place.translatedBytes,
-      long: { host: long, keys: place.handlers.long.keys }, legacy: { host: legacy, keys: place.handlers.legacy.keys },
-    });
+    this.#calls = this.#imports();
+    ({ interpreters: this.#interpreters, translator: this.#translator } = group.join(this.state, this.#calls));
     this.flags = new FlagsRegister(this.state, this.#interpreters.long, (flags) => {
       this.memory.tlb.updateTags();
       if ((flags & VIRTUAL_INTERRUPT) === VIRTUAL_INTERRUPT) this.#attend();
@@ -160,7 +148,7 @@ export class WasmVcpu implements Vcpu {
       unknownRegister: (index, write) => this.#unknownRegister(index, write),
       checkPort: (port, bytes) => this.#ports.check(port, bytes),
     });
-    place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWritesTo(page), dropped: () => undefined, flushed: () => this.memory.tlb.flush() });
+    group.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWritesTo(page), dropped: () => undefined, flushed: () => this.memory.tlb.flush() });
     // Processors of one machine draw different numbers.
     this.state.set64(state.RANDOM, place.randomSeed >>> 0, place.index);
     this.reset();
@@ -175,7 +163,7 @@ export class WasmVcpu implements Vcpu {
       slowLinear: (segment, offset, bytes, write) => this.segments.checkAccess(segment, offset >>> 0, bytes, write !== 0),
       resolve: () => this.#resolve(),
       link: (branch) => this.code.link(branch),
-      hot: (at) => this.#translator.hot(at),
+      hot: (at) => this.#translator.hot(this.state, at),
       stale: (at) => this.code.renew(at),
       crossPage: (check) => this.code.crossPage(check),
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
@@ -188,7 +176,7 @@ export class WasmVcpu implements Vcpu {
 
   #resolve(): number {
     const found = this.code.resolve();
-    if (this.#translator.isEager) this.#translator.hot(found);
+    if (this.#translator.isEager) this.#translator.hot(this.state, found);
     return found;
   }
 
@@ -214,6 +202,11 @@ export class WasmVcpu implements Vcpu {
       if (this.#latch.halted || this.#latch.shutdown) {
         this.#refund();
         return this.#latch.shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
+      }
+      if (s.get(state.PAUSED) !== 0) {
+        s.set(state.PAUSED, 0);
+        this.#refund();
+        return EXIT_PAUSE;
       }
       const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
       if (left === 0) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
@@ -296,6 +289,7 @@ export class WasmVcpu implements Vcpu {
     this.#system.longInterpreter = long;
     this.#faulted = false;
     this.#inside = true;
+    this.#group.enter(this.#calls);
     try {
       (long ? this.#interpreters.long : this.#interpreters.legacy).run(s.at);
       this.#inside = false;
@@ -381,13 +375,11 @@ export class WasmVcpu implements Vcpu {
     this.events.add(EVENT_INTERRUPT, this.retired, 0, 0, vector, -1);
     if (!this.#tryDeliver(vector, -1, SOURCE_EXTERNAL)) this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
   }
-  /** Only the boot processor goes on after INIT (SDM vol. 3, section 8.4.1). */
   #initialize(): void {
+    const { startPage } = this.#latch; // of a message that came behind INIT
     resetForInit(this.state, () => this.reset());
+    this.#latch.startPage = startPage;
     this.#control.floatingPointAvailability();
-    const { interrupts } = this.#surroundings;
-    this.#latch.waitsForStartup = interrupts.readModelRegister(MSR_APIC_BASE) && (interrupts.low & APIC_BASE_BSP) === 0;
-    this.#latch.halted = this.#latch.waitsForStartup;
   }
   /** Begins where the start-up message says, when there was one. */
   #start(): false {
@@ -407,7 +399,7 @@ export class WasmVcpu implements Vcpu {
   }
   notify(event: ProcessorEvent, page: number): void {
     if (event === 'nmi') this.#latch.nmi = true;
-    else if (event === 'init') this.#latch.init = true;
+    else if (event === 'init') { this.#latch.init = true; this.#latch.startPage = -1; }
     else if (this.#latch.waitsForStartup || this.#latch.init) this.#latch.startPage = page & 0xff;
     this.state.set(state.EVENT_PENDING, 1);
     this.#attend();
@@ -437,6 +429,10 @@ export class WasmVcpu implements Vcpu {
   /** SDM vol. 3, section 9.1.1. */
   reset(): void {
     this.#latch.reset();
+    // Only the boot processor goes on after RESET and INIT (SDM vol. 3, section 8.4.1).
+    const { interrupts } = this.#surroundings;
+    this.#latch.waitsForStartup = interrupts.readModelRegister(MSR_APIC_BASE) && (interrupts.low & APIC_BASE_BSP) === 0;
+    this.#latch.halted = this.#latch.waitsForStartup;
     writeResetState(this, this.#model.signature);
     this.memory.forgetTranslations();
     this.#debug.update();
@@ -486,7 +482,7 @@ export class WasmVcpu implements Vcpu {
 
   #cpuidContext(): CpuidContext {
     const known = this.#surroundings.interrupts.readModelRegister(0x1b);
-    return { model: this.#model, apicId: this.#index, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS, osxsave: (this.state.get(state.CR4) & CR4_OSXSAVE) !== 0, extendedControl: this.state.get(state.XCR0) };
+    return { model: this.#model, apicId: this.#index, processors: this.#group.processors, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS, osxsave: (this.state.get(state.CR4) & CR4_OSXSAVE) !== 0, extendedControl: this.state.get(state.XCR0) };
   }
   #unknownRegister(index: number, write: boolean): void {
     const name = `${write ? 'WRMSR' : 'RDMSR'} ${index.toString(16)}`;
@@ -516,8 +512,7 @@ export class WasmVcpu implements Vcpu {
     yield ['tlb.fetchMisses', memory.fetchMisses];
     yield ['tlb.flushes', memory.tlb.flushes];
     yield ['deviceAccesses', memory.deviceAccesses];
-    if (this.#index === 0 && memory.shadow !== null) for (const [name, count] of memory.shadow.counts()) yield [`shadow.${name}`, count];
-    yield* code.counts();
-    yield* this.#translator.counts();
+    yield ['code.decoded', code.decoded];
+    if (this.#group.isAlone) yield* this.#group.counts();
   }
 }

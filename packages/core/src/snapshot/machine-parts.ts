@@ -1,8 +1,9 @@
 import type { Plain } from '../abi.ts';
 import type { MachineClock } from '../clock.ts';
-import type { Engine, InterruptFabric, Ram, Vcpu } from '../engine.ts';
+import type { Engine, InterruptFabric, Ram } from '../engine.ts';
 import { VmError } from '../errors.ts';
 import type { DeviceState } from '../lifecycle.ts';
+import type { Processors } from '../processor-turns.ts';
 import { readPages, writePages } from './ram-pages.ts';
 import { type PageCodec, type SavedMachine, type SnapshotSink, SnapshotWriter } from './saved-machine.ts';
 
@@ -21,30 +22,30 @@ export interface MachineParts {
   readonly engine: Engine;
   readonly clock: MachineClock;
   readonly fabric: InterruptFabric;
-  readonly vcpu: Vcpu;
+  readonly processors: Processors;
   readonly ram: Ram;
   readonly firmwareBytes: number;
 }
 
 /** Only while all of it stands still. */
-export async function writeMachine({ engine, clock, fabric, vcpu, ram, firmwareBytes }: MachineParts, states: readonly DeviceState[], sink: SnapshotSink, { codec, about = null }: SaveOptions): Promise<void> {
+export async function writeMachine({ engine, clock, fabric, processors, ram, firmwareBytes }: MachineParts, states: readonly DeviceState[], sink: SnapshotSink, { codec, about = null }: SaveOptions): Promise<void> {
   const { processorState } = engine;
-  if (processorState === undefined || vcpu.save === undefined) throw new VmError('E_ENGINE', `${engine.id} cannot save processors`);
+  if (processorState === undefined || processors.all[0]!.save === undefined) throw new VmError('E_ENGINE', `${engine.id} cannot save processors`);
   const writer = new SnapshotWriter(sink, codec ?? null);
-  await writer.begin({ ramBytes: ram.bytes, firmwareBytes, nanos: clock.now(), processor: processorState, about });
+  await writer.begin({ ramBytes: ram.bytes, firmwareBytes, nanos: clock.now(), processor: processorState, processors: processors.all.length, about });
   for (const state of states) await writer.device(state);
   await writer.interrupts(fabric.save?.() ?? null);
-  await writer.processor(vcpu.save());
+  await writer.processor(processors.save());
   await writePages(ram, writer, codec ?? null);
   await writer.end();
 }
 
 /** After the devices; `isDirty`: RAM may be something else than zeros. Throws VmError E_STATE. */
-export function loadMachine({ fabric, vcpu, ram }: MachineParts, saved: SavedMachine, { codec, fork = false }: RestoreOptions, isDirty: boolean): void {
+export function loadMachine({ fabric, processors, ram }: MachineParts, saved: SavedMachine, { codec, fork = false }: RestoreOptions, isDirty: boolean): void {
   fabric.reset();
   refusing('interrupts', () => fabric.load?.(saved.interrupts));
   readPages(ram, saved, codec ?? null, isDirty);
-  refusing('processor', () => vcpu.load!(saved.processor, fork));
+  refusing('processor', () => processors.load(saved.processor, fork));
 }
 
 function refusing(part: string, load: () => void): void {

@@ -26,6 +26,7 @@ export interface SnapshotHead {
   readonly firmwareBytes: number;
   readonly nanos: Nanos; // machine time
   readonly processor: ProcessorState;
+  readonly processors: number; // of one, as layouts had it before there were more, nothing is written
   readonly codec: string; // '' : pages as they are
   /** What the composer wants to know again. */
   readonly about: Plain;
@@ -63,9 +64,9 @@ export class SnapshotWriter {
     this.#codec = codec;
   }
 
-  async begin(head: Omit<SnapshotHead, 'codec'>): Promise<void> {
+  async begin({ processors, ...head }: Omit<SnapshotHead, 'codec'>): Promise<void> {
     await this.#sink(MAGIC.slice());
-    await this.#frame(HEAD, encodePlain({ ...head, processor: { ...head.processor }, codec: this.#codec?.name ?? '' }));
+    await this.#frame(HEAD, encodePlain({ ...head, processor: { ...head.processor }, codec: this.#codec?.name ?? '', ...(processors === 1 ? {} : { processors }) }));
   }
 
   device({ name, id, version, state }: DeviceState): Promise<void> {
@@ -154,13 +155,14 @@ export function readSnapshot(bytes: Uint8Array, codec: PageCodec | null = null):
 }
 
 /** Why a machine of these devices cannot go on with what was saved: throws VmError E_STATE that names it. */
-export function checkComposition(saved: SavedMachine, ramBytes: number, firmwareBytes: number, processor: ProcessorState | undefined, devices: readonly { readonly name: string; readonly manifest: DeviceManifest }[]): void {
+export function checkComposition(saved: SavedMachine, ramBytes: number, firmwareBytes: number, processor: ProcessorState | undefined, devices: readonly { readonly name: string; readonly manifest: DeviceManifest }[], processors = 1): void {
   const { head } = saved;
   const MiB = (bytes: number): string => `${bytes / 2 ** 20} MiB`;
   if (head.ramBytes !== ramBytes || head.firmwareBytes !== firmwareBytes) throw foreign(`it has ${MiB(head.ramBytes)} of RAM with ${MiB(head.firmwareBytes)} of firmware, and this machine ${MiB(ramBytes)} with ${MiB(firmwareBytes)}`);
   if (processor === undefined) throw foreign('this engine cannot load processors');
   if (head.processor.id !== processor.id || head.processor.version !== processor.version) throw foreign(`its processor is saved as ${head.processor.id} ${head.processor.version}, and this engine loads ${processor.id} ${processor.version}`);
   if (head.processor.model !== processor.model) throw foreign(`its processor is ${head.processor.model}, and that of this machine ${processor.model}`);
+  if (head.processors !== processors) throw foreign(`it has ${countOf(head.processors)}, and this machine ${countOf(processors)}`);
   for (const { name, id, version } of saved.devices) {
     const here = devices.find((one) => one.name === name);
     if (here === undefined) throw foreign(`it has a device ${name} (${id}), and this machine has none of that name`, name);
@@ -171,6 +173,10 @@ export function checkComposition(saved: SavedMachine, ramBytes: number, firmware
   }
   const added = devices.find(({ name }) => !saved.devices.some((one) => one.name === name));
   if (added !== undefined) throw foreign(`this machine has a device ${added.name} (${added.manifest.id}), which the saved one has not`, added.name);
+}
+
+function countOf(processors: number): string {
+  return processors === 1 ? 'one processor' : `${processors} processors`;
 }
 
 function checksum(frame: Uint8Array, payload: Uint8Array, codec: PageCodec | null): number {
@@ -187,11 +193,11 @@ function plainOf(payload: Uint8Array, frame: number): Plain {
 }
 
 function readHead(plain: Plain): SnapshotHead {
-  const { ramBytes, firmwareBytes, nanos, processor, codec, about } = membersOf(plain);
+  const { ramBytes, firmwareBytes, nanos, processor, codec, about, processors = 1 } = membersOf(plain);
   const { id, version, model } = membersOf(processor);
   if (!isCount(ramBytes) || !isCount(firmwareBytes) || typeof nanos !== 'number' || !Number.isFinite(nanos) || nanos < 0 || typeof codec !== 'string') throw damaged('its head is malformed');
-  if (typeof id !== 'string' || !isCount(version) || typeof model !== 'string') throw damaged('its head names no processor');
-  return { ramBytes, firmwareBytes, nanos, processor: { id, version, model }, codec, about: about ?? null };
+  if (typeof id !== 'string' || !isCount(version) || typeof model !== 'string' || !isCount(processors)) throw damaged('its head names no processor');
+  return { ramBytes, firmwareBytes, nanos, processor: { id, version, model }, processors, codec, about: about ?? null };
 }
 
 function readDevice(plain: Plain, before: readonly DeviceState[]): DeviceState {

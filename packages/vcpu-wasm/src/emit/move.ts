@@ -293,7 +293,7 @@ export const MOVE: EmitterTable = {
   movsxd: { emit: movsx },
   lea: { emit: lea },
   nop: { emit: nothing },
-  pause: { emit: nothing },
+  pause: { emit: (e) => e.pause() },
   endbr64: { emit: nothing },
   endbr32: { emit: nothing },
   prefetchw: { emit: nothing },

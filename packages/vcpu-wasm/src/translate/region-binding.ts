@@ -89,6 +89,7 @@ export class RegionBinding implements Binding {
   raise({ code }: Emitter): void { code.br(this.exit); }
   raiseIf({ code }: Emitter): void { code.brSeldomIf(this.exit); }
   checkEvents(): void { /* leaveIf has left before the flag was set */ }
+  pause({ code }: Emitter): void { code.get(S).load32(state.YIELDS).brSeldomIf(this.exit); }
   system({ code }: Emitter): void { code.br(this.exit); }
   leaveIf({ code }: Emitter): void { code.brSeldomIf(this.exit); }
   /** Nothing that a region does changes the answer, so the entry asks; but for VEX outside 64-bit mode, where the mode counts too. */

@@ -57,11 +57,11 @@ const CONDITIONAL: ReadonlySet<string> = new Set(['jcc', 'loop', 'loope', 'loopn
 
 export class RegionScan {
   readonly #cache: CodeCache;
-  readonly #state: StateView;
   readonly #view: DataView;
   readonly #table: RegionTable;
 
   // Of the region being found.
+  #state: StateView | null = null;
   #blocks: Block[] = [];
   #entries: number[] = [];
   #pages = new Map<CodePage, number>();
@@ -73,10 +73,9 @@ export class RegionScan {
   readonly #owner = new Map<number, number>();
   readonly #waiting: number[] = [];
 
-  constructor(cache: CodeCache, view: StateView, table: RegionTable) {
+  constructor(cache: CodeCache, view: DataView, table: RegionTable) {
     this.#cache = cache;
-    this.#state = view;
-    this.#view = view.view;
+    this.#view = view;
     this.#table = table;
   }
 
@@ -104,7 +103,7 @@ export class RegionScan {
   #pageAt(delta: number, mode: number): CodePage | null {
     for (const [page, known] of this.#pages) if (known === delta) return page;
     if (this.#pages.size >= MOST_PAGES) return null;
-    const s = this.#state;
+    const s = this.#state as StateView;
     const sum = this.#ripLow + delta * PAGE;
     const low = sum >>> 0;
     const high = mode === 64 ? (this.#ripHigh + Math.floor(sum / 0x1_0000_0000)) >>> 0 : 0;
@@ -160,8 +159,9 @@ export class RegionScan {
     return block;
   }
 
-  /** The region that begins at uop `first` of `page`, byte 0 of which has the given instruction pointer. */
-  scan(page: CodePage, first: number, ripLow: number, ripHigh: number, forms: HandlerForms): Scan {
+  /** The region that begins at uop `first` of `page`, byte 0 of which has the given instruction pointer on the processor. */
+  scan(processor: StateView, page: CodePage, first: number, ripLow: number, ripHigh: number, forms: HandlerForms): Scan {
+    this.#state = processor;
     this.#blocks = [];
     this.#entries = [];
     this.#pages = new Map([[page, 0]]);

@@ -25,7 +25,7 @@ export interface RegionHost {
   readonly table: WebAssembly.Table;
 }
 export interface TranslatorParts {
-  readonly state: StateView;
+  readonly buffer: ArrayBufferLike;
   readonly cache: CodeCache;
   readonly memory: WebAssembly.Memory;
   readonly mode: TranslatorMode;
@@ -51,14 +51,16 @@ const LEAST_COPIES = 1024;
 const EXITS = [['branch', state.EXIT_BRANCH], ['address', state.EXIT_ADDRESS], ['instruction', state.EXIT_INSTRUCTION], ['budget', state.EXIT_BUDGET], ['change', state.EXIT_CHANGE]] as const;
 
 interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
-interface Waiting { readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
+interface Waiting { readonly state: StateView; readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
 /** A module of which some region can be entered still. V8 frees it when none can. */
 interface LiveModule { readonly bytes: number; readonly regions: Set<Installed> }
 /** A region that can be entered. */
 interface Installed { readonly half: Half; readonly index: number; readonly scan: Scan; readonly module: LiveModule }
 
 export class Translator {
-  readonly #state: StateView;
+  /** Of the processors that it serves: all find the same regions in the same tables. */
+  readonly #states: StateView[] = [];
+  readonly #view: DataView;
   readonly #cache: CodeCache;
   readonly #memory: WebAssembly.Memory;
   readonly #mode: TranslatorMode;
@@ -87,23 +89,28 @@ export class Translator {
   compileMicroseconds = 0;
   evictions = 0;
 
-  constructor({ state: view, cache, memory, mode, mostBytes, long, legacy }: TranslatorParts) {
-    this.#state = view;
+  constructor({ buffer, cache, memory, mode, mostBytes, long, legacy }: TranslatorParts) {
+    this.#view = new DataView(buffer);
     this.#cache = cache;
     this.#memory = memory;
     this.#mode = mode;
     this.#mostBytes = mostBytes;
-    this.#table = new RegionTable(cache, view.u8.buffer);
-    this.#scanner = new RegionScan(cache, view, this.#table);
+    this.#table = new RegionTable(cache, buffer);
+    this.#scanner = new RegionScan(cache, this.#view, this.#table);
     const half = ({ host, keys }: TranslatorParts['long'], isLong: boolean): Half => {
-      const forms = new HandlerForms(keys, isLong, view.u8.buffer);
-      return { host, imports: regionImports(host), forms, writer: new RegionWriter(view.view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [] };
+      const forms = new HandlerForms(keys, isLong, buffer);
+      return { host, imports: regionImports(host), forms, writer: new RegionWriter(this.#view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [] };
     };
     this.#long = half(long, true);
     this.#legacy = half(legacy, false);
-    view.set(state.REGION_WORDS, cache.regionWords);
-    this.#cool();
     cache.listeners.push({ becameCode: () => undefined, dropped: (page) => this.#dropped(page), flushed: () => this.#flushed() });
+  }
+
+  /** From now on a processor finds regions, and tells what is hot. */
+  serve(view: StateView): void {
+    this.#states.push(view);
+    view.set(state.REGION_WORDS, this.#cache.regionWords);
+    this.#cool(view);
   }
 
   get isEager(): boolean { return this.#mode === 'eager'; }
@@ -111,10 +118,11 @@ export class Translator {
   *counts(): Generator<readonly [name: string, count: number]> {
     if (this.#mode === 'off') return;
     yield ['translator.regions', this.regions];
-    yield ['translator.entries', this.#state.number(state.REGION_ENTRIES)];
-    yield ['translator.executed', this.#state.number(state.REGION_INSTRUCTIONS)];
-    yield ['translator.accesses', this.#state.number(state.REGION_ACCESSES)];
-    for (const [name, number] of EXITS) yield [`translator.exits.${name}`, this.#state.number(state.REGION_EXITS + number * 8)];
+    const sum = (field: number): number => this.#states.reduce((all, view) => all + view.number(field), 0);
+    yield ['translator.entries', sum(state.REGION_ENTRIES)];
+    yield ['translator.executed', sum(state.REGION_INSTRUCTIONS)];
+    yield ['translator.accesses', sum(state.REGION_ACCESSES)];
+    for (const [name, number] of EXITS) yield [`translator.exits.${name}`, sum(state.REGION_EXITS + number * 8)];
     yield ['translator.modules', this.modules];
     yield ['translator.blocks', this.blocks];
     yield ['translator.instructions', this.instructions];
@@ -125,21 +133,20 @@ export class Translator {
     yield ['translator.compileMicroseconds', Math.round(this.compileMicroseconds)];
   }
 
-  #cool(): void {
-    const { u8, at } = this.#state;
+  #cool({ u8, at }: StateView): void {
     const heat = new Uint16Array(u8.buffer, at + state.HEAT, state.HEAT_COUNTERS);
     heat.fill(this.#mode === 'off' ? NEVER : this.#mode === 'eager' ? 1 : THRESHOLD);
   }
 
-  /** The counter of a uop in the page being run has run out. */
-  hot(at: number): void {
-    const { view } = this.#state;
-    view.setUint16(this.#state.at + state.HEAT + ((at >>> state.HEAT_SHIFT) & state.HEAT_MASK), this.#mode === 'off' ? NEVER : this.#mode === 'eager' ? 1 : THRESHOLD, true);
+  /** The counter of a uop in the page that the processor runs has run out. */
+  hot(processor: StateView, at: number): void {
+    const view = this.#view;
+    view.setUint16(processor.at + state.HEAT + ((at >>> state.HEAT_SHIFT) & state.HEAT_MASK), this.#mode === 'off' ? NEVER : this.#mode === 'eager' ? 1 : THRESHOLD, true);
     if (this.#mode === 'off' || view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) return;
-    const page = this.#cache.ofMap(this.#state.get(state.CODE_PAGE));
-    if (page.mode === 16 || (page.mode === 32 && this.#state.get(state.FLAT) === 0)) return;
+    const page = this.#cache.ofMap(processor.get(state.CODE_PAGE));
+    if (page.mode === 16 || (page.mode === 32 && processor.get(state.FLAT) === 0)) return;
     if (!this.isEager && (this.#drops.get(page.offset) ?? 0) >= MOST_DROPS) return;
-    this.#waiting.push({ at, page, ripLow: this.#state.get(state.PAGE_RIP), ripHigh: this.#state.high(state.PAGE_RIP), generation: this.#cache.generation });
+    this.#waiting.push({ state: processor, at, page, ripLow: processor.get(state.PAGE_RIP), ripHigh: processor.high(state.PAGE_RIP), generation: this.#cache.generation });
     if (this.isEager || this.#waiting.length >= BATCH) this.translate();
   }
 
@@ -169,10 +176,10 @@ export class Translator {
   #translate(half: Half): void {
     let module: RegionModule | null = null;
     const written: Scan[] = [];
-    for (const { at, page, ripLow, ripHigh, generation } of this.#waiting) {
+    for (const { state: processor, at, page, ripLow, ripHigh, generation } of this.#waiting) {
       if ((page.mode === 64) !== (half === this.#long) || generation !== this.#cache.generation) continue;
-      if (this.#state.view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) continue;
-      const scan = this.#scanner.scan(page, at, ripLow, ripHigh, half.forms);
+      if (this.#view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) continue;
+      const scan = this.#scanner.scan(processor, page, at, ripLow, ripHigh, half.forms);
       if (scan.entries.length === 0 || this.#table.isFull(scan.entries.length)) continue;
       for (const entry of scan.entries) this.#table.reserve((scan.blocks[entry] as Block).page, firstOf(scan, entry));
       module ??= new RegionModule(this.#code);
@@ -231,7 +238,7 @@ export class Translator {
     for (const list of this.#installed.values()) for (const region of list) this.#remove(region);
     this.#installed.clear();
     this.#table.forgetAll();
-    this.#cool();
+    for (const view of this.#states) this.#cool(view);
     this.#drops.clear();
     this.#waiting.length = 0;
   }
