@@ -65,7 +65,7 @@ export interface InterruptPort {
   /** The processor's task priority, 0 to 15 (x86: CR8). */
   priority: number;
   /** What the machine tells of itself to guests that ask for a hypervisor. Absent: there is none to talk to. */
-  readonly hypervisor?: HypervisorPort;
+  readonly hypervisor?: HypervisorPort | undefined;
 }
 
 /** The side of a hypervisor that guests talk to, for one processor (x86: CPUID leaves from 0x40000000 on, VMCALL and VMMCALL). */
@@ -86,8 +86,8 @@ export interface Surroundings {
   log(level: LogLevel, text: string): void;
 }
 
-/** Messages that no interrupt controller holds back: non-maskable interrupt, INIT, begin at `page` << 12 after it. */
-export type ProcessorEvent = 'nmi' | 'init' | 'startup';
+/** Messages that no interrupt controller holds back: non-maskable interrupt, INIT, begin at `page` << 12 after it, forget all translations. */
+export type ProcessorEvent = 'nmi' | 'init' | 'startup' | 'flush';
 
 export interface Vcpu {
   /**

@@ -398,6 +398,7 @@ export class WasmVcpu implements Vcpu {
     if ((this.flags.other() & FLAG_IF) !== 0) this.#attend();
   }
   notify(event: ProcessorEvent, page: number): void {
+    if (event === 'flush') return this.memory.pagingChanged(); // before this processor's next instruction
     if (event === 'nmi') this.#latch.nmi = true;
     else if (event === 'init') { this.#latch.init = true; this.#latch.startPage = -1; }
     else if (this.#latch.waitsForStartup || this.#latch.init) this.#latch.startPage = page & 0xff;
