@@ -1,9 +1,15 @@
 import type { FabricServices, InterruptFabric, Plain } from '@vm/core';
+import type { Ram } from '@vm/core/engine';
 import type { ApicBus } from './apic-bus.ts';
+import { type EoiPolicy, type EndCounts, offersOf } from './interrupt-ends.ts';
 import { LocalApic } from './local-apic.ts';
 import type { ApicProcessor } from './local-apic-ports.ts';
 import { readLocalApic } from './local-apic-state.ts';
 import { sendMsi } from './msi.ts';
+import type { GuestFace } from './synthetic/guest-face.ts';
+import { createGuestFaces } from './synthetic/guest-faces.ts';
+import type { Partition } from './synthetic/partition.ts';
+import type { Enlightenment } from './synthetic/profile.ts';
 
 export interface ApicFabricOptions {
   readonly processors: number;
@@ -12,23 +18,47 @@ export interface ApicFabricOptions {
   readonly tscHz?: number; // default 1 GHz
   /** Start as firmware leaves it: the boot processor gets the 8259 through LINT0 (default true). */
   readonly virtualWire?: boolean;
+  /** What a guest is offered for ends of interrupts: default `lazy`, which only counts with an enlightenment. */
+  readonly eoi?: EoiPolicy;
+  /** Software may keep ends of levels from the I/O APIC, which then has to have an EOI register. Default: false. */
+  readonly suppressesBroadcasts?: boolean;
+  /** Whom the machine presents itself as to guests that ask for a hypervisor. Default: `none`. */
+  readonly enlighten?: Enlightenment;
+  /** The guest's memory, which enlightenments need. Asked for when the guest runs. */
+  readonly ram?: () => Pick<Ram, 'memory' | 'offsetOf' | 'written'>;
+  /** Milliseconds since 1970 at machine time 0, for guests that ask KVM. Default: 0. */
+  readonly startMs?: number;
+  /** The guest resets its machine by a register of its hypervisor. */
+  readonly resetMachine?: () => void;
   /** What messages other than fixed ones do to processor `index`; default: they reach it. */
   processor?(index: number): Omit<ApicProcessor, 'signal'>;
 }
 
 export interface ApicFabric extends InterruptFabric {
   readonly apics: readonly LocalApic[];
+  /** What the processors of a Hyper-V partition share, connections to others among it; null with other enlightenments. */
+  readonly partition: Partition | null;
   save(): Plain;
   /** Throws TypeError for what `save` did not give, and for another number of processors. */
   load(state: Plain): void;
 }
 
+const ENDS: readonly (readonly [name: string, field: keyof EndCounts])[] = [
+  ['interrupts', 'delivered'], ['ends.memory', 'memory'], ['ends.model', 'model'], ['ends.synthetic', 'synthetic'], ['ends.selective', 'selective'],
+  ['ends.automatic', 'automatic'], ['ends.lazy', 'lazy'], ['ends.level', 'level'], ['ends.spurious', 'spurious'], ['lazy.offered', 'offered'], ['lazy.withdrawn', 'withdrawn'],
+];
+
 /** The local APICs of a machine: one for each processor slot, its id equal to the slot. */
 export function createApicFabric(services: FabricServices, options: ApicFabricOptions): ApicFabric {
-  const { bus, processors, virtualWire = true, timerHz, tscHz, processor } = options;
+  const { bus, processors, virtualWire = true, timerHz, tscHz, processor, enlighten = 'none' } = options;
+  const offers = offersOf(options.eoi ?? 'lazy');
   const apics: LocalApic[] = [];
+  const faces: readonly GuestFace[] = [];
+  const { partition, make } = createGuestFaces(services, { enlighten, offers, apics, ...options });
   bus.listen({ endOfInterrupt: (vector) => services.endOfInterrupt(vector), accepting: () => {} });
   for (let index = 0; index < processors; index++) {
+    const face = make(index);
+    if (face !== null) (faces as GuestFace[]).push(face);
     apics.push(new LocalApic({
       id: index,
       bus,
@@ -41,12 +71,16 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
         signal: () => services.signal(index),
       },
       external: { acknowledge: () => services.acknowledge() },
+      extendedSpace: offers.selective,
+      suppressesBroadcasts: options.suppressesBroadcasts === true,
+      ...(face === null ? {} : { face }),
       ...(timerHz === undefined ? {} : { timerHz }),
       ...(tscHz === undefined ? {} : { tscHz }),
     }));
   }
   return {
     apics,
+    partition,
     port: (index) => apics[index]!,
     message: (address, data) => void sendMsi(bus, address, data),
     // The wire goes to all of them; the vector tables decide who listens.
@@ -54,6 +88,7 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       for (const apic of apics) apic.setLint(0, high);
     },
     reset: () => {
+      partition?.reset();
       for (const apic of apics) apic.reset();
       if (virtualWire) apics[0]!.setVirtualWire();
     },
@@ -63,13 +98,26 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       yield ['local-apic.registers.writes', sum((apic) => apic.writes)];
       yield ['local-apic.model-registers.reads', sum((apic) => apic.modelReads)];
       yield ['local-apic.model-registers.writes', sum((apic) => apic.modelWrites)];
+      for (const [name, field] of ENDS) yield [`local-apic.${name}`, sum(({ ends }) => ends[field])];
+      yield ['local-apic.nesting', Math.max(...apics.map(({ ends }) => ends.nesting))];
+      const found = new Map<string, number>();
+      for (const face of faces) for (const [name, count] of face.counts()) found.set(name, (found.get(name) ?? 0) + count);
+      for (const [name, count] of found) yield [`synthetic.${name}`, count];
     },
-    save: () => ({ turn: bus.turn, apics: apics.map((apic) => ({ ...apic.save(), timer: { ...apic.save().timer } })) }),
+    save: () => ({
+      turn: bus.turn,
+      apics: apics.map((apic) => ({ ...apic.save(), timer: { ...apic.save().timer } })),
+      ...(faces.length === 0 ? {} : { faces: faces.map((face) => face.save()) }),
+      ...(partition === null ? {} : { partition: { ...partition.save() } }),
+    }),
     load: (state) => {
-      const { turn, apics: saved } = (state ?? {}) as Readonly<Record<string, Plain>>;
+      const { turn, apics: saved, faces: savedFaces = [], partition: savedPartition = null } = (state ?? {}) as Readonly<Record<string, Plain>>;
       if (typeof turn !== 'number' || !Number.isInteger(turn) || turn < 0) throw new TypeError('apic: turn expected a number');
       if (!Array.isArray(saved) || saved.length !== apics.length) throw new TypeError(`apic: expected the states of ${apics.length} local APICs`);
+      if (!Array.isArray(savedFaces) || savedFaces.length !== faces.length || (partition === null) !== (savedPartition === null)) throw new TypeError('apic: the state is of another enlightenment');
       const checked = (saved as readonly Plain[]).map(readLocalApic);
+      partition?.load(savedPartition);
+      faces.forEach((face, index) => face.load((savedFaces as readonly Plain[])[index]!));
       apics.forEach((apic, index) => apic.load(checked[index]!));
       bus.turn = turn;
     },

@@ -1,5 +1,6 @@
 export { ApicBus, type ApicBusListener } from './apic-bus.ts';
 export { type ApicFabric, type ApicFabricOptions, createApicFabric } from './apic-fabric.ts';
+export { EOI_POLICIES, type EndCounts, type EoiAssist, type EoiPolicy } from './interrupt-ends.ts';
 export { IoApic, type IoApicPorts, type IoApicState } from './io-apic.ts';
 export { LocalApic } from './local-apic.ts';
 export type { ApicProcessor, ExternalInterrupts, LocalApicOptions, LocalApicState } from './local-apic-ports.ts';
@@ -7,3 +8,6 @@ export type { ApicClock, ApicTimerState } from './local-apic-timer.ts';
 export { isMsiAddress, sendMsi } from './msi.ts';
 export { Pic8259, type Pic8259State } from './pic8259.ts';
 export type { Pic8259ChipState } from './pic8259-chip.ts';
+export { type SlotMemory, type SyntheticMessage, placeMessage, takeMessage } from './synthetic/message-slot.ts';
+export { type EventTarget, type MessageTarget, Partition, type PartitionOptions } from './synthetic/partition.ts';
+export { type Enlightenment, ENLIGHTENMENTS } from './synthetic/profile.ts';

@@ -1,4 +1,6 @@
 import type { ApicBus } from './apic-bus.ts';
+import type { EoiAssist } from './interrupt-ends.ts';
+import type { GuestFace } from './synthetic/guest-face.ts';
 import type { ApicClock, ApicTimerState } from './local-apic-timer.ts';
 
 /** The processor that a local APIC belongs to. */
@@ -26,6 +28,13 @@ export interface LocalApicOptions {
   readonly external?: ExternalInterrupts; // absent: no 8259 in the machine
   readonly timerHz?: number; // default 1 GHz
   readonly tscHz?: number; // default 1 GHz; the guest's TSC reads 0 at machine time 0
+  readonly assist?: EoiAssist; // absent: every end is written to a register
+  /** AMD's extended space, with the end of any vector. Default: false. */
+  readonly extendedSpace?: boolean;
+  /** Software may keep ends of levels from the I/O APICs, which then need an EOI register. Default: false. */
+  readonly suppressesBroadcasts?: boolean;
+  /** A hypervisor's, which is an `assist` too. */
+  readonly face?: GuestFace;
 }
 
 export interface LocalApicState {
@@ -37,4 +46,6 @@ export interface LocalApicState {
   readonly levelTriggered: readonly number[];
   readonly lint: readonly boolean[];
   readonly timer: ApicTimerState;
+  readonly offered: boolean; // a mark in the guest's memory stands
+  readonly extended: readonly number[]; // control and enables, empty without
 }

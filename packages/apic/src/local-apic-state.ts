@@ -14,13 +14,16 @@ export function readLocalApic(state: Plain): LocalApicState {
     if (!Array.isArray(list) || list.length !== count || list.some((one) => !isWord(one as Plain))) throw new TypeError(`apic: ${name} expected ${count} numbers`);
     return list as readonly number[];
   };
-  const { baseLow, baseHigh, lint } = fields;
+  const { baseLow, baseHigh, lint, offered = false, extended = [] } = fields;
   if (!isWord(baseLow) || !isWord(baseHigh)) throw new TypeError('apic: base expected two numbers');
   if (!Array.isArray(lint) || lint.length !== 2 || lint.some((one) => typeof one !== 'boolean')) throw new TypeError('apic: lint expected two levels');
+  if (typeof offered !== 'boolean') throw new TypeError('apic: offered expected true or false');
+  if (!Array.isArray(extended) || (extended.length !== 0 && extended.length !== 9) || extended.some((one) => !isWord(one as Plain))) throw new TypeError('apic: extended expected no numbers or 9');
   for (const name of TIMER_FIELDS) if (typeof timer[name] !== 'number' || !Number.isFinite(timer[name])) throw new TypeError(`apic: timer ${name} expected a number`);
   return {
     baseLow, baseHigh, lint: lint as readonly boolean[], registers: numbers('registers', REGISTERS), requested: numbers('requested', 8),
     inService: numbers('inService', 8), levelTriggered: numbers('levelTriggered', 8), timer: timer as unknown as LocalApicState['timer'],
+    offered, extended: extended as readonly number[],
   };
 }
 

@@ -1,6 +1,10 @@
+import type { HypervisorPort } from '@vm/core/engine';
 import type { ApicBus } from './apic-bus.ts';
-import { widenDestination } from './apic-bus.ts';
-import { isReadOnlyInX2, isRegister, isValidInX2, isX2Register } from './local-apic-access.ts';
+import { ExtendedSpace } from './extended-space.ts';
+import { sendCommand } from './interrupt-command.ts';
+import { type EndCounts, type EndRegister, InterruptEnds } from './interrupt-ends.ts';
+import { isBaseAllowed, isFaceRegister, isInLogicalSet, isInX2Cluster, isReadOnlyInX2, isRegister, isValidInX2, isX2Register, x2LogicalId } from './local-apic-access.ts';
+import type { GuestFace } from './synthetic/guest-face.ts';
 import type { ApicProcessor, ExternalInterrupts, LocalApicOptions, LocalApicState } from './local-apic-ports.ts';
 import { LocalApicTimer } from './local-apic-timer.ts';
 import * as spec from './spec.ts';
@@ -37,6 +41,13 @@ export class LocalApic {
   readonly #lvt: Uint32Array = new Uint32Array(LVT_COUNT);
   readonly #lint: [boolean, boolean] = [false, false];
   readonly #queue: VectorQueue = new VectorQueue();
+  readonly #ends: InterruptEnds;
+  readonly #extended: ExtendedSpace | null; // AMD's
+  readonly #version: number;
+  readonly #spuriousValid: number;
+  readonly #face: GuestFace | null;
+  /** What guests find that ask for a hypervisor. */
+  readonly hypervisor: HypervisorPort | undefined;
   readonly #timer: LocalApicTimer;
   readonly #initialId: number;
   readonly #bus: ApicBus;
@@ -49,6 +60,13 @@ export class LocalApic {
     this.#bus = options.bus;
     this.#processor = options.processor;
     this.#external = options.external ?? null;
+    this.#face = options.face ?? null;
+    this.hypervisor = options.face;
+    this.#ends = new InterruptEnds(this.#queue, options.face ?? options.assist ?? null, (vector) => this.#ended(vector));
+    this.#extended = options.extendedSpace === true ? new ExtendedSpace(this.#queue, this.#ends) : null;
+    const suppresses = options.suppressesBroadcasts === true;
+    this.#version = (spec.LAPIC_VERSION_VALUE | (suppresses ? spec.VERSION_SUPPRESSES_BROADCASTS : 0) | (this.#extended === null ? 0 : spec.VERSION_EXTENDED)) >>> 0;
+    this.#spuriousValid = spec.SVR_VALID | (suppresses ? spec.SVR_SUPPRESSES_BROADCASTS : 0);
     this.#timer = new LocalApicTimer({
       clock: options.clock,
       expired: () => this.#deliverLocal(spec.LAPIC_LVT_TIMER),
@@ -66,6 +84,7 @@ export class LocalApic {
     this.#id = this.#initialId;
     this.#waitsForStartup = this.#initialId !== 0;
     this.#resetRegisters();
+    this.#face?.initialized();
   }
 
   /**
@@ -90,8 +109,9 @@ export class LocalApic {
   acknowledge(): number {
     if (this.#isExternalPending()) return this.#external!.acknowledge();
     if (!this.isAccepting()) return -1;
+    this.#ends.settle();
     const vector = this.#queue.deliverable();
-    if (vector >= 0) this.#queue.acknowledge(vector);
+    if (vector >= 0) this.#ends.acknowledge(vector);
     return vector;
   }
 
@@ -108,7 +128,7 @@ export class LocalApic {
     if (byte >= 4) return 0;
     const index = offset >>> 4;
     let value = 0;
-    if (isRegister(index) && index !== spec.LAPIC_SELF_IPI) value = this.#read(index);
+    if (this.#hasRegister(index)) value = this.#read(index);
     else this.#raiseError(spec.ESR_ILLEGAL_REGISTER);
     value >>>= byte * 8;
     return size >= 4 ? value : value & (size === 1 ? 0xff : 0xffff);
@@ -119,7 +139,7 @@ export class LocalApic {
     this.writes++;
     if (size !== 4 || (offset & 0xf) !== 0) return;
     const index = offset >>> 4;
-    if (!isRegister(index) || index === spec.LAPIC_SELF_IPI) this.#raiseError(spec.ESR_ILLEGAL_REGISTER);
+    if (!this.#hasRegister(index)) this.#raiseError(spec.ESR_ILLEGAL_REGISTER);
     else this.#write(index, value >>> 0);
   }
 
@@ -127,19 +147,12 @@ export class LocalApic {
   readModelRegister(index: number): boolean {
     this.low = 0;
     this.high = 0;
-    if (index === spec.MSR_APIC_BASE) {
-      this.low = this.#baseLow;
-      this.high = this.#baseHigh;
-      return true;
-    }
+    if (index === spec.MSR_APIC_BASE) return this.#answer(this.#baseLow, this.#baseHigh);
     this.modelReads++;
-    if (index === spec.MSR_TSC_DEADLINE) {
-      this.low = this.#timer.deadline >>> 0;
-      this.high = Math.floor(this.#timer.deadline / 0x1_0000_0000) >>> 0;
-      return true;
-    }
+    if (isFaceRegister(index)) return this.#face !== null && this.#face.read(index) && this.#answer(this.#face.low, this.#face.high);
+    if (index === spec.MSR_TSC_DEADLINE) return this.#answer(this.#timer.deadline >>> 0, Math.floor(this.#timer.deadline / 0x1_0000_0000) >>> 0);
     const register = index - spec.MSR_X2APIC_FIRST;
-    if (index > spec.MSR_X2APIC_LAST || !this.#isX2() || !isX2Register(register)) return false;
+    if (index > spec.MSR_X2APIC_LAST || !this.#isX2() || !this.#hasX2Register(register)) return false;
     if (register === spec.LAPIC_EOI || register === spec.LAPIC_SELF_IPI) return false;
     this.low = this.#read(register);
     if (register === spec.LAPIC_ICR_LOW) this.high = this.#commandHigh;
@@ -149,26 +162,65 @@ export class LocalApic {
   /** WRMSR; false for a general protection fault. */
   writeModelRegister(index: number, low: number, high: number): boolean {
     this.modelWrites++;
+    if (isFaceRegister(index)) return this.#face?.write(index, low, high) === true;
     if (index === spec.MSR_APIC_BASE) return this.#writeBase(low >>> 0, high >>> 0);
     if (index === spec.MSR_TSC_DEADLINE) {
       this.#timer.setDeadline((high >>> 0) * 0x1_0000_0000 + (low >>> 0));
       return true;
     }
     const register = index - spec.MSR_X2APIC_FIRST;
-    if (index > spec.MSR_X2APIC_LAST || !this.#isX2() || !isX2Register(register) || isReadOnlyInX2(register)) return false;
+    if (index > spec.MSR_X2APIC_LAST || !this.#isX2() || !this.#hasX2Register(register) || isReadOnlyInX2(register)) return false;
     if (register === spec.LAPIC_ICR_LOW) {
       if ((low & ~spec.COMMAND_VALID) !== 0) return false;
       this.#commandHigh = high >>> 0;
-    } else if (high !== 0 || !isValidInX2(register, low)) {
+    } else if (high !== 0 || !isValidInX2(register, low, this.#spuriousValid)) {
       return false;
     }
     this.#write(register, low >>> 0);
     return true;
   }
 
-  /** Does a model-specific register belong here? */
-  ownsModelRegister(index: number): boolean {
-    return index === spec.MSR_APIC_BASE || index === spec.MSR_TSC_DEADLINE || (index >= spec.MSR_X2APIC_FIRST && index <= spec.MSR_X2APIC_LAST);
+  /** An end of interrupt by another register than this APIC's own. */
+  endInterrupt(register: EndRegister): void {
+    this.#ends.end(register);
+    this.#update();
+  }
+
+  /** The same for any vector in service. */
+  endVector(vector: number): void {
+    this.#ends.endSelected(vector);
+    this.#update();
+  }
+
+  /** A command by another register than this APIC's own; what the high half means is for the mode to say. */
+  sendCommand(low: number, high: number): void {
+    this.#commandHigh = this.#isX2() ? high >>> 0 : (high & 0xff00_0000) >>> 0;
+    this.#write(spec.LAPIC_ICR_LOW, low >>> 0);
+  }
+
+  get command(): readonly [low: number, high: number] {
+    return [this.#commandLow, this.#commandHigh];
+  }
+
+  get taskPriority(): number {
+    return this.#queue.taskPriority;
+  }
+
+  set taskPriority(value: number) {
+    this.#ends.settle();
+    this.#queue.taskPriority = value & 0xff;
+    this.#ends.offer();
+    this.#update();
+  }
+
+  /** What ends of interrupts have cost so far. */
+  get ends(): EndCounts {
+    return this.#ends.counts;
+  }
+
+  /** Finds out whether the guest has ended its interrupt without telling, before somebody takes away the place where it would say so. */
+  settle(): void {
+    this.#ends.settle();
   }
 
   /** CR8: the task-priority class, there even while the local APIC is disabled. */
@@ -177,8 +229,7 @@ export class LocalApic {
   }
 
   set priority(value: number) {
-    this.#queue.taskPriority = (value & 0xf) << 4;
-    this.#update();
+    this.taskPriority = (value & 0xf) << 4;
   }
 
   isEnabled(): boolean {
@@ -197,6 +248,7 @@ export class LocalApic {
   }
 
   arbitrationPriority(): number {
+    this.#ends.settle();
     return this.#queue.processorPriority();
   }
 
@@ -204,11 +256,7 @@ export class LocalApic {
     if (!this.isEnabled()) return false;
     if (destination === spec.DESTINATION_ALL) return true;
     if (!logical) return destination === this.#id;
-    if (this.#isX2()) return destination >>> 16 === this.#ldr >>> 16 && (destination & this.#ldr & 0xffff) !== 0;
-    const mine = this.#ldr >>> 24;
-    if (this.#dfr >>> 28 === 0xf) return (destination & mine) !== 0;
-    if (this.#dfr >>> 28 !== 0) return false;
-    return (destination & 0xff) === 0xff || ((destination & 0xf0) === (mine & 0xf0) && (destination & mine & 0xf) !== 0);
+    return this.#isX2() ? isInX2Cluster(destination, this.#ldr) : isInLogicalSet(destination, this.#ldr, this.#dfr);
   }
 
   /** Takes a message; false when nothing here will ever serve it (disabled), so that a level stays with its sender. */
@@ -220,6 +268,7 @@ export class LocalApic {
           this.#raiseError(spec.ESR_RECEIVE_ILLEGAL_VECTOR);
           return true;
         }
+        this.#ends.settle();
         this.#queue.accept(vector, level);
         this.#update();
         return true;
@@ -274,6 +323,8 @@ export class LocalApic {
       levelTriggered: [...this.#queue.levelTriggered],
       lint: [...this.#lint],
       timer: this.#timer.save(),
+      offered: this.#ends.offered,
+      extended: this.#extended?.save() ?? [],
     };
   }
 
@@ -284,7 +335,7 @@ export class LocalApic {
     this.#id = at(0);
     this.#ldr = at(1);
     this.#dfr = at(2);
-    this.#svr = at(3) & spec.SVR_VALID;
+    this.#svr = at(3) & this.#spuriousValid;
     this.#error = at(4);
     this.#errorPending = at(5);
     this.#commandLow = at(6) & spec.COMMAND_VALID;
@@ -300,23 +351,46 @@ export class LocalApic {
     this.#lint[0] = state.lint[0] === true;
     this.#lint[1] = state.lint[1] === true;
     this.#timer.load(state.timer);
+    this.#extended?.load(state.extended);
+    this.#ends.offered = state.offered;
     this.#update();
   }
 
   // ---- registers ---------------------------------------------------------------------------------------------------
 
+  #answer(low: number, high: number): true {
+    this.low = low;
+    this.high = high;
+    return true;
+  }
+
   #isX2(): boolean {
     return (this.#baseLow & spec.APIC_BASE_EXTENDED) !== 0;
   }
 
+  #hasRegister(index: number): boolean {
+    return (isRegister(index) && index !== spec.LAPIC_SELF_IPI) || this.#extended?.has(index) === true;
+  }
+
+  #hasX2Register(index: number): boolean {
+    return isX2Register(index) || this.#extended?.has(index) === true;
+  }
+
   #read(index: number): number {
+    this.#ends.settle();
+    const value = this.#readSettled(index);
+    this.#ends.offer();
+    return value;
+  }
+
+  #readSettled(index: number): number {
     if (index >= spec.LAPIC_ISR && index < spec.LAPIC_TMR) return this.#queue.inService[index - spec.LAPIC_ISR]!;
     if (index >= spec.LAPIC_TMR && index < spec.LAPIC_IRR) return this.#queue.levelTriggered[index - spec.LAPIC_TMR]!;
     if (index >= spec.LAPIC_IRR && index < spec.LAPIC_ESR) return this.#queue.requested[index - spec.LAPIC_IRR]!;
     if (index >= LVT_FIRST && index < LVT_FIRST + LVT_COUNT) return this.#lvt[index - LVT_FIRST]!;
     switch (index) {
       case spec.LAPIC_ID: return this.#isX2() ? this.#id : (this.#id << 24) >>> 0;
-      case spec.LAPIC_VERSION: return spec.LAPIC_VERSION_VALUE;
+      case spec.LAPIC_VERSION: return this.#version;
       case spec.LAPIC_TPR: return this.#queue.taskPriority;
       case spec.LAPIC_PPR: return this.#queue.processorPriority();
       case spec.LAPIC_LDR: return this.#ldr;
@@ -328,18 +402,15 @@ export class LocalApic {
       case spec.LAPIC_TIMER_INITIAL: return this.#timer.initial;
       case spec.LAPIC_TIMER_CURRENT: return this.#timer.current();
       case spec.LAPIC_TIMER_DIVIDE: return this.#timer.divide;
-      default: return 0;
+      default: return this.#extended?.has(index) === true ? this.#extended.read(index) : 0;
     }
   }
 
   #write(index: number, value: number): void {
     if (index >= LVT_FIRST && index < LVT_FIRST + LVT_COUNT) return this.#writeLvt(index, value);
     switch (index) {
-      case spec.LAPIC_TPR:
-        this.#queue.taskPriority = value & 0xff;
-        this.#update();
-        break;
-      case spec.LAPIC_EOI: this.#endOfInterrupt(); break;
+      case spec.LAPIC_TPR: this.taskPriority = value; break;
+      case spec.LAPIC_EOI: this.endInterrupt(this.#isX2() ? 'model' : 'memory'); break;
       case spec.LAPIC_LDR: this.#ldr = (value & 0xff00_0000) >>> 0; break;
       case spec.LAPIC_DFR: this.#dfr = (value | 0x0fff_ffff) >>> 0; break;
       case spec.LAPIC_SVR: this.#writeSvr(value); break;
@@ -349,13 +420,16 @@ export class LocalApic {
         break;
       case spec.LAPIC_ICR_LOW:
         this.#commandLow = value & spec.COMMAND_VALID;
-        this.#sendCommand();
+        if (!sendCommand(this.#bus, this, this.#commandLow, this.#commandHigh, this.#isX2())) this.#raiseError(spec.ESR_SEND_ILLEGAL_VECTOR);
         break;
       case spec.LAPIC_ICR_HIGH: this.#commandHigh = (value & 0xff00_0000) >>> 0; break;
       case spec.LAPIC_TIMER_INITIAL: this.#timer.setInitial(value); break;
       case spec.LAPIC_TIMER_DIVIDE: this.#timer.setDivide(value); break;
       case spec.LAPIC_SELF_IPI: this.#sendToSelf(value & 0xff); break;
-      default: break; // read-only registers
+      default:
+        if (this.#extended?.has(index) !== true) break; // read-only registers
+        this.#extended.write(index, value);
+        this.#update();
     }
   }
 
@@ -372,7 +446,7 @@ export class LocalApic {
 
   #writeSvr(value: number): void {
     const before = this.#svr;
-    this.#svr = value & spec.SVR_VALID;
+    this.#svr = value & this.#spuriousValid;
     if ((this.#svr & spec.SVR_ENABLE) === 0) {
       for (let i = 0; i < LVT_COUNT; i++) this.#lvt[i]! |= spec.LVT_MASKED;
     } else if ((before & spec.SVR_ENABLE) === 0) {
@@ -382,14 +456,10 @@ export class LocalApic {
   }
 
   #writeBase(low: number, high: number): boolean {
-    // 36 physical address bits at least: bits 51:36 may not exist, bits 63:52 never do.
-    if ((low & spec.APIC_BASE_RESERVED_LOW) !== 0 || high >>> 20 !== 0) return false;
+    if (!isBaseAllowed(this.#baseLow, low, high)) return false;
     const modes = spec.APIC_BASE_ENABLE | spec.APIC_BASE_EXTENDED;
     const before = this.#baseLow & modes;
     const after = low & modes;
-    if (after === spec.APIC_BASE_EXTENDED) return false;
-    if (after === modes && before === 0) return false;
-    if (after === spec.APIC_BASE_ENABLE && before === modes) return false;
     this.#baseLow = low;
     this.#baseHigh = high;
     if (after === before) return true;
@@ -398,7 +468,7 @@ export class LocalApic {
       this.#resetRegisters();
     } else {
       this.#id = this.#initialId;
-      this.#ldr = (((this.#id >>> 4) << 16) | (1 << (this.#id & 15))) >>> 0;
+      this.#ldr = x2LogicalId(this.#id);
       this.#commandHigh = 0;
     }
     this.#update();
@@ -417,42 +487,14 @@ export class LocalApic {
     return (this.#lvt[spec.LAPIC_LVT_LINT0 - LVT_FIRST]! & (spec.LVT_MODE | spec.LVT_MASKED)) === spec.MODE_EXTINT;
   }
 
-  #endOfInterrupt(): void {
-    const vector = this.#queue.endOfInterrupt();
-    if (vector < 0) return;
-    if (this.#queue.isLevelTriggered(vector)) {
-      this.#bus.broadcastEoi(vector);
-      for (let register = spec.LAPIC_LVT_LINT0; register <= spec.LAPIC_LVT_LINT1; register++) {
-        const slot = register - LVT_FIRST;
-        if ((this.#lvt[slot]! & spec.LVT_VECTOR) !== vector) continue;
-        this.#lvt[slot] = this.#lvt[slot]! & ~spec.LVT_REMOTE_IRR;
-        this.#sampleLint(register);
-      }
-    }
-    this.#update();
-  }
-
-  #sendCommand(): void {
-    const command = this.#commandLow;
-    const mode = command & spec.COMMAND_MODE;
-    const vector = command & spec.COMMAND_VECTOR;
-    if (mode <= spec.MODE_LOWEST && vector < spec.FIRST_LEGAL_VECTOR) return this.#raiseError(spec.ESR_SEND_ILLEGAL_VECTOR);
-    // Inter-processor interrupts are edges whatever the level bit says, except the INIT de-assert (SDM vol. 3, 12.6.1).
-    const sent = mode === spec.MODE_INIT ? command : (command & ~spec.COMMAND_LEVEL) | spec.COMMAND_ASSERT;
-    switch ((command >>> spec.COMMAND_SHORTHAND_SHIFT) & 3) {
-      case spec.SHORTHAND_NONE: {
-        const destination = this.#isX2() ? this.#commandHigh : widenDestination(this.#commandHigh >>> 24, (command & spec.COMMAND_LOGICAL) !== 0);
-        this.#bus.send(destination, sent);
-        break;
-      }
-      case spec.SHORTHAND_SELF:
-        this.#bus.deliver(this, sent);
-        break;
-      case spec.SHORTHAND_ALL:
-        this.#bus.sendToAll(sent, null);
-        break;
-      default:
-        this.#bus.sendToAll(sent, this);
+  #ended(vector: number): void {
+    if (!this.#queue.isLevelTriggered(vector)) return;
+    if ((this.#svr & spec.SVR_SUPPRESSES_BROADCASTS) === 0) this.#bus.broadcastEoi(vector);
+    for (let register = spec.LAPIC_LVT_LINT0; register <= spec.LAPIC_LVT_LINT1; register++) {
+      const slot = register - LVT_FIRST;
+      if ((this.#lvt[slot]! & spec.LVT_VECTOR) !== vector) continue;
+      this.#lvt[slot] = this.#lvt[slot]! & ~spec.LVT_REMOTE_IRR;
+      this.#sampleLint(register);
     }
   }
 
@@ -487,12 +529,13 @@ export class LocalApic {
 
   #init(): void {
     this.#resetRegisters();
+    this.#face?.initialized();
     this.#waitsForStartup = (this.#baseLow & spec.APIC_BASE_BSP) === 0;
     this.#processor.init?.();
   }
 
   #resetRegisters(): void {
-    this.#ldr = this.#isX2() ? (((this.#id >>> 4) << 16) | (1 << (this.#id & 15))) >>> 0 : 0;
+    this.#ldr = this.#isX2() ? x2LogicalId(this.#id) : 0;
     this.#dfr = 0xffff_ffff;
     this.#svr = 0xff;
     this.#error = 0;
@@ -500,7 +543,9 @@ export class LocalApic {
     this.#commandLow = 0;
     this.#commandHigh = 0;
     this.#lvt.fill(spec.LVT_MASKED);
+    this.#ends.forget();
     this.#queue.clear();
+    this.#extended?.reset();
     this.#timer.reset();
   }
 }

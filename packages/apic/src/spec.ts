@@ -28,12 +28,23 @@ export const LAPIC_TIMER_CURRENT = 0x39;
 export const LAPIC_TIMER_DIVIDE = 0x3e;
 export const LAPIC_SELF_IPI = 0x3f;
 
-/** Version 0x14 (integrated APIC), six LVT entries, no suppression of EOI broadcasts (SDM vol. 3, 12.4.8). */
+// AMD's extended APIC space (AMD APM vol. 2, 16.3.4 and 16.7).
+export const LAPIC_EXTENDED_FEATURE = 0x40;
+export const LAPIC_EXTENDED_CONTROL = 0x41;
+export const LAPIC_SELECTED_EOI = 0x42;
+export const LAPIC_ENABLE = 0x48; // eight registers
+export const EXTENDED_ENABLES = 1;
+export const EXTENDED_SELECTED_EOI = 2;
+export const VERSION_EXTENDED: number = (1 << 31) >>> 0;
+export const VERSION_SUPPRESSES_BROADCASTS: number = 1 << 24;
+
+/** Version 0x14 (integrated APIC), six LVT entries (SDM vol. 3, 12.4.8). */
 export const LAPIC_VERSION_VALUE = 0x0005_0014;
 
 // Spurious-interrupt vector register (SDM vol. 3, 12.9).
 export const SVR_VALID = 0x1ff;
 export const SVR_ENABLE: number = 1 << 8;
+export const SVR_SUPPRESSES_BROADCASTS: number = 1 << 12;
 
 // Local vector table (SDM vol. 3, 12.5.1, figure 12-8).
 export const LVT_VECTOR = 0xff;

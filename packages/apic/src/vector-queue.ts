@@ -19,6 +19,8 @@ export class VectorQueue {
   readonly inService: Uint32Array = new Uint32Array(8);
   readonly levelTriggered: Uint32Array = new Uint32Array(8);
   taskPriority = 0;
+  /** AMD's interrupt-enable registers: a vector whose bit is 0 is seen neither as requested nor as in service. Null: all are enabled. */
+  enabled: Uint32Array | null = null;
 
   clear(): void {
     this.requested.fill(0);
@@ -36,33 +38,70 @@ export class VectorQueue {
     this.requested[word]! |= bit;
   }
 
+  hasRequests(): boolean {
+    const { requested } = this;
+    return (requested[0]! | requested[1]! | requested[2]! | requested[3]! | requested[4]! | requested[5]! | requested[6]! | requested[7]!) !== 0;
+  }
+
+  highestInService(): number {
+    return this.#highest(this.inService);
+  }
+
+  countInService(): number {
+    let count = 0;
+    for (let vector = 0; vector < 256; vector++) if ((this.inService[vector >>> 5]! & (1 << (vector & 31))) !== 0) count++;
+    return count;
+  }
+
   processorPriority(): number {
-    const serviceClass = Math.max(0, highestVector(this.inService)) & 0xf0;
+    const serviceClass = Math.max(0, this.highestInService()) & 0xf0;
     return (this.taskPriority & 0xf0) >= serviceClass ? this.taskPriority : serviceClass;
   }
 
   /** Vector that may interrupt now, -1 if none: its class must be above the class of the processor priority. */
   deliverable(): number {
-    const vector = highestVector(this.requested);
+    const vector = this.#highest(this.requested);
     return vector >= FIRST_LEGAL_VECTOR && (vector & 0xf0) > (this.processorPriority() & 0xf0) ? vector : -1;
+  }
+
+  /** Takes the request of `vector`, which is not in service by that. */
+  takeRequest(vector: number): void {
+    this.requested[vector >>> 5]! &= ~(1 << (vector & 31));
   }
 
   /** Moves `vector` from requested to in service. */
   acknowledge(vector: number): void {
-    const word = vector >>> 5;
-    const bit = 1 << (vector & 31);
-    this.requested[word]! &= ~bit;
-    this.inService[word]! |= bit;
+    this.takeRequest(vector);
+    this.inService[vector >>> 5]! |= 1 << (vector & 31);
   }
 
   /** Ends the service of the highest vector and returns it, -1 when nothing was in service (a spurious EOI). */
   endOfInterrupt(): number {
-    const vector = highestVector(this.inService);
-    if (vector >= 0) this.inService[vector >>> 5]! &= ~(1 << (vector & 31));
+    const vector = this.highestInService();
+    if (vector >= 0) this.end(vector);
     return vector;
+  }
+
+  /** Ends the service of `vector`, wherever it stands; false when it was not in service. */
+  end(vector: number): boolean {
+    const word = vector >>> 5;
+    const bit = 1 << (vector & 31);
+    if ((this.inService[word]! & bit) === 0) return false;
+    this.inService[word]! &= ~bit;
+    return true;
   }
 
   isLevelTriggered(vector: number): boolean {
     return (this.levelTriggered[vector >>> 5]! & (1 << (vector & 31))) !== 0;
+  }
+
+  #highest(set: Uint32Array): number {
+    const { enabled } = this;
+    if (enabled === null) return highestVector(set);
+    for (let word = 7; word >= 0; word--) {
+      const bits = set[word]! & enabled[word]!;
+      if (bits !== 0) return word * 32 + 31 - Math.clz32(bits);
+    }
+    return -1;
   }
 }
