@@ -1,7 +1,7 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
-import { checkVhd, type CheckReport, compactVhd, createChild, createDisk, type CreateDiskOptions, createEncryptedChild, type ImageFile, mergeIntoParent, openDisk, type OpenedDisk, openImage, openRaw, openVhd, readLuks1Facts, repairVhd, resizeVhd } from '@vm/vhd-crypt';
-import { parentsBeside } from '@vm/vhd-crypt/node';
+import { checkVhd, type CheckReport, compactVhd, type ContainerBytes, createChild, createDisk, type CreateDiskOptions, createEncryptedChild, type CryptMode, type ImageFile, mergeIntoParent, type NewContainer, openDisk, type OpenedDisk, openImage, openRaw, openVhd, readHeaderFacts, repairVhd, resizeVhd, type VhdDisk } from '@vm/vhd-crypt';
+import { nodeKeyMath, parentsBeside } from '@vm/vhd-crypt/node';
 import { createByteProgress } from './byte-progress.ts';
 import { formatByteSize } from './byte-size.ts';
 import type { DiskDescriptor } from './disk-descriptor.ts';
@@ -33,17 +33,26 @@ function layoutOf(path: string, format: DiskDescriptor['format'], { type, encryp
   };
 }
 
-async function createOver(path: string, parentPath: string, luks: ReturnType<typeof newLuks>): Promise<void> {
+async function createOver(path: string, parentPath: string, luks: NewContainer | undefined): Promise<void> {
   const base = await openNamedFile(parentPath, {});
   try {
     const parent = await openVhd(base, { parents: parentsBeside(parentPath) });
     const options = { parent, path: relative(dirname(resolve(path)), resolve(parentPath)), absolutePath: resolve(parentPath) };
     const parents = (): Promise<{ readonly file: ImageFile; readonly parents: ReturnType<typeof parentsBeside> }> => Promise.resolve({ file: { ...base, close: () => Promise.resolve() }, parents: parentsBeside(parentPath) });
-    await newFile(path, (file) => (luks === undefined ? createChild(file, options) : createEncryptedChild(file, { ...options, luks, parents })));
+    const inner = luks === undefined ? undefined : await besideParent(parentPath, parent, luks);
+    await newFile(path, (file) => (inner === undefined ? createChild(file, options) : createEncryptedChild(file, { ...options, luks: inner, parents })));
     await parent.close();
   } finally {
     await base.close();
   }
+}
+
+/** A differencing disk has the size of its parent, so its data begins where that of its parent does. */
+async function besideParent(path: string, parent: VhdDisk, luks: NewContainer): Promise<NewContainer> {
+  const dataAt = await headerBytes({ name: path, bytes: parent.bytes, read: parent.read }, undefined);
+  if (luks.version === 2 && dataAt > 0) return { ...luks, dataAt };
+  if (luks.version !== 2 && dataAt !== 0 && dataAt !== 2 << 20) throw new UsageError(`${path}: its data begins at ${formatByteSize(dataAt)}, so a disk over it takes --luks 2`);
+  return luks;
 }
 
 /** A file that is there whole or not at all. */
@@ -133,7 +142,7 @@ export async function resizeImage(descriptor: DiskDescriptor, bytes: number, shr
   const options = { shrink };
   if (diskOptions(descriptor).format === 'raw') return resizeRaw(descriptor, asked, shrink);
   return withImage(descriptor, true, async (image) => {
-    const taken = await headerBytes(image, descriptor);
+    const taken = await headerOfImage(image, descriptor);
     return (await resizeVhd(image, asked + taken, options)) - taken;
   });
 }
@@ -141,7 +150,7 @@ export async function resizeImage(descriptor: DiskDescriptor, bytes: number, shr
 async function resizeRaw(descriptor: DiskDescriptor, bytes: number, shrink: boolean): Promise<number> {
   const file = await openNamedFile(descriptor.file, { writable: true });
   try {
-    const taken = await headerBytes(file, descriptor);
+    const taken = await headerOfImage(file, descriptor);
     const before = (await file.bytes()) - taken;
     if (bytes < before && !shrink) throw new UsageError(`${bytes} bytes are fewer than the ${before} of the disk, and what lies past them would be lost; --shrink does it`);
     await file.resize(bytes + taken);
@@ -152,18 +161,22 @@ async function resizeRaw(descriptor: DiskDescriptor, bytes: number, shrink: bool
   }
 }
 
-/** What a container takes of the payload; 0 without one. */
-async function headerBytes(image: ImageFile, descriptor: DiskDescriptor): Promise<number> {
+async function headerOfImage(image: ImageFile, descriptor: DiskDescriptor): Promise<number> {
   const vhd = diskOptions(descriptor).format === 'raw' ? null : await openVhd({ ...image, close: () => Promise.resolve() }, { writable: false, parents: parentsBeside(descriptor.file) });
   const disk = vhd ?? (await openRaw(image, false));
   try {
-    const first = new Uint8Array(6);
-    if (disk.bytes >= first.length) await disk.read(0, first);
-    if (descriptor.crypt === 'none' || String.fromCharCode(...first) !== 'LUKS\xba\xbe') return 0;
-    return (await readLuks1Facts({ name: descriptor.file, bytes: disk.bytes, read: (at, into) => disk.read(at, into), write: () => Promise.reject(new Error('read only')), flush: () => Promise.resolve() })).dataAt;
+    return await headerBytes({ name: descriptor.file, bytes: disk.bytes, read: (at, into) => disk.read(at, into) }, descriptor.crypt);
   } finally {
     await vhd?.close();
   }
+}
+
+/** What a container takes of the payload; 0 without one. */
+async function headerBytes(disk: Pick<ContainerBytes, 'name' | 'bytes' | 'read'>, crypt: CryptMode | undefined): Promise<number> {
+  const first = new Uint8Array(6);
+  if (disk.bytes >= first.length) await disk.read(0, first);
+  if (crypt === 'none' || String.fromCharCode(...first) !== 'LUKS\xba\xbe') return 0;
+  return (await readHeaderFacts({ ...disk, write: () => Promise.reject(new Error('read only')), flush: () => Promise.resolve() }, { math: nodeKeyMath() })).dataAt;
 }
 
 /** With a key, blocks whose guest wrote zeros go too; without one they look like any others. */
@@ -183,7 +196,7 @@ export async function compactImage(descriptor: DiskDescriptor, signal: StopSigna
 }
 
 async function isPayload(image: ImageFile, descriptor: DiskDescriptor): Promise<boolean> {
-  return (await headerBytes(image, descriptor)) > 0;
+  return (await headerOfImage(image, descriptor)) > 0;
 }
 
 /** Whether the guest would read zeros in a block of the payload that is wholly its own. */

@@ -5,7 +5,8 @@ import { checkImage, compactImage, convertImage, createImage, mergeImage, repair
 import { DISK_SYNTAX, describeDisk } from './disk-descriptor.ts';
 import { exportDisk } from './disk-export.ts';
 import { openDescribedDisk } from './disk-opener.ts';
-import { describeImage, formatFacts, formatMap } from './disk-report.ts';
+import { manageHeader, manageKeys } from './disk-keys.ts';
+import { describeImage, formatFacts, formatMap, formatSlots } from './disk-report.ts';
 import { describedOperand, DISK_OPTIONS, type DiskValues } from './disk-settings.ts';
 import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
 import { parseArguments } from './option-parser.ts';
@@ -21,7 +22,9 @@ interface Action {
 }
 
 const KEYS = ['key-file', 'key-fd'] as const;
-const NEW_DISK = ['size', 'type', 'encrypt', 'key-bits', 'iterations', 'compatibility'] as const;
+const NEW_KEYS = ['new-key-file', 'new-key-fd'] as const;
+const COST = ['kdf', 'kdf-memory', 'iterations'] as const;
+const NEW_DISK = ['size', 'type', 'encrypt', 'luks', 'cipher', 'sector-bytes', 'key-bits', ...COST, 'compatibility'] as const;
 
 const ACTIONS: Readonly<Record<string, Action>> = {
   create: {
@@ -42,7 +45,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   repair: { operands: ['DISK'], options: [...KEYS, 'drop-blocks', 'json'], run: async ([disk = ''], values) => report(values, await repairImage(describedOperand(disk, values), values['drop-blocks'] === true)) },
   convert: {
     operands: ['FROM', 'TO'],
-    options: [...NEW_DISK, ...KEYS, 'new-key-file', 'new-key-fd', 'json'],
+    options: [...NEW_DISK, ...KEYS, ...NEW_KEYS, 'json'],
     run: async ([from = '', to = ''], values, signal) => {
       const target = describeDisk(to);
       await convertImage(describedOperand(from, values), target, values, signal);
@@ -59,6 +62,19 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   },
   compact: { operands: ['DISK'], options: [...KEYS, 'json'], run: async ([disk = ''], values, signal) => told(values, await compactImage(describedOperand(disk, values), signal)) },
   merge: { operands: ['CHILD'], options: [...KEYS, 'delete', 'json'], run: async ([child = ''], values, signal) => told(values, await mergeImage(describedOperand(child, values), values.delete === true, signal)) },
+  key: {
+    operands: ['add|remove|change|list', 'DISK'],
+    options: [...KEYS, ...NEW_KEYS, ...COST, 'slot', 'even-last', 'json'],
+    run: async ([what = '', disk = ''], values) => {
+      const { done, slots } = await manageKeys(what, describedOperand(disk, values), values);
+      return tell(values, { done, slots }, () => [...(done === '' ? [] : [done]), formatSlots(slots)].join('\n'));
+    },
+  },
+  header: {
+    operands: ['backup|restore', 'DISK', 'FILE'],
+    options: ['force', 'json'],
+    run: async ([what = '', disk = '', file = ''], values) => told(values, await manageHeader(what, describeDisk(disk), file, values)),
+  },
   map: {
     operands: ['DISK'],
     options: [...KEYS, 'json'],
@@ -110,6 +126,8 @@ export const diskCommand: Command = {
     'vm disk export disk.vhd --socket /run/user/1000/disk.sock',
     'vm disk create over.vhd --parent disk.vhd',
     'vm disk compact disk.vhd,key=prompt',
+    'vm disk key add disk.vhd --new-key-file second.key',
+    'vm disk header backup disk.vhd disk.header',
   ],
   run: async (args) => {
     const { values, operands } = parseArguments(DISK_OPTIONS, args);

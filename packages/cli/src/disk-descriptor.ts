@@ -17,6 +17,8 @@ export interface DiskDescriptor {
   /** Encryption without a header: the key is the bytes of the key itself. */
   readonly cipher?: string;
   readonly holes?: HolePolicy;
+  /** Of LUKS2, when its header is not in the image. */
+  readonly header?: string;
   /** A differencing VHD that takes all stores; made when there is none. */
   readonly overlay?: string;
   /** Stores stay in memory and are gone at the end. */
@@ -40,12 +42,13 @@ const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> 
   crypt: (fields, value) => void (fields.crypt = oneOf('crypt', ['none', 'payload', 'file'], value)),
   cipher: (fields, value) => void (fields.cipher = value),
   holes: (fields, value) => void (fields.holes = oneOf('holes', ['zero', 'noise'], value)),
+  header: (fields, value) => void (fields.header = value),
   overlay: (fields, value) => void (fields.overlay = value),
   name: (fields, value) => void (fields.name = parseDiskName(value)),
   bus: (fields, value) => void (fields.bus = oneOf('bus', ['virtio', 'ata'], value)),
 };
 
-export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=prompt|file:FILE|fd:N][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,overlay=FILE][,snapshot][,readonly]';
+export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=prompt|file:FILE|fd:N][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,header=FILE][,overlay=FILE][,snapshot][,readonly]';
 
 /** Fields are separated by commas; two commas are one in a name. A first field without `=` is the file. Throws RangeError. */
 export function parseDiskDescriptor(text: string): DiskDescriptor {
@@ -76,11 +79,12 @@ export function parseDiskDescriptor(text: string): DiskDescriptor {
 }
 
 /** With all its files where they are seen from a folder. */
-export function resolveDisk({ file, overlay, key, ...rest }: DiskDescriptor, folder: string): DiskDescriptor {
+export function resolveDisk({ file, overlay, header, key, ...rest }: DiskDescriptor, folder: string): DiskDescriptor {
   return {
     ...rest,
     file: resolve(folder, file),
     ...(overlay === undefined ? {} : { overlay: resolve(folder, overlay) }),
+    ...(header === undefined ? {} : { header: resolve(folder, header) }),
     ...(key === undefined ? {} : { key: key.kind === 'file' ? { kind: 'file', path: resolve(folder, key.path) } : key }),
   };
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { overlay } from '@vm/block';
-import { type ContainerModule, createChild, type DiskOptions, formatOfName, type ImageFile, type KeySource, luks1, openDisk, type OpenedDisk, openVhd, type ParentSource, plainContainer } from '@vm/vhd-crypt';
+import { containerBytes, type ContainerModule, createChild, type DiskOptions, formatOfName, type ImageFile, type KeySource, luks1, luks2, openDisk, type OpenedDisk, openVhd, type ParentSource, plainContainer } from '@vm/vhd-crypt';
 import { askingKeys, keyDescriptor, keyFile, nodeKeyMath, openImageFile, parentsBeside, standardCiphers } from '@vm/vhd-crypt/node';
 import type { DiskDescriptor, KeyOrigin } from './disk-descriptor.ts';
 import { explainFileError } from './host-file.ts';
@@ -17,6 +17,7 @@ export interface DiskOpenOptions {
 
 /** Opens the disk that a descriptor names, as a machine gets it. Whoever opens it closes it. */
 export async function openDescribedDisk(descriptor: DiskDescriptor, options: DiskOpenOptions = {}): Promise<OpenedDisk> {
+  if (descriptor.header !== undefined) return withHeaderFile(descriptor, descriptor.header, options);
   const { file, overlay: overlayPath, snapshot } = descriptor;
   const writable = options.writable ?? descriptor.readonly !== true;
   if (overlayPath !== undefined) {
@@ -29,10 +30,24 @@ export async function openDescribedDisk(descriptor: DiskDescriptor, options: Dis
   return { ...disk, read, write, flush, discard, writeZeroes, writable: stores, allocationBytes: null, close: () => disk.close() };
 }
 
+/** The header is read before the disk is there, and stays open no longer than that. */
+async function withHeaderFile(descriptor: DiskDescriptor, path: string, options: DiskOpenOptions): Promise<OpenedDisk> {
+  const { overlay: _, snapshot: __, ...rest } = descriptor;
+  if (descriptor.overlay !== undefined || descriptor.snapshot === true) throw new UsageError(`${descriptor.file}: header= goes with neither overlay nor snapshot`);
+  const header = await openNamedFile(path, {});
+  try {
+    const base = diskOptions({ ...rest, crypt: 'payload' }, options);
+    const containers = [luks2({ math: nodeKeyMath(), header: await containerBytes(header) })];
+    return await openDisk(await openNamedFile(descriptor.file, { writable: options.writable ?? descriptor.readonly !== true }), { ...base, containers });
+  } finally {
+    await header.close();
+  }
+}
+
 /** What a descriptor says about opening. */
 export function diskOptions(descriptor: DiskDescriptor, options: DiskOpenOptions = {}): DiskOptions {
   const { file, format, cipher, crypt, holes, key } = descriptor;
-  const containers: ContainerModule[] = cipher === undefined ? [luks1({ math: nodeKeyMath() })] : [plainContainer({ cipher })];
+  const containers: ContainerModule[] = cipher === undefined ? [luks1({ math: nodeKeyMath() }), luks2({ math: nodeKeyMath() })] : [plainContainer({ cipher })];
   const mode = crypt ?? (cipher === undefined ? undefined : 'payload');
   return {
     format: format ?? formatOfName(file),

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
-import { containerBytes, type EngineSpeed, type Extent, formatOfName, type ImageFile, openDisk, openRaw, openVhd, readLuks1Facts, type VhdDisk } from '@vm/vhd-crypt';
-import { parentsBeside, standardCiphers } from '@vm/vhd-crypt/node';
+import { containerBytes, type EngineSpeed, type Extent, formatOfName, type ImageFile, openDisk, openRaw, openVhd, readHeaderFacts, type KeySlotFacts, type VhdDisk } from '@vm/vhd-crypt';
+import { nodeKeyMath, parentsBeside, standardCiphers } from '@vm/vhd-crypt/node';
 import { formatByteSize } from './byte-size.ts';
 import type { DiskDescriptor } from './disk-descriptor.ts';
 import { diskOptions, openNamedFile } from './disk-opener.ts';
@@ -15,7 +15,7 @@ export interface DiskFacts {
   /** On the host, holes not counted. */
   readonly hostBytes: number;
   readonly vhd: { readonly type: string; readonly creator: string; readonly uniqueId: string; readonly blockBytes: number | null; readonly allocatedBlocks: number | null; readonly parents: readonly string[] } | null;
-  readonly encryption: { readonly mode: 'payload' | 'file'; readonly container: string; readonly cipher: string; readonly keyBits: number; readonly hash: string; readonly uuid: string; readonly keySlots: readonly number[]; readonly engine: string; readonly engines: readonly EngineSpeed[] } | null;
+  readonly encryption: { readonly mode: 'payload' | 'file'; readonly container: string; readonly cipher: string; readonly keyBits: number; readonly hash: string; readonly uuid: string; readonly sectorBytes: number; readonly keySlots: readonly number[]; readonly slots: readonly KeySlotFacts[]; readonly engine: string; readonly engines: readonly EngineSpeed[] } | null;
   readonly warnings: readonly string[];
 }
 
@@ -40,9 +40,10 @@ export async function describeImage(descriptor: DiskDescriptor): Promise<DiskFac
     const vhd = format === 'vhd' ? await openVhd(file, { writable: false, parents: parentsBeside(path) }) : null;
     const disk = vhd ?? (await openRaw(file, false));
     const bytes = { name: path, bytes: disk.bytes, read: disk.read, write: disk.write, flush: disk.flush };
-    const encryption = descriptor.crypt !== 'none' && (await beginsWithLuks(bytes)) ? { ...(await encryptionOf(bytes, 'payload')) } : null;
-    const dataAt = encryption === null ? 0 : (await readLuks1Facts(bytes)).dataAt;
-    const told = { ...facts, bytes: disk.bytes - dataAt, vhd: vhdFacts(vhd), encryption, warnings: vhd?.warnings ?? [] };
+    const isEncrypted = descriptor.crypt !== 'none' && (await beginsWithLuks(bytes));
+    const encryption = isEncrypted ? await encryptionOf(bytes, 'payload') : null;
+    const header = isEncrypted ? await readHeaderFacts(bytes, { math: nodeKeyMath() }) : null;
+    const told = { ...facts, bytes: disk.bytes - (header?.dataAt ?? 0), vhd: vhdFacts(vhd), encryption, warnings: [...(vhd?.warnings ?? []), ...(header?.warnings ?? [])] };
     await vhd?.close();
     return told;
   } finally {
@@ -76,12 +77,17 @@ function vhdFacts(vhd: VhdDisk | null): DiskFacts['vhd'] {
   };
 }
 
-async function encryptionOf(bytes: Parameters<typeof readLuks1Facts>[0], mode: 'payload' | 'file'): Promise<NonNullable<DiskFacts['encryption']>> {
-  const { cipher, keyBits, hash, uuid, slots } = await readLuks1Facts(bytes);
+async function encryptionOf(bytes: Parameters<typeof readHeaderFacts>[0], mode: 'payload' | 'file'): Promise<NonNullable<DiskFacts['encryption']>> {
+  const { container, cipher, keyBits, hash, uuid, sectorBytes, keySlots } = await readHeaderFacts(bytes, { math: nodeKeyMath() });
   // Which engine would be taken here, measured with a key that is none.
-  const made = await standardCiphers().create(bytes.name, cipher, Uint8Array.from({ length: keyBits / 8 }, (_, i) => i), 512).catch(() => null);
+  const made = await standardCiphers().create(bytes.name, cipher, Uint8Array.from({ length: keyBits / 8 }, (_, i) => i), sectorBytes).catch(() => null);
   await made?.cipher.close();
-  return { mode, container: 'luks1', cipher, keyBits, hash, uuid, keySlots: slots, engine: made?.engine ?? 'none', engines: made?.speeds ?? [] };
+  return { mode, container, cipher, keyBits, hash, uuid, sectorBytes, keySlots: keySlots.map(({ slot }) => slot), slots: keySlots, engine: made?.engine ?? 'none', engines: made?.speeds ?? [] };
+}
+
+/** `0  argon2id, 4 passes, 128 MiB` */
+export function formatSlots(slots: readonly KeySlotFacts[]): string {
+  return slots.map(({ slot, kdf = 'pbkdf2', iterations, memoryKib, token }) => `${String(slot).padStart(2)}  ${kdf}, ${iterations} ${memoryKib === undefined ? 'rounds' : `passes over ${formatByteSize(memoryKib * 1024)}`}${token === undefined ? '' : `, by ${JSON.stringify(token)}`}`).join('\n') || 'no key slot is in use: the key was destroyed';
 }
 
 export function formatFacts({ file, format, bytes, fileBytes, hostBytes, vhd, encryption, warnings }: DiskFacts): string {
@@ -96,7 +102,7 @@ export function formatFacts({ file, format, bytes, fileBytes, hostBytes, vhd, en
       ? [['encryption', 'none']]
       : [
           ['encryption', `${encryption.container} around the ${encryption.mode}: ${encryption.cipher}, ${encryption.keyBits} bits, ${encryption.hash}`],
-          ['key slots', encryption.keySlots.length === 0 ? 'none in use: the key was destroyed' : `in use of 0 to 7: ${encryption.keySlots.join(', ')}`],
+          ['key slots', encryption.keySlots.length === 0 ? 'none in use: the key was destroyed' : `in use of 0 to ${encryption.container === 'luks1' ? 7 : 31}: ${encryption.keySlots.join(', ')}`],
           ['uuid', encryption.uuid],
           ['engine', `${encryption.engine}${encryption.engines.map((one, i) => `${i === 0 ? ' (' : ', '}${one.engine} ${formatByteSize(one.bytesPerSecond)}/s`).join('')}${encryption.engines.length > 0 ? ')' : ''}`],
         ]),

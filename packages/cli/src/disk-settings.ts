@@ -1,4 +1,4 @@
-import type { Luks1Format, Luks1Settings } from '@vm/vhd-crypt';
+import type { KeySource, Luks2Cost, NewContainer } from '@vm/vhd-crypt';
 import { nodeKeyMath, standardCiphers } from '@vm/vhd-crypt/node';
 import { parseByteSize } from './byte-size.ts';
 import { describeDisk, type DiskDescriptor, type KeyOrigin } from './disk-descriptor.ts';
@@ -16,8 +16,16 @@ type DiskOptionTable = {
   readonly size: Option<number>;
   readonly type: Option<'dynamic' | 'fixed' | 'raw'>;
   readonly encrypt: Option<'payload' | 'file'>;
+  readonly luks: Option<'1' | '2'>;
+  readonly cipher: Option<string>;
+  readonly 'sector-bytes': Option<'512' | '1024' | '2048' | '4096'>;
   readonly 'key-bits': Option<'256' | '512'>;
+  readonly kdf: Option<'pbkdf2' | 'argon2id'>;
+  readonly 'kdf-memory': Option<number>;
   readonly iterations: Option<number>;
+  readonly slot: Option<number>;
+  readonly 'even-last': Option<true>;
+  readonly force: Option<true>;
   readonly parent: Option<string>;
   readonly compatibility: Option<'exact' | 'virtualpc'>;
   readonly 'key-file': Option<string>;
@@ -35,15 +43,23 @@ type DiskOptionTable = {
 export const DISK_OPTIONS: DiskOptionTable = {
   size: value('SIZE', 'create, convert: of the disk that the guest sees, for example 8G', parseByteSize),
   type: choice(['dynamic', 'fixed', 'raw'], 'create, convert: a VHD that grows (default), one of full size, or no VHD'),
-  encrypt: choice(['payload', 'file'], 'create, convert: LUKS1 in the disk, which QEMU opens too, or around the whole file'),
+  encrypt: choice(['payload', 'file'], 'create, convert: a container in the disk, which others open too, or around the whole file'),
+  luks: choice(['1', '2'], 'with --encrypt: the version of LUKS; QEMU opens 1 (default), cryptsetup both'),
+  cipher: text('NAME', 'with --luks 2: as dm-crypt names it; default: aes-xts-plain64'),
+  'sector-bytes': choice(['512', '1024', '2048', '4096'], 'with --luks 2: what is encrypted at once; default: 4096'),
   'key-bits': choice(['256', '512'], 'with --encrypt: AES-128 or AES-256 in XTS mode; default: 512'),
-  iterations: value('N', 'with --encrypt: rounds that make guessing slow; default: as many as take a second here', count(1000, 20_000_000)),
+  kdf: choice(['pbkdf2', 'argon2id'], 'with --luks 2, key add and change: what makes guessing dear; default: argon2id'),
+  'kdf-memory': value('SIZE', 'with argon2id: memory for each guess; default: 128M', parseByteSize),
+  iterations: value('N', 'with --encrypt, key add and change: rounds, or passes of argon2id; default: as many as take a second here', count(1, 20_000_000)),
+  slot: value('N', 'key remove: this slot, when another one opens with the key', count(0, 31)),
+  'even-last': flag('key remove: the last one too, after which nobody can ever read the disk'),
+  force: flag('header restore: also over the header of another disk'),
   parent: text('FILE', 'create: a differencing disk over this VHD, which nobody may write to from then on'),
   compatibility: choice(['exact', 'virtualpc'], 'create, convert: virtualpc rounds the size up, so that old readers see the same one'),
   'key-file': text('FILE', 'the secret: all bytes of a file'),
   'key-fd': value('N', 'the secret: what an open file descriptor gives', count(0, 65535)),
-  'new-key-file': text('FILE', 'convert: the secret of the new disk'),
-  'new-key-fd': value('N', 'convert: the secret of the new disk, from an open file descriptor', count(0, 65535)),
+  'new-key-file': text('FILE', 'convert, key: the new secret'),
+  'new-key-fd': value('N', 'convert, key: the new secret, from an open file descriptor', count(0, 65535)),
   'drop-blocks': flag('repair: give up blocks that point nowhere'),
   shrink: flag('resize: to a smaller size, and lose what is past it'),
   delete: flag('merge: remove the child afterwards'),
@@ -62,21 +78,39 @@ export function describedOperand(operand: string, values: DiskValues): DiskDescr
   return { ...described, key: origin };
 }
 
+/** The source of a secret that options name; null: none was named. */
+export function newKeys(values: DiskValues, which: 'key' | 'new-key'): KeySource | null {
+  const origin = originOf(values[`${which}-file`], values[`${which}-fd`], `--${which}-file`, `--${which}-fd`);
+  return origin === null ? null : keySource(origin);
+}
+
+/** How dear guessing is made; undefined: as the container has it by itself. */
+export function newCost({ kdf, 'kdf-memory': memory, iterations }: DiskValues, luks: '1' | '2'): Luks2Cost | undefined {
+  const chosen = kdf ?? (luks === '1' || (iterations ?? 0) >= 1000 ? 'pbkdf2' : 'argon2id');
+  if (chosen === 'argon2id') {
+    if (luks === '1') throw new UsageError('--kdf argon2id goes with --luks 2');
+    if (iterations === undefined && memory === undefined) return undefined;
+    return { kdf: 'argon2id', passes: iterations ?? 4, memoryKib: Math.max(8, Math.round((memory ?? 128 << 20) / 1024)), lanes: 1 };
+  }
+  if (memory !== undefined) throw new UsageError('--kdf-memory goes with --kdf argon2id');
+  if (iterations !== undefined && iterations < 1000) throw new UsageError(`--iterations ${iterations}: pbkdf2 takes 1000 and more`);
+  return iterations === undefined ? (kdf === undefined ? undefined : { kdf: 'pbkdf2', iterations: 1_000_000 }) : { kdf: 'pbkdf2', iterations };
+}
+
 /** How a new disk is encrypted; undefined: not at all. */
-export function newLuks(values: DiskValues, forNew: 'key' | 'new-key'): (Luks1Settings & Luks1Format) | undefined {
-  const { encrypt, 'key-bits': keyBits, iterations } = values;
-  const origin = forNew === 'key' ? originOf(values['key-file'], values['key-fd'], '--key-file', '--key-fd') : originOf(values['new-key-file'], values['new-key-fd'], '--new-key-file', '--new-key-fd');
+export function newLuks(values: DiskValues, forNew: 'key' | 'new-key'): NewContainer | undefined {
+  const { encrypt, luks = '1', cipher, 'sector-bytes': sectorBytes, 'key-bits': keyBits } = values;
+  const keys = newKeys(values, forNew);
   if (encrypt === undefined) {
-    if (keyBits !== undefined || iterations !== undefined || origin !== null) throw new UsageError(`${keyBits !== undefined ? '--key-bits' : iterations !== undefined ? '--iterations' : `--${forNew}-...`} goes with --encrypt`);
+    const given = (['luks', 'cipher', 'sector-bytes', 'key-bits', 'kdf', 'kdf-memory', 'iterations'] as const).find((name) => values[name] !== undefined);
+    if (given !== undefined || keys !== null) throw new UsageError(`${given === undefined ? `--${forNew}-...` : `--${given}`} goes with --encrypt`);
     return undefined;
   }
-  return {
-    math: nodeKeyMath(),
-    ciphers: standardCiphers(),
-    keys: keySource(origin ?? { kind: 'prompt' }),
-    ...(keyBits === undefined ? {} : { keyBits: keyBits === '256' ? 256 : 512 }),
-    ...(iterations === undefined ? {} : { iterations }),
-  };
+  const cost = newCost(values, luks);
+  const base = { math: nodeKeyMath(), ciphers: standardCiphers(), keys: keys ?? keySource({ kind: 'prompt' }) };
+  if (luks === '2') return { ...base, version: 2, ...(keyBits === undefined ? {} : { keyBits: Number(keyBits) }), ...(cipher === undefined ? {} : { cipher }), ...(sectorBytes === undefined ? {} : { sectorBytes: Number(sectorBytes) as 512 }), ...(cost === undefined ? {} : { cost }) };
+  if (cipher !== undefined || sectorBytes !== undefined) throw new UsageError(`--${cipher === undefined ? 'sector-bytes' : 'cipher'} goes with --luks 2`);
+  return { ...base, ...(keyBits === undefined ? {} : { keyBits: keyBits === '256' ? 256 : 512 }), ...(cost?.kdf === 'pbkdf2' ? { iterations: cost.iterations } : {}) };
 }
 
 function originOf(file: string | undefined, descriptor: number | undefined, fileOption: string, descriptorOption: string): KeyOrigin | null {

@@ -3,6 +3,7 @@ export { type CheckReport, checkVhd, type Finding, type RepairOptions, repairVhd
 export { type CipherRegistry, createCipherRegistry, type EngineSpeed, type MadeCipher } from './cipher-registry.ts';
 export { type CompactOptions, compactVhd, type CompactResult } from './compact.ts';
 export type { ContainerBytes, ContainerFacts, ContainerModule, ContainerOptions, KeySlotFacts, OpenedContainer } from './container.ts';
+export { addKey, backupHeader, changeKey, type HeaderFacts, type HeaderSettings, readHeaderFacts, removeKey, restoreHeader } from './container-keys.ts';
 export { type AbortSignalLike, convertDisk, type ConvertOptions } from './convert.ts';
 export { createDisk, type CreateDiskOptions, createEncryptedChild, type NewContainer } from './create-disk.ts';
 export { createChild, type CreateChildOptions, type CreateOptions, createVhd, MAX_DYNAMIC_BYTES } from './create-vhd.ts';

@@ -59,9 +59,9 @@ async function openWith(bytes: ContainerBytes, header: Luks1Header, ciphers: Cip
 }
 
 /** What can be known of a container without any key. */
-export async function readLuks1Facts(bytes: ContainerBytes, mostIterations: number = MOST_ITERATIONS): Promise<{ readonly cipher: string; readonly keyBits: number; readonly hash: string; readonly uuid: string; readonly dataAt: number; readonly slots: readonly number[] }> {
+export async function readLuks1Facts(bytes: ContainerBytes, mostIterations: number = MOST_ITERATIONS): Promise<{ readonly cipher: string; readonly keyBits: number; readonly hash: string; readonly uuid: string; readonly dataAt: number; readonly slots: readonly number[]; readonly iterations: readonly number[] }> {
   const header = await readHeader(bytes, mostIterations);
-  return { cipher: header.cipher, keyBits: header.keyBytes * 8, hash: header.hash, uuid: header.uuid, dataAt: header.dataSector * 512, slots: header.slots.flatMap(({ active }, slot) => (active ? [slot] : [])) };
+  return { cipher: header.cipher, keyBits: header.keyBytes * 8, hash: header.hash, uuid: header.uuid, dataAt: header.dataSector * 512, slots: header.slots.flatMap(({ active }, slot) => (active ? [slot] : [])), iterations: header.slots.flatMap(({ active, iterations }) => (active ? [iterations] : [])) };
 }
 
 /** Makes a container. What lay after the header becomes noise. */

@@ -1,0 +1,98 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { itWithOracle } from '@vm/testkit/oracle';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { runCli } from './cli.ts';
+
+let folder = '';
+let printed: string[] = [];
+let refused: string[] = [];
+const at = (name: string): string => join(folder, name);
+const MIB = 2 ** 20;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'vm-disk-keys-'));
+  for (const name of ['one', 'two', 'three']) writeFileSync(at(name), `secret number ${name}`);
+  vi.spyOn(console, 'log').mockImplementation((text: string) => void printed.push(text));
+  vi.spyOn(console, 'error').mockImplementation((text: string) => void refused.push(text));
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  rmSync(folder, { recursive: true });
+});
+
+/** `@` stands for the folder. */
+async function vm(...args: readonly string[]): Promise<number> {
+  printed = [];
+  refused = [];
+  return runCli(['disk', ...args.map((arg) => arg.replaceAll('@', `${folder}/`))]);
+}
+const json = (): Record<string, unknown> => JSON.parse(printed.join('')) as Record<string, unknown>;
+const slots = (): readonly number[] => (json()['slots'] as { slot: number }[]).map(({ slot }) => slot);
+const QUICK = ['--kdf', 'argon2id', '--iterations', '1', '--kdf-memory', '64K'];
+
+describe('vm disk key and header', () => {
+  it.each([['1', ['--iterations', '1000'], ['--iterations', '1000']], ['2', ['--luks', '2', ...QUICK], QUICK]] as const)('add, change, list and remove secrets of LUKS%s, and bring back a header', async (version, create, cost) => {
+    const data = Buffer.alloc(4 * MIB, 'what the guest wrote ');
+    writeFileSync(at('data.img'), data);
+    expect([await vm('convert', '@data.img', '@disk.vhd', '--encrypt', 'payload', ...create, '--new-key-file', '@one'), refused]).toEqual([0, []]);
+    expect(await vm('info', '@disk.vhd', '--json')).toBe(0);
+    expect(json()).toMatchObject({ bytes: 4 * MIB, encryption: { container: `luks${version}`, sectorBytes: version === '1' ? 512 : 4096, keySlots: [0] } });
+    expect(await vm('header', 'backup', '@disk.vhd', '@disk.header')).toBe(0);
+    expect(statSync(at('disk.header')).mode & 0o777).toBe(0o600);
+    expect(await vm('header', 'backup', '@disk.vhd', '@disk.header')).toBe(2);
+    expect([await vm('key', 'add', '@disk.vhd', '--key-file', '@one', '--new-key-file', '@two', ...cost, '--json'), refused]).toEqual([0, []]);
+    expect(slots()).toEqual([0, 1]);
+    expect(await vm('key', 'change', '@disk.vhd', '--key-file', '@one', '--new-key-file', '@three', ...cost, '--json')).toBe(0);
+    expect(slots()).toEqual([1, 2]);
+    expect(await vm('key', 'add', '@disk.vhd', '--key-file', '@one', '--new-key-file', '@two', ...cost)).toBe(2);
+    expect(refused.join()).toContain('no key slot opens');
+    expect(await vm('key', 'remove', '@disk.vhd', '--key-file', '@two', '--json')).toBe(0);
+    expect(slots()).toEqual([2]);
+    expect(await vm('key', 'remove', '@disk.vhd', '--key-file', '@three')).toBe(2);
+    expect(refused.join()).toContain('it is the last secret');
+    expect(await vm('key', 'list', '@disk.vhd')).toBe(0);
+    expect(printed.join()).toMatch(version === '1' ? /^ 2 {2}pbkdf2, 1000 rounds$/ : /^ 2 {2}argon2id, 1 passes over 64.0 KiB$/);
+    const file = readFileSync(at('disk.vhd'));
+    expect(file.includes('secret number')).toBe(false);
+    expect(await vm('header', 'restore', '@disk.vhd', '@disk.header')).toBe(0);
+    expect(await vm('convert', '@disk.vhd,key=file:@one', '@back.img')).toBe(0);
+    expect(readFileSync(at('back.img')).equals(data)).toBe(true);
+    expect(await vm('create', '@other.vhd', '--size', '4M', '--encrypt', 'payload', ...create, '--key-file', '@one')).toBe(0);
+    expect(await vm('header', 'restore', '@other.vhd', '@disk.header')).toBe(2);
+    expect(refused.join()).toContain('the backup is that of');
+    expect(await vm('key', 'remove', '@disk.vhd', '--key-file', '@one', '--even-last')).toBe(0);
+    expect(await vm('convert', '@disk.vhd,key=file:@one', '@gone.img')).toBe(2);
+    expect(refused.join()).toContain('the key was destroyed');
+  });
+
+  itWithOracle(it, 'cryptsetup', 'makes LUKS2 in raw images that cryptsetup knows, differencing disks too, and takes headers of other files', async (cryptsetup) => {
+    expect([await vm('create', '@disk.img', '--size', '4M', '--encrypt', 'payload', '--luks', '2', ...QUICK, '--key-file', '@one'), refused]).toEqual([0, []]);
+    execFileSync(cryptsetup, ['open', '--test-passphrase', '--key-file', at('one'), at('disk.img')], { stdio: 'pipe' });
+    expect(await vm('key', 'remove', '@disk.img', '--slot', '0', '--key-file', '@one')).toBe(2);
+    expect(await vm('create', '@base.vhd', '--size', '4M', '--encrypt', 'payload', '--key-file', '@one', '--iterations', '1000')).toBe(0);
+    expect([await vm('create', '@over.vhd', '--parent', '@base.vhd', '--encrypt', 'payload', '--luks', '2', ...QUICK, '--key-file', '@one'), refused]).toEqual([0, []]);
+    expect([await vm('map', '@over.vhd', '--key-file', '@one'), refused]).toEqual([0, []]);
+    execFileSync('truncate', ['-s', '4M', at('data.img'), at('data.header')]);
+    execFileSync(cryptsetup, ['luksFormat', '-q', '--type', 'luks2', '--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000', '--luks2-metadata-size', '16k', '--luks2-keyslots-size', '1m', '--key-file', at('one'), '--header', at('data.header'), at('data.img')], { stdio: 'pipe' });
+    expect([await vm('map', '@data.img,header=@data.header,holes=noise', '--key-file', '@one'), refused]).toEqual([0, []]);
+    expect([await vm('key', 'add', '@data.img,header=@data.header', '--key-file', '@one', '--new-key-file', '@two', ...QUICK), refused]).toEqual([0, []]);
+    execFileSync(cryptsetup, ['open', '--test-passphrase', '--key-file', at('two'), '--header', at('data.header'), at('data.img')], { stdio: 'pipe' });
+  });
+
+  it('refuses options that go with nothing', async () => {
+    for (const [args, message] of [
+      [['create', '@x.img', '--size', '4M', '--luks', '2'], '--luks goes with --encrypt'],
+      [['create', '@x.img', '--size', '4M', '--encrypt', 'payload', '--kdf', 'argon2id', '--key-file', '@one'], '--kdf argon2id goes with --luks 2'],
+      [['create', '@x.img', '--size', '4M', '--encrypt', 'payload', '--sector-bytes', '4096', '--key-file', '@one'], '--sector-bytes goes with --luks 2'],
+      [['create', '@x.vhd', '--size', '4M', '--encrypt', 'file', '--luks', '2', ...QUICK, '--key-file', '@one'], 'a whole file is encrypted with LUKS1'],
+      [['key', 'forget', '@x.img'], 'no such file'],
+      [['header', 'restore', '@x.img', '@y'], 'no such file'],
+    ] as const) {
+      expect(await vm(...args)).toBe(2);
+      expect(refused.join()).toContain(message);
+    }
+  });
+});
