@@ -10,6 +10,7 @@ export interface IoApicBus {
 export interface IoApicConfig {
   readonly bus: IoApicBus;
   readonly base?: number; // default 0xfec00000
+  readonly version?: 0x11 | 0x20; // default 0x11; 0x20 has a register for ends of interrupts
   /** Machine pin -> input. Default: pin 0, the timer of ISA, arrives at input 2; other pins under their own number. */
   readonly inputs?: Readonly<Record<number, number>>;
 }
@@ -19,7 +20,7 @@ class IoApicDevice implements Device, IoHandler, LineSink {
   readonly #inputs: Int8Array;
 
   constructor(ctx: DeviceContext<'mmio' | 'controller'>, config: IoApicConfig) {
-    this.#chip = new IoApic(config.bus);
+    this.#chip = new IoApic(config.bus, config.version);
     this.#inputs = new Int8Array(this.#chip.pins).fill(-1);
     const inputs = config.inputs ?? { 0: 2 };
     for (let pin = 0; pin < this.#chip.pins; pin++) this.#inputs[pin] = inputs[pin] ?? (Object.values(inputs).includes(pin) ? -1 : pin);

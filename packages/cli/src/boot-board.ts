@@ -1,7 +1,7 @@
 import { randomFillSync, randomInt } from 'node:crypto';
 import type { BlockBackend, DeviceSpec } from '@vm/core';
 import type { RestoreOptions } from '@vm/core/snapshot';
-import type { ConsoleKind, GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
+import type { ConsoleKind, Enlightenment, EoiPolicy, GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
 /** The machine of a session, as its options say it. */
@@ -20,6 +20,10 @@ export interface BoardSettings {
   /** What keeps translations of address spaces; default the engine's. */
   readonly shadow?: ShadowMode;
   readonly memoryBytes: number;
+  /** Whom the machine presents itself as to guests that ask for a hypervisor; default: none. */
+  readonly enlighten?: Enlightenment;
+  /** What guests are offered for ends of interrupts; default: lazy. */
+  readonly eoi?: EoiPolicy;
   readonly cpus?: number; // in turn on one thread; default: 1
   /** Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
@@ -50,8 +54,11 @@ const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
 export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {}): GuestOptions<WasmVcpu> {
   const virtual = settings.clock === 'virtual';
   return {
-    engine: wasmEngine({ ...engine, randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }) }),
+    // The register for the end of a chosen vector is AMD's, and CPUID says so.
+    engine: wasmEngine({ ...engine, ...(settings.eoi === 'selective' ? { cpuFeatures: [...(engine.cpuFeatures ?? []), 'extapic'] } : {}), randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }) }),
     ramBytes: settings.memoryBytes,
+    ...(settings.enlighten === undefined ? {} : { enlighten: settings.enlighten }),
+    ...(settings.eoi === undefined ? {} : { eoi: settings.eoi }),
     ...(settings.cpus === undefined ? {} : { processors: settings.cpus }),
     ...(settings.kernel === undefined ? {} : { kernel: settings.kernel }),
     ...(settings.modules === undefined ? {} : { modules: settings.modules }),

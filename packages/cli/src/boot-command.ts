@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { MultibootModule } from '@vm/pc';
+import { ENLIGHTENMENTS, EOI_POLICIES, type MultibootModule } from '@vm/pc';
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, SHADOW_MODES, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
 import { APPEND, type BoardSettings, MOST_CPUS, MOST_SEED } from './boot-board.ts';
@@ -39,6 +39,10 @@ const OPTIONS = {
   translator: choice(TRANSLATOR_MODES, `which guest code becomes WebAssembly: none, all, or what is hot; default: ${defaultTranslatorMode()}`),
   shadow: choice(SHADOW_MODES, 'what keeps translations of address spaces that are not in use; default: off, nothing does'),
   cpus: value('N', `processors, 1 to ${MOST_CPUS}, which run in turn; default: 1`, parseCpus),
+  enlighten: choice(ENLIGHTENMENTS, 'whom the machine presents itself as to guests that ask for a hypervisor: nobody (none, the default), KVM, or Hyper-V with clocks\n'
+    + 'and timers or, with hyperv-full, all of its synthetic interrupt controller and calls'),
+  eoi: choice(EOI_POLICIES, 'what guests are offered to end interrupts without an exit, each with those before it: nothing (explicit), ends by themselves (auto),\n'
+    + 'a mark in memory (lazy, the default), the end of a chosen vector (selective). Without --enlighten only the last one makes a difference'),
   'cpu-model': choice(CPU_MODEL_NAMES, `the processor that the guest sees; default: ${DEFAULT_CPU_MODEL}`),
   disk: {
     hint: 'DISK',
@@ -106,6 +110,7 @@ export const bootCommand: Command = {
       ...(values.shadow === undefined ? {} : { shadow: values.shadow }),
       memoryBytes: values.memory ?? restored?.origin.memoryBytes ?? 512 * MiB,
       ...((values.cpus ?? restored?.origin.cpus ?? 1) === 1 ? {} : { cpus: values.cpus ?? restored!.origin.cpus }),
+      ...enlightenmentOf(values.enlighten ?? restored?.origin.enlighten, values.eoi ?? restored?.origin.eoi),
       clock: values.clock ?? restored?.origin.clock ?? 'host',
       ...(values.seed === undefined ? {} : { seed: values.seed }),
       ...(values.hpet === true || restored?.origin.hpet === true ? { hpet: true } : {}),
@@ -117,7 +122,7 @@ export const bootCommand: Command = {
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     const { memoryBytes, clock } = settings;
-    const origin = { memoryBytes, cpus: settings.cpus ?? 1, clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
+    const origin = { memoryBytes, cpus: settings.cpus ?? 1, ...enlightenmentOf(settings.enlighten, settings.eoi), clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...settings,
@@ -133,6 +138,10 @@ export const bootCommand: Command = {
     ));
   },
 };
+
+function enlightenmentOf(enlighten: BoardSettings['enlighten'], eoi: BoardSettings['eoi']): Pick<BoardSettings, 'enlighten' | 'eoi'> {
+  return { ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }) };
+}
 
 function parsePort(given: string): number {
   return parseUpTo(0xffff, 'a port such as 0xe9', given);

@@ -13,6 +13,8 @@ export interface RunBasis {
   readonly append: string;
   readonly memoryBytes: number;
   readonly cpus?: number; // absent: 1
+  readonly enlighten?: string; // absent: none
+  readonly eoi?: string; // absent: lazy
   readonly entry: string;
   readonly cpuModel: string | null;
   readonly seed: number;
@@ -40,6 +42,8 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
     append: settings.append ?? '',
     memoryBytes: settings.memoryBytes,
     ...((settings.cpus ?? 1) === 1 ? {} : { cpus: settings.cpus! }),
+    ...(settings.enlighten === undefined ? {} : { enlighten: settings.enlighten }),
+    ...(settings.eoi === undefined ? {} : { eoi: settings.eoi }),
     entry: String(settings.entry ?? 'auto'),
     cpuModel: settings.cpuModel ?? null,
     seed: settings.seed ?? 0,
@@ -51,7 +55,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
 
 /** The first thing in which a run differs from a recorded one, or null. */
 export function findDifference(basis: RunBasis, recorded: RunBasis): string | null {
-  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', cpus: 'number of processors', entry: 'entry', cpuModel: 'processor', seed: 'seed', console: 'console' };
+  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', cpus: 'number of processors', enlighten: 'hypervisor', eoi: 'offer for ends of interrupts', entry: 'entry', cpuModel: 'processor', seed: 'seed', console: 'console' };
   for (const [key, name] of Object.entries(names) as [keyof RunBasis, string][]) if ((basis[key] ?? '') !== (recorded[key] ?? '')) return name;
   return null;
 }

@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { readJsonText } from '@vm/core/directory';
-import type { ConsoleKind } from '@vm/pc';
+import type { ConsoleKind, Enlightenment, EoiPolicy } from '@vm/pc';
 import type { CpuModelName, ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
 import { readNamedFile } from './host-file.ts';
 import { findNearest } from './nearest-word.ts';
@@ -12,6 +12,8 @@ export interface MachineSettings {
   readonly engine?: { readonly id?: 'wasm'; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode };
   readonly ram?: number | string;
   readonly cpus?: number;
+  readonly enlighten?: Enlightenment;
+  readonly eoi?: EoiPolicy;
   readonly clock?: 'host' | 'virtual';
   readonly seed?: number;
   readonly boot?: BootSource;
@@ -67,7 +69,7 @@ export interface ManifestFile {
 }
 
 export const MANIFEST_ABI = 1;
-const SHARED = ['engine', 'ram', 'cpus', 'clock', 'seed', 'boot', 'onFault', 'onReset'] as const;
+const SHARED = ['engine', 'ram', 'cpus', 'enlighten', 'eoi', 'clock', 'seed', 'boot', 'onFault', 'onReset'] as const;
 
 /** Throws UsageError that names file, path and rule, one line for each thing that is wrong. */
 export async function readManifest(file: string): Promise<ManifestFile> {

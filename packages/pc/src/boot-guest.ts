@@ -87,7 +87,7 @@ export async function bootGuest<V extends Vcpu & BootableVcpu>(options: GuestOpt
     throw error;
   }
   const { hold } = pc;
-  const guest = new Guest({ machine, hot: pc.hot, hotDisk: (disk) => pc.hotDisk(disk), hotRandom: (source) => pc.hotRandom(source), hotDevice: (spec, blocks) => pc.hotDevice(spec, blocks), hold, gate, input, output });
+  const guest = new Guest({ machine, partition: pc.partition, hot: pc.hot, hotDisk: (disk) => pc.hotDisk(disk), hotRandom: (source) => pc.hotRandom(source), hotDevice: (spec, blocks) => pc.hotDevice(spec, blocks), hold, gate, input, output });
   void follow(guest, hold, moments, onReset, options.log ?? (() => {}));
   return guest;
 }

@@ -13,6 +13,7 @@ import { readSerial, type SerialEnd, writeSerial } from './serial-streams.ts';
 /** What a guest is made of; `bootGuest` puts it together. */
 export interface GuestParts<V extends Vcpu & BootableVcpu> {
   readonly machine: Machine<V>;
+  readonly partition: Pc<V>['partition'];
   readonly hot: HotDevices;
   readonly hotDisk: Pc<V>['hotDisk'];
   readonly hotRandom: Pc<V>['hotRandom'];
@@ -44,6 +45,11 @@ export class Guest<V extends Vcpu & BootableVcpu = Vcpu & BootableVcpu> {
       taken: () => this.taken(),
       ended: () => this.#ended,
     };
+  }
+
+  /** Connections of a guest that is enlightened as Hyper-V; null with other enlightenments. */
+  get partition(): Pc<V>['partition'] {
+    return this.#parts.partition;
   }
 
   /** What the guest has sent, as text: the last million characters. */

@@ -1,3 +1,4 @@
+export { ENLIGHTENMENTS, type Enlightenment, EOI_POLICIES, type EoiPolicy } from '@vm/apic';
 export { type AcpiMachine, type AcpiTables, buildAcpiTables } from './acpi-tables.ts';
 export { boardClaims, type BoardParts } from './board-claims.ts';
 export { bootGuest, type GuestMoment, type GuestOptions } from './boot-guest.ts';

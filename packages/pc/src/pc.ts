@@ -1,4 +1,4 @@
-import { ApicBus, createApicFabric } from '@vm/apic';
+import { ApicBus, createApicFabric, type EoiPolicy, type Enlightenment, type Partition } from '@vm/apic';
 import { ioApic, pic8259 } from '@vm/apic/device';
 import { type BlockBackend, createMachine, device, type DeviceSpec, type Engine, type GuestMemory, type Machine, type MachineOptions, type Ram, type Vcpu, VmError } from '@vm/core';
 import { type AcpiButtons, acpiPm } from '@vm/device-acpi-pm';
@@ -39,6 +39,12 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly engine: Engine<V>;
   readonly ramBytes: number;
   readonly processors?: number; // in turn on one thread; the first boots, and the guest starts the others. Default: 1
+  /** Whom the machine presents itself as to guests that ask for a hypervisor. Default: `none`. */
+  readonly enlighten?: Enlightenment;
+  /** What guests are offered for ends of interrupts. Default: `lazy`. */
+  readonly eoi?: EoiPolicy;
+  /** An I/O APIC with a register for ends, and local APICs that can leave it to that. Default: false. */
+  readonly directedEoi?: boolean;
   readonly kernel?: Uint8Array; // a bzImage, an ELF file such as a vmlinux, or with `entry: 'multiboot'` such an image
   readonly entry?: KernelEntry; // default: auto
   readonly initrd?: Uint8Array;
@@ -82,6 +88,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
 
 export interface Pc<V extends Vcpu & BootableVcpu> {
   readonly machine: Machine<V>;
+  /** Connections of a machine that is enlightened as Hyper-V, to others among it; null with other enlightenments. */
+  readonly partition: Partition | null;
   /** Not for composers. */
   readonly hold: MachineHold;
   /** Bytes for the guest's serial port or virtio console: how many it took. */
@@ -132,6 +140,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   };
   const ready = options.serial?.ready?.bind(options.serial) ?? (() => {});
   let buttons: AcpiButtons | null = null;
+  let partition: Partition | null = null;
   const acpi = buildAcpiTables({
     processors, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
@@ -172,7 +181,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     || options.devices?.some(({ manifest }) => manifest.needs.includes('pci')) === true;
   const devices: DeviceSpec[] = [
     device('pic', pic8259, { levelLines: (usesPci ? PCI_LEGACY_PINS : []).reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
-    device('io-apic', ioApic, { bus }),
+    device('io-apic', ioApic, { bus, ...(options.directedEoi === true ? { version: 0x20 } : {}) }),
     device('pit', pit8254, {}),
     device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, ...(options.wallClock === undefined ? {} : { wallClock: options.wallClock }), memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
     device('acpi-pm', acpiPm, {
@@ -211,7 +220,15 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     processors,
     ramBytes,
     devices,
-    interrupts: (services) => createApicFabric(services, { processors, bus }),
+    interrupts: (services) => {
+      const { enlighten, eoi, directedEoi = false, startMs = 0 } = options;
+      const fabric = createApicFabric(services, {
+        processors, bus, startMs, suppressesBroadcasts: directedEoi, ram: () => late.machine!.ram, resetMachine: reset,
+        ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }),
+      });
+      partition = fabric.partition;
+      return fabric;
+    },
     pci: pciCapability(slotOf),
     firmwareBytes: options.rom?.length ?? (options.entry === 'multiboot' ? FIRMWARE_BYTES : 0),
     load: ({ memory, ram, vcpu }) => {
@@ -238,6 +255,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   for (const { numericError } of machine.vcpus) if (numericError !== undefined) numericError.output = (asserted) => raiseNumericError(asserted);
   return {
     machine,
+    partition,
     hold,
     receive: (bytes) => (input === null ? 0 : input.receive(bytes)),
     isListening: () => input?.listening ?? false,

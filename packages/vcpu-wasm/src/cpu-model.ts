@@ -58,7 +58,7 @@ const MODELS: readonly CpuModel[] = [
 ];
 
 /** All that the engine can do. */
-export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V3, ...BESIDE_V2, 'xsaveopt']);
+export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64_V3, ...BESIDE_V2, 'xsaveopt', 'extapic']);
 
 export const CPU_MODEL_NAMES: readonly CpuModelName[] = MODELS.map(({ name }) => name);
 export const DEFAULT_CPU_MODEL: CpuModelName = 'x86-64-v2';

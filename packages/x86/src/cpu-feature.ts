@@ -11,7 +11,7 @@ export type CpuFeature =
   | 'fpu' | 'vme' | 'de' | 'pse' | 'tsc' | 'msr' | 'pae' | 'mce' | 'cx8' | 'apic' | 'sep' | 'mtrr' | 'pge' | 'mca' | 'cmov' | 'pat' | 'pse36'
   | 'clfsh' | 'mmx' | 'fxsr' | 'sse' | 'sse2' | 'sse3' | 'pclmulqdq' | 'monitor' | 'ssse3' | 'fma' | 'cx16' | 'pcid' | 'sse4.1' | 'sse4.2'
   | 'x2apic' | 'movbe' | 'popcnt' | 'tsc-deadline' | 'aes' | 'xsave' | 'avx' | 'f16c' | 'rdrand' | 'hypervisor' | 'fsgsbase' | 'bmi1' | 'avx2'
-  | 'smep' | 'bmi2' | 'erms' | 'invpcid' | 'rdseed' | 'adx' | 'smap' | 'clflushopt' | 'clwb' | 'umip' | 'rdpid' | 'lahf' | 'cr8-legacy'
+  | 'smep' | 'bmi2' | 'erms' | 'invpcid' | 'rdseed' | 'adx' | 'smap' | 'clflushopt' | 'clwb' | 'umip' | 'rdpid' | 'lahf' | 'extapic' | 'cr8-legacy'
   | 'lzcnt' | 'syscall' | 'nx' | 'page-1-gib' | 'rdtscp' | 'long-mode' | 'xsaveopt' | 'tsc-adjust' | 'invariant-tsc';
 
 export const CPU_FEATURES: Readonly<Record<CpuFeature, CpuidPlace>> = {
@@ -24,7 +24,7 @@ export const CPU_FEATURES: Readonly<Record<CpuFeature, CpuidPlace>> = {
   fsgsbase: [7, 'ebx', 0], 'tsc-adjust': [7, 'ebx', 1], bmi1: [7, 'ebx', 3], avx2: [7, 'ebx', 5], smep: [7, 'ebx', 7], bmi2: [7, 'ebx', 8], erms: [7, 'ebx', 9], invpcid: [7, 'ebx', 10],
   rdseed: [7, 'ebx', 18], adx: [7, 'ebx', 19], smap: [7, 'ebx', 20], clflushopt: [7, 'ebx', 23], clwb: [7, 'ebx', 24],
   umip: [7, 'ecx', 2], rdpid: [7, 'ecx', 22],
-  lahf: [EXTENDED, 'ecx', 0], 'cr8-legacy': [EXTENDED, 'ecx', 4], lzcnt: [EXTENDED, 'ecx', 5],
+  lahf: [EXTENDED, 'ecx', 0], extapic: [EXTENDED, 'ecx', 3], 'cr8-legacy': [EXTENDED, 'ecx', 4], lzcnt: [EXTENDED, 'ecx', 5],
   syscall: [EXTENDED, 'edx', 11], nx: [EXTENDED, 'edx', 20], 'page-1-gib': [EXTENDED, 'edx', 26], rdtscp: [EXTENDED, 'edx', 27], 'long-mode': [EXTENDED, 'edx', 29],
   'invariant-tsc': [POWER, 'edx', 8],
   xsaveopt: [XSTATE, 'eax', 0],
