@@ -19,7 +19,7 @@ const engine = wasmEngine({ haltedForGood: () => onHalt() });
  * Runs one on a board with the devices of test programs, as `vm boot --rom` and `--multiboot` do, until it ends or says `last`. Under
  * the virtual clock: what a program finds out about time does not depend on how busy the host is.
  */
-export async function runBare(program: Pick<GuestOptions<WasmVcpu>, 'kernel' | 'rom' | 'romShadow' | 'modules' | 'commandLine' | 'consolePort'>, last: RegExp | null = null): Promise<BareEnd> {
+export async function runBare(program: Pick<GuestOptions<WasmVcpu>, 'kernel' | 'rom' | 'romShadow' | 'modules' | 'commandLine' | 'consolePort' | 'processors'>, last: RegExp | null = null): Promise<BareEnd> {
   let finish: (end: Pick<BareEnd, 'how' | 'code'>) => void = () => {};
   const ended = new Promise<Pick<BareEnd, 'how' | 'code'>>((resolve) => (finish = resolve));
   const progress: number[] = [];

@@ -64,7 +64,7 @@ export class SavedGuest {
   }
 
   get guest(): Guest<WasmVcpu> { return this.#guest; }
-  get instructions(): number { return this.#guest.machine.vcpu.retired; }
+  get instructions(): number { return this.#guest.machine.retired; }
   get output(): string { return this.#output; }
 
   /** Runs to the first instruction at or after that machine time, and stands there until the function that it returns is called. */
@@ -102,7 +102,7 @@ export class SavedGuest {
       devices: Object.fromEntries(devices.map(({ name, state }) => [name, digestOf(state)])),
       interrupts: digestOf(interrupts),
       // Whether stores to a page pass the TLB also depends on what of it is decoded, and that is not saved.
-      processor: Object.fromEntries(Object.entries(processor as Readonly<Record<string, Plain>>).filter(([name]) => name !== 'translations').map(([name, value]) => [name, digestOf(value)])),
+      processor: Object.assign({}, ...processorsOf(processor).map((one, i) => partsOf(one, i === 0 ? '' : `${i} `))) as Record<string, string>,
       memory: memory.digest('hex'),
     };
   }
@@ -110,6 +110,15 @@ export class SavedGuest {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#guest[Symbol.asyncDispose]();
   }
+}
+
+/** One, or several and their turns. */
+function processorsOf(saved: Plain): Plain[] {
+  const { turns, processors } = saved as Readonly<Record<string, Plain>>;
+  return processors === undefined ? [saved] : [...(processors as Plain[]), turns!];
+}
+function partsOf(processor: Plain, prefix: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(processor as Readonly<Record<string, Plain>>).filter(([name]) => name !== 'translations').map(([name, value]) => [prefix + name, digestOf(value)]));
 }
 
 function optionsOf({ shadow = 'off', ...board }: SavedBoard, restore: RestoreOptions | null, translator: TranslatorMode | undefined, output: (text: string) => void): GuestOptions<WasmVcpu> {

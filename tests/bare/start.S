@@ -1,7 +1,7 @@
 /* Begins as a multiboot loader leaves it, in long mode with LONG, and ends with what main returns. */
         .section .start, "ax"
         .code32
-        .globl  _start
+        .globl  _start, level4, table_pointer
         .align  4
         .long   0x1badb002, 0, -0x1badb002
 _start:

@@ -44,7 +44,7 @@ export interface WasmEngineOptions {
   readonly randomSeed?: number;
   /** Told of an instruction in protected mode at privilege level 0 that the processor does not have, before the guest gets its #UD. */
   readonly unknownInKernel?: (text: string) => void;
-  /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends. */
+  /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends, when no other processor could send one. */
   readonly haltedForGood?: () => void;
   /** Whether hot guest code is translated (`on`, the default), all of it (`eager`) or none (`off`). */
   readonly translator?: TranslatorMode;

@@ -20,6 +20,9 @@ export class EventLatches {
   /** The program wanted the shutdown. */
   deliberate = false;
 
+  /** Nothing but a reset ends it, as long as no interrupt is taken and nobody sends anything. */
+  get isStuck(): boolean { return this.halted && !this.nmi && !this.init && this.startPage < 0; }
+
   reset(): void {
     Object.assign(this, new EventLatches());
   }

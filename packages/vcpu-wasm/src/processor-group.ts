@@ -42,6 +42,7 @@ export class ProcessorGroup {
   #interpreters: Interpreters | null = null;
   #translator: Translator | null = null;
   #running: EngineImports | null = null;
+  readonly #stuck: (() => boolean)[] = [];
 
   constructor(parts: GroupParts) {
     this.#parts = parts;
@@ -53,15 +54,18 @@ export class ProcessorGroup {
 
   get isAlone(): boolean { return this.processors === 1; }
 
-  /** A processor with its block, and what it does for generated code. */
-  join(view: StateView, imports: EngineImports): { readonly interpreters: Interpreters; readonly translator: Translator } {
+  /** A processor with its block, what it does for generated code, and whether it waits with interrupts disabled. */
+  join(view: StateView, imports: EngineImports, isStuck: () => boolean): { readonly interpreters: Interpreters; readonly translator: Translator } {
     this.#running ??= imports;
+    this.#stuck.push(isStuck);
     const interpreters = (this.#interpreters ??= this.#parts.instantiate(this.isAlone ? imports : this.#dispatching()));
     const translator = (this.#translator ??= this.#makeTranslator(interpreters));
     view.set(state.YIELDS, this.isAlone ? 0 : 1);
     translator.serve(view);
     return { interpreters, translator };
   }
+  /** All wait for what only a reset or another processor could bring. */
+  get isStuck(): boolean { return this.#stuck.every((one) => one()); }
   /** Generated code that runs from now on is of the processor with these. */
   enter(imports: EngineImports): void { this.#running = imports; }
 

@@ -102,7 +102,7 @@ export class WasmVcpu implements Vcpu {
     this.code = new CodeFetch(this.state, this.memory, this.segments, group.cache, group.handlers);
     this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
     this.#calls = this.#imports();
-    ({ interpreters: this.#interpreters, translator: this.#translator } = group.join(this.state, this.#calls));
+    ({ interpreters: this.#interpreters, translator: this.#translator } = group.join(this.state, this.#calls, () => this.#latch.isStuck && (this.flags.other() & FLAG_IF) === 0));
     this.flags = new FlagsRegister(this.state, this.#interpreters.long, (flags) => {
       this.memory.tlb.updateTags();
       if ((flags & VIRTUAL_INTERRUPT) === VIRTUAL_INTERRUPT) this.#attend();
@@ -125,7 +125,7 @@ export class WasmVcpu implements Vcpu {
     }, {
       halt: () => {
         this.#latch.halted = true;
-        if ((this.flags.other() & FLAG_IF) === 0) place.haltedForGood?.();
+        if (group.isStuck) place.haltedForGood?.();
       },
       shadow: (traps) => { this.#latch.shadow = true; this.#latch.trapShadow = traps; this.#attend(); },
       attend: () => this.#attend(),

@@ -1,0 +1,110 @@
+/** Several processors under a program without an operating system that tries what they send to each other and share. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findOracle, itWithOracle } from '@vm/testkit/oracle';
+import { bootGuest, testDevices } from '@vm/pc';
+import { type ShadowMode, type TranslatorMode, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
+import { describe, expect, it } from 'vitest';
+import { build, inElf32 } from './bare-build.ts';
+import { SavedGuest } from './saved-guest.ts';
+
+const CHECKS = 24;
+const GOOD = new RegExp(`SUMMARY: ${CHECKS} tests, 0 unexpected failures`);
+const RAM = 64 * 2 ** 20;
+const hasObjcopy = findOracle('objcopy') !== null;
+
+type Width = 32 | 64;
+const programOf = (width: Width): string => build('processors', width, ['start.S', 'processors.S', 'processors.c']);
+const environment = (processors: number): Uint8Array => new TextEncoder().encode(`NR_CPUS=${processors}\n`);
+
+interface Run { readonly output: string; readonly code: number; readonly instructions: number; readonly shares: readonly number[] }
+async function run(width: Width, processors: number, translator?: TranslatorMode, shadow?: ShadowMode): Promise<Run> {
+  let finish: (code: number) => void = () => {};
+  const ended = new Promise<number>((resolve) => (finish = resolve));
+  const engine = wasmEngine({ ...(translator === undefined ? {} : { translator }), ...(shadow === undefined ? {} : { shadow, auditShadow: true }) });
+  await using guest = await bootGuest<WasmVcpu>({
+    engine, processors, ramBytes: RAM, clock: { kind: 'virtual', nanosPerInstruction: 1 }, kernel: readFileSync(programOf(width)), entry: 'multiboot',
+    modules: [{ bytes: environment(processors), text: 'env' }], onReset: 'end',
+    devices: [testDevices({ exit: (code) => { finish(code); guestStops(); }, shutdown: () => {}, echoBytes: true })],
+  });
+  const guestStops = (): void => guest.machine.requestStop('power-off');
+  void guest.ended().then(() => finish(-1));
+  const code = await ended;
+  await guest.ended();
+  return { output: guest.output.replaceAll('\r', ''), code, instructions: guest.machine.retired, shares: guest.machine.vcpus.map(({ retired }) => retired) };
+}
+
+describe('a program on several processors', () => {
+  for (const width of [32, 64] as const) {
+    for (const processors of [1, 2, 4, 8]) {
+      itWithOracle(it, 'gcc', `of ${width} bits starts ${processors}, and finds all well`, async () => {
+        const { output, code, shares } = await run(width, processors);
+        expect(output).not.toContain('FAIL');
+        expect(output).toMatch(GOOD);
+        expect(code).toBe(0);
+        expect(shares.every((share) => share > 10_000)).toBe(true);
+      });
+    }
+
+    itWithOracle(it, 'gcc', `of ${width} bits runs the same instructions however it is run, and twice the same`, async () => {
+      const runs = [await run(width, 3), await run(width, 3), await run(width, 3, 'off'), await run(width, 3, 'eager')];
+      for (const other of runs) expect(other).toEqual(runs[0]);
+      expect(runs[0]!.output).toMatch(GOOD);
+    });
+
+    for (const shadow of ['flush', 'cached', 'diff'] as const) {
+      itWithOracle(it, 'gcc', `of ${width} bits finds the same with shadow tables that all share: ${shadow}`, async () => {
+        const { output, code } = await run(width, 4, undefined, shadow);
+        expect(output).toMatch(GOOD);
+        expect(code).toBe(0);
+      });
+    }
+
+    if (width === 32 || hasObjcopy) {
+      itWithOracle(it, 'qemu-system-x86_64', `of ${width} bits says the same on QEMU`, async (qemu) => {
+        const path = width === 32 ? programOf(32) : inElf32(programOf(64));
+        expect(await runInQemu(qemu, path, 4)).toBe((await run(width, 4)).output);
+      });
+    }
+
+    itWithOracle(it, 'gcc', `of ${width} bits goes on from what was saved of it as if nothing had been`, async () => {
+      const board = () => ({ processors: 3, ramBytes: RAM, kernel: readFileSync(programOf(width)), entry: 'multiboot' as const, modules: [{ bytes: environment(3), text: 'env' }], devices: [testDevices({ exit: () => {}, shutdown: () => {}, echoBytes: true })] });
+      const [moments, end] = [[100_000, 900_000, 2_000_010, 2_300_010, 3_700_000], 5_500_000] as const;
+      await using whole = await SavedGuest.boot(board());
+      await whole.runTo(end);
+      const expected = await whole.digest();
+      await using broken = await SavedGuest.boot(board());
+      for (const moment of moments) await broken.roundTrip(moment);
+      await broken.runTo(end);
+      expect(await broken.digest()).toEqual(expected);
+    });
+  }
+
+  itWithOracle(it, 'gcc', 'is not restored with another number of them', async () => {
+    const board = (processors: number) => ({ processors, ramBytes: RAM, kernel: readFileSync(programOf(32)), entry: 'multiboot' as const, modules: [{ bytes: environment(2), text: 'env' }], devices: [testDevices({ exit: () => {}, shutdown: () => {}, echoBytes: true })] });
+    await using guest = await SavedGuest.boot(board(2));
+    await guest.runTo(1e6);
+    const saved = await guest.save();
+    for (const [processors, words] of [[1, 'one processor'], [4, '4 processors']] as const) {
+      await expect(SavedGuest.boot(board(processors), saved)).rejects.toThrow(`the saved machine cannot go on here: it has 2 processors, and this machine ${words}`);
+    }
+  });
+});
+
+/** What it writes to COM1. */
+async function runInQemu(qemu: string, kernel: string, processors: number): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'vm-processors-'));
+  try {
+    const env = join(folder, 'env');
+    writeFileSync(env, environment(processors));
+    const child = spawn(qemu, ['-accel', 'tcg,thread=single', '-m', '64', '-smp', String(processors), '-display', 'none', '-serial', 'stdio', '-no-reboot', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-kernel', kernel, '-initrd', env], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
+    await new Promise((resolve) => child.on('close', resolve));
+    return output.replaceAll('\r', '');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
