@@ -10,6 +10,7 @@ import type { GuestFace } from './synthetic/guest-face.ts';
 import { createGuestFaces } from './synthetic/guest-faces.ts';
 import type { Partition } from './synthetic/partition.ts';
 import type { Enlightenment } from './synthetic/profile.ts';
+import { VmbusResponder } from './synthetic/vmbus-responder.ts';
 
 export interface ApicFabricOptions {
   readonly processors: number;
@@ -28,6 +29,8 @@ export interface ApicFabricOptions {
   readonly ram?: () => Pick<Ram, 'memory' | 'offsetOf' | 'written'>;
   /** Milliseconds since 1970 at machine time 0, for guests that ask KVM. Default: 0. */
   readonly startMs?: number;
+  /** Channels that a guest is offered which looks for VMBus, 16 at most; with `hyperv-full`. Default: it is not answered. */
+  readonly vmbusOffers?: number;
   /** The guest resets its machine by a register of its hypervisor. */
   readonly resetMachine?: () => void;
   /** What messages other than fixed ones do to processor `index`; default: they reach it. */
@@ -43,6 +46,9 @@ export interface ApicFabric extends InterruptFabric {
   load(state: Plain): void;
 }
 
+/** As many messages as wait for one source, with the one behind them. */
+const MOST_OFFERS = 16;
+
 const ENDS: readonly (readonly [name: string, field: keyof EndCounts])[] = [
   ['interrupts', 'delivered'], ['ends.memory', 'memory'], ['ends.model', 'model'], ['ends.synthetic', 'synthetic'], ['ends.selective', 'selective'],
   ['ends.automatic', 'automatic'], ['ends.lazy', 'lazy'], ['ends.level', 'level'], ['ends.spurious', 'spurious'], ['lazy.offered', 'offered'], ['lazy.withdrawn', 'withdrawn'],
@@ -55,6 +61,7 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
   const apics: LocalApic[] = [];
   const faces: readonly GuestFace[] = [];
   const { partition, make } = createGuestFaces(services, { enlighten, offers, apics, ...options });
+  const vmbus = partition === null || options.vmbusOffers === undefined ? null : new VmbusResponder(partition, Math.min(options.vmbusOffers, MOST_OFFERS));
   bus.listen({ endOfInterrupt: (vector) => services.endOfInterrupt(vector), accepting: () => {} });
   for (let index = 0; index < processors; index++) {
     const face = make(index);
@@ -102,20 +109,22 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       yield ['local-apic.nesting', Math.max(...apics.map(({ ends }) => ends.nesting))];
       const found = new Map<string, number>();
       for (const face of faces) for (const [name, count] of face.counts()) found.set(name, (found.get(name) ?? 0) + count);
+      for (const [type, count] of vmbus?.heard ?? []) yield [`vmbus.message.${type}`, count];
       for (const [name, count] of found) yield [`synthetic.${name}`, count];
     },
     save: () => ({
       turn: bus.turn,
       apics: apics.map((apic) => ({ ...apic.save(), timer: { ...apic.save().timer } })),
       ...(faces.length === 0 ? {} : { faces: faces.map((face) => face.save()) }),
-      ...(partition === null ? {} : { partition: { ...partition.save() } }),
+      ...(partition === null ? {} : { partition: { ...partition.save() }, vmbus: vmbus?.processor ?? 0 }),
     }),
     load: (state) => {
-      const { turn, apics: saved, faces: savedFaces = [], partition: savedPartition = null } = (state ?? {}) as Readonly<Record<string, Plain>>;
+      const { turn, apics: saved, faces: savedFaces = [], partition: savedPartition = null, vmbus: savedVmbus = 0 } = (state ?? {}) as Readonly<Record<string, Plain>>;
       if (typeof turn !== 'number' || !Number.isInteger(turn) || turn < 0) throw new TypeError('apic: turn expected a number');
       if (!Array.isArray(saved) || saved.length !== apics.length) throw new TypeError(`apic: expected the states of ${apics.length} local APICs`);
       if (!Array.isArray(savedFaces) || savedFaces.length !== faces.length || (partition === null) !== (savedPartition === null)) throw new TypeError('apic: the state is of another enlightenment');
       const checked = (saved as readonly Plain[]).map(readLocalApic);
+      if (vmbus !== null) vmbus.processor = typeof savedVmbus === 'number' ? savedVmbus : 0;
       partition?.load(savedPartition);
       faces.forEach((face, index) => face.load((savedFaces as readonly Plain[])[index]!));
       apics.forEach((apic, index) => apic.load(checked[index]!));

@@ -20,7 +20,7 @@ const KNOWN_PATH = '/root/known.bin';
 const KNOWN_BYTES = 1 << 16;
 
 /** Grows when the files below become others, so that those of older versions in caches are made anew. */
-export const INITRAMFS_VERSION = 4;
+export const INITRAMFS_VERSION = 5;
 
 // The shell gets the serial console as its controlling terminal, so that job control and Ctrl-C work in it. Without a terminal on
 // the other side (vm.term=dumb) it must not ask one for the place of its cursor, as its line editor does; the editor stays off
@@ -40,6 +40,7 @@ drivers() {
 }
 if grep -q 0x1af4 /sys/bus/pci/devices/*/vendor 2>/dev/null; then drivers virtio; drivers disk; fi
 if grep -q ^0x0101 /sys/bus/pci/devices/*/class 2>/dev/null; then drivers ata; drivers disk; fi
+if [ -d /sys/bus/acpi/devices/VMBUS:00 ]; then drivers hyperv; fi
 if grep -q 0x1043 /sys/bus/pci/devices/*/device 2>/dev/null && grep -q console=hvc /proc/cmdline; then
   for i in 1 2 3 4 5 6 7 8 9 10; do grep -q hvc /sys/class/tty/console/active && break; usleep 100000; done
   exec <>/dev/console >&0 2>&0

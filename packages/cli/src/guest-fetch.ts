@@ -27,6 +27,7 @@ const MODULES = ['drivers/acpi/button', 'drivers/input/evdev'];
 const DRIVERS: Readonly<Record<string, readonly string[]>> = {
   virtio: ['virtio', 'virtio_ring', 'virtio_pci', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev'].map((name) => `drivers/virtio/${name}`).concat('drivers/block/virtio_blk', 'drivers/char/hw_random/virtio-rng', 'drivers/char/virtio_console'),
   ata: ['drivers/ata/libata', 'drivers/ata/ata_piix', 'drivers/scsi/scsi_mod', 'drivers/scsi/scsi_common', 'drivers/scsi/sd_mod', 'block/t10-pi', 'lib/crc-t10dif', 'crypto/crct10dif_common', 'crypto/crct10dif_generic', 'lib/crc64', 'lib/crc64-rocksoft', 'crypto/crc64_rocksoft_generic'],
+  hyperv: ['drivers/hv/hv_vmbus'],
   disk: ['fs/ext4/ext4', 'fs/jbd2/jbd2', 'fs/mbcache', 'lib/crc16', 'lib/libcrc32c', 'crypto/crc32c_generic'],
 };
 const BUSYBOX_PATTERN = 'bin/busybox';

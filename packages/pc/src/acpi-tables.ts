@@ -1,4 +1,4 @@
-import { and, busNumbers, device, eisaId, integer, interrupt, LOCAL, memory, memoryWindow, method, name, notify, packageOf, portRegisters, ports, portWindow, reference, resources, returns, scope, store, storeArgument, type Aml, when } from './aml.ts';
+import { and, busNumbers, device, eisaId, integer, interrupt, LOCAL, memory, memoryWindow, method, name, notify, packageOf, portRegisters, ports, portWindow, reference, resources, returns, scope, store, storeArgument, text, type Aml, when } from './aml.ts';
 import { ACPI_TABLES } from './memory-map.ts';
 
 /** What the tables say about the machine. */
@@ -13,6 +13,7 @@ export interface AcpiMachine {
   readonly resetValue: number;
   readonly serial?: { readonly base: number; readonly pin: number }; // absent: no serial port is described
   readonly pci?: AcpiPci; // absent: no PCI is described
+  readonly vmbus?: boolean;
   readonly hpet?: { readonly base: number; readonly bytes: number; readonly id: number }; // absent: there are no such timers
   readonly keyboard?: { readonly pin: number; readonly mousePin: number }; // absent: no keyboard controller is described
 }
@@ -95,6 +96,8 @@ function buildDsdt(machine: AcpiMachine): Uint8Array {
       device('MOU', name('_HID', eisaId('PNP0F13')), name('_CRS', resources(interrupt(mousePin)))),
     );
   }
+  // By its name, guests of Hyper-V know that somebody answers on VMBus.
+  if (machine.vmbus === true) devices.push(device('VMBS', name('_HID', text('VMBUS')), name('_UID', integer(0)), name('_CRS', resources())));
   if (machine.hpet !== undefined) {
     const { base, bytes } = machine.hpet;
     devices.push(device('HPET', name('_HID', eisaId('PNP0103')), name('_UID', integer(0)), name('_CRS', resources(memory(base, bytes)))));

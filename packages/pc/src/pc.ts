@@ -122,6 +122,7 @@ const RANDOM_SLOT = 2;
 const CONSOLE_SLOT = 31;
 const FIRST_PLUG_IN_SLOT = 19; // of devices that are made for any bus
 const FIRST_HOT_SLOT = 3; // of devices that say nothing else
+const VMBUS_OFFERS = 16;
 const KEYBOARD = { pin: 1, mousePin: 12 };
 
 /** Composes a PC that boots a kernel, or firmware, at every power-up and reset. The machine is off at first. */
@@ -144,6 +145,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const acpi = buildAcpiTables({
     processors, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
+    ...(options.enlighten === 'hyperv-full' ? { vmbus: true } : {}),
     ...(options.hpet === true ? { hpet: { base: HPET_BASE, bytes: REGISTER_BYTES, id: HPET_ID } } : {}),
     pci: { ...PCI_RANGES, hotplug: HOTPLUG, wiresOf: (slot, pin) => [PCI_PINS[pci.route(slot, pin + 1)]!, PCI_LEGACY_PINS[pci.route(slot, pin + 1)]!] },
   });
@@ -224,7 +226,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       const { enlighten, eoi, directedEoi = false, startMs = 0 } = options;
       const fabric = createApicFabric(services, {
         processors, bus, startMs, suppressesBroadcasts: directedEoi, ram: () => late.machine!.ram, resetMachine: reset,
-        ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }),
+        ...(enlighten === undefined ? {} : { enlighten, vmbusOffers: VMBUS_OFFERS }), ...(eoi === undefined ? {} : { eoi }),
       });
       partition = fabric.partition;
       return fabric;
