@@ -6,6 +6,7 @@ import { DISK_SYNTAX, describeDisk } from './disk-descriptor.ts';
 import { exportDisk } from './disk-export.ts';
 import { openDescribedDisk } from './disk-opener.ts';
 import { manageHeader, manageKeys } from './disk-keys.ts';
+import { rekeyDisk } from './disk-rekey.ts';
 import { describeImage, formatFacts, formatMap, formatSlots } from './disk-report.ts';
 import { describedOperand, DISK_OPTIONS, type DiskValues } from './disk-settings.ts';
 import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
@@ -75,6 +76,11 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     options: ['force', 'json'],
     run: async ([what = '', disk = '', file = ''], values) => told(values, await manageHeader(what, describeDisk(disk), file, values)),
   },
+  rekey: {
+    operands: ['DISK'],
+    options: [...KEYS, ...NEW_KEYS, ...COST, 'cipher', 'key-bits', 'sector-bytes', 'json'],
+    run: async ([disk = ''], values, signal) => told(values, await rekeyDisk(describedOperand(disk, values), values, signal)),
+  },
   map: {
     operands: ['DISK'],
     options: [...KEYS, 'json'],
@@ -116,7 +122,7 @@ export const diskCommand: Command = {
     `A DISK is the name of a file, or ${DISK_SYNTAX}.\n`
       + 'Names that end in .vhd are VHD files, all others raw. A disk that turns out to be encrypted asks the terminal for its passphrase.',
     'Sizes are those that the guest sees. A new file gets its name when it is whole. Ctrl-C leaves every disk so that it opens; compact,\n'
-      + 'merge and repair can then be run again. export ends with Ctrl-C, after it has stored everything.',
+      + 'merge, repair and rekey can then be run again. export ends with Ctrl-C, after it has stored everything.',
     'exit codes: 0 done, 1 check found errors or repair left some, 2 misuse or a disk that cannot be used, 128 and more a signal.',
   ],
   examples: [

@@ -82,6 +82,21 @@ describe('vm disk key and header', () => {
     execFileSync(cryptsetup, ['open', '--test-passphrase', '--key-file', at('two'), '--header', at('data.header'), at('data.img')], { stdio: 'pipe' });
   });
 
+  it('gives a disk another key in place, which only the new secret opens', async () => {
+    const data = Buffer.alloc(4 * MIB, 'what the guest wrote ');
+    writeFileSync(at('data.img'), data);
+    for (const name of ['disk.vhd', 'disk.img']) {
+      expect([await vm('convert', '@data.img', `@${name}`, '--encrypt', 'payload', '--luks', '2', ...QUICK, '--new-key-file', '@one'), refused]).toEqual([0, []]);
+      expect([await vm('rekey', `@${name}`, '--key-file', '@one', '--new-key-file', '@two', ...QUICK), refused]).toEqual([0, []]);
+      expect(await vm('map', `@${name}`, '--key-file', '@one')).toBe(2);
+      rmSync(at('back.img'), { force: true });
+      expect(await vm('convert', `@${name},key=file:@two`, '@back.img')).toBe(0);
+      expect(readFileSync(at('back.img')).equals(data)).toBe(true);
+    }
+    expect(await vm('rekey', '@data.img', '--key-file', '@one', '--new-key-file', '@two')).toBe(2);
+    expect(refused.join()).toContain('it is no LUKS2');
+  });
+
   it('refuses options that go with nothing', async () => {
     for (const [args, message] of [
       [['create', '@x.img', '--size', '4M', '--luks', '2'], '--luks goes with --encrypt'],

@@ -1,6 +1,7 @@
 import type { CipherRegistry } from './cipher-registry.ts';
 import type { EncryptedDiskOptions } from './encrypted-disk.ts';
 import type { MappedDisk } from './extent.ts';
+import type { Reencryption } from './reencrypting-disk.ts';
 import type { KeySource, SectorCipher } from './sector-cipher.ts';
 
 /** Where a container lies: bytes that can be read, and written when it is changed. */
@@ -47,6 +48,8 @@ export interface OpenedContainer {
   readonly cipher: SectorCipher;
   /** For layouts that are more than one range of sectors: the disk over what holds it. `cipher.close` ends it. */
   makeDisk?(below: MappedDisk, options: EncryptedDiskOptions): Promise<MappedDisk>;
+  /** Under way since `makeDisk`; null when it is not being re-encrypted. */
+  readonly reencryption?: Reencryption | null;
 }
 
 export interface ContainerOptions {

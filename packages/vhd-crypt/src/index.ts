@@ -31,6 +31,9 @@ export { asFormat, containerBytes, type CryptMode, type DiskFormat, type DiskOpt
 export { openVhd, type OpenOptions, type ParentFile, type ParentSource, type VhdDisk } from './open-vhd.ts';
 export type { ParentLocator } from './parent-locator.ts';
 export { plainContainer, type PlainSettings } from './plain-container.ts';
+export { rekeyImage, type RekeyImageOptions } from './reencrypt-image.ts';
+export type { RekeyOptions } from './reencrypt.ts';
+export type { Reencryption } from './reencrypting-disk.ts';
 export { type ResizeOptions, resizeVhd } from './resize.ts';
 export { SectorBitmap, type SectorRun } from './sector-bitmap.ts';
 export { type CipherModule, type KeyRequest, type KeySource, type KeyToken, keyOf, type SectorCipher } from './sector-cipher.ts';

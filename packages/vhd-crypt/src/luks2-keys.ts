@@ -2,6 +2,7 @@ import type { ContainerBytes, ContainerOptions } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { randomBytes } from './key-math.ts';
 import { refuseRequirements, segmentDigests, unlockLuks2 } from './luks2.ts';
+import { freeArea } from './luks2-area.ts';
 import { costOfASecond } from './luks2-format.ts';
 import { type Luks2Digest, type Luks2Metadata, MOST_SLOTS } from './luks2-metadata.ts';
 import { areaBytes, CHEAP, type Luks2Cost, newSecret, sealSlot, wipe } from './luks2-slot.ts';
@@ -47,7 +48,7 @@ export async function changeLuks2Key(bytes: ContainerBytes, settings: Luks2Setti
 
 async function readForChange(bytes: ContainerBytes, settings: Luks2Settings, { detachedBytes }: Luks2KeyOptions): Promise<Luks2Header> {
   const header = await readLuks2(bytes, settings, detachedBytes);
-  refuseRequirements(bytes.name, header.metadata, ['vm-authenticated']);
+  refuseRequirements(bytes.name, header.metadata, []);
   return header;
 }
 
@@ -99,18 +100,6 @@ async function drop(bytes: ContainerBytes, header: Luks2Header, settings: Luks2S
   const without = <T extends { readonly keyslots: readonly string[] }>(all: Readonly<Record<string, T>>): Record<string, T> => Object.fromEntries(Object.entries(all).map(([id, one]) => [id, { ...one, keyslots: one.keyslots.filter((name) => name !== slot) }]));
   const tokens = Object.fromEntries(Object.entries(header.metadata.tokens).filter(([, one]) => !(one.keyslots.length === 1 && one.keyslots[0] === slot)));
   await writeLuks2(bytes, header, { ...header.metadata, keyslots, digests: without(header.metadata.digests), tokens: without(tokens) }, settings);
-}
-
-/** Room for the material of a slot where no other has its own; null when there is none. */
-export function freeArea({ copy, metadata }: Luks2Header, bytes: number): number | null {
-  const end = 2 * copy.bytes + Number(metadata.config.keyslots_size);
-  const areas = Object.values(metadata.keyslots).map(({ area }) => ({ begin: Number(area.offset), end: Number(area.offset) + Number(area.size) })).sort((a, b) => a.begin - b.begin);
-  let at = 2 * copy.bytes;
-  for (const area of areas) {
-    if (area.begin - at >= bytes) break;
-    at = Math.max(at, Math.ceil(area.end / 4096) * 4096);
-  }
-  return at + bytes <= end ? at : null;
 }
 
 function freeId(of: object): number {

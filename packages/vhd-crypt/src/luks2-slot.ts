@@ -79,7 +79,8 @@ export async function digestOf({ math }: Luks2Settings, key: Uint8Array, keyslot
   return { type: 'pbkdf2', keyslots, segments, hash: 'sha256', iterations: DIGEST_ITERATIONS, salt: encodeBase64(salt), digest: encodeBase64(digest) };
 }
 
-async function isKeyOf(disk: string, digest: Luks2Digest, { math }: Luks2Settings, key: Uint8Array): Promise<boolean> {
+/** Whether a key is the one that a digest proves. */
+export async function isKeyOf(disk: string, digest: Luks2Digest, { math }: Luks2Settings, key: Uint8Array): Promise<boolean> {
   const hash = hashNamed(digest.hash);
   if (digest.type !== 'pbkdf2' || hash === null) throw new CryptError(disk, 'cipher', `a digest by ${printable(`${digest.type} ${digest.hash}`)}`);
   const wanted = decodeBase64(digest.digest);

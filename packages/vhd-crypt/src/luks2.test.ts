@@ -12,12 +12,12 @@ import { luks2, type Luks2Options, readLuks2Facts } from './luks2.ts';
 import { formatLuks2 } from './luks2-format.ts';
 import { encodeCopy } from './luks2-header.ts';
 import { addLuks2Key, backupLuks2, changeLuks2Key, removeLuks2Key, restoreLuks2 } from './luks2-keys.ts';
-import { decodeBase64, type Luks2Metadata } from './luks2-metadata.ts';
+import { decodeBase64, encodeBase64, type Luks2Metadata } from './luks2-metadata.ts';
 import { readLuks2, repairLuks2, writeLuks2 } from './luks2-store.ts';
 import { memoryFile, type MemoryFile } from './memory-file.ts';
 import { nodeCiphers, nodeKeyMath, openImageFile } from './node.ts';
 import { containerBytes, type DiskOptions, openDisk, type OpenedDisk } from './open-disk.ts';
-import { keyOf } from './sector-cipher.ts';
+import { keyOf, type KeySource } from './sector-cipher.ts';
 
 const MIB = 2 ** 20;
 const folder = mkdtempSync(join(tmpdir(), 'luks2-'));
@@ -323,6 +323,29 @@ describe('LUKS2', () => {
     }
     console.log(`400 mutated LUKS2 headers: ${Array.from(seen, ([what, count]) => `${count} ${what}`).join(', ')}`);
     for (const what of ['opened', 'header', 'key']) expect(seen.get(what)).toBeGreaterThan(3);
+  });
+
+  it('keeps what a source of secrets wraps in a token, and gives it back for opening', async () => {
+    const mask = pattern(32, 99);
+    const masked = (bytes: Uint8Array): Uint8Array => bytes.map((byte, i) => byte ^ mask[i]!);
+    const service: KeySource = {
+      id: 'service',
+      getSecret: ({ tokens = [], attempt }) => Promise.resolve(tokens.filter(({ type }) => type === 'a-service').map(({ wrapped }) => masked(decodeBase64(String(wrapped))))[attempt] ?? null),
+      enroll: () => {
+        const secret = crypto.getRandomValues(new Uint8Array(32));
+        return Promise.resolve({ secret, token: { type: 'a-service', wrapped: encodeBase64(masked(secret)) } });
+      },
+    };
+    const file = memoryFile('disk.raw');
+    await createDisk(file, { format: 'raw', bytes: 65536, crypt: 'payload', luks: { ...small, keys: service } });
+    await (await opened(file, { keys: service })).close();
+    const bytes = await containerBytes(file);
+    expect(await addLuks2Key(bytes, settings, { ciphers, keys: service }, service)).toBe(1);
+    expect((await readLuks2Facts(bytes, settings)).keySlots).toEqual([0, 1].map((slot) => ({ slot, iterations: 1000, kdf: 'pbkdf2', token: 'a-service' })));
+    expect(await removeLuks2Key(bytes, settings, { ciphers, keys: service })).toBe(0);
+    expect(Object.values((await readLuks2(bytes, settings)).metadata.tokens).map(({ keyslots }) => keyslots)).toEqual([['1']]);
+    await (await opened(file, { keys: service })).close();
+    await expect(opened(file, { keys: keyOf(text('guessed')) })).rejects.toMatchObject({ rule: 'key' });
   });
 
   it('shows no secret in its facts, its errors and its header', async () => {

@@ -5,6 +5,7 @@ import { isLuks2 } from './luks2-header.ts';
 import { diskSegments, type Luks2Metadata, type Luks2Segment, printable, u64 } from './luks2-metadata.ts';
 import { type UnlockedKey, unlock, wipe } from './luks2-slot.ts';
 import { type Luks2Header, type Luks2Settings, readLuks2, writeLuks2 } from './luks2-store.ts';
+import { isUnderWay, openUnderWay } from './reencrypt.ts';
 import type { KeySource, SectorCipher } from './sector-cipher.ts';
 
 export interface Luks2Options extends Luks2Settings {
@@ -24,6 +25,7 @@ export function luks2(options: Luks2Options): ContainerModule {
     async open(bytes, { ciphers, keys }) {
       const header = await read(bytes);
       const place = detached ?? bytes;
+      if (isUnderWay(header.metadata) && detached === undefined) return openUnderWay(bytes, header, options, ciphers, keys, slotFacts(header.metadata));
       refuseRequirements(bytes.name, header.metadata, []);
       const segments = diskSegments(header.metadata);
       const digests = segmentDigests(bytes.name, header.metadata);

@@ -8,6 +8,7 @@ import { openRaw } from './fixed-disk.ts';
 import type { SizeRule } from './geometry.ts';
 import type { ImageFile } from './image-file.ts';
 import { openVhd, type ParentSource, type VhdDisk } from './open-vhd.ts';
+import type { Reencryption } from './reencrypting-disk.ts';
 import type { KeySource } from './sector-cipher.ts';
 import { VhdError } from './vhd-error.ts';
 
@@ -41,6 +42,8 @@ export interface OpenedDisk extends MappedDisk {
   readonly encryption: ContainerFacts | null;
   readonly holes: HolePolicy;
   readonly vhd: VhdDisk | null;
+  /** Goes on with encrypting it anew, while it is used or not; null when that is not under way. */
+  readonly reencryption: Reencryption | null;
   readonly warnings: readonly string[];
   /** Stores what is to be stored, forgets the key and closes the files. */
   close(): Promise<void>;
@@ -110,6 +113,7 @@ async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<
   return {
     bytes, writable: disk.writable, allocationBytes, format, crypt, holes, vhd,
     encryption: container?.facts ?? null,
+    reencryption: opened[0]?.reencryption ?? null,
     warnings: vhd?.warnings ?? [],
     read: (at, into) => disk.read(at, into),
     write: (at, from) => disk.write(at, from),

@@ -1,0 +1,13 @@
+import type { Luks2Header } from './luks2-store.ts';
+
+/** Room for the material of a slot where no other has its own; null when there is none. */
+export function freeArea({ copy, metadata }: Luks2Header, bytes: number): number | null {
+  const end = 2 * copy.bytes + Number(metadata.config.keyslots_size);
+  const areas = Object.values(metadata.keyslots).map(({ area }) => ({ begin: Number(area.offset), end: Number(area.offset) + Number(area.size) })).sort((a, b) => a.begin - b.begin);
+  let at = 2 * copy.bytes;
+  for (const area of areas) {
+    if (area.begin - at >= bytes) break;
+    at = Math.max(at, Math.ceil(area.end / 4096) * 4096);
+  }
+  return at + bytes <= end ? at : null;
+}
