@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createDisk, type CreateDiskOptions, keyOf, luks1, openDisk, type OpenedDisk } from '@vm/vhd-crypt';
+import { createDisk, type CreateDiskOptions, keyOf, luks1, luks2, openDisk, type OpenedDisk } from '@vm/vhd-crypt';
 import { nodeKeyMath, openImageFile, standardCiphers, workerCiphers } from '@vm/vhd-crypt/node';
 import { findOracle } from '@vm/testkit/oracle';
 import { guestRows } from './guest-disks.ts';
@@ -46,12 +46,15 @@ export const disk: Benchmark = {
     const children: ChildProcess[] = [];
     try {
       writeFileSync(join(folder, 'secret'), SECRET);
-      const paths = { encrypted: join(folder, 'encrypted.vhd'), plain: join(folder, 'plain.vhd') };
+      const paths = { encrypted: join(folder, 'encrypted.vhd'), plain: join(folder, 'plain.vhd'), luks2: join(folder, 'luks2.vhd') };
       await makeDisk(paths.encrypted, { bytes, crypt: 'payload' });
       await makeDisk(paths.plain, { bytes });
+      await makeDisk(paths.luks2, { bytes, crypt: 'payload' }, true);
       return [
-        ...(await cipherRows(quick)),
-        ...(await inProcess(paths, runs, milliseconds)),
+        ...(await cipherRows(quick, 512)),
+        ...(await cipherRows(quick, 4096)),
+        ...(await inProcess('in process: ', paths.encrypted, paths.plain, runs, milliseconds)),
+        ...(await inProcess('in process, LUKS2 with sectors of 4 KiB: ', paths.luks2, paths.plain, runs, milliseconds)),
         ...(await overNbd(paths.encrypted, folder, children, runs, milliseconds)),
         ...(await guestRows({ ...paths, secret: join(folder, 'secret') }, folder, quick)),
       ];
@@ -66,9 +69,10 @@ const ciphers = standardCiphers();
 const math = nodeKeyMath();
 const keys = keyOf(new TextEncoder().encode(SECRET));
 
-async function makeDisk(path: string, options: Pick<CreateDiskOptions, 'bytes' | 'crypt'>): Promise<void> {
+async function makeDisk(path: string, options: Pick<CreateDiskOptions, 'bytes' | 'crypt'>, isLuks2 = false): Promise<void> {
   const file = await openImageFile(path, { create: true });
-  await createDisk(file, { format: 'vhd', type: 'fixed', luks: { math, ciphers, keys, iterations: 1000 }, ...options });
+  const luks = isLuks2 ? { version: 2, math, ciphers, keys, cost: { kdf: 'pbkdf2', iterations: 1000 }, sectorBytes: 4096 } as const : { math, ciphers, keys, iterations: 1000 };
+  await createDisk(file, { format: 'vhd', type: 'fixed', luks, ...options });
   await file.close();
   const opened = await open(path);
   // Every byte is there, and in the host's cache.
@@ -78,13 +82,13 @@ async function makeDisk(path: string, options: Pick<CreateDiskOptions, 'bytes' |
 }
 
 async function open(path: string): Promise<OpenedDisk> {
-  return openDisk(await openImageFile(path, { writable: true }), { format: 'vhd', containers: [luks1({ math })], ciphers, fallbackKeys: keys });
+  return openDisk(await openImageFile(path, { writable: true }), { format: 'vhd', containers: [luks1({ math }), luks2({ math })], ciphers, fallbackKeys: keys });
 }
 
-async function inProcess(paths: { readonly encrypted: string; readonly plain: string }, runs: number, milliseconds: number): Promise<Row[]> {
-  const [ours, plain] = [await open(paths.encrypted), await open(paths.plain)];
+async function inProcess(prefix: string, encrypted: string, unencrypted: string, runs: number, milliseconds: number): Promise<Row[]> {
+  const [ours, plain] = [await open(encrypted), await open(unencrypted)];
   try {
-    return await compare('in process: ', ours, plain, 'no encryption', runs, milliseconds);
+    return await compare(prefix, ours, plain, 'no encryption', runs, milliseconds);
   } finally {
     await ours.close();
     await plain.close();
@@ -170,16 +174,16 @@ async function measure(target: Target, load: Load, milliseconds: number, seed: n
   return done / MIB / seconds;
 }
 
-/** Each engine alone, on sectors of 512 bytes, against what OpenSSL says of itself. */
-async function cipherRows(quick: boolean): Promise<Row[]> {
+/** Each engine alone, on sectors of one size, against what OpenSSL says of itself. */
+async function cipherRows(quick: boolean, sectorBytes: number): Promise<Row[]> {
   const runs = quick ? 5 : 15;
   const openssl = findOracle('openssl');
-  const peer = openssl === null ? null : opensslSpeed(openssl, quick ? 1 : 3);
+  const peer = openssl === null ? null : opensslSpeed(openssl, quick ? 1 : 3, sectorBytes);
   const rows: Row[] = [];
   const bytes = new Uint8Array(4 * MIB);
   for (const module of [...ciphers.modules, ...ciphers.modules.map((inProcess) => workerCiphers({ module: inProcess, workers: 2 }))]) {
     if (!(await module.isAvailable()) || !module.ciphers.includes('aes-xts-plain64')) continue;
-    const cipher = await module.create('aes-xts-plain64', Uint8Array.from({ length: 64 }, (_, i) => i), 512);
+    const cipher = await module.create('aes-xts-plain64', Uint8Array.from({ length: 64 }, (_, i) => i), sectorBytes);
     const part = module.engine.startsWith('noble') ? bytes.subarray(0, MIB / 4) : bytes;
     const speeds: number[] = [];
     for (let run = 0; run < runs; run++) {
@@ -188,13 +192,13 @@ async function cipherRows(quick: boolean): Promise<Row[]> {
       speeds.push(part.length / MIB / ((performance.now() - begin) / 1000));
     }
     await cipher.close();
-    rows.push(row(`aes-256-xts, 512-byte sectors, engine ${module.engine}`, 'MiB/s', runs, Math.max(...speeds), ...(peer === null ? [] : [{ name: 'openssl speed', value: peer }])));
+    rows.push(row(`aes-256-xts, ${sectorBytes}-byte sectors, engine ${module.engine}`, 'MiB/s', runs, Math.max(...speeds), ...(peer === null ? [] : [{ name: 'openssl speed', value: peer }])));
   }
   return rows;
 }
 
-function opensslSpeed(program: string, seconds: number): number {
-  const told = execFileSync(program, ['speed', '-mr', '-elapsed', '-seconds', String(seconds), '-bytes', '512', '-evp', 'aes-256-xts'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+function opensslSpeed(program: string, seconds: number, sectorBytes: number): number {
+  const told = execFileSync(program, ['speed', '-mr', '-elapsed', '-seconds', String(seconds), '-bytes', String(sectorBytes), '-evp', 'aes-256-xts'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   const figure = /^\+F:\d+:AES-256-XTS:([\d.]+)$/im.exec(told)?.[1];
   if (figure === undefined) throw new Error(`openssl speed said ${JSON.stringify(told)}`);
   return Number(figure) / MIB;
