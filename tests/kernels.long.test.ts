@@ -30,3 +30,9 @@ describe('more ways in', () => {
   itBoots({ kernel: 'linux-image-686-pae', file: 'vmlinux', entry: 32, memoryMiB: 512, interrupts: 'PIC' });
   itBoots({ kernel: 'linux-image-686-pae', file: 'vmlinux', entry: 'pvh', memoryMiB: 3584, interrupts: 'APIC' });
 });
+
+describe('several processors', () => {
+  for (const kernel of KERNELS.filter((name) => name !== 'linux-image-686')) { // which is built for one
+    for (const processors of [2, 4]) itBoots({ kernel, file: 'bzImage', memoryMiB: 512, interrupts: 'APIC', processors });
+  }
+});
