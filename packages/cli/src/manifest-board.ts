@@ -43,13 +43,14 @@ export async function readMachine(file: ManifestFile, name: string, settings: Ma
 }
 
 /** What the board of a machine will have; nothing is read but the size of a ROM. */
-export function partsOf({ folder }: ManifestFile, { ram = DEFAULT_RAM, boot = {}, hpet = false, disks = [] }: MachineSettings): BoardParts {
+export function partsOf({ folder }: ManifestFile, { ram = DEFAULT_RAM, boot = {}, hpet = false, enlighten, disks = [] }: MachineSettings): BoardParts {
   const bare = bareOf(KINDS.find((kind) => boot[kind] !== undefined) ?? 'kernel');
   const rom = boot.rom === undefined ? undefined : statSync(resolve(folder, boot.rom), { throwIfNoEntry: false });
   return {
     ramBytes: ramBytesOf(ram),
     disks: disks.map(({ bus = 'virtio' }) => bus),
     hpet,
+    ...(enlighten === 'hyperv-full' ? { synthetic: true } : {}),
     ...(rom === undefined ? {} : { firmwareBytes: rom.size }),
     ...(bare === undefined ? {} : { bare }),
   };

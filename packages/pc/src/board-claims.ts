@@ -6,6 +6,7 @@ export interface BoardParts {
   readonly firmwareBytes?: number; // of a ROM, which ends at 4 GiB
   readonly disks?: readonly ('virtio' | 'ata')[];
   readonly hpet?: boolean;
+  readonly synthetic?: boolean; // enlightened as hyperv-full
   /** The configuration port and the test devices that programs without an operating system find. */
   readonly bare?: { readonly postPorts: readonly number[]; readonly charPort: number | null };
 }
@@ -52,11 +53,12 @@ const LOW_RAM_MOST = 0xc000_0000;
 const FOUR_GIB = 2 ** 32;
 
 /** The ports, memory and pins that the board of `createPc` has taken before any other device is asked. */
-export function boardClaims({ ramBytes, firmwareBytes = 0, disks = [], hpet = false, bare }: BoardParts): readonly ResourceClaim[] {
+export function boardClaims({ ramBytes, firmwareBytes = 0, disks = [], hpet = false, synthetic = false, bare }: BoardParts): readonly ResourceClaim[] {
   const ata = disks.includes('ata');
   const ports: Rows = [
     ...PORTS,
     ...(ata ? IDE_PORTS : []),
+    ...(bare === undefined || !synthetic ? [] : [['synthetic-test', 'control', 0x3000, 4] as const]),
     ...(bare === undefined ? [] : [...TEST_PORTS, ...testPorts(bare)]),
     ['pci', 'windows', 0xc000, 0x4000],
   ];

@@ -6,6 +6,7 @@ import { debugcon } from '@vm/device-debugcon';
 import { fwCfg } from '@vm/device-fw-cfg';
 import { HPET_ID, hpet, REGISTER_BYTES } from '@vm/device-hpet';
 import { i8042 } from '@vm/device-i8042';
+import { syntheticTest } from '@vm/device-testdev';
 import { pit8254 } from '@vm/device-pit8254';
 import { rtcMc146818 } from '@vm/device-rtc-mc146818';
 import { type SerialInput, uart16550 } from '@vm/device-uart16550';
@@ -204,6 +205,8 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     ...(options.hpet === true ? [device('hpet', hpet, { base: HPET_BASE })] : []),
     ...(options.firmwareConfig === true ? [device('fw-cfg', fwCfg, firmwareItems(options.ramBytes, processors))] : []),
     ...(options.debugOutput === undefined ? [] : [device('debug', debugcon, { output: options.debugOutput })]),
+    // Test programs look for it beside a synthetic interrupt controller.
+    ...(options.enlighten === 'hyperv-full' && isBare ? [device('synthetic-test', syntheticTest, { loop: () => partition! })] : []),
     device('pci-hotplug', pciHotplug, { base: HOTPLUG.base, raise: () => buttons?.raise(HOTPLUG.event), ejected: (slot) => hot.ejected(slot), connect: (end) => (hotplug = end) }),
     device('disk-pace', diskPace, paces),
     ...diskDevices(disks, pci),

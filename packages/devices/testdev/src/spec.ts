@@ -11,5 +11,7 @@ export const LINE_COUNT = 24;
 export const LINE_PORTS: number = LINE_COUNT + 3; // so that 4 bytes to the last one come in one piece
 export const MEMORY_BASE = 0xff00_0000; // device registers that keep what is written
 export const MEMORY_BYTES = 0x1_0000;
+export const SYNTHETIC_PORT = 0x3000; // connections of a synthetic interrupt controller to itself
+export const SYNTHETIC_BYTES = 4;
 export const SHUTDOWN_PORT = 0x8900; // takes a word, letter by letter
 export const SHUTDOWN_WORD = 'Shutdown';

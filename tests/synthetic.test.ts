@@ -1,0 +1,30 @@
+/** A program without an operating system finds the synthetic interrupt controller as its specification has it. */
+import { readFileSync } from 'node:fs';
+import { itWithOracle } from '@vm/testkit/oracle';
+import { bootGuest, testDevices } from '@vm/pc';
+import { wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
+import { describe, expect, it } from 'vitest';
+import { build } from './bare-build.ts';
+
+async function run(width: 32 | 64): Promise<{ readonly output: string; readonly code: number; readonly counters: Readonly<Record<string, number>> }> {
+  let finish: (code: number) => void = () => {};
+  const ended = new Promise<number>((resolve) => (finish = resolve));
+  await using guest = await bootGuest<WasmVcpu>({
+    engine: wasmEngine(), ramBytes: 64 * 2 ** 20, clock: { kind: 'virtual', nanosPerInstruction: 1 }, kernel: readFileSync(build('synthetic', width, ['start.S', 'synthetic.c'])), entry: 'multiboot',
+    enlighten: 'hyperv-full', onReset: 'end', devices: [testDevices({ exit: (code) => finish(code), shutdown: () => {}, echoBytes: true })],
+  });
+  void guest.ended().then(() => finish(-1));
+  const code = await ended;
+  return { output: guest.output.replaceAll('\r', ''), code, counters: guest.machine.counters.read() };
+}
+
+describe('a program in C', () => {
+  for (const width of [32, 64] as const) {
+    itWithOracle(it, 'gcc', `of ${width} bits finds sources, messages, flags, timers, calls and ends of interrupts`, async () => {
+      const { output, code, counters } = await run(width);
+      expect(output).not.toContain('FAIL');
+      expect(output).toMatch(/SUMMARY: 47 tests, 0 unexpected failures/);
+      expect([code, counters['device.local-apic.ends.spurious'], counters['device.synthetic.messages.posted']]).toEqual([0, 0, 38]);
+    });
+  }
+});
