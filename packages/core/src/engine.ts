@@ -44,6 +44,25 @@ export interface IoBus {
   /** Accesses of 8 bytes and more, little endian from offset 0 of the view. */
   readWide(address: number, bytes: number, into: DataView): void;
   writeWide(address: number, bytes: number, from: DataView): void;
+  /** Who takes accesses of this size at this address in lists; null: they go one by one. */
+  queue?(address: number, size: Size): AccessQueue | null;
+  /** Puts an access into place `index` of the list of whoever `queue` names, as made at machine time `now`. `value` of a read: 0. */
+  enqueue?(index: number, address: number, size: Size, isWrite: boolean, value: number, now: Nanos): void;
+}
+
+/** A device that takes many accesses at once, in program order: one in a worker. */
+export interface AccessQueue {
+  readonly most: number; // accesses in a list
+  readonly sharesMemory: boolean; // it may look at RAM
+  /**
+   * Hands over the first `count`: how many are done, at least 1. It stops behind one that did more than answer and arm timers for later
+   * than `until`, the machine time that the processor has reached. Never throws.
+   */
+  run(count: number, until: Nanos): number;
+  /** The last access done of the last list did more than answer, so that what comes after it may be otherwise. */
+  readonly told: boolean;
+  /** What an access of the list has read. */
+  result(index: number): number;
 }
 
 /** The interrupt controller of one processor slot (x86: the local APIC), as its processor uses it. */

@@ -1,6 +1,6 @@
 import type { IoHandler, IoRegion, IoSpace, Size } from './abi.ts';
 import type { AddressMap } from './address-map.ts';
-import type { IoBus } from './engine.ts';
+import type { AccessQueue, IoBus } from './engine.ts';
 import { VmError } from './errors.ts';
 import { allOnes, type SlotTable } from './slot-table.ts';
 
@@ -63,6 +63,15 @@ export class Bus implements IoBus {
     const slot = this.#map.find(address);
     if (slot !== 0 && this.#table.writeWide(slot, address, bytes, from)) return;
     for (let i = 0; i < bytes; i += 4) this.write(address + i, 4, from.getUint32(i, true));
+  }
+
+  queue(address: number, size: Size): AccessQueue | null {
+    const slot = this.#map.find(address);
+    return slot !== 0 && this.#table.takes(slot, address, size) ? this.#table.queue(slot) : null;
+  }
+
+  enqueue(index: number, address: number, size: Size, isWrite: boolean, value: number, now: number): void {
+    this.#table.enqueue(this.#map.find(address), index, address, size, isWrite, value, now);
   }
 
   /** This space as the device `owner` sees it. */

@@ -1,7 +1,14 @@
 import type { IoHandler, Size } from './abi.ts';
+import type { AccessQueue } from './engine.ts';
 
 /** Told when a handler throws, which the ABI forbids. */
 export type FaultListener = (owner: string, label: string, error: unknown) => void;
+
+/** Of a device that takes lists of accesses. */
+export interface QueuedHandler extends IoHandler {
+  readonly queue: AccessQueue;
+  enqueue(index: number, offset: number, size: Size, isWrite: boolean, value: number, now: number): void;
+}
 
 const OPEN: IoHandler = { read: (_offset, size) => allOnes(size), write: () => undefined };
 const FIRST_CAPACITY = 32;
@@ -154,6 +161,13 @@ export class SlotTable {
     } catch (error) {
       this.#fault(slot, error);
     }
+  }
+
+  queue(slot: number): AccessQueue | null { return (this.#handlers[slot] as Partial<QueuedHandler>).queue ?? null; }
+
+  enqueue(slot: number, index: number, address: number, size: Size, isWrite: boolean, value: number, now: number): void {
+    (isWrite ? this.#writes : this.#reads)[slot]!++;
+    (this.#handlers[slot] as QueuedHandler).enqueue(index, address - this.#bases[slot]!, size, isWrite, value, now);
   }
 
   /** False: the handler wants wide accesses split. */

@@ -1,14 +1,16 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Plain, Size } from '../abi.ts';
+import type { AccessQueue } from '../engine.ts';
 import { VmError } from '../errors.ts';
 import { allOnes } from '../slot-table.ts';
 import { decodePlain, encodePlain } from '../snapshot/plain-code.ts';
 import {
   ACCESS_LIST, ACCESS_NUMBERS, ACCESSES, ANSWERED, ARGUMENTS, ASKED, ASLEEP, CALLING, COUNT, createMailbox, DONE, DRAIN, EFFECT_LIST, EFFECT_NUMBERS, EFFECTS, FAILED, FIRE, GONE, KIND, MACHINE_BELL, type Mailbox, MESSAGE,
-  MOST_ACCESSES, MOST_EFFECTS, NOW, READ, ring, waitFor, WORKER_BELL, WRITE,
+  MOST_ACCESSES, MOST_EFFECTS, NOW, READ, ring, TIMED, waitFor, WORKER_BELL, WRITE,
 } from './mailbox.ts';
 import { receiveError, type SentError } from './sent-error.ts';
 import type { IsolatedData, WorkerRequest } from './worker-main.ts';
+import { queueOf } from './worker-queue.ts';
 
 export interface WorkerLimits {
   readonly answerMs: number; // for an access, a timer, a hook that is no promise; also between two steps of a longer one
@@ -46,6 +48,7 @@ export class DeviceWorker {
     this.#name = data.name;
     this.#spins = data.spins;
     this.#limits = limits;
+    this.queue = queueOf(this, data.manifest.needs.some((need) => need === 'dma' || need === 'pci'));
     this.#fail = fail;
     const [requests, calls] = [new MessageChannel(), new MessageChannel()];
     this.#requests = requests.port1;
@@ -85,7 +88,7 @@ export class DeviceWorker {
   }
 
   /** Puts an access into the list. `bytes`: its size. */
-  put(index: number, what: number, region: number, offset: number, bytes: number, value: number): void {
+  put(index: number, what: number, region: number, offset: number, bytes: number, value: number, now = 0): void {
     if (index >= MOST_ACCESSES) throw new RangeError(`a list has at most ${MOST_ACCESSES} accesses`);
     const { numbers } = this.box;
     const at = ACCESS_LIST + index * ACCESS_NUMBERS;
@@ -94,21 +97,24 @@ export class DeviceWorker {
     numbers[at + 2] = offset;
     numbers[at + 3] = bytes;
     numbers[at + 4] = value;
+    numbers[at + 5] = now;
   }
 
-  /** Hands over so many accesses at once: how many are done. It stops behind one that did more than answer. */
-  run(count: number): number {
-    this.box.words[COUNT] = count;
+  /** Hands over so many accesses at once: how many are done. It stops behind one that did more than answer. `until`: each has a time of its own, and the processor has reached that one. */
+  run(count: number, until = -1): number {
+    const { words, numbers } = this.box;
+    [words[COUNT], words[TIMED], numbers[ARGUMENTS]] = [count, until < 0 ? 0 : 1, until];
     this.#ask(ACCESSES, this.#limits.answerMs);
-    const done = this.box.words[DONE]!;
-    if (done < 1 || done > count) throw this.#cut('access', this.#broken(`of ${count} accesses it did ${done}`));
-    return done;
+    if (words[DONE]! < 1 || words[DONE]! > count) throw this.#cut('access', this.#broken(`of ${count} accesses it did ${words[DONE]!}`));
+    return words[DONE]!;
   }
 
   /** What an access of the list has read. */
   result(index: number, size: Size): number {
     return (this.box.numbers[ACCESS_LIST + index * ACCESS_NUMBERS + 4]! & allOnes(size)) >>> 0;
   }
+
+  readonly queue: AccessQueue;
 
   fire(timer: number, due: number): void {
     this.box.numbers[ARGUMENTS] = timer;

@@ -21,6 +21,8 @@ export const DONE = 9; // those of them that the answer is for
 export const FAILED = 10; // the answer is an error, which is in a message
 export const EFFECTS = 11; // in the list
 export const CALL_KIND = 12;
+export const TIMED = 13; // the accesses of the list have times of their own
+export const TOLD = 14; // the last access done did more than answer
 const WORDS = 16;
 
 /** Requests. */
@@ -34,11 +36,11 @@ export const INVOKE = 1, FLUSH = 2, LOAD = 3, COPY_OUT = 4, COPY_IN = 5, TIME = 
 
 export const MOST_ACCESSES = 64;
 export const MOST_EFFECTS = 128;
-export const ACCESS_NUMBERS = 5; // what, region, offset, size, value
+export const ACCESS_NUMBERS = 6; // what, region, offset, size, value, time
 export const EFFECT_NUMBERS = 3; // what, and two numbers
 
 export const NOW = 0; // machine time of the request
-export const ARGUMENTS = 1; // of a call, four; of FIRE, two. The first is also where the result of a call is
+export const ARGUMENTS = 1; // of a call, four; of FIRE, two; of a timed list, how far the processor has come. The first is also where the result of a call is
 export const ACCESS_LIST = 8;
 export const EFFECT_LIST: number = ACCESS_LIST + MOST_ACCESSES * ACCESS_NUMBERS;
 const NUMBERS = EFFECT_LIST + MOST_EFFECTS * EFFECT_NUMBERS;

@@ -1,11 +1,12 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import type { BlockBackend, Capability, DeviceContext, IoHandler, IoRegion, Line, LogLevel, Size, Timer } from '../abi.ts';
+import type { BlockBackend, Capability, DeviceContext, IoRegion, Line, LogLevel, Size, Timer } from '../abi.ts';
 import type { DeviceWorker, WorkerClient } from './device-worker.ts';
 import {
-  ARGUMENTS, ARM_TIMER, CALL_KIND, COPY_IN, COPY_OUT, FLUSH, INVOKE, LOAD, MAILBOX_BYTES, PCI_INTERRUPT, PCI_MESSAGE, READ_WIDE, SEND_MSI, SET_LINE, STORE_1, STORE_2, STORE_4, TAKE_MESSAGE, TIME, UNMAP, WRITE_WIDE,
+  ARGUMENTS, ARM_TIMER, CALL_KIND, COPY_IN, COPY_OUT, FLUSH, INVOKE, LOAD, MAILBOX_BYTES, PCI_INTERRUPT, PCI_MESSAGE, READ, READ_WIDE, SEND_MSI, SET_LINE, STORE_1, STORE_2, STORE_4, TAKE_MESSAGE, TIME, UNMAP, WRITE, WRITE_WIDE,
 } from './mailbox.ts';
 import type { PciDevice } from '../pci.ts';
 import { askPci, readPciDescription, vectorOf } from './remote-pci.ts';
+import type { QueuedHandler } from '../slot-table.ts';
 import { sendError } from './sent-error.ts';
 import { count, membersOf, sizesOf } from './sent-values.ts';
 
@@ -134,9 +135,11 @@ export class RemoteServices implements WorkerClient {
     return add(this.#regions, accepted === null ? claim.claim(name, bytes, handler) : claim.claim(name, bytes, handler, accepted));
   }
 
-  #handlerOf(id: number, readsWide: unknown, writesWide: unknown): IoHandler {
+  #handlerOf(id: number, readsWide: unknown, writesWide: unknown): QueuedHandler {
     const worker = this.#worker;
     return {
+      queue: worker.queue,
+      enqueue: (index, offset, size, isWrite, value, now) => worker.put(index, isWrite ? WRITE : READ, id, offset, size, value, now),
       read: (offset, size) => worker.read(id, offset, size),
       write: (offset, size, value) => worker.write(id, offset, size, value),
       ...(readsWide !== true ? {} : {

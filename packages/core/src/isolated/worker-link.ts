@@ -1,6 +1,6 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import {
-  ANSWERED, ARGUMENTS, ASKED, CALL_KIND, CALLING, DONE, EFFECT_LIST, EFFECT_NUMBERS, EFFECTS, FAILED, FLUSH, INVOKE, MACHINE_BELL, type Mailbox, MOST_EFFECTS, NOW, ring, TAKE_MESSAGE, TIME, waitFor,
+  ANSWERED, ARGUMENTS, ARM_TIMER, ASKED, CALL_KIND, CALLING, COPY_IN, DONE, EFFECT_LIST, EFFECT_NUMBERS, EFFECTS, FAILED, FLUSH, INVOKE, MACHINE_BELL, type Mailbox, MOST_EFFECTS, NOW, ring, TAKE_MESSAGE, TIME, waitFor,
   WORKER_BELL,
 } from './mailbox.ts';
 import { receiveError, sendError, type SentError } from './sent-error.ts';
@@ -20,6 +20,8 @@ export class WorkerLink {
   #answered = 0;
   #open = false;
   #attentive = false;
+  #ends = false;
+  #until = -Infinity;
 
   /** `attention` asks the machine to come by when it has nothing else to do. */
   constructor(box: Mailbox, ports: LinkPorts, spins: number, attention: () => void) {
@@ -36,6 +38,7 @@ export class WorkerLink {
   /** What the machine does for the device when it gets to it, in this order. */
   effect(what: number, first: number, second: number): void {
     this.#effects.push(what, first, second);
+    if (what !== ARM_TIMER || second <= this.#until) this.#ends = true;
     if (!this.#open) this.#call();
   }
 
@@ -67,6 +70,7 @@ export class WorkerLink {
     const { words, numbers } = this.box;
     if (!this.#open) this.#waitUntilAsked();
     if (kind !== FLUSH) this.#hand();
+    if (kind === COPY_IN || kind === INVOKE) this.#ends = true;
     numbers[ARGUMENTS] = first;
     numbers[ARGUMENTS + 1] = second;
     numbers[ARGUMENTS + 2] = third;
@@ -131,6 +135,12 @@ export class WorkerLink {
     if (all.length > 0) all.length = 0;
   }
 
-  /** The device did something that others may see: a list of accesses does not go on behind it. */
-  get hasTold(): boolean { return this.#effects.length > 0; }
+  /** A list of accesses begins, of a processor that has reached this time. */
+  beginList(until: number): void {
+    this.#until = until;
+    this.#ends = this.#effects.length > 0;
+  }
+
+  /** The device did something that the processor may have to hear of before the next access: more than a timer for later. */
+  get endsList(): boolean { return this.#ends; }
 }

@@ -2,7 +2,7 @@ import { parentPort, type MessagePort, workerData } from 'node:worker_threads';
 import type { Capability, Device, DeviceContext, DeviceManifest, DeviceModule, Plain, Size } from '../abi.ts';
 import { decodePlain, encodePlain } from '../snapshot/plain-code.ts';
 import {
-  ACCESS_LIST, ACCESS_NUMBERS, ACCESSES, ARGUMENTS, ASLEEP, COUNT, createMailbox, FIRE, GONE, KIND, MACHINE_BELL, MESSAGE, READ, READ_WIDE, ring, waitFor, WORKER_BELL, WRITE,
+  ACCESS_LIST, ACCESS_NUMBERS, ACCESSES, ARGUMENTS, ASLEEP, COUNT, createMailbox, FIRE, GONE, KIND, MACHINE_BELL, MESSAGE, NOW, READ, READ_WIDE, ring, TIMED, TOLD, waitFor, WORKER_BELL, WRITE,
 } from './mailbox.ts';
 import type { SentError } from './sent-error.ts';
 import { WorkerServices } from './worker-context.ts';
@@ -54,8 +54,11 @@ async function loadModule(): Promise<DeviceModule<unknown, Capability>> {
 /** HOT. One list: until something was told that the processor may have to hear of first. */
 function serveAccesses(): number {
   const count = words[COUNT]!;
+  const timed = words[TIMED] !== 0;
+  link.beginList(timed ? numbers[ARGUMENTS]! : numbers[NOW]!);
   for (let i = 0; i < count; i++) {
     const at = ACCESS_LIST + i * ACCESS_NUMBERS;
+    if (timed) numbers[NOW] = numbers[at + 5]!;
     const what = numbers[at]!;
     const handler = services.handlers[numbers[at + 1]!]!;
     const offset = numbers[at + 2]!;
@@ -69,8 +72,11 @@ function serveAccesses(): number {
       new Uint8Array(wide.buffer, 0, size).set(box.bytes.subarray(0, size));
       handler.writeWide!(offset, size, wide);
     }
-    if (link.hasTold) return i + 1;
+    if (!link.endsList) continue;
+    words[TOLD] = 1;
+    return i + 1;
   }
+  words[TOLD] = 0;
   return count;
 }
 
