@@ -16,6 +16,7 @@ import type { EngineImports } from './runtime.ts';
 import { defaultTranslatorMode } from './translate/translator-mode.ts';
 import type { TranslatorMode } from './translate/translator-mode.ts';
 import { shadowBytes } from '@vm/shadow-mmu';
+import type { CompoundOptions } from '@vm/trap-compound';
 import { ShadowTables } from './shadow-paging.ts';
 import { PROCESSOR_STATE } from './saved-processor.ts';
 import { defaultShadowMode, isShadowAudited } from './shadow-mode.ts';
@@ -50,6 +51,8 @@ export interface WasmEngineOptions {
   readonly translator?: TranslatorMode;
   /** What keeps translations of address spaces that are not in use; default `off`: nothing. */
   readonly shadow?: ShadowMode;
+  /** Whether instructions behind a trap that would trap too are finished with it, and how accesses reach devices in workers; default: neither. */
+  readonly compound?: CompoundOptions;
   /** Check the shadow tables at every 32nd switch of the guest's. Slow. */
   readonly auditShadow?: boolean;
   /** Shadow tables of 4 KiB; default 4096. */
@@ -109,7 +112,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
       group ??= makeGroup(surroundings);
       const { unknownInKernel, haltedForGood } = options;
       const listeners = { ...(unknownInKernel === undefined ? {} : { unknownInKernel }), ...(haltedForGood === undefined ? {} : { haltedForGood }) };
-      return new WasmVcpu({ index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, group, model, randomSeed: options.randomSeed ?? 0, ...listeners }, surroundings);
+      return new WasmVcpu({ index, at: FIRST_BLOCK + index * VCPU_BLOCK_BYTES, group, model, randomSeed: options.randomSeed ?? 0, compound: options.compound ?? null, ...listeners }, surroundings);
     },
     *counts() { if (group?.isAlone === false) yield* group.counts(); },
     tearDown: () => { group = null; },

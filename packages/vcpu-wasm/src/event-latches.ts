@@ -1,3 +1,5 @@
+import type { ProcessorEvent } from '@vm/core/engine';
+
 /** What a processor holds between two instructions beside its registers. */
 export class EventLatches {
   /** Waits for an interrupt. */
@@ -22,6 +24,27 @@ export class EventLatches {
 
   /** Nothing but a reset ends it, as long as no interrupt is taken and nobody sends anything. */
   get isStuck(): boolean { return this.halted && !this.nmi && !this.init && this.startPage < 0; }
+
+  /** What no flag holds back has come. */
+  get isUrgent(): boolean { return this.nmi || this.init || this.waitsForStartup; }
+  /** The next instruction cannot be run like any other. */
+  get isInTheWay(): boolean { return this.halted || this.shutdown || this.shadow; }
+
+  note(event: ProcessorEvent, page: number): void {
+    if (event === 'nmi') this.nmi = true;
+    else if (event === 'init') { this.init = true; this.startPage = -1; }
+    else if (this.waitsForStartup || this.init) this.startPage = page & 0xff;
+  }
+
+  /** Page of the start-up message that it waited for, and waits no more; -1: none has come. */
+  takeStartup(): number {
+    const page = this.startPage;
+    if (page < 0) return page;
+    this.startPage = -1;
+    this.waitsForStartup = false;
+    this.halted = false;
+    return page;
+  }
 
   reset(): void {
     Object.assign(this, new EventLatches());

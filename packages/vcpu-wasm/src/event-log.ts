@@ -1,5 +1,5 @@
 /** The last things that passed between a processor and what surrounds it, for the report of a crash. */
-import type { IoBus } from '@vm/core/engine';
+import type { AccessQueue, IoBus } from '@vm/core/engine';
 
 export type EventKind = 'in' | 'out' | 'read' | 'write' | 'exception' | 'interrupt';
 export interface ProcessorEvent {
@@ -95,5 +95,13 @@ export class LoggedBus implements IoBus {
   writeWide(address: number, bytes: number, from: DataView): void {
     this.#log.add(this.#readKind + 1, this.#retired(), address, bytes, from.getUint32(0, true), -1);
     this.#bus.writeWide(address, bytes, from);
+  }
+
+  queue(address: number, size: 1 | 2 | 4): AccessQueue | null { return this.#bus.queue?.(address, size) ?? null; }
+
+  /** What a read of a list gives is not noted. */
+  enqueue(index: number, address: number, size: 1 | 2 | 4, isWrite: boolean, value: number, now: number): void {
+    this.#log.add(isWrite ? this.#readKind + 1 : this.#readKind, this.#retired(), address, size, value, -1);
+    this.#bus.enqueue!(index, address, size, isWrite, value, now);
   }
 }

@@ -2,7 +2,8 @@
 import {
   CR0_PE, DR7_GD, DESCRIPTOR_L, DESCRIPTOR_PRESENT, DESCRIPTOR_S, DESCRIPTOR_DB, SEGMENT_ACCESSED, SEGMENT_CODE, SEGMENT_CONFORMING,
   SEGMENT_WRITABLE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, SYSTEM_INTERRUPT_GATE, SYSTEM_INTERRUPT_GATE_16, SYSTEM_TASK_GATE,
-  SYSTEM_TRAP_GATE, SYSTEM_TRAP_GATE_16, SYSTEM_TSS_16_BUSY, VECTOR_DB, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS,
+  SYSTEM_TRAP_GATE, SYSTEM_TRAP_GATE_16, SYSTEM_TSS_16_BUSY, VECTOR_DB, VECTOR_GP, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS,
+  VECTORS_CONTRIBUTORY,
 } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import type { FlagsRegister } from './flags-register.ts';
@@ -28,6 +29,13 @@ const FLAG_VM = 0x2_0000;
 const FLAG_AC = 0x4_0000;
 const RSP = 4;
 const DR7 = state.DR + 7 * 8;
+
+/** A fault `next` in the delivery of `current` is a double fault (SDM vol. 3, table 6-5). */
+export function isDoubleFault(current: number, next: number): boolean {
+  const contributory = (vector: number): boolean => ((VECTORS_CONTRIBUTORY >> vector) & 1) !== 0;
+  return (contributory(current) && contributory(next)) || (current === VECTOR_PF && (contributory(next) || next === VECTOR_PF));
+}
+
 
 export class ExceptionDelivery {
   readonly #state: StateView;

@@ -19,7 +19,7 @@ const LAST_GENERATION = 510;
 const TAG_USER = 4;
 export const TAG_OPEN = 1;
 /** Matches no entry: all data accesses take the slow path. */
-const NO_TAG = 0xffe;
+export const NO_TAG = 0xffe;
 
 const SLOT_WORDS: number = state.TLB_STRIDE / 4;
 const TLBS = [state.READ_TLB, state.WRITE_TLB, state.FETCH_TLB] as const;
@@ -173,7 +173,7 @@ export class Tlb implements FirstLevel {
   /** Of data accesses now: the program's, or the processor's own to descriptor tables and stacks. */
   dataTag(supervisor: boolean): number { return supervisor ? this.supervisorTag : this.#state.get(state.DATA_TAG); }
   /** Where the address lies in the linear memory, when the TLB answers for data there; -1 otherwise. */
-  find(tlb: typeof state.READ_TLB | typeof state.WRITE_TLB, low: number, high: number, tag: number): number {
+  find(tlb: typeof state.READ_TLB | typeof state.WRITE_TLB | typeof state.FETCH_TLB, low: number, high: number, tag: number): number {
     const { u32 } = this.#state;
     const index = (this.#entry(low) + tlb) >>> 2;
     if (u32[index] !== (((low & 0xffff_f000) | tag) >>> 0) || u32[index + 1] !== high) return -1;

@@ -1,7 +1,8 @@
 /** One software processor: the loop around generated code, events and faults. */
-import { CR4_OSXSAVE, CR0_PG, CR4_PAE, CR4_PVI, CR4_VME, DR6_BS, DR6_BT, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_CONTRIBUTORY, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import { CR4_OSXSAVE, CR0_PG, CR4_PAE, CR4_PVI, CR4_VME, DR6_BS, DR6_BT, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import type { CompoundOptions } from '@vm/trap-compound';
 import type { Plain } from '@vm/core';
-import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
+import type { ExitCode, IoBus, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_PAUSE, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import { CodeFetch } from './code-fetch.ts';
 import { ControlRegisters } from './control-registers.ts';
@@ -10,8 +11,7 @@ import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import { EVENT_EXCEPTION, EVENT_IN, EVENT_INTERRUPT, EVENT_READ, EventLog, LoggedBus } from './event-log.ts';
 import { EventLatches } from './event-latches.ts';
-import { ExceptionDelivery, SOURCE_EXCEPTION, SOURCE_EXTERNAL, SOURCE_SOFTWARE } from './exception-delivery.ts';
-import type { Source } from './exception-delivery.ts';
+import { ExceptionDelivery, isDoubleFault, type Source, SOURCE_EXCEPTION, SOURCE_EXTERNAL, SOURCE_SOFTWARE } from './exception-delivery.ts';
 import { FarTransfer } from './far-transfer.ts';
 import { FastSystemCall } from './fast-system-call.ts';
 import { FlagsRegister } from './flags-register.ts';
@@ -19,6 +19,8 @@ import { FxsaveImage } from './fxsave.ts';
 import { GuestFault } from './guest-fault.ts';
 import { resetForInit } from './kept-by-init.ts';
 import { LinearMemory } from './linear-memory.ts';
+import { LookAhead, type LookAheadHost } from './look-ahead.ts';
+import { MissingFeatures } from './missing-features.ts';
 import { ModelRegisters } from './model-registers.ts';
 import type { EntryState } from './entry-state.ts';
 import { writeEntryState, writeResetState } from './initial-state.ts';
@@ -27,6 +29,7 @@ import type { EngineImports } from './runtime.ts';
 import { PHYSICAL_BITS } from './page-walk.ts';
 import { NumericError } from './numeric-error.ts';
 import { PortPermission } from './port-permission.ts';
+import { processorCounts } from './processor-counts.ts';
 import type { Interpreters, ProcessorGroup } from './processor-group.ts';
 import { type ProcessorParts, readProcessor, saveProcessor, writeProcessor } from './saved-processor.ts';
 import { Segmentation } from './segmentation.ts';
@@ -44,7 +47,7 @@ const APIC_BASE_BSP = 0x100;
 
 const VIRTUAL_INTERRUPT = FLAG_VIF | FLAG_VIP;
 
-export interface VcpuPlace { readonly index: number; readonly at: number; readonly group: ProcessorGroup; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number }
+export interface VcpuPlace { readonly index: number; readonly at: number; readonly group: ProcessorGroup; readonly unknownInKernel?: (text: string) => void; readonly haltedForGood?: () => void; readonly model: CpuModel; readonly randomSeed: number; readonly compound: CompoundOptions | null }
 
 export class WasmVcpu implements Vcpu {
   readonly state: StateView;
@@ -75,17 +78,17 @@ export class WasmVcpu implements Vcpu {
   #requested = false;
   /** The last of what passed between this processor and the machine. */
   readonly events: EventLog = new EventLog();
-  readonly #pio: LoggedBus;
+  readonly #pio: IoBus;
+  readonly #ahead: LookAhead | null = null;
   readonly #onUnknown: ((text: string) => void) | null;
   /** Events delivered, by vector. */
   readonly exceptions: Uint32Array = new Uint32Array(32);
   interrupts = 0;
-  #unknownRegisters = new Map<string, number>();
-  #reported = 0;
+  readonly #missing = new MissingFeatures((level, text) => this.#surroundings.log(level, `processor ${this.#index}: ${text}`));
 
   constructor(place: VcpuPlace, surroundings: Surroundings) {
     const { ram, interrupts } = surroundings;
-    const mmio = new LoggedBus(surroundings.mmio, this.events, EVENT_READ, () => this.retired);
+    let mmio: IoBus = new LoggedBus(surroundings.mmio, this.events, EVENT_READ, () => this.retired);
     this.#pio = new LoggedBus(surroundings.pio, this.events, EVENT_IN, () => this.retired);
     this.#onUnknown = place.unknownInKernel ?? null;
     this.#surroundings = surroundings;
@@ -94,6 +97,10 @@ export class WasmVcpu implements Vcpu {
     this.#group = group;
     this.#model = place.model;
     this.state = new StateView(ram.memory.buffer, place.at);
+    if (place.compound !== null) {
+      this.#ahead = new LookAhead(this, this.#fault, place.compound, this.#lookAheadHost());
+      [this.#pio, mmio] = this.#ahead.watch(this.#pio, mmio);
+    }
     this.memory = new LinearMemory(this.state, ram, mmio, interrupts, this.#fault);
     if (group.shadow !== null) this.memory.useShadow(group.shadow, place.index);
     this.segments = new Segmentation(this.state, this.memory);
@@ -145,7 +152,7 @@ export class WasmVcpu implements Vcpu {
       },
       cpuidContext: () => this.#cpuidContext(),
       hypervisor: () => this.#surroundings.interrupts.hypervisor,
-      unknownRegister: (index, write) => this.#unknownRegister(index, write),
+      unknownRegister: (index, write) => this.#missing.noteRegister(index, write),
       checkPort: (port, bytes) => this.#ports.check(port, bytes),
     });
     group.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWritesTo(page), dropped: () => undefined, flushed: () => this.memory.tlb.flush() });
@@ -156,7 +163,7 @@ export class WasmVcpu implements Vcpu {
 
   #imports(): EngineImports {
     const pio = this.#pio;
-    return {
+    const imports: EngineImports = {
       slowLoad: (low, high, bytes) => this.memory.load(low >>> 0, high >>> 0, bytes),
       slowLoadForUpdate: (low, high, bytes) => this.memory.loadForUpdate(low >>> 0, high >>> 0, bytes),
       slowStore: (low, high, bytes) => this.memory.store(low >>> 0, high >>> 0, bytes),
@@ -172,7 +179,18 @@ export class WasmVcpu implements Vcpu {
       portOut: (port, bytes, value) => { this.#ports.check(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
       unknown: (at) => { this.#noteUnknown(at); this.code.raiseUnknown(at); },
     };
+    return this.#ahead === null ? imports : this.#ahead.imports(imports);
   }
+
+  #lookAheadHost(): LookAheadHost {
+    const s = this.state;
+    return {
+      enter: () => this.#execute(), syncRip: () => this.#syncRip(), leave: () => this.#leave(), stop: () => this.#refund(),
+      retired: () => this.retired, now: () => this.#surroundings.now(), isEventful: () => this.#requested || this.#isEventful(),
+      rewind: (retired) => { s.set(state.BUDGET, this.#issued - retired); s.set(state.BUDGET_HELD, 0); },
+    };
+  }
+  #isEventful(): boolean { return this.state.get(state.EVENT_PENDING) !== 0 && (this.#latch.isUrgent || (this.flags.other() & FLAG_IF) !== 0); }
 
   #resolve(): number {
     const found = this.code.resolve();
@@ -236,6 +254,7 @@ export class WasmVcpu implements Vcpu {
       if (resuming && !this.#faulted && !this.#entered && !this.#isRepeating) this.flags.setOther(this.flags.other() & ~FLAG_RF);
       this.#debugTraps(stepping);
       latch.taken = false;
+      if (this.#ahead !== null && this.#ahead.wanted !== null) this.#ahead.finish(!one && !this.#faulted && this.#mayLookAhead());
     }
   }
   /** The next instruction is a REP that has done some of its elements. */
@@ -284,19 +303,13 @@ export class WasmVcpu implements Vcpu {
 
   /** Runs generated code until it leaves; delivers a fault that ended it. False: the engine itself failed. */
   #enter(): boolean {
-    const s = this.state;
-    const long = this.segments.is64Bit();
-    this.#system.longInterpreter = long;
+    this.#system.longInterpreter = this.segments.is64Bit();
     this.#faulted = false;
-    this.#inside = true;
     this.#group.enter(this.#calls);
     try {
-      (long ? this.#interpreters.long : this.#interpreters.legacy).run(s.at);
-      this.#inside = false;
-      this.#syncRip();
+      this.#execute();
       return true;
     } catch (error) {
-      this.#inside = false;
       if (error !== this.#fault) throw error;
       this.#faulted = true;
       if (!this.code.fetching && !this.#fault.ripSet) this.#syncRip();
@@ -305,6 +318,15 @@ export class WasmVcpu implements Vcpu {
       this.#deliverFault(this.#fault.vector, this.#fault.errorCode);
       return true;
     }
+  }
+  #execute(): void {
+    this.#inside = true;
+    try {
+      (this.#system.longInterpreter ? this.#interpreters.long : this.#interpreters.legacy).run(this.state.at);
+    } finally {
+      this.#inside = false;
+    }
+    this.#syncRip();
   }
   /** RIP of the uop that has not run yet. */
   #syncRip(): void {
@@ -330,8 +352,7 @@ export class WasmVcpu implements Vcpu {
         if (!this.#latch.deliberate) this.#surroundings.log('warn', `processor ${this.#index}: triple fault at ${this.ripText()}`);
         return;
       }
-      const contributory = (v: number): boolean => ((VECTORS_CONTRIBUTORY >> v) & 1) !== 0;
-      const double = (contributory(current) && contributory(next)) || (current === VECTOR_PF && (contributory(next) || next === VECTOR_PF));
+      const double = isDoubleFault(current, next);
       current = double ? VECTOR_DF : next;
       code = double ? 0 : this.#fault.errorCode;
     }
@@ -384,12 +405,10 @@ export class WasmVcpu implements Vcpu {
   /** Begins where the start-up message says, when there was one. */
   #start(): false {
     this.state.set(state.EVENT_PENDING, 0);
-    if (this.#latch.startPage < 0) return false;
-    this.segments.setRealMode(state.CS, this.#latch.startPage << 8);
+    const page = this.#latch.takeStartup();
+    if (page < 0) return false;
+    this.segments.setRealMode(state.CS, page << 8);
     this.state.set64(state.RIP, 0, 0);
-    this.#latch.startPage = -1;
-    this.#latch.waitsForStartup = false;
-    this.#latch.halted = false;
     return false;
   }
 
@@ -399,21 +418,23 @@ export class WasmVcpu implements Vcpu {
   }
   notify(event: ProcessorEvent, page: number): void {
     if (event === 'flush') return this.memory.pagingChanged(); // before this processor's next instruction
-    if (event === 'nmi') this.#latch.nmi = true;
-    else if (event === 'init') { this.#latch.init = true; this.#latch.startPage = -1; }
-    else if (this.#latch.waitsForStartup || this.#latch.init) this.#latch.startPage = page & 0xff;
+    this.#latch.note(event, page);
     this.state.set(state.EVENT_PENDING, 1);
     this.#attend();
   }
+  #mayLookAhead(): boolean {
+    return !this.#latch.isInTheWay && !this.#requested && !this.#debug.hasExecution && !this.#debug.hasData && !this.memory.tlb.checksAlignment && !this.#isEventful() && this.state.get(state.BUDGET) + this.state.get(state.BUDGET_HELD) > 0;
+  }
   /** Makes generated code come back at the next instruction boundary; the rest of the budget is kept. */
-  #attend(): void {
+  #attend(): void { this.state.set(state.ATTENTION, 1); this.#leave(); }
+  #leave(): void {
     const s = this.state;
-    s.set(state.ATTENTION, 1);
     s.set(state.BUDGET_HELD, s.get(state.BUDGET_HELD) + s.get(state.BUDGET));
     s.set(state.BUDGET, 0);
   }
   stopAfter(instructions: number): void {
     const s = this.state;
+    if (instructions === 0) this.#ahead?.noteStop();
     const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
     const after = this.#inside ? Math.max(0, instructions - 1) : instructions; // the present one is among them, and its budget is gone
     s.set(state.ATTENTION, 1);
@@ -485,35 +506,20 @@ export class WasmVcpu implements Vcpu {
     const known = this.#surroundings.interrupts.readModelRegister(0x1b);
     return { model: this.#model, apicId: this.#index, processors: this.#group.processors, apicEnabled: known && (this.#surroundings.interrupts.low & 0x800) !== 0, physicalBits: PHYSICAL_BITS, osxsave: (this.state.get(state.CR4) & CR4_OSXSAVE) !== 0, extendedControl: this.state.get(state.XCR0) };
   }
-  #unknownRegister(index: number, write: boolean): void {
-    const name = `${write ? 'WRMSR' : 'RDMSR'} ${index.toString(16)}`;
-    const count = (this.#unknownRegisters.get(name) ?? 0) + 1;
-    this.#unknownRegisters.set(name, count);
-    if (count === 1 && this.#reported++ < 64) this.#surroundings.log('debug', `processor ${this.#index}: ${name}: no such register, #GP`);
-  }
   /** UD0, UD1 and UD2 are there to be invalid. */
   #noteUnknown(at: number): void {
-    if (this.#onUnknown === null || this.state.get(state.CPL) !== 0 || (this.state.get(state.CR0) & 1) === 0) return;
     const name = this.code.unknownName(at);
-    if (/^ud[012]$/.test(name)) return;
+    if (this.#onUnknown === null || this.state.get(state.CPL) !== 0 || (this.state.get(state.CR0) & 1) === 0 || /^ud[012]$/.test(name)) return;
     this.#syncRip();
     this.#onUnknown(`${name} at ${this.ripText()}`);
   }
   /** Accesses to registers that do not exist, and instructions without an emitter. */
-  get missing(): ReadonlyMap<string, number> { return new Map([...this.#unknownRegisters, ...this.code.unknown]); }
+  get missing(): ReadonlyMap<string, number> { return new Map([...this.#missing.registers, ...this.code.unknown]); }
 
   /** What this processor counts, by name. */
   *counts(): Generator<readonly [name: string, count: number]> {
-    const { memory, code } = this;
-    yield ['interrupts', this.interrupts];
-    for (const [vector, count] of this.exceptions.entries()) if (count > 0) yield [`exceptions.${vector}`, count];
-    yield ['tlb.readMisses', memory.readMisses + this.state.number(state.SHADOW_READS)];
-    yield ['tlb.writeMisses', memory.writeMisses + this.state.number(state.SHADOW_WRITES)];
-    yield ['tlb.refills', this.state.number(state.SHADOW_READS) + this.state.number(state.SHADOW_WRITES)];
-    yield ['tlb.fetchMisses', memory.fetchMisses];
-    yield ['tlb.flushes', memory.tlb.flushes];
-    yield ['deviceAccesses', memory.deviceAccesses];
-    yield ['code.decoded', code.decoded];
+    yield* processorCounts(this);
+    if (this.#ahead !== null) for (const [name, count] of this.#ahead.compound.counts()) yield [`compound.${name}`, count];
     if (this.#group.isAlone) yield* this.#group.counts();
   }
 }

@@ -1,0 +1,460 @@
+/**
+ * Finishes the instructions behind a trap with the interpreter itself, on the processor itself.
+ *
+ * While a block runs, no translation answers in generated code, so every access to memory comes here: RAM that the TLB knows is read and
+ * written (what was there before is kept), device registers go to the list, and whatever else an instruction wants ends the block before
+ * it. When a device answers early, the processor goes back to its last checkpoint and does again what the device has done, with the
+ * answers that are there.
+ */
+import { FLAG_IOPL } from '@vm/x86';
+import type { Size } from '@vm/core';
+import type { IoBus } from '@vm/core/engine';
+import { ENDED_BACK, ENDED_BUDGET, ENDED_COUNT, ENDED_EVENT, ENDED_INSTRUCTION, ENDED_TRAP, TrapCompound } from '@vm/trap-compound';
+import type { CompoundOptions, Ending, Executor, Limits } from '@vm/trap-compound';
+import type { CodeFetch } from './code-fetch.ts';
+import * as state from './cpu-state.ts';
+import type { GuestFault } from './guest-fault.ts';
+import type { LinearMemory } from './linear-memory.ts';
+import type { EngineImports } from './runtime.ts';
+import type { Segmentation } from './segmentation.ts';
+import type { StateView } from './state-view.ts';
+import { CHECK_PORT, FLAGS_ATTENTION, INTERRUPT_SHADOW } from './system-call.ts';
+import { NO_TAG } from './tlb.ts';
+
+/** All that instructions of a block change lies before. */
+const CHECKPOINT_BYTES: number = state.MTRR_END;
+const MOST_STORES = 1024; // since the checkpoint
+const WIDEST_STORE = 16;
+const MOST_REPEATS = 10_000; // entries of generated code until all answers are taken
+const NO_PAGE = -1;
+/** In units of an exit to TypeScript, rounded: `npm run bench -- exits` measures them. */
+const WEIGHTS = { handoff: 200, block: 8, trap: 2 };
+
+/** What the loop of the processor lends. */
+export interface LookAheadHost {
+  /** Runs generated code; throws what it throws. RIP is right afterwards, unless it has thrown. */
+  enter(): void;
+  syncRip(): void;
+  retired(): number;
+  /** The budget is what is left of it when so many are retired. */
+  rewind(retired: number): void;
+  /** Nothing is left of the budget. */
+  stop(): void;
+  /** Generated code comes back at the next boundary. */
+  leave(): void;
+  /** Something is to be done between two instructions. */
+  isEventful(): boolean;
+  now(): number;
+}
+/** The processor, which may still be in the making. */
+interface Processor { readonly state: StateView; readonly memory: LinearMemory; readonly segments: Segmentation; readonly code: CodeFetch }
+
+/** Thrown through generated code: the instruction is not done in a block. */
+const STOP = { name: 'end of a block' };
+
+export class LookAhead implements Executor {
+  readonly compound: TrapCompound;
+  done = 0;
+  trapped = false;
+  /** Limits of the block that begins behind the present instruction; null: there is none. */
+  wanted: Limits | null = null;
+  #key = 0;
+  #active = false;
+  #back = false;
+  /** The instruction has not begun: no budget is to be given back. */
+  #fetching = false;
+  #stops = false;
+  /** Nothing may come behind the present instruction. */
+  #over = false;
+  #tag = 0;
+  // Linear page that the last access to a device went through, and its physical page.
+  #pageLow = 0;
+  #pageHigh = 0;
+  #pagePhysical = NO_PAGE;
+  #low = 0;
+  #high = 0;
+  #accessAt = -1;
+  readonly #saved = new Uint8Array(CHECKPOINT_BYTES);
+  #savedRetired = 0;
+  #stores = 0;
+  readonly #places = new Uint32Array(MOST_STORES);
+  readonly #lengths = new Uint8Array(MOST_STORES);
+  readonly #old = new Uint8Array(MOST_STORES * WIDEST_STORE);
+  readonly #savedView: DataView = new DataView(this.#saved.buffer);
+  readonly #s: StateView;
+  readonly #processor: Processor;
+  readonly #fault: GuestFault;
+  readonly #host: LookAheadHost;
+  #pio: IoBus | null = null;
+  #mmio: IoBus | null = null;
+
+  constructor(processor: Processor, fault: GuestFault, options: CompoundOptions, host: LookAheadHost) {
+    this.#s = processor.state;
+    this.#processor = processor;
+    this.#fault = fault;
+    this.compound = new TrapCompound(options, WEIGHTS);
+    this.#host = host;
+  }
+
+  // ---- Outside of blocks ------------------------------------------------------------------------------------------------------
+
+  /** The buses as the processor uses them: traps are noted, and a write that begins a block waits for what follows it. */
+  watch(pio: IoBus, mmio: IoBus): [pio: IoBus, mmio: IoBus] {
+    this.#pio = pio;
+    this.#mmio = mmio;
+    return [this.#watched(pio, false), this.#watched(mmio, true)];
+  }
+  #watched(bus: IoBus, isMemory: boolean): IoBus {
+    const { list } = this.compound;
+    return {
+      read: (address, size) => {
+        if (list.answers > 0) return this.#answer(false, address, size, 0);
+        this.#note(isMemory, address);
+        this.#flushNow();
+        return bus.read(address, size);
+      },
+      write: (address, size, value) => {
+        if (list.answers > 0) return void this.#answer(true, address, size, value);
+        const begins = this.#note(isMemory, address);
+        this.#flushNow();
+        const queue = begins && this.compound.handoff === 'list' ? (bus.queue?.(address, size) ?? null) : null;
+        if (queue === null) bus.write(address, size, value);
+        else list.put(bus, queue, true, address, size, value, this.#host.now());
+      },
+      readWide: (address, bytes, into) => {
+        this.#flushNow();
+        bus.readWide(address, bytes, into);
+      },
+      writeWide: (address, bytes, from) => {
+        this.#flushNow();
+        bus.writeWide(address, bytes, from);
+      },
+    };
+  }
+
+  /** True: a block begins behind this instruction. HOT. */
+  #note(isMemory: boolean, address: number): boolean {
+    const key = this.#s.get(state.CURRENT_UOP) >>> 5;
+    const limits = this.compound.trapped(key);
+    if (limits === null || this.wanted !== null) return false;
+    this.wanted = limits;
+    this.#key = key;
+    if (isMemory) {
+      this.#pageLow = this.#low & 0xffff_f000;
+      this.#pageHigh = this.#high;
+      this.#pagePhysical = address - (address % 4096);
+    } else this.#pagePhysical = NO_PAGE;
+    this.#host.leave();
+    return true;
+  }
+
+  /** A write that waits is made, because another access comes. */
+  #flushNow(): void {
+    const { list } = this.compound;
+    if (list.waiting === 0) return;
+    list.flush(this.#host.now());
+    list.commit();
+  }
+
+  #answer(isWrite: boolean, address: number, size: Size, value: number): number {
+    const { list } = this.compound;
+    const answer = list.answer(isWrite, address, size, value);
+    if (list.answers === 0) this.#host.leave();
+    return answer;
+  }
+
+  /** After the instruction that trapped. `able`: the processor may go on. */
+  finish(able: boolean): void {
+    const limits = this.wanted!;
+    if (able) this.compound.finish(this.#key, limits, this);
+    else this.#flushNow();
+    this.wanted = null;
+  }
+
+  /** A device wants the processor to stop after the present instruction. */
+  noteStop(): void { this.#stops = true; }
+
+  // ---- Executor ---------------------------------------------------------------------------------------------------------------
+
+  begin(): void {
+    const s = this.#s;
+    this.#tag = s.get(state.DATA_TAG);
+    s.set64(state.DATA_TAG, NO_TAG, 0);
+    s.set(state.SHADOW_READ_NEED, 0);
+    s.set(state.SHADOW_WRITE_NEED, 0);
+    this.#back = false;
+    this.#stops = false;
+    this.#over = false;
+    this.#accessAt = -1;
+    this.#checkpoint();
+    this.compound.list.begin();
+    this.#active = true;
+  }
+
+  run(most: number): Ending {
+    const s = this.#s;
+    const host = this.#host;
+    const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
+    const count = Math.min(most, left);
+    const before = host.retired();
+    this.done = 0;
+    this.trapped = false;
+    if (count === 0) return ENDED_BUDGET;
+    s.set(state.BUDGET, count);
+    s.set(state.BUDGET_HELD, left - count);
+    const stopped = this.#enter();
+    this.done = host.retired() - before;
+    if (this.#back) return ENDED_BACK;
+    if (stopped) return ENDED_INSTRUCTION;
+    if (this.#stops || this.#over || host.isEventful()) return ENDED_EVENT;
+    return this.trapped ? ENDED_TRAP : this.done < count ? ENDED_EVENT : ENDED_COUNT;
+  }
+
+  /** True: the next instruction is not done in a block. */
+  #enter(): boolean {
+    const s = this.#s;
+    this.#fetching = false;
+    try {
+      this.#host.enter();
+      return false;
+    } catch (error) {
+      if (error !== STOP && error !== this.#fault) throw error;
+      s.set64(state.CR2, this.#savedWord(state.CR2), this.#savedWord(state.CR2 + 4));
+      if (this.#processor.code.fetching || this.#fetching) {
+        this.#processor.code.fetching = false;
+        return true;
+      }
+      s.set(state.BUDGET_HELD, s.get(state.BUDGET_HELD) + 1);
+      this.#host.syncRip();
+      // Half done: only from the checkpoint on can it be done again.
+      if (s.get(state.REPEATED) !== 0 || this.#accessAt === this.#host.retired()) this.#back = true;
+      return true;
+    }
+  }
+
+  end(): boolean {
+    const { list } = this.compound;
+    if (!list.flush(this.#host.now()) || (list.told && this.#accessAt + 1 !== this.#host.retired())) this.#back = true;
+    this.#active = false;
+    const stands = !this.#back;
+    const pending = this.#s.get(state.EVENT_PENDING);
+    if (!stands) this.#goBack();
+    this.#processor.memory.tlb.updateTags();
+    if (!stands) {
+      this.#repeat();
+      // What is pending is so only from the last access on: an STI before it saw nothing.
+      if (pending !== 0) this.#s.set(state.EVENT_PENDING, pending);
+    }
+    list.commit();
+    this.#stores = 0;
+    return stands;
+  }
+
+  // ---- Going back ---------------------------------------------------------------------------------------------------------------
+
+  #checkpoint(): void {
+    const { u8, at } = this.#s;
+    this.#saved.set(u8.subarray(at, at + CHECKPOINT_BYTES));
+    this.#savedRetired = this.#host.retired();
+    this.#stores = 0;
+  }
+  #savedWord(offset: number): number { return this.#savedView.getUint32(offset, true); }
+
+  #goBack(): void {
+    const s = this.#s;
+    for (let i = this.#stores - 1; i >= 0; i--) s.u8.set(this.#old.subarray(i * WIDEST_STORE, i * WIDEST_STORE + this.#lengths[i]!), this.#places[i]!);
+    s.u8.set(this.#saved, s.at);
+    s.set(state.PAUSED, 0);
+    this.#host.rewind(this.#savedRetired);
+  }
+
+  /** Does again what the devices have done already. */
+  #repeat(): void {
+    const { list } = this.compound;
+    for (let i = 0; list.answers > 0; i++) {
+      if (i === MOST_REPEATS) throw new Error('a block does not come to where a device has answered');
+      this.#host.rewind(this.#host.retired());
+      this.#host.enter();
+    }
+    if (this.#stops) this.#host.stop();
+  }
+
+  // ---- What instructions of a block do ------------------------------------------------------------------------------------------
+
+  /** The functions that generated code calls. */
+  imports(plain: EngineImports): EngineImports {
+    const outside = <Arguments extends readonly number[], Result>(otherwise: (...given: Arguments) => Result) => (...given: Arguments): Result => {
+      if (this.#active) throw STOP;
+      return otherwise(...given);
+    };
+    return {
+      ...plain,
+      slowLoad: (low, high, size) => {
+        if (this.#active) return this.#load(low >>> 0, high >>> 0, size, state.READ_TLB);
+        this.#low = low;
+        this.#high = high >>> 0;
+        plain.slowLoad(low, high, size);
+      },
+      slowLoadForUpdate: (low, high, size) => {
+        if (this.#active) return this.#load(low >>> 0, high >>> 0, size, state.WRITE_TLB);
+        this.#low = low;
+        this.#high = high >>> 0;
+        plain.slowLoadForUpdate(low, high, size);
+      },
+      slowStore: (low, high, size) => {
+        if (this.#active) return this.#store(low >>> 0, high >>> 0, size);
+        this.#low = low;
+        this.#high = high >>> 0;
+        plain.slowStore(low, high, size);
+      },
+      resolve: () => {
+        if (this.#active && !this.#knowsCode()) {
+          this.#fetching = true;
+          throw STOP;
+        }
+        return plain.resolve();
+      },
+      crossPage: (check) => {
+        if (this.#active) {
+          this.#host.syncRip();
+          this.#fetching = true;
+          throw STOP;
+        }
+        return plain.crossPage(check);
+      },
+      raise: outside(plain.raise),
+      unknown: outside(plain.unknown),
+      system: (id, at) => {
+        if (!this.#active) return plain.system(id, at);
+        if (id === CHECK_PORT && this.#mayUsePorts()) return 0;
+        // These two alone come when the flags have changed already: the instruction is done, and the block with it.
+        if (id !== INTERRUPT_SHADOW && id !== FLAGS_ATTENTION) throw STOP;
+        this.#over = true;
+        return plain.system(id, at);
+      },
+      portIn: (port, bytes) => {
+        if (!this.#active) return plain.portIn(port, bytes);
+        if (!this.#mayUsePorts()) throw STOP;
+        return this.#readDevice(this.#pio!, port, bytes as Size) | 0;
+      },
+      portOut: (port, bytes, value) => {
+        if (!this.#active) return plain.portOut(port, bytes, value);
+        if (!this.#mayUsePorts()) throw STOP;
+        this.#writeDevice(this.#pio!, port, bytes as Size, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff));
+      },
+    };
+  }
+
+  /** Without a look at the permission bitmap, which lies in memory. */
+  #mayUsePorts(): boolean {
+    const cpl = this.#s.get(state.CPL);
+    return cpl === 0 || (cpl <= (this.#s.get(state.FLAGS_OTHER) & FLAG_IOPL) >> 12 && !this.#processor.segments.isVirtual8086());
+  }
+
+  /** RIP leads to a page that instructions are fetched from already. */
+  #knowsCode(): boolean {
+    const s = this.#s;
+    const rip = s.get(state.RIP);
+    const long = this.#processor.segments.is64Bit();
+    if (!long && rip > s.limit(state.CS)) return false;
+    const low = long ? rip : (s.base(state.CS) + rip) >>> 0;
+    return this.#processor.memory.tlb.find(state.FETCH_TLB, low, long ? s.high(state.RIP) : 0, s.get(state.FETCH_TAG)) >= 0;
+  }
+
+  #load(low: number, high: number, size: number, tlb: typeof state.READ_TLB | typeof state.WRITE_TLB): void {
+    const s = this.#s;
+    const bytes = size & ~state.ANY_ALIGNMENT;
+    if ((low & 4095) + bytes > 4096) throw STOP;
+    const from = this.#processor.memory.tlb.find(tlb, low, high, this.#tag);
+    const to = s.at + state.VALUE;
+    if (from >= 0) {
+      if (bytes < 8) s.set64(state.VALUE, 0, 0);
+      s.u8.copyWithin(to, from, from + bytes);
+      return;
+    }
+    if (tlb === state.WRITE_TLB || bytes > 4 || !this.#isDevicePage(low, high)) throw STOP;
+    s.set64(state.VALUE, this.#readDevice(this.#mmio!, this.#pagePhysical + (low & 4095), bytes as Size), 0);
+  }
+
+  #store(low: number, high: number, size: number): void {
+    const s = this.#s;
+    const bytes = size & ~state.ANY_ALIGNMENT;
+    if ((low & 4095) + bytes > 4096) throw STOP;
+    const to = this.#processor.memory.tlb.find(state.WRITE_TLB, low, high, this.#tag);
+    const from = s.at + state.VALUE;
+    if (to >= 0) {
+      if (this.#stores === MOST_STORES) throw STOP;
+      // A device that looks at RAM has to find what was there when it was asked.
+      if (this.compound.list.isForMemory) this.#alone();
+      const i = this.#stores++;
+      this.#places[i] = to;
+      this.#lengths[i] = bytes;
+      this.#old.set(s.u8.subarray(to, to + bytes), i * WIDEST_STORE);
+      s.u8.copyWithin(to, from, from + bytes);
+      return;
+    }
+    if (bytes > 4 || !this.#isDevicePage(low, high)) throw STOP;
+    const value = bytes === 4 ? s.get(state.VALUE) : s.get(state.VALUE) & (bytes === 2 ? 0xffff : 0xff);
+    this.#writeDevice(this.#mmio!, this.#pagePhysical + (low & 4095), bytes as Size, value);
+  }
+  #isDevicePage(low: number, high: number): boolean {
+    return this.#pagePhysical !== NO_PAGE && ((low ^ this.#pageLow) & 0xffff_f000) === 0 && high === this.#pageHigh;
+  }
+
+  #readDevice(bus: IoBus, address: number, size: Size): number {
+    const { list, handoff } = this.compound;
+    const queue = handoff === 'list' ? (bus.queue?.(address, size) ?? null) : null;
+    let value: number;
+    if (queue === null) {
+      this.#alone();
+      value = bus.read(address, size);
+      list.noteMade(false, address, size, value);
+    } else {
+      if (!list.takes(queue) || (queue.sharesMemory && this.#stores > 0)) this.#alone();
+      list.put(bus, queue, false, address, size, 0, this.#host.now());
+      if (!list.flush(this.#host.now())) this.#giveUp();
+      value = list.newest;
+      // What was made before cannot be asked for again: the processor goes back to here at most.
+      list.commit();
+      this.#host.syncRip();
+      this.#checkpoint();
+      list.noteMade(false, address, size, value);
+    }
+    this.#noteTrap();
+    return value;
+  }
+
+  #writeDevice(bus: IoBus, address: number, size: Size, value: number): void {
+    const { list, handoff } = this.compound;
+    const queue = handoff === 'list' ? (bus.queue?.(address, size) ?? null) : null;
+    if (queue === null) {
+      this.#alone();
+      bus.write(address, size, value);
+      list.noteMade(true, address, size, value);
+    } else {
+      // What such a device stores must not be undone with what the program has stored.
+      if (!list.takes(queue) || (queue.sharesMemory && this.#stores > 0)) this.#alone();
+      list.put(bus, queue, true, address, size, value, this.#host.now());
+    }
+    this.#noteTrap();
+  }
+
+  /** Nothing waits any more, and nothing before this instruction is ever done again. */
+  #alone(): void {
+    const { list } = this.compound;
+    if (!list.flush(this.#host.now()) || list.told) this.#giveUp();
+    list.commit();
+    this.#host.syncRip();
+    this.#checkpoint();
+  }
+  #giveUp(): never {
+    this.#back = true;
+    throw STOP;
+  }
+
+  #noteTrap(): void {
+    this.trapped = true;
+    this.#accessAt = this.#host.retired();
+    this.#host.leave();
+  }
+}
