@@ -2,6 +2,7 @@ import { randomFillSync, randomInt } from 'node:crypto';
 import type { BlockBackend, DeviceSpec } from '@vm/core';
 import type { RestoreOptions } from '@vm/core/snapshot';
 import type { ConsoleKind, Enlightenment, EoiPolicy, GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
+import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
 import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 
 /** The machine of a session, as its options say it. */
@@ -19,6 +20,8 @@ export interface BoardSettings {
   readonly translator?: TranslatorMode;
   /** What keeps translations of address spaces; default the engine's. */
   readonly shadow?: ShadowMode;
+  readonly compound?: CompoundPolicyName;
+  readonly handoff?: Handoff;
   readonly memoryBytes: number;
   /** Whom the machine presents itself as to guests that ask for a hypervisor; default: none. */
   readonly enlighten?: Enlightenment;
@@ -55,7 +58,7 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
   const virtual = settings.clock === 'virtual';
   return {
     // The register for the end of a chosen vector is AMD's, and CPUID says so.
-    engine: wasmEngine({ ...engine, ...(settings.eoi === 'selective' ? { cpuFeatures: [...(engine.cpuFeatures ?? []), 'extapic'] } : {}), randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }) }),
+    engine: wasmEngine({ ...engine, ...(settings.eoi === 'selective' ? { cpuFeatures: [...(engine.cpuFeatures ?? []), 'extapic'] } : {}), randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }), ...compoundOf(settings) }),
     ramBytes: settings.memoryBytes,
     ...(settings.enlighten === undefined ? {} : { enlighten: settings.enlighten }),
     ...(settings.eoi === undefined ? {} : { eoi: settings.eoi }),
@@ -80,4 +83,10 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.restore === undefined ? {} : { restore: settings.restore }),
     ...(virtual ? {} : { wallClock: () => Date.now() }),
   };
+}
+
+/** Without a word of either nothing is compounded, and nobody pays for it. */
+function compoundOf({ compound, handoff }: Pick<BoardSettings, 'compound' | 'handoff'>): Pick<WasmEngineOptions, 'compound'> {
+  if (compound === undefined && handoff === undefined) return {};
+  return { compound: { policy: compound ?? 'adaptive', ...(handoff === undefined ? {} : { handoff }) } };
 }

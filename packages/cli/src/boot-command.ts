@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { ENLIGHTENMENTS, EOI_POLICIES, type MultibootModule } from '@vm/pc';
+import { COMPOUND_POLICIES, HANDOFFS } from '@vm/trap-compound';
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, SHADOW_MODES, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
 import { APPEND, type BoardSettings, MOST_CPUS, MOST_SEED } from './boot-board.ts';
@@ -38,6 +39,9 @@ const OPTIONS = {
   'rom-shadow': flag('the ROM lets itself be stored to below 1 MiB, as the shadow RAM of a PC does'),
   translator: choice(TRANSLATOR_MODES, `which guest code becomes WebAssembly: none, all, or what is hot; default: ${defaultTranslatorMode()}`),
   shadow: choice(SHADOW_MODES, 'what keeps translations of address spaces that are not in use; default: off, nothing does'),
+  compound: choice(COMPOUND_POLICIES, 'whether nearby instructions that would trap too are finished with one that traps: at every trap (fixed), where it has paid\n'
+    + '(adaptive), never (off, the default)'),
+  handoff: choice(HANDOFFS, 'how accesses of such a block reach a device in a worker: one by one (each), or as one list (list, the default with --compound)'),
   cpus: value('N', `processors, 1 to ${MOST_CPUS}, which run in turn; default: 1`, parseCpus),
   enlighten: choice(ENLIGHTENMENTS, 'whom the machine presents itself as to guests that ask for a hypervisor: nobody (none, the default), KVM, or Hyper-V with clocks\n'
     + 'and timers or, with hyperv-full, all of its synthetic interrupt controller and calls'),
@@ -108,6 +112,7 @@ export const bootCommand: Command = {
       ...(cpuModel === null ? {} : { cpuModel }),
       ...(values.translator === undefined ? {} : { translator: values.translator }),
       ...(values.shadow === undefined ? {} : { shadow: values.shadow }),
+      ...(values.compound === undefined ? {} : { compound: values.compound }), ...(values.handoff === undefined ? {} : { handoff: values.handoff }),
       memoryBytes: values.memory ?? restored?.origin.memoryBytes ?? 512 * MiB,
       ...((values.cpus ?? restored?.origin.cpus ?? 1) === 1 ? {} : { cpus: values.cpus ?? restored!.origin.cpus }),
       ...enlightenmentOf(values.enlighten ?? restored?.origin.enlighten, values.eoi ?? restored?.origin.eoi),

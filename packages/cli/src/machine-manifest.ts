@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { readJsonText } from '@vm/core/directory';
 import type { ConsoleKind, Enlightenment, EoiPolicy } from '@vm/pc';
+import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
 import type { CpuModelName, ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
 import { readNamedFile } from './host-file.ts';
 import { findNearest } from './nearest-word.ts';
@@ -9,7 +10,7 @@ import { checkManifestShape } from './manifest-schema.ts';
 
 /** A machine of a vm.json. The schema beside this file says what each member means. */
 export interface MachineSettings {
-  readonly engine?: { readonly id?: 'wasm'; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode };
+  readonly engine?: { readonly id?: 'wasm'; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode; readonly compound?: CompoundPolicyName; readonly handoff?: Handoff };
   readonly ram?: number | string;
   readonly cpus?: number;
   readonly enlighten?: Enlightenment;
