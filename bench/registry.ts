@@ -27,6 +27,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   cpu: async () => (await import('./cpu.ts')).cpu,
   devices: async () => (await import('./devices.ts')).devices,
   disk: async () => (await import('./disk.ts')).disk,
+  exits: async () => (await import('./exits.ts')).exits,
   flat: async () => (await import('./flat.ts')).flat,
   io: async () => (await import('./io.ts')).io,
   longmode: async () => (await import('./longmode.ts')).longmode,
