@@ -48,6 +48,7 @@ export class ExtendedSpace {
 
   /** Afterwards something may have become deliverable. */
   write(index: number, value: number): void {
+    this.#ends.settle(); // an end that was not told belongs to what was visible then
     if (index === spec.LAPIC_EXTENDED_CONTROL) this.control = value & (spec.EXTENDED_ENABLES | spec.EXTENDED_SELECTED_EOI);
     else if (index === spec.LAPIC_SELECTED_EOI) {
       if ((this.control & spec.EXTENDED_SELECTED_EOI) !== 0) this.#ends.endSelected(value & 0xff);
@@ -55,6 +56,7 @@ export class ExtendedSpace {
       this.enables[index - spec.LAPIC_ENABLE] = index === spec.LAPIC_ENABLE ? value | 0xffff : value; // vectors below 16 have no bits
     }
     this.apply();
+    this.#ends.offer();
   }
 
   /** After `control` or `enables` was set. */

@@ -74,7 +74,7 @@ export class InterruptEnds {
 
   /** For a saved machine: the mark is in memory already. */
   set offered(offered: boolean) {
-    this.#offered = offered;
+    this.#offered = offered && this.#assist !== null;
     this.#inService = this.#queue.countInService();
   }
 

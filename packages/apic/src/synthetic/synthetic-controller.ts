@@ -115,6 +115,7 @@ export class SyntheticController {
     }
     this.counts.placed++;
     this.raise(source);
+    this.#ports.retryTimers(source); // its header has taken the place of a mark for others: they set it again
     return true;
   }
 

@@ -183,7 +183,7 @@ export class SyntheticFace implements GuestFace {
   load(state: Plain): void {
     const { assist, controller, timers } = readSyntheticFace(state);
     this.#assist = assist;
-    this.#word.place = (assist[0] & spec.PAGE_ENABLE) === 0 ? -1 : this.#locate(assist);
+    this.#word.place = this.#assistPlace();
     this.controller.load(controller);
     this.#timers.forEach((timer, index) => timer.load(timers[index]!));
   }
@@ -204,15 +204,21 @@ export class SyntheticFace implements GuestFace {
 
   /** Linux names the page on every processor, whatever it may do. Enabling clears the first word: the rest may be in use. */
   #setAssist(low: number, high: number): boolean {
-    const { apic, words, partition } = this.#ports;
+    const { apic, words } = this.#ports;
     if (high >>> 20 !== 0) return false;
     apic().settle();
     const moved = this.#assist[0] !== low || this.#assist[1] !== high;
     this.#assist = [low, high];
     const at = (low & spec.PAGE_ENABLE) === 0 ? -1 : this.#locate(this.#assist);
     if (moved && at >= 0) words().store(at, 0);
-    this.#word.place = (partition.profile.hints & spec.HINT_APIC_REGISTERS) === 0 ? -1 : at;
+    this.#word.place = this.#assistPlace();
     return true;
+  }
+
+  /** Where ends are offered: nowhere in a profile that does not say so, though the guest may name the page. */
+  #assistPlace(): number {
+    const isOffered = (this.#ports.partition.profile.hints & spec.HINT_APIC_REGISTERS) !== 0;
+    return isOffered && (this.#assist[0] & spec.PAGE_ENABLE) !== 0 ? this.#locate(this.#assist) : -1;
   }
 
   #timerMessage(index: number, expiration: number): SyntheticMessage {

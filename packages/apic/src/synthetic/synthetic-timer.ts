@@ -139,8 +139,9 @@ export class SyntheticTimer {
 
   /** One message at most is outstanding; it is the one that is due. Enabled until it lies in the slot. */
   #deliver(): void {
-    this.#waiting = !this.#ports.place(this.source, this.#expiration);
-    if (!this.#waiting) this.#goOn();
+    this.#waiting = false; // others that wait are tried again meanwhile
+    if (this.#ports.place(this.source, this.#expiration)) this.#goOn();
+    else this.#waiting = true;
   }
 
   #goOn(): void {
