@@ -19,7 +19,7 @@ function setup() {
   return { chip, sent, bus, r, w };
 }
 
-it('has identification, version and arbitration registers', () => {
+it('has identification, version and arbitration registers (IRQ-51)', () => {
   const { r, w } = setup();
   expect(r(1)).toBe(0x17_0011);
   w(0, 0xffff_ffff);
@@ -27,7 +27,7 @@ it('has identification, version and arbitration registers', () => {
   expect([r(0x10), r(0x3e), r(0x3f), r(0x40)]).toEqual([0x1_0000, 0x1_0000, 0, 0]);
 });
 
-it('sends an edge once, and loses one that comes while masked', () => {
+it('sends an edge once, and loses one that comes while masked (IRQ-52)', () => {
   const { chip, sent, w } = setup();
   chip.setLine(4, true);
   w(0x18, 0x34);
@@ -38,7 +38,7 @@ it('sends an edge once, and loses one that comes while masked', () => {
   expect(sent).toEqual([[0, 0x4034]]);
 });
 
-it('sends a level when it is unmasked, and again after its end while it is still high', () => {
+it('sends a level when it is unmasked, and again after its end while it is still high (IRQ-53, IRQ-55)', () => {
   const { chip, sent, r, w } = setup();
   chip.setLine(9, true);
   w(0x22, 0x8039);
@@ -54,7 +54,7 @@ it('sends a level when it is unmasked, and again after its end while it is still
   expect([sent.length, r(0x22)]).toEqual([2, 0x8039]);
 });
 
-it('keeps remote IRR while the destination is rewritten, and drops it when the pin becomes edge-triggered', () => {
+it('keeps remote IRR while the destination is rewritten, and drops it when the pin becomes edge-triggered (IRQ-58, IRQ-59)', () => {
   const { chip, r, w } = setup();
   w(0x22, 0x8039);
   chip.setLine(9, true);
@@ -64,7 +64,7 @@ it('keeps remote IRR while the destination is rewritten, and drops it when the p
   expect(r(0x22)).toBe(0x1_0039);
 });
 
-it('clears every pin of the vector that ended', () => {
+it('clears every pin of the vector that ended (IRQ-57)', () => {
   const { chip, r, w } = setup();
   for (const pin of [9, 10]) {
     w(0x10 + pin * 2, 0x8039);
@@ -76,7 +76,7 @@ it('clears every pin of the vector that ended', () => {
   expect([r(0x22), r(0x24)]).toEqual([0x8039, 0x8039]);
 });
 
-it('keeps a level that nobody accepted, and offers it again', () => {
+it('keeps a level that nobody accepted, and offers it again (IRQ-62)', () => {
   const { chip, sent, bus, r, w } = setup();
   bus.accepts = 0;
   w(0x22, 0x8039);

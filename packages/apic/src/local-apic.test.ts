@@ -32,13 +32,13 @@ function enabled(count = 1) {
 }
 
 describe('registers', () => {
-  it('has the reset values of the manual', () => {
+  it('has the reset values of the manual (IRQ-01)', () => {
     const { r } = setup();
     expect([ID, VERSION, TPR, PPR, LDR, DFR, SVR, ESR, ICR, TMICT, TMCCT, TDCR].map(r)).toEqual([0, 0x50014, 0, 0, 0, 0xffff_ffff, 0xff, 0, 0, 0, 0, 0]);
     expect([LVTT, 0x330, 0x340, LINT0, LINT1, LVTERR].map(r)).toEqual(Array(6).fill(0x10000));
   });
 
-  it('keeps the masks of the vector table while it is software-disabled', () => {
+  it('keeps the masks of the vector table while it is software-disabled (IRQ-12)', () => {
     const { r, w } = setup();
     w(LVTT, 0x30);
     expect(r(LVTT)).toBe(0x10030);
@@ -73,7 +73,7 @@ describe('registers', () => {
     expect([apic.reads, apic.writes, apic.modelReads, apic.modelWrites]).toEqual([2, 1, 1, 2]);
   });
 
-  it('shows errors only after a write to the error register', () => {
+  it('shows errors only after a write to the error register (IRQ-26)', () => {
     const { r, w } = enabled();
     r(0x40);
     expect(r(ESR)).toBe(0);
@@ -83,7 +83,7 @@ describe('registers', () => {
     expect(r(ESR)).toBe(0);
   });
 
-  it('reports an illegal vector of a message it sends and one it receives', () => {
+  it('reports an illegal vector of a message it sends and one it receives (IRQ-27)', () => {
     const { bus, apic, r, w } = enabled();
     w(LVTERR, 0xfe);
     w(ICR, 0x4_0005);
@@ -168,7 +168,7 @@ describe('base register and modes', () => {
 });
 
 describe('priority', () => {
-  it('never lets an equal class nest, and always a higher one', () => {
+  it('never lets an equal class nest, and always a higher one (IRQ-19, IRQ-20)', () => {
     const { apic, bus, w } = enabled();
     bus.send(0, 0x4041);
     expect(apic.acknowledge()).toBe(0x41);
@@ -192,7 +192,7 @@ describe('priority', () => {
     expect(r(PPR)).toBe(ppr);
   });
 
-  it('delivers and signals when CR8 falls', () => {
+  it('delivers and signals when CR8 falls (IRQ-21)', () => {
     const { apic, bus, events } = enabled();
     apic.priority = 3;
     bus.send(0, 0x403f);
@@ -203,7 +203,7 @@ describe('priority', () => {
     expect(apic.acknowledge()).toBe(0x3f);
   });
 
-  it('holds requests while software-disabled and delivers them after', () => {
+  it('holds requests while software-disabled and delivers them after (IRQ-13)', () => {
     const { apic, bus, r, w } = enabled();
     bus.send(0, 0x4041);
     w(SVR, 0xff);
@@ -232,7 +232,7 @@ describe('priority', () => {
 });
 
 describe('messages', () => {
-  it('sends on the low half of the command register, never on the high half, and is never busy', () => {
+  it('sends on the low half of the command register, never on the high half, and is never busy (IRQ-29, IRQ-30)', () => {
     const { apics, apic, r, w } = enabled(2);
     w(ICR_HIGH, 0x0100_0000);
     expect(apics[1]!.isPending()).toBe(false);
@@ -291,7 +291,7 @@ describe('messages', () => {
 });
 
 describe('pins', () => {
-  it('passes the 8259 through LINT0 only unmasked in ExtINT mode, whatever the priority', () => {
+  it('passes the 8259 through LINT0 only unmasked in ExtINT mode, whatever the priority (IRQ-75, IRQ-78)', () => {
     const { apic, external, w } = enabled();
     apic.setLint(0, true);
     expect(apic.isPending()).toBe(false);
@@ -305,7 +305,7 @@ describe('pins', () => {
     expect(apic.isPending()).toBe(false);
   });
 
-  it('passes the 8259 straight on while the local APIC is off', () => {
+  it('passes the 8259 straight on while the local APIC is off (IRQ-77)', () => {
     const { apic, external, events } = enabled();
     apic.writeModelRegister(APIC_BASE, 0xfee0_0100, 0);
     apic.setLint(0, true);
@@ -354,7 +354,7 @@ describe('timer', () => {
     expect(apic.acknowledge()).toBe(0x40);
   });
 
-  it('counts down once and stays at zero, even in periodic mode afterwards', () => {
+  it('counts down once and stays at zero, even in periodic mode afterwards (IRQ-40, IRQ-43)', () => {
     const { clock, r, w } = enabled();
     w(TDCR, 0xb);
     w(LVTT, 0x1_0040);
@@ -400,7 +400,7 @@ describe('timer', () => {
     expect(r(TMCCT)).toBe(600);
   });
 
-  it('loses an expiry while masked', () => {
+  it('loses an expiry while masked (IRQ-45)', () => {
     const { apic, clock, w } = enabled();
     w(TDCR, 0xb);
     w(LVTT, 0x1_0040);

@@ -108,7 +108,7 @@ describe('the pair', () => {
     expect(master.in(0)).toBe(0);
   });
 
-  it('nests a higher line of the slave in special fully nested mode only', () => {
+  it('nests a higher line of the slave in special fully nested mode only (IRQ-71)', () => {
     const { pic, master, pulse, isHigh } = setup();
     pulse(12);
     pic.acknowledge();
@@ -141,7 +141,7 @@ describe('priority', () => {
     expect(pic.acknowledge()).toBe(0x36);
   });
 
-  it('ends a line that is not the highest in service', () => {
+  it('ends a line that is not the highest in service (IRQ-67)', () => {
     const { pic, master, pulse } = setup();
     pulse(4);
     pic.acknowledge();
@@ -152,7 +152,7 @@ describe('priority', () => {
     expect(master.in(0)).toBe(0x02);
   });
 
-  it('rotates on request and on an end', () => {
+  it('rotates on request and on an end (IRQ-68)', () => {
     const { pic, master, pulse } = setup();
     master.out(0, 0xc4); // line 4 lowest, so 5 highest
     pulse(3);
@@ -162,7 +162,7 @@ describe('priority', () => {
     expect(pic.acknowledge()).toBe(0x33);
   });
 
-  it('lets lower lines through in special mask mode', () => {
+  it('lets lower lines through in special mask mode (IRQ-70)', () => {
     const { pic, master, pulse, isHigh } = setup();
     pulse(3);
     pic.acknowledge();
@@ -185,7 +185,7 @@ it('keeps nothing in service with automatic end of interrupt', () => {
   expect([master.in(0), slave.in(0)]).toEqual([0, 0]);
 });
 
-it('answers a poll with the line and acknowledges it', () => {
+it('answers a poll with the line and acknowledges it (IRQ-72)', () => {
   const { master, pulse, isHigh } = setup();
   master.out(0, 0x0c);
   expect(master.in(0)).toBe(0);

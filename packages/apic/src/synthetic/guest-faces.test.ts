@@ -211,3 +211,21 @@ it('asks for the end of a message that takes the slot for which another timer wa
   }
   expect(seen).toEqual([0, 1]);
 });
+
+it('costs one end of message less than there are messages in a burst (INT-09, INT-10)', () => {
+  for (const burst of [1, 2, 8, 16]) {
+    const m = machine({ enlighten: 'hyperv-full', eoi: 'auto' });
+    m.set(spec.MSR_SCONTROL, 1);
+    m.set(spec.MSR_SIMP, SIMP | 1);
+    m.set(spec.MSR_SINT0 + SOURCE, 0x50 | spec.SINT_AUTO_EOI);
+    for (let n = 1; n <= burst; n++) expect(m.fabric.partition!.post(0, SOURCE, { type: n, payload: new Uint8Array(0) })).toBe(0);
+    const seen: number[] = [];
+    while (m.apic.acknowledge() === 0x50) {
+      const { message, more } = m.message()!;
+      seen.push(message.type);
+      if (more) m.set(spec.MSR_EOM, 0);
+    }
+    expect(seen).toEqual(Array.from({ length: burst }, (_, i) => i + 1));
+    expect(Object.fromEntries(m.fabric.counts!())).toMatchObject({ 'synthetic.messages.ends': burst - 1, 'local-apic.ends.synthetic': 0, 'local-apic.ends.memory': 0 });
+  }
+});
