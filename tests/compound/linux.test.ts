@@ -18,7 +18,7 @@ itWithGuest('linux-image-cloud-amd64', 'CMP-01: a boot of Linux prints the same,
     const accesses = Object.entries(counters.read()).filter(([name]) => /^device\..*(reads|writes)$/i.test(name));
     seen.push({ output, retired: vcpu.retired, accesses });
     const spared = new Map(vcpu.counts()).get('compound.spared');
-    if (compound !== undefined) expect(spared).toBeGreaterThan(10_000);
+    if (compound !== undefined) expect(spared).toBeGreaterThan(1000);
   }
   expect(seen[0]!.accesses.length).toBeGreaterThan(10);
   expect(seen[1]).toEqual(seen[0]);
