@@ -8,7 +8,7 @@
  */
 import { FLAG_IOPL } from '@vm/x86';
 import type { Size } from '@vm/core';
-import type { IoBus } from '@vm/core/engine';
+import type { AccessQueue, IoBus } from '@vm/core/engine';
 import { ENDED_BACK, ENDED_BUDGET, ENDED_COUNT, ENDED_EVENT, ENDED_INSTRUCTION, ENDED_TRAP, TrapCompound } from '@vm/trap-compound';
 import type { CompoundOptions, Ending, Executor, Limits } from '@vm/trap-compound';
 import type { CodeFetch } from './code-fetch.ts';
@@ -117,7 +117,7 @@ export class LookAhead implements Executor {
         if (list.answers > 0) return void this.#answer(true, address, size, value);
         const begins = this.#note(isMemory, address);
         this.#flushNow();
-        const queue = begins && this.compound.handoff === 'list' ? (bus.queue?.(address, size) ?? null) : null;
+        const queue = begins ? this.#queueOf(bus, address, size) : null;
         if (queue === null) bus.write(address, size, value);
         else list.put(bus, queue, true, address, size, value, this.#host.now());
       },
@@ -402,48 +402,53 @@ export class LookAhead implements Executor {
   }
 
   #readDevice(bus: IoBus, address: number, size: Size): number {
-    const { list, handoff } = this.compound;
-    const queue = handoff === 'list' ? (bus.queue?.(address, size) ?? null) : null;
+    const { list } = this.compound;
+    const queue = this.#queueOf(bus, address, size);
     let value: number;
     if (queue === null) {
       this.#alone();
       value = bus.read(address, size);
-      list.noteMade(false, address, size, value);
     } else {
-      if (!list.takes(queue) || (queue.sharesMemory && this.#stores > 0)) this.#alone();
-      list.put(bus, queue, false, address, size, 0, this.#host.now());
+      this.#put(bus, queue, false, address, size, 0);
       if (!list.flush(this.#host.now())) this.#giveUp();
       value = list.newest;
-      // What was made before cannot be asked for again: the processor goes back to here at most.
-      list.commit();
-      this.#host.syncRip();
-      this.#checkpoint();
-      list.noteMade(false, address, size, value);
+      this.#commit(); // what was made before cannot be asked for again
     }
+    list.noteMade(false, address, size, value);
     this.#noteTrap();
     return value;
   }
 
   #writeDevice(bus: IoBus, address: number, size: Size, value: number): void {
-    const { list, handoff } = this.compound;
-    const queue = handoff === 'list' ? (bus.queue?.(address, size) ?? null) : null;
+    const queue = this.#queueOf(bus, address, size);
     if (queue === null) {
       this.#alone();
       bus.write(address, size, value);
-      list.noteMade(true, address, size, value);
-    } else {
-      // What such a device stores must not be undone with what the program has stored.
-      if (!list.takes(queue) || (queue.sharesMemory && this.#stores > 0)) this.#alone();
-      list.put(bus, queue, true, address, size, value, this.#host.now());
-    }
+      this.compound.list.noteMade(true, address, size, value);
+    } else this.#put(bus, queue, true, address, size, value);
     this.#noteTrap();
+  }
+
+  #queueOf(bus: IoBus, address: number, size: Size): AccessQueue | null {
+    return this.compound.handoff === 'list' ? (bus.queue?.(address, size) ?? null) : null;
+  }
+
+  #put(bus: IoBus, queue: AccessQueue, isWrite: boolean, address: number, size: Size, value: number): void {
+    const { list } = this.compound;
+    // What a device stores must not be undone with what the program has stored.
+    if (!list.takes(queue) || (queue.sharesMemory && this.#stores > 0)) this.#alone();
+    list.put(bus, queue, isWrite, address, size, value, this.#host.now());
   }
 
   /** Nothing waits any more, and nothing before this instruction is ever done again. */
   #alone(): void {
     const { list } = this.compound;
     if (!list.flush(this.#host.now()) || list.told) this.#giveUp();
-    list.commit();
+    this.#commit();
+  }
+  /** The processor goes back to the beginning of this instruction at most. */
+  #commit(): void {
+    this.compound.list.commit();
     this.#host.syncRip();
     this.#checkpoint();
   }
