@@ -1,35 +1,21 @@
 /* The devices that test programs use, those of the board among them. */
 #include "bare.h"
+#include "interrupts.h"
 
-#define APIC 0xfee00000u
 #define IO_APIC 0xfec00000u
 
-static struct { u16 low, selector; u8 zero, type; u16 high;
-#ifdef LONG
-	u32 top, zeros;
-#endif
-} gates[256] __attribute__((aligned(16)));
 static volatile u32 edges, levels, ticks;
 
-struct frame;
 static void end_interrupt(void) { *memory32(APIC + 0xb0) = 0; }
-__attribute__((interrupt, target("general-regs-only"))) static void on_edge(struct frame *frame) { (void)frame; edges++; end_interrupt(); }
-__attribute__((interrupt, target("general-regs-only"))) static void on_level(struct frame *frame)
+HANDLER on_edge(struct frame *frame) { (void)frame; edges++; end_interrupt(); }
+HANDLER on_level(struct frame *frame)
 {
 	(void)frame;
 	if (++levels == 3) out32(0x2000 + 11, 0);
 	end_interrupt();
 }
-__attribute__((interrupt, target("general-regs-only"))) static void on_tick(struct frame *frame) { (void)frame; ticks++; end_interrupt(); }
+HANDLER on_tick(struct frame *frame) { (void)frame; ticks++; end_interrupt(); }
 
-static void set_gate(u32 vector, void *handler)
-{
-	unsigned long at = (unsigned long)handler;
-	gates[vector].low = at;
-	gates[vector].high = at >> 16;
-	gates[vector].selector = 8;
-	gates[vector].type = 0x8e;
-}
 static void redirect(u32 input, u32 low)
 {
 	*memory32(IO_APIC) = 0x10 + input * 2;

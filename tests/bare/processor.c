@@ -1,22 +1,13 @@
 /* Registers and interrupts of the processor, asked as programs do that test hypervisors. */
 #include "bare.h"
+#include "interrupts.h"
 
-#define APIC 0xfee00000u
 #define OTHER_APIC 0xfed40000u
 #define ENABLE (1u << 11)
 #define X2APIC (1u << 10)
 
-static struct { u16 low, selector; u8 zero, type; u16 high;
-#ifdef LONG
-	u32 top, zeros;
-#endif
-} gates[256] __attribute__((aligned(16)));
 static volatile u32 faults, ticks, self, nmis;
 
-typedef unsigned long word;
-struct frame { word ip, cs, flags; };
-#define HANDLER __attribute__((interrupt, target("general-regs-only"))) static void
-static volatile u32 *apic(u32 at) { return memory32(APIC + at); }
 /* What faults here is RDMSR or WRMSR. */
 HANDLER on_fault(struct frame *frame, word code) { faults += code == 0 ? 1 : 100; frame->ip += 2; }
 HANDLER on_tick(struct frame *frame) { (void)frame; ticks++; *apic(0xb0) = 0; }
@@ -27,32 +18,11 @@ HANDLER on_nmi(struct frame *frame)
 	if (++nmis == 1) for (int i = 0; i < 10; i++) *apic(0x300) = 0x400;
 }
 
-static void set_gate(u32 vector, void *handler)
-{
-	word at = (word)handler;
-	gates[vector].low = at;
-	gates[vector].high = at >> 16;
-	gates[vector].selector = 8;
-	gates[vector].type = 0x8e;
-}
-static u64 read_msr(u32 index)
-{
-	u32 low = 0, high = 0;
-	__asm__ volatile("rdmsr" : "+a"(low), "+d"(high) : "c"(index) : "memory");
-	return (u64)high << 32 | low;
-}
-static void write_msr(u32 index, u64 value) { __asm__ volatile("wrmsr" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory"); }
 static u64 read_tsc(void)
 {
 	u32 low, high;
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
 	return (u64)high << 32 | low;
-}
-static u32 cpuid(u32 leaf, int which)
-{
-	u32 r[4];
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
-	return r[which];
 }
 static int read_faults(u32 index) { faults = 0; read_msr(index); return faults == 1; }
 static int write_faults(u32 index, u64 value) { faults = 0; write_msr(index, value); return faults == 1; }

@@ -1,21 +1,12 @@
 /* Several processors: how they start, what they send to each other, and that their memory is one. NR_CPUS is in the first module. */
 #include "bare.h"
+#include "interrupts.h"
 
-#define APIC 0xfee00000u
 #define MOST 16
 #define TURNS 2000
 #define PING 0x60
 #define SHOOT 0x61
 
-typedef unsigned long word;
-struct frame;
-#define HANDLER __attribute__((interrupt, target("general-regs-only"))) static void
-
-static struct { u16 low, selector; u8 zero, type; u16 high;
-#ifdef LONG
-	u32 top, zeros;
-#endif
-} gates[256] __attribute__((aligned(16)));
 extern u8 trampoline[], trampoline_end[];
 extern u32 real_page;
 static volatile u32 count = 1, alive = 1, pings[MOST], shot, nmis, ids, joins;
@@ -23,7 +14,6 @@ static volatile u32 count = 1, alive = 1, pings[MOST], shot, nmis, ids, joins;
 static void (*volatile task)(u32 number);
 static volatile u32 round, done;
 
-static volatile u32 *apic(u32 at) { return memory32(APIC + at); }
 static u32 id(void) { return *apic(0x20) >> 24; }
 static void relax(void) { __asm__ volatile("pause" : : : "memory"); }
 static void add(volatile u32 *to, u32 what) { __asm__ volatile("lock addl %1, %0" : "+m"(*to) : "ir"(what) : "memory"); }
@@ -44,14 +34,6 @@ HANDLER on_nmi(struct frame *frame) { (void)frame; add(&nmis, 1); }
 static u8 page[2 * 4096] __attribute__((aligned(4096)));
 HANDLER on_shoot(struct frame *frame) { (void)frame; __asm__ volatile("invlpg %0" : : "m"(*page)); add(&shot, 1); *apic(0xb0) = 0; }
 
-static void set_gate(u32 vector, void *handler)
-{
-	word at = (word)handler;
-	gates[vector].low = at;
-	gates[vector].high = at >> 16;
-	gates[vector].selector = 8;
-	gates[vector].type = 0x8e;
-}
 static void set_up(void)
 {
 	struct __attribute__((packed)) { u16 limit; word base; } pointer = { sizeof gates - 1, (word)gates };

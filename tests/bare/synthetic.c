@@ -1,7 +1,7 @@
 /* The synthetic interrupt controller of a hypervisor: sources, messages, event flags, timers, calls and ends of interrupts. */
 #include "bare.h"
+#include "interrupts.h"
 
-#define APIC 0xfee00000u
 #define PORT 0x3000
 enum { GUEST_OS = 0x40000000, HYPERCALL, VP_INDEX, TIME = 0x40000020, TSC_PAGE, TSC_HZ, SYNTHETIC_EOI = 0x40000070, SYNTHETIC_ICR, SYNTHETIC_TPR, ASSIST,
 	SCONTROL = 0x40000080, SVERSION, SIEFP, SIMP, EOM, SINT = 0x40000090, TIMER = 0x400000b0 };
@@ -11,19 +11,10 @@ enum { ROUTE = 1, RAISE = 3, MESSAGES, NO_MESSAGES, EVENTS, NO_EVENTS };
 #define VECTOR 0xb0
 #define AUTOMATIC(source) ((source) == 3 || (source) == 8 || (source) == 10 || (source) == 14)
 
-static struct { u16 low, selector; u8 zero, type; u16 high;
-#ifdef LONG
-	u32 top, zeros;
-#endif
-} gates[256] __attribute__((aligned(16)));
 static u8 call_page[4096] __attribute__((aligned(4096))), message_page[4096] __attribute__((aligned(4096))), event_page[4096] __attribute__((aligned(4096)));
 static u8 assist_page[4096] __attribute__((aligned(4096))), time_page[4096] __attribute__((aligned(4096))), input[256] __attribute__((aligned(8)));
 static volatile u32 faults, came[256], in_service_too, not_in_service;
 
-typedef unsigned long word;
-struct frame { word ip, cs, flags; };
-#define HANDLER __attribute__((interrupt, target("general-regs-only"))) static void
-static volatile u32 *apic(u32 at) { return memory32(APIC + at); }
 static int in_service(u32 vector) { return *apic(0x100 + (vector >> 5) * 16) >> (vector & 31) & 1; }
 HANDLER on_fault(struct frame *frame, word code) { faults += code == 0 ? 1 : 100; frame->ip += 2; }
 /* Says which source it was by its vector, and ends what does not end itself. */
@@ -49,27 +40,6 @@ HANDLER on_lazy(struct frame *frame)
 	else *apic(0xb0) = 0;
 }
 
-static void set_gate(u32 vector, void *handler)
-{
-	word at = (word)handler;
-	gates[vector].low = at;
-	gates[vector].high = at >> 16;
-	gates[vector].selector = 8;
-	gates[vector].type = 0x8e;
-}
-static u64 read_msr(u32 index)
-{
-	u32 low = 0, high = 0;
-	__asm__ volatile("rdmsr" : "+a"(low), "+d"(high) : "c"(index) : "memory");
-	return (u64)high << 32 | low;
-}
-static void write_msr(u32 index, u64 value) { __asm__ volatile("wrmsr" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory"); }
-static u32 cpuid(u32 leaf, int which)
-{
-	u32 r[4];
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
-	return r[which];
-}
 static int read_faults(u32 index) { faults = 0; read_msr(index); return faults == 1; }
 static int write_faults(u32 index, u64 value) { faults = 0; write_msr(index, value); return faults == 1; }
 static void nops(void) { for (int i = 0; i < 200; i++) __asm__ volatile("pause" : : : "memory"); }
