@@ -29,6 +29,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   disk: async () => (await import('./disk.ts')).disk,
   exits: async () => (await import('./exits.ts')).exits,
   flat: async () => (await import('./flat.ts')).flat,
+  interrupts: async () => (await import('./interrupts.ts')).interrupts,
   io: async () => (await import('./io.ts')).io,
   longmode: async () => (await import('./longmode.ts')).longmode,
   mmu: async () => (await import('./mmu.ts')).mmu,

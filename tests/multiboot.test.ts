@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { findOracle, itWithOracle } from '@vm/testkit/oracle';
 import { createAssembler, r32, RAX } from '@vm/x86';
 import { describe, expect, it } from 'vitest';
-import { build, inElf32, SOURCES } from './bare-build.ts';
+import { build, inElf32 } from './bare-build.ts';
+import { SOURCES } from './bare-compile.ts';
 import { runBare } from './bare-run.ts';
 import { start, VM } from './vm-program.ts';
 

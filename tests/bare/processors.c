@@ -1,47 +1,27 @@
-/* Several processors: how they start, what they send to each other, and that their memory is one. NR_CPUS is in the first module. */
+/* Several processors: how they start, what they send to each other, and that their memory is one. */
 #include "bare.h"
 #include "interrupts.h"
+#include "several.h"
 
-#define MOST 16
 #define TURNS 2000
 #define PING 0x60
 #define SHOOT 0x61
 
-extern u8 trampoline[], trampoline_end[];
 extern u32 real_page;
 static volatile u32 count = 1, alive = 1, pings[MOST], shot, nmis, ids, joins;
 /* What all but the first are to do, and how many have done it. */
 static void (*volatile task)(u32 number);
 static volatile u32 round, done;
 
-static u32 id(void) { return *apic(0x20) >> 24; }
-static void relax(void) { __asm__ volatile("pause" : : : "memory"); }
-static void add(volatile u32 *to, u32 what) { __asm__ volatile("lock addl %1, %0" : "+m"(*to) : "ir"(what) : "memory"); }
 static u32 exchange_add(volatile u32 *to, u32 what) { __asm__ volatile("lock xaddl %0, %1" : "+r"(what), "+m"(*to) : : "memory"); return what; }
 static u32 exchange(volatile u32 *with, u32 what) { __asm__ volatile("xchgl %0, %1" : "+r"(what), "+m"(*with) : : "memory"); return what; }
 static int replace(volatile u32 *at, u32 from, u32 to) { u32 was = from; __asm__ volatile("lock cmpxchgl %2, %1" : "+a"(was), "+m"(*at) : "r"(to) : "memory"); return was == from; }
-static u64 read_tsc(void) { u32 low, high; __asm__ volatile("rdtsc" : "=a"(low), "=d"(high)); return (u64)high << 32 | low; }
-static void send(u32 to, u32 command)
-{
-	while (*apic(0x300) & 0x1000) relax();
-	*apic(0x310) = to << 24;
-	*apic(0x300) = command;
-}
-static void wait_for(volatile u32 *what, u32 value) { while (*what != value) relax(); }
 
 HANDLER on_ping(struct frame *frame) { (void)frame; add(&pings[id()], 1); *apic(0xb0) = 0; }
 HANDLER on_nmi(struct frame *frame) { (void)frame; add(&nmis, 1); }
 static u8 page[2 * 4096] __attribute__((aligned(4096)));
 HANDLER on_shoot(struct frame *frame) { (void)frame; __asm__ volatile("invlpg %0" : : "m"(*page)); add(&shot, 1); *apic(0xb0) = 0; }
 
-static void set_up(void)
-{
-	struct __attribute__((packed)) { u16 limit; word base; } pointer = { sizeof gates - 1, (word)gates };
-	__asm__ volatile("lidt %0" : : "m"(pointer));
-	*apic(0xf0) = 0x1ff;
-	*apic(0x80) = 0;
-	__asm__ volatile("sti");
-}
 /* A started processor. It never comes back. */
 void joined(u32 number)
 {
@@ -254,10 +234,8 @@ static u32 all_pings(u32 except) { u32 all = 0; for (u32 i = 0; i < count; i++) 
 
 int main(u32 magic, u32 at)
 {
-	volatile u32 *info = memory32(at);
-	const char *text = (const char *)(word)*memory32(info[6]);
+	u32 wanted = number_of(at, "NR_CPUS", 1);
 	(void)magic;
-	u32 wanted = text[8] - '0'; /* NR_CPUS=n */
 
 	set_gate(2, on_nmi);
 	set_gate(PING, on_ping);
@@ -268,7 +246,7 @@ int main(u32 magic, u32 at)
 	ids = 1u << id();
 	check("the boot processor says so", id() == 0 && *apic(0x30) >> 16 >= 4);
 
-	for (u8 *from = trampoline, *to = (u8 *)0x1000ul; from < trampoline_end; ) *to++ = *from++;
+	place_trampoline();
 	send(0, 0xc4500);
 	pause_a_little();
 	check("INIT alone starts nobody", joins == 0);
