@@ -38,7 +38,7 @@ export class ApicBus {
   /** Delivers a command word (the layout of the low half of the ICR) and returns how many local APICs accepted it. */
   send(destination: number, command: number): number {
     const mode = command & COMMAND_MODE;
-    if (mode === MODE_LOWEST) return this.#sendToLowest(destination, command);
+    if (mode === MODE_LOWEST) return this.#sendToLowest(destination, command, null);
     let accepted = 0;
     for (const apic of this.#apics) {
       if (apic.isAddressedBy(destination, (command & COMMAND_LOGICAL) !== 0) && this.deliver(apic, command)) accepted++;
@@ -48,7 +48,8 @@ export class ApicBus {
 
   /** To every local APIC, with or without the sender: the shorthands of the ICR. */
   sendToAll(command: number, except: LocalApic | null): void {
-    for (const apic of this.#apics) if (apic !== except) this.deliver(apic, command);
+    if ((command & COMMAND_MODE) === MODE_LOWEST) this.#sendToLowest(DESTINATION_ALL, command, except);
+    else for (const apic of this.#apics) if (apic !== except && apic.isEnabled()) this.deliver(apic, command);
   }
 
   deliver(apic: LocalApic, command: number): boolean {
@@ -68,7 +69,7 @@ export class ApicBus {
   }
 
   /** Among the addressed ones, the local APIC with the lowest task priority; equal ones take turns. */
-  #sendToLowest(destination: number, command: number): number {
+  #sendToLowest(destination: number, command: number, except: LocalApic | null): number {
     const logical = (command & COMMAND_LOGICAL) !== 0;
     const count = this.#apics.length;
     let chosen: LocalApic | null = null;
@@ -76,7 +77,7 @@ export class ApicBus {
     for (let i = 1; i <= count; i++) {
       const at = (this.#turn + i) % count;
       const apic = this.#apics[at]!;
-      if (!apic.isAddressedBy(destination, logical) || !apic.isAccepting()) continue;
+      if (apic === except || !apic.isAddressedBy(destination, logical) || !apic.isAccepting()) continue;
       if (chosen !== null && apic.arbitrationPriority() >= chosen.arbitrationPriority()) continue;
       chosen = apic;
       chosenAt = at;

@@ -13,8 +13,13 @@ export function sendCommand(bus: ApicBus, from: LocalApic, command: number, high
     case spec.SHORTHAND_NONE:
       bus.send(wideDestination ? high : widenDestination(high >>> 24, (command & spec.COMMAND_LOGICAL) !== 0), sent);
       break;
-    case spec.SHORTHAND_SELF: bus.deliver(from, sent); break;
-    case spec.SHORTHAND_ALL: bus.sendToAll(sent, null); break;
+    // To themselves processors send fixed interrupts only; others go nowhere (SDM vol. 3, table 12-3).
+    case spec.SHORTHAND_SELF:
+      if (mode === spec.MODE_FIXED) bus.deliver(from, sent);
+      break;
+    case spec.SHORTHAND_ALL:
+      if (mode === spec.MODE_FIXED) bus.sendToAll(sent, null);
+      break;
     default: bus.sendToAll(sent, from);
   }
   return true;

@@ -58,10 +58,11 @@ export function isInX2Cluster(destination: number, logicalId: number): boolean {
   return destination >>> 16 === logicalId >>> 16 && (destination & logicalId & 0xffff) !== 0;
 }
 
-/** Flat model, or clusters of four (SDM vol. 3, 12.6.2.2); other models match nobody. */
+/** Flat model, or clusters of four (SDM vol. 3, 12.6.2.2), and all ones for everybody; other models match nobody. */
 export function isInLogicalSet(destination: number, logicalId: number, format: number): boolean {
   const mine = logicalId >>> 24;
-  if (format >>> 28 === 0xf) return (destination & mine) !== 0;
-  if (format >>> 28 !== 0) return false;
-  return (destination & 0xff) === 0xff || ((destination & 0xf0) === (mine & 0xf0) && (destination & mine & 0xf) !== 0);
+  const model = format >>> 28;
+  if (model !== 0xf && model !== 0) return false;
+  if ((destination & 0xff) === 0xff) return true;
+  return model === 0xf ? (destination & mine) !== 0 : (destination & 0xf0) === (mine & 0xf0) && (destination & mine & 0xf) !== 0;
 }

@@ -3,7 +3,7 @@ import type { LocalApicState } from './local-apic-ports.ts';
 import { LVT_COUNT } from './spec.ts';
 
 const REGISTERS = 10 + LVT_COUNT;
-const TIMER_FIELDS = ['mode', 'divide', 'initial', 'due', 'deadline'] as const;
+const TIMER_FIELDS = ['mode', 'divide', 'initial', 'due', 'deadlineLow', 'deadlineHigh'] as const;
 
 /** A saved local APIC, looked through. Throws TypeError. */
 export function readLocalApic(state: Plain): LocalApicState {

@@ -22,7 +22,8 @@ export interface ApicTimerState {
   readonly divide: number;
   readonly initial: number;
   readonly due: number;
-  readonly deadline: number;
+  readonly deadlineLow: number;
+  readonly deadlineHigh: number;
 }
 
 /**
@@ -34,7 +35,8 @@ export class LocalApicTimer {
   #divide = 0;
   #initial = 0;
   #due = Infinity;
-  #deadline = 0; // guest TSC value, 0 = disarmed
+  #deadlineLow = 0; // of the guest's TSC; all 0 = disarmed
+  #deadlineHigh = 0;
   readonly #clock: ApicClock;
   readonly #timer: { arm(due: number): void; disarm(): void };
   readonly #expired: () => void;
@@ -55,7 +57,7 @@ export class LocalApicTimer {
     this.#mode = TIMER_ONE_SHOT;
     this.#divide = 0;
     this.#initial = 0;
-    this.#deadline = 0;
+    this.#forgetDeadline();
     this.#disarm();
   }
 
@@ -67,9 +69,13 @@ export class LocalApicTimer {
     return this.#initial;
   }
 
-  /** Guest TSC value of the armed deadline, 0 when disarmed or in another mode. */
-  get deadline(): number {
-    return this.#deadline;
+  /** Halves of the armed deadline, 0 when disarmed or in another mode. */
+  get deadlineLow(): number {
+    return this.#deadlineLow;
+  }
+
+  get deadlineHigh(): number {
+    return this.#deadlineHigh;
   }
 
   current(): number {
@@ -84,7 +90,7 @@ export class LocalApicTimer {
     this.#mode = mode;
     if (!crossesDeadline) return; // one-shot and periodic keep counting; an expired one-shot stays expired
     this.#initial = 0;
-    this.#deadline = 0;
+    this.#forgetDeadline();
     this.#disarm();
   }
 
@@ -102,9 +108,11 @@ export class LocalApicTimer {
   }
 
   /** Zero disarms; a value in the past expires at once. Ignored outside the TSC-deadline mode. */
-  setDeadline(tsc: number): void {
+  setDeadline(low: number, high: number): void {
     if (this.#mode !== TIMER_TSC_DEADLINE) return;
-    this.#deadline = tsc;
+    this.#deadlineLow = low >>> 0;
+    this.#deadlineHigh = high >>> 0;
+    const tsc = this.#deadlineHigh * 0x1_0000_0000 + this.#deadlineLow; // inexact only where nobody waits for it
     const due = tsc === 0 ? Infinity : tsc / this.#tscPerNs;
     // Not by the clock, which looks for what is due once in a while: before the next instruction.
     if (due <= this.#clock.now()) {
@@ -115,14 +123,15 @@ export class LocalApicTimer {
   }
 
   save(): ApicTimerState {
-    return { mode: this.#mode, divide: this.#divide, initial: this.#initial, due: this.#due === Infinity ? -1 : this.#due, deadline: this.#deadline };
+    return { mode: this.#mode, divide: this.#divide, initial: this.#initial, due: this.#due === Infinity ? -1 : this.#due, deadlineLow: this.#deadlineLow, deadlineHigh: this.#deadlineHigh };
   }
 
   load(state: ApicTimerState): void {
     this.#mode = state.mode & 3;
     this.#divide = state.divide & TIMER_DIVIDE_VALID;
     this.#initial = state.initial >>> 0;
-    this.#deadline = state.deadline;
+    this.#deadlineLow = state.deadlineLow >>> 0;
+    this.#deadlineHigh = state.deadlineHigh >>> 0;
     if (state.due >= 0) this.#arm(state.due);
     else this.#disarm();
   }
@@ -143,9 +152,14 @@ export class LocalApicTimer {
     this.#timer.disarm();
   }
 
+  #forgetDeadline(): void {
+    this.#deadlineLow = 0;
+    this.#deadlineHigh = 0;
+  }
+
   #fire(due: number): void {
     this.#due = Infinity;
-    this.#deadline = 0;
+    this.#forgetDeadline();
     if (this.#mode === TIMER_PERIODIC && this.#initial > 0) {
       const period = Math.max(this.#initial * this.#nsPerCount(), this.#shortestPeriodNs);
       // Whole periods that passed unseen are skipped: the interrupt would have coalesced, and the phase is kept.

@@ -12,6 +12,7 @@ import { VectorQueue } from './vector-queue.ts';
 
 const LVT_FIRST = spec.LAPIC_LVT_TIMER;
 const { LVT_COUNT } = spec;
+const LINT0 = spec.LAPIC_LVT_LINT0 - LVT_FIRST;
 
 /**
  * The local APIC of one processor (SDM vol. 3, chapter 12), in xAPIC and x2APIC mode. It is the interrupt port of that
@@ -93,7 +94,7 @@ export class LocalApic {
    */
   setVirtualWire(): void {
     this.#svr = spec.SVR_ENABLE | 0xff;
-    this.#lvt[spec.LAPIC_LVT_LINT0 - LVT_FIRST] = spec.MODE_EXTINT;
+    this.#lvt[LINT0] = spec.MODE_EXTINT;
     this.#lvt[spec.LAPIC_LVT_LINT1 - LVT_FIRST] = spec.MODE_NMI;
     this.#update();
   }
@@ -150,7 +151,7 @@ export class LocalApic {
     if (index === spec.MSR_APIC_BASE) return this.#answer(this.#baseLow, this.#baseHigh);
     this.modelReads++;
     if (isFaceRegister(index)) return this.#face !== null && this.#face.read(index) && this.#answer(this.#face.low, this.#face.high);
-    if (index === spec.MSR_TSC_DEADLINE) return this.#answer(this.#timer.deadline >>> 0, Math.floor(this.#timer.deadline / 0x1_0000_0000) >>> 0);
+    if (index === spec.MSR_TSC_DEADLINE) return this.#answer(this.#timer.deadlineLow, this.#timer.deadlineHigh);
     const register = index - spec.MSR_X2APIC_FIRST;
     if (index > spec.MSR_X2APIC_LAST || !this.#isX2() || !this.#hasX2Register(register)) return false;
     if (register === spec.LAPIC_EOI || register === spec.LAPIC_SELF_IPI) return false;
@@ -165,13 +166,13 @@ export class LocalApic {
     if (isFaceRegister(index)) return this.#face?.write(index, low, high) === true;
     if (index === spec.MSR_APIC_BASE) return this.#writeBase(low >>> 0, high >>> 0);
     if (index === spec.MSR_TSC_DEADLINE) {
-      this.#timer.setDeadline((high >>> 0) * 0x1_0000_0000 + (low >>> 0));
+      this.#timer.setDeadline(low, high);
       return true;
     }
     const register = index - spec.MSR_X2APIC_FIRST;
     if (index > spec.MSR_X2APIC_LAST || !this.#isX2() || !this.#hasX2Register(register) || isReadOnlyInX2(register)) return false;
     if (register === spec.LAPIC_ICR_LOW) {
-      if ((low & ~spec.COMMAND_VALID) !== 0) return false;
+      if ((low & ~(spec.COMMAND_VALID | spec.COMMAND_BUSY)) !== 0) return false; // processors ignore the busy bit, which x2APIC mode has no more
       this.#commandHigh = high >>> 0;
     } else if (high !== 0 || !isValidInX2(register, low, this.#spuriousValid)) {
       return false;
@@ -266,7 +267,7 @@ export class LocalApic {
         if (!this.isAccepting()) return false;
         if (vector < spec.FIRST_LEGAL_VECTOR) {
           this.#raiseError(spec.ESR_RECEIVE_ILLEGAL_VECTOR);
-          return true;
+          return false;
         }
         this.#ends.settle();
         this.#queue.accept(vector, level);
@@ -301,8 +302,8 @@ export class LocalApic {
     const entry = this.#lvt[register - LVT_FIRST]!;
     if ((entry & spec.LVT_MODE) === spec.MODE_EXTINT) {
       if (rising) this.#update();
-    } else if ((entry & spec.LVT_LEVEL) !== 0 && (entry & spec.LVT_MODE) === spec.MODE_FIXED) {
-      this.#sampleLint(register);
+    } else if (pin === 0 && (entry & spec.LVT_LEVEL) !== 0 && (entry & spec.LVT_MODE) === spec.MODE_FIXED) {
+      this.#sampleLint();
     } else if (rising) {
       this.#deliverLocal(register);
     }
@@ -440,7 +441,7 @@ export class LocalApic {
     const kept = (value & spec.LVT_LEVEL) !== 0 ? before & spec.LVT_REMOTE_IRR : 0;
     this.#lvt[slot] = (value & spec.LVT_VALID[slot]!) | masked | kept;
     if (index === spec.LAPIC_LVT_TIMER) this.#timer.setMode((value >>> spec.LVT_TIMER_MODE_SHIFT) & 3);
-    else if (index === spec.LAPIC_LVT_LINT0 || index === spec.LAPIC_LVT_LINT1) this.#sampleLint(index);
+    else if (index === spec.LAPIC_LVT_LINT0) this.#sampleLint();
     this.#update();
   }
 
@@ -484,18 +485,15 @@ export class LocalApic {
   #isExternalPending(): boolean {
     if (!this.#lint[0] || this.#external === null) return false;
     if (!this.isEnabled()) return true;
-    return (this.#lvt[spec.LAPIC_LVT_LINT0 - LVT_FIRST]! & (spec.LVT_MODE | spec.LVT_MASKED)) === spec.MODE_EXTINT;
+    return (this.#lvt[LINT0]! & (spec.LVT_MODE | spec.LVT_MASKED)) === spec.MODE_EXTINT;
   }
 
   #ended(vector: number): void {
     if (!this.#queue.isLevelTriggered(vector)) return;
     if ((this.#svr & spec.SVR_SUPPRESSES_BROADCASTS) === 0) this.#bus.broadcastEoi(vector);
-    for (let register = spec.LAPIC_LVT_LINT0; register <= spec.LAPIC_LVT_LINT1; register++) {
-      const slot = register - LVT_FIRST;
-      if ((this.#lvt[slot]! & spec.LVT_VECTOR) !== vector) continue;
-      this.#lvt[slot] = this.#lvt[slot]! & ~spec.LVT_REMOTE_IRR;
-      this.#sampleLint(register);
-    }
+    if ((this.#lvt[LINT0]! & spec.LVT_VECTOR) !== vector) return;
+    this.#lvt[LINT0] = this.#lvt[LINT0]! & ~spec.LVT_REMOTE_IRR;
+    this.#sampleLint();
   }
 
   #sendToSelf(vector: number): void {
@@ -503,13 +501,12 @@ export class LocalApic {
     else this.accept(spec.MODE_FIXED, vector, false);
   }
 
-  /** A level-triggered fixed LINT pin asks as long as it is high and nobody serves it. */
-  #sampleLint(register: number): void {
-    const slot = register - LVT_FIRST;
-    const entry = this.#lvt[slot]!;
-    if (!this.#lint[register - spec.LAPIC_LVT_LINT0]) return;
+  /** LINT0 as a level-triggered fixed pin asks as long as it is high and nobody serves it. LINT1 has edges only (SDM vol. 3, 12.5.1). */
+  #sampleLint(): void {
+    const entry = this.#lvt[LINT0]!;
+    if (!this.#lint[0]) return;
     if ((entry & (spec.LVT_LEVEL | spec.LVT_MASKED | spec.LVT_REMOTE_IRR | spec.LVT_MODE)) !== (spec.LVT_LEVEL | spec.MODE_FIXED)) return;
-    if (this.accept(spec.MODE_FIXED, entry & spec.LVT_VECTOR, true)) this.#lvt[slot] = entry | spec.LVT_REMOTE_IRR;
+    if (this.accept(spec.MODE_FIXED, entry & spec.LVT_VECTOR, true)) this.#lvt[LINT0] = entry | spec.LVT_REMOTE_IRR;
   }
 
   #deliverLocal(register: number): void {

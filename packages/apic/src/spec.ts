@@ -74,6 +74,7 @@ export const COMMAND_LOGICAL: number = 1 << 11;
 export const COMMAND_ASSERT: number = 1 << 14;
 export const COMMAND_LEVEL: number = 1 << 15;
 export const COMMAND_SHORTHAND_SHIFT = 18;
+export const COMMAND_BUSY: number = 1 << 12; // reads 0: messages are sent within the store
 export const COMMAND_VALID = 0x000c_cfff;
 export const SHORTHAND_NONE = 0;
 export const SHORTHAND_SELF = 1;
