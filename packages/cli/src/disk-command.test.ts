@@ -144,8 +144,8 @@ describe('vm disk', () => {
   });
 
   it.each([
-    [['disk'], 'vm disk: expected create, info, check, repair, convert, resize, compact, merge, key, header, rekey, map, export'],
-    [['disk', 'inof', 'x'], 'vm disk: expected create, info, check, repair, convert, resize, compact, merge, key, header, rekey, map, export; got inof; did you mean info?'],
+    [['disk'], 'vm disk: expected create, info, check, repair, convert, resize, compact, merge, key, header, encrypt, decrypt, rekey, map, export'],
+    [['disk', 'inof', 'x'], 'vm disk: expected create, info, check, repair, convert, resize, compact, merge, key, header, encrypt, decrypt, rekey, map, export; got inof; did you mean info?'],
     [['disk', 'info'], 'vm disk: info takes DISK'],
     [['disk', 'info', '/nowhere.vhd'], 'vm disk: /nowhere.vhd: there is no such file'],
     [['disk', 'info', '/etc'], 'vm disk: /etc: it is a directory'],

@@ -6,7 +6,7 @@ import { DISK_SYNTAX, describeDisk } from './disk-descriptor.ts';
 import { exportDisk } from './disk-export.ts';
 import { openDescribedDisk } from './disk-opener.ts';
 import { manageHeader, manageKeys } from './disk-keys.ts';
-import { rekeyDisk } from './disk-rekey.ts';
+import { decryptDisk, encryptDisk, rekeyDisk } from './disk-reencrypt.ts';
 import { describeImage, formatFacts, formatMap, formatSlots } from './disk-report.ts';
 import { describedOperand, DISK_OPTIONS, type DiskValues } from './disk-settings.ts';
 import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
@@ -76,6 +76,12 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     options: ['force', 'json'],
     run: async ([what = '', disk = '', file = ''], values) => told(values, await manageHeader(what, describeDisk(disk), file, values)),
   },
+  encrypt: {
+    operands: ['DISK'],
+    options: [...KEYS, ...COST, 'cipher', 'key-bits', 'sector-bytes', 'json'],
+    run: async ([disk = ''], values, signal) => told(values, await encryptDisk(describedOperand(disk, values), values, signal)),
+  },
+  decrypt: { operands: ['DISK'], options: [...KEYS, 'json'], run: async ([disk = ''], values, signal) => told(values, await decryptDisk(describedOperand(disk, values), signal)) },
   rekey: {
     operands: ['DISK'],
     options: [...KEYS, ...NEW_KEYS, ...COST, 'cipher', 'key-bits', 'sector-bytes', 'json'],
@@ -122,7 +128,7 @@ export const diskCommand: Command = {
     `A DISK is the name of a file, or ${DISK_SYNTAX}.\n`
       + 'Names that end in .vhd are VHD files, all others raw. A disk that turns out to be encrypted asks the terminal for its passphrase.',
     'Sizes are those that the guest sees. A new file gets its name when it is whole. Ctrl-C leaves every disk so that it opens; compact,\n'
-      + 'merge, repair and rekey can then be run again. export ends with Ctrl-C, after it has stored everything.',
+      + 'merge, repair, encrypt, decrypt and rekey can then be run again. export ends with Ctrl-C, after it has stored everything.',
     'exit codes: 0 done, 1 check found errors or repair left some, 2 misuse or a disk that cannot be used, 128 and more a signal.',
   ],
   examples: [
@@ -134,6 +140,7 @@ export const diskCommand: Command = {
     'vm disk compact disk.vhd,key=prompt',
     'vm disk key add disk.vhd --new-key-file second.key',
     'vm disk header backup disk.vhd disk.header',
+    'vm disk encrypt disk.img --key-file secret.key',
   ],
   run: async (args) => {
     const { values, operands } = parseArguments(DISK_OPTIONS, args);

@@ -97,6 +97,28 @@ describe('vm disk key and header', () => {
     expect(refused.join()).toContain('it is no LUKS2');
   });
 
+  it('encrypts a disk in place, which only its secret opens, and decrypts it again', async () => {
+    const data = Buffer.alloc(4 * MIB, 'what the guest wrote ');
+    writeFileSync(at('disk.img'), data);
+    expect(await vm('convert', '@disk.img', '@disk.vhd')).toBe(0);
+    for (const name of ['disk.vhd', 'disk.img']) {
+      expect([await vm('encrypt', `@${name}`, '--key-file', '@one', ...QUICK), refused]).toEqual([0, []]);
+      expect(readFileSync(at(name)).includes('what the guest wrote')).toBe(false);
+      expect(await vm('info', `@${name}`, '--json')).toBe(0);
+      expect(json()).toMatchObject({ bytes: 4 * MIB, encryption: { container: 'luks2', sectorBytes: 4096, keySlots: [0] } });
+      expect(await vm('map', `@${name}`, '--key-file', '@two')).toBe(2);
+      expect(await vm('encrypt', `@${name}`, '--key-file', '@one', ...QUICK)).toBe(2);
+      expect(refused.join()).toContain('it is encrypted already');
+      expect(await vm('decrypt', `@${name}`, '--key-file', '@two')).toBe(2);
+      expect([await vm('decrypt', `@${name}`, '--key-file', '@one'), refused]).toEqual([0, []]);
+      rmSync(at('back.img'), { force: true });
+      expect(await vm('convert', `@${name}`, '@back.img')).toBe(0);
+      expect(readFileSync(at('back.img')).equals(data)).toBe(true);
+    }
+    expect(readFileSync(at('disk.img')).equals(data)).toBe(true);
+    expect(await vm('encrypt', '@disk.img,header=@x', '--key-file', '@one')).toBe(2);
+  });
+
   it('refuses options that go with nothing', async () => {
     for (const [args, message] of [
       [['create', '@x.img', '--size', '4M', '--luks', '2'], '--luks goes with --encrypt'],

@@ -1,6 +1,7 @@
 import type { CipherRegistry } from './cipher-registry.ts';
 import type { EncryptedDiskOptions } from './encrypted-disk.ts';
 import type { MappedDisk } from './extent.ts';
+import type { Payload } from './payload.ts';
 import type { Reencryption } from './reencrypting-disk.ts';
 import type { KeySource, SectorCipher } from './sector-cipher.ts';
 
@@ -50,6 +51,8 @@ export interface OpenedContainer {
   makeDisk?(below: MappedDisk, options: EncryptedDiskOptions): Promise<MappedDisk>;
   /** Under way since `makeDisk`; null when it is not being re-encrypted. */
   readonly reencryption?: Reencryption | null;
+  /** When all its zones are done and `cipher` is closed. */
+  finish?(payload: Payload): Promise<void>;
 }
 
 export interface ContainerOptions {

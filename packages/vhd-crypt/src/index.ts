@@ -10,6 +10,7 @@ export { createChild, type CreateChildOptions, type CreateOptions, createVhd, MA
 export { CryptError, type CryptRule } from './crypt-error.ts';
 export { bitmapBytes, decodeHeader, DEFAULT_BLOCK_BYTES, type DynamicHeader, encodeHeader } from './dynamic-header.ts';
 export { encryptedDisk, type EncryptedDiskOptions, type HolePolicy } from './encrypted-disk.ts';
+export { decryptImage, type DecryptImageOptions, encryptImage, type EncryptImageOptions } from './encrypt-image.ts';
 export { encryptedFile } from './encrypted-file.ts';
 export type { Extent, MappedDisk } from './extent.ts';
 export { openRaw } from './fixed-disk.ts';
@@ -31,7 +32,9 @@ export { asFormat, containerBytes, type CryptMode, type DiskFormat, type DiskOpt
 export { openVhd, type OpenOptions, type ParentFile, type ParentSource, type VhdDisk } from './open-vhd.ts';
 export type { ParentLocator } from './parent-locator.ts';
 export { plainContainer, type PlainSettings } from './plain-container.ts';
-export { rekeyImage, type RekeyImageOptions } from './reencrypt-image.ts';
+export type { Payload, PayloadFormat } from './payload.ts';
+export { type GoOnOptions, rekeyImage, type RekeyImageOptions } from './reencrypt-image.ts';
+export type { ReencryptMode } from './reencrypt-record.ts';
 export type { RekeyOptions } from './reencrypt.ts';
 export type { Reencryption } from './reencrypting-disk.ts';
 export { type ResizeOptions, resizeVhd } from './resize.ts';

@@ -2,6 +2,7 @@ import type { CipherRegistry } from './cipher-registry.ts';
 import type { ContainerBytes } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { type KeyMath, randomBytes } from './key-math.ts';
+import type { AreaHeader } from './luks2-area.ts';
 import { encodeCopy } from './luks2-header.ts';
 import type { Luks2Metadata, Luks2Segment } from './luks2-metadata.ts';
 import { areaBytes, CHEAP, digestOf, type Luks2Cost, newSecret, sealSlot } from './luks2-slot.ts';
@@ -33,8 +34,11 @@ const SLOTS_FILLED = 8;
 const DEFAULT_MEMORY_KIB = 128 * 1024;
 const LEAST_PASSES = 4;
 
+/** Says something else in a new header too; it gets the key, which is wiped afterwards. */
+export type Luks2Adapter = (header: AreaHeader, key: Uint8Array) => Promise<Luks2Metadata>;
+
 /** Makes a container and gives its identity. What lay in the place of the header is gone. */
-export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings, format: Luks2Format): Promise<{ readonly uuid: string; readonly dataAt: number }> {
+export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings, format: Luks2Format, adapt?: Luks2Adapter): Promise<{ readonly uuid: string; readonly dataAt: number }> {
   const { keys, ciphers, cipher = 'aes-xts-plain64', keyBits = 512, sectorBytes = 4096, label = '', detached = false } = format;
   const dataAt = detached ? 0 : (format.dataAt ?? LUKS2_DATA_AT);
   const headerBytes = detached ? LUKS2_DATA_AT : dataAt;
@@ -62,7 +66,7 @@ export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings
       digests: { 0: await digestOf(settings, key, ['0'], ['0']) },
       config: { json_size: String(COPY - 4096), keyslots_size: String(Math.floor(roomBytes / 4096) * 4096) },
     };
-    await writeCopies(bytes, settings.math, uuid, label, metadata);
+    await writeCopies(bytes, settings.math, uuid, label, adapt === undefined ? metadata : await adapt({ metadata, copy: { bytes: COPY } }, key));
     return { uuid, dataAt };
   } finally {
     key.fill(0);

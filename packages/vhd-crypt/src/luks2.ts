@@ -5,7 +5,8 @@ import { isLuks2 } from './luks2-header.ts';
 import { diskSegments, type Luks2Metadata, type Luks2Segment, printable, u64 } from './luks2-metadata.ts';
 import { type UnlockedKey, unlock, wipe } from './luks2-slot.ts';
 import { type Luks2Header, type Luks2Settings, readLuks2, writeLuks2 } from './luks2-store.ts';
-import { isUnderWay, openUnderWay } from './reencrypt.ts';
+import { openUnderWay } from './reencrypt.ts';
+import { isUnderWay } from './reencrypt-work.ts';
 import type { KeySource, SectorCipher } from './sector-cipher.ts';
 
 export interface Luks2Options extends Luks2Settings {

@@ -8,8 +8,10 @@ import { openRaw } from './fixed-disk.ts';
 import type { SizeRule } from './geometry.ts';
 import type { ImageFile } from './image-file.ts';
 import { openVhd, type ParentSource, type VhdDisk } from './open-vhd.ts';
+import { imagePayload, payloadBytes } from './payload.ts';
 import type { Reencryption } from './reencrypting-disk.ts';
 import type { KeySource } from './sector-cipher.ts';
+import { findShift, shiftedDisk } from './shifted-disk.ts';
 import { VhdError } from './vhd-error.ts';
 
 export type DiskFormat = 'raw' | 'vhd';
@@ -107,6 +109,9 @@ async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<
       container = opened[0] ?? null;
     } else if (options.keys !== undefined && crypt === null) throw new CryptError(file.name, 'request', 'it is not encrypted, and a key was given for it');
     crypt = plain === null ? 'none' : 'payload';
+    // Encrypting it was cut off at the beginning, or decrypting it at the end.
+    const found = plain === null ? await findShift(disk) : null;
+    if (found !== null) disk = shiftedDisk(file.name, disk, found.shift, found.marked);
   }
   const { bytes, allocationBytes } = disk;
   let closed = false;
@@ -128,6 +133,12 @@ async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<
         if (disk.writable) await disk.flush();
       } finally {
         for (const { cipher } of opened) await cipher.close();
+      }
+      try {
+        const { finish, reencryption = null } = opened[0] ?? {};
+        const { done, total } = reencryption?.progress() ?? { done: 0, total: 1 };
+        if (disk.writable && done === total) await finish?.(imagePayload(image, { format, ...(parents === undefined ? {} : { parents }) }));
+      } finally {
         if (vhd === null) await image.close();
         else await vhd.close();
       }
@@ -161,10 +172,6 @@ async function hasOwnKey(name: string, module: ContainerModule, payload: MappedD
   await below.read(0, first);
   if (module.identify === undefined) return false;
   return !module.probe(first) || (await module.identify(payloadBytes(name, payload))) !== (await module.identify(payloadBytes(name, below)));
-}
-
-function payloadBytes(name: string, payload: MappedDisk): ContainerBytes {
-  return { name, bytes: payload.bytes, writable: payload.writable, read: (at, into) => payload.read(at, into), write: (at, from) => payload.write(at, from), flush: () => payload.flush() };
 }
 
 /** The container that begins an image. One that nobody was asked to open is refused: its guest would write over it. */

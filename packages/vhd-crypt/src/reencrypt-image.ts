@@ -1,21 +1,19 @@
 import type { CipherRegistry } from './cipher-registry.ts';
-import type { ContainerBytes } from './container.ts';
 import type { AbortSignalLike } from './convert.ts';
 import { CryptError } from './crypt-error.ts';
 import type { MappedDisk } from './extent.ts';
-import { openRaw } from './fixed-disk.ts';
 import type { ImageFile } from './image-file.ts';
 import { luks2 } from './luks2.ts';
 import { isLuks2 } from './luks2-header.ts';
 import { type Luks2Settings, readLuks2 } from './luks2-store.ts';
-import { type DiskFormat, openDisk } from './open-disk.ts';
-import { openVhd, type ParentSource } from './open-vhd.ts';
+import { openDisk } from './open-disk.ts';
+import { imagePayload, type PayloadFormat, payloadBytes } from './payload.ts';
 import type { KeySource } from './sector-cipher.ts';
-import { finishRekey, isUnderWay, type RekeyOptions, startRekey } from './reencrypt.ts';
+import { type RekeyOptions, startRekey } from './reencrypt.ts';
+import type { ReencryptMode } from './reencrypt-record.ts';
+import { isUnderWay, planOf } from './reencrypt-work.ts';
 
-export interface RekeyImageOptions extends Omit<RekeyOptions, 'keys'> {
-  readonly format: DiskFormat;
-  readonly parents?: ParentSource;
+export interface RekeyImageOptions extends Omit<RekeyOptions, 'keys'>, PayloadFormat {
   readonly ciphers: CipherRegistry;
   /** Opens it as it is. Not asked when the work was begun before: then `newKeys` opens it. */
   readonly keys: RekeyOptions['keys'];
@@ -28,40 +26,48 @@ export interface RekeyImageOptions extends Omit<RekeyOptions, 'keys'> {
  * with the new secret and all that is on it, and the work goes on when it is asked for again. True when it is done.
  */
 export async function rekeyImage(file: ImageFile, settings: Luks2Settings, options: RekeyImageOptions): Promise<boolean> {
-  const { format, ciphers, newKeys, parents, signal, progress } = options;
-  const image: ImageFile = { ...file, close: () => Promise.resolve() };
-  await withPayload(image, options, async (below, parent, bytes) => {
+  const { newKeys } = options;
+  await imagePayload(file, options).use(async (below, vhd) => {
+    const bytes = payloadBytes(file.name, below);
     const first = new Uint8Array(512);
     await below.read(0, first);
     if (!isLuks2(first)) throw new CryptError(file.name, 'request', 'it is no LUKS2, and only that gets another key in place; copy it (convert)');
     const { metadata, copy } = await readLuks2(bytes, settings);
-    if (isUnderWay(metadata)) return;
+    if (isUnderWay(metadata)) return refuseOther(file.name, planOf(file.name, metadata).plan.mode, 'rekey');
+    const parent = vhd?.parent ?? null;
     if (parent !== null && (await uuidOf(file.name, parent, settings)) === copy.uuid) throw new CryptError(file.name, 'request', 'it shares the key of its parent; merge it, or make a disk with a key of its own over the parent');
     await startRekey(bytes, below, settings, options);
   });
-  const disk = await openDisk(image, { format, ciphers, keys: oneAfterTheOther(newKeys, options.keys), containers: [luks2(settings)], crypt: 'payload', ...(parents === undefined ? {} : { parents }) });
+  return goOn(file, settings, { ...options, keys: oneAfterTheOther(newKeys, options.keys) });
+}
+
+export interface GoOnOptions extends PayloadFormat {
+  readonly ciphers: CipherRegistry;
+  readonly keys: KeySource;
+  readonly signal?: AbortSignalLike;
+  readonly progress?: (done: number, total: number) => void;
+}
+
+/** Does what is left of whatever is under way. True when it is done. */
+export async function goOn(file: ImageFile, settings: Luks2Settings, { format, ciphers, keys, parents, signal, progress }: GoOnOptions): Promise<boolean> {
+  const disk = await openDisk({ ...file, close: () => Promise.resolve() }, { format, ciphers, keys, containers: [luks2(settings)], crypt: 'payload', ...(parents === undefined ? {} : { parents }) });
   try {
     if (disk.reencryption === null) return true;
     do {
       const { done, total } = disk.reencryption.progress();
       progress?.(done, total);
-      if (signal?.aborted === true) return false;
+      if (signal?.aborted === true && done < total) return false;
     } while (await disk.reencryption.step());
   } finally {
+    // Which brings it to its end, too.
     await disk.close();
   }
-  await withPayload(image, options, (_, __, bytes) => finishRekey(bytes, settings));
   return true;
 }
 
-async function withPayload<T>(image: ImageFile, { format, parents }: Pick<RekeyImageOptions, 'format' | 'parents'>, work: (below: MappedDisk, parent: MappedDisk | null, bytes: ContainerBytes) => Promise<T>): Promise<T> {
-  const vhd = format === 'raw' ? null : await openVhd(image, parents === undefined ? {} : { parents });
-  const disk: MappedDisk = vhd ?? (await openRaw(image));
-  try {
-    return await work(disk, vhd?.parent ?? null, { name: image.name, bytes: disk.bytes, writable: true, read: (at, into) => disk.read(at, into), write: (at, from) => disk.write(at, from), flush: () => disk.flush() });
-  } finally {
-    await vhd?.close();
-  }
+/** What was begun comes to its end first. */
+export function refuseOther(disk: string, begun: ReencryptMode, asked: ReencryptMode): void {
+  if (begun !== asked) throw new CryptError(disk, 'request', `its ${begun} was begun before; that has to come to its end first (vm disk ${begun})`);
 }
 
 function uuidOf(name: string, of: MappedDisk, settings: Luks2Settings): Promise<string | null> {

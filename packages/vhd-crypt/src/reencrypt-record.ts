@@ -5,8 +5,12 @@ import type { ContainerBytes } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { hmacSha256, type KeyMath } from './key-math.ts';
 
+/** `rekey`: another key in the same places. Otherwise a header comes before the data, or goes, and all sectors change places. */
+export type ReencryptMode = 'rekey' | 'encrypt' | 'decrypt';
+
 /** What does not change while it is under way. */
 export interface ReencryptPlan {
+  readonly mode: ReencryptMode;
   /** Of the disk that the guest sees. */
   readonly diskBytes: number;
   /** Where encrypted data begins. */
@@ -17,7 +21,7 @@ export interface ReencryptPlan {
 
 export interface ReencryptRecord {
   readonly sequence: number;
-  /** What lies below it is done. */
+  /** What lies below it is done; with `encrypt`, which begins at the end, what lies above it. */
   readonly watermark: number;
   /** Ciphertext on its way to the watermark; null: it is there. */
   readonly zone: Uint8Array | null;
@@ -28,14 +32,15 @@ const PLACE = 4096;
 const HEAD = 64;
 const MAC_BYTES = 32;
 const MAGIC = 'vm-rekey';
+const MODES: readonly ReencryptMode[] = ['rekey', 'encrypt', 'decrypt'];
 
 declare class TextEncoder {
   encode(text: string): Uint8Array;
 }
 
-/** Both places, and the sectors that come with a record. */
-export function recordBytes({ zoneBytes }: Pick<ReencryptPlan, 'zoneBytes'>): number {
-  return 2 * PLACE + Math.ceil(zoneBytes / PLACE) * PLACE;
+/** Both places, and the sectors that come with a record: those that change places need no copy beside. */
+export function recordBytes({ mode, zoneBytes }: Pick<ReencryptPlan, 'mode' | 'zoneBytes'>): number {
+  return 2 * PLACE + (mode === 'rekey' ? Math.ceil(zoneBytes / PLACE) * PLACE : 0);
 }
 
 /** A key for a purpose of its own, so that nobody without the volume key makes records. */
@@ -53,6 +58,7 @@ export async function writeRecord(bytes: ContainerBytes, at: number, plan: Reenc
   putU64(place, 32, plan.diskBytes);
   putU64(place, 40, plan.dataAt);
   putU64(place, 48, plan.zoneBytes);
+  putU32(place, 56, MODES.indexOf(plan.mode));
   place.set(await macOf(place, record.zone, math, key), HEAD);
   // With sectors it comes at an even number only, so that they stay while the next record is written.
   if (record.zone !== null) await bytes.write(at + 2 * PLACE, record.zone);
@@ -66,8 +72,8 @@ export async function readRecord(bytes: ContainerBytes, at: number, plan: Reencr
     const place = new Uint8Array(512);
     await bytes.read(at + parity * PLACE, place);
     const [zoneBytes, sequence, watermark] = [getU32(place, 12), getU64(place, 16), getU64(place, 24)];
-    if (zoneBytes > plan.zoneBytes || sequence % 2 !== parity || sequence <= (best?.sequence ?? 0)) continue;
-    if (getU32(place, 8) !== VERSION || getU64(place, 32) !== plan.diskBytes || getU64(place, 40) !== plan.dataAt || getU64(place, 48) !== plan.zoneBytes) continue;
+    if (zoneBytes > (plan.mode === 'rekey' ? plan.zoneBytes : 0) || sequence % 2 !== parity || sequence <= (best?.sequence ?? 0)) continue;
+    if (getU32(place, 8) !== VERSION || getU64(place, 32) !== plan.diskBytes || getU64(place, 40) !== plan.dataAt || getU64(place, 48) !== plan.zoneBytes || MODES[getU32(place, 56)] !== plan.mode) continue;
     const zone = zoneBytes === 0 ? null : new Uint8Array(zoneBytes);
     if (zone !== null) await bytes.read(at + 2 * PLACE, zone);
     if (!sameBytes(await macOf(place, zone, math, key), place.subarray(HEAD, HEAD + MAC_BYTES))) continue;

@@ -1,5 +1,4 @@
-// Encrypting anew in place. While that is under way the header requires `vm-reencrypt`, so other programs leave the disk alone;
-// before and after it is what they know. The work is a key slot of a kind of its own, whose area holds the records.
+// Encrypting anew in place: how it begins, and how a disk is opened that is in between.
 import type { CipherRegistry } from './cipher-registry.ts';
 import type { ContainerBytes, ContainerFacts, OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
@@ -8,22 +7,15 @@ import type { MappedDisk } from './extent.ts';
 import { randomBytes } from './key-math.ts';
 import { freeArea } from './luks2-area.ts';
 import { costOfASecond } from './luks2-format.ts';
-import { decodeBase64, encodeBase64, type Luks2Keyslot, type Luks2Metadata, type Luks2Segment, MOST_SLOTS, u64 } from './luks2-metadata.ts';
+import { decodeBase64, encodeBase64, type Luks2Segment } from './luks2-metadata.ts';
 import { areaBytes, CHEAP, digestOf, isKeyOf, type Luks2Cost, newSecret, sealSlot, unlock, wipe } from './luks2-slot.ts';
 import { type Luks2Header, type Luks2Settings, readLuks2, writeLuks2 } from './luks2-store.ts';
-import { deriveKey, readRecord, recordBytes, type ReencryptPlan, writeRecord } from './reencrypt-record.ts';
+import { deriveKey, readRecord, type ReencryptPlan } from './reencrypt-record.ts';
+import { addWork, finishWork, freeSlot, onlySegment, planOf, zoneOf } from './reencrypt-work.ts';
+import { type Payload, payloadBytes } from './payload.ts';
 import { reencryptingDisk, type Reencryption } from './reencrypting-disk.ts';
 import type { KeySource, SectorCipher } from './sector-cipher.ts';
-
-const REQUIREMENT = 'vm-reencrypt';
-const KIND = 'vm-reencrypt';
-
-interface WorkSlot extends Luks2Keyslot {
-  readonly disk_size: string;
-  readonly zone_size: string;
-  /** The old key, under one that comes from the new one. */
-  readonly wrapped: string;
-}
+import { dropMoved, moveBack, shiftedBytes, shiftedDisk } from './shifted-disk.ts';
 
 /** How a disk is to be encrypted from now on. */
 export interface RekeyOptions {
@@ -39,51 +31,6 @@ export interface RekeyOptions {
   readonly cost?: Luks2Cost;
   /** What is moved at once. Default: as the disk makes room, or 1 MiB. */
   readonly zoneBytes?: number;
-}
-
-export function isUnderWay({ config }: Luks2Metadata): boolean {
-  return config.requirements?.mandatory?.includes(REQUIREMENT) === true;
-}
-
-/** What is moved at once: as much as the disk makes room for, so that no zone shares that with another. */
-function zoneOf(disk: string, below: Pick<MappedDisk, 'allocationBytes'>, dataAt: number, sectorBytes: number, asked: number | undefined): number {
-  const unit = below.allocationBytes ?? sectorBytes;
-  const zone = Math.ceil((asked ?? Math.max(unit, 1 << 20)) / Math.max(unit, sectorBytes)) * Math.max(unit, sectorBytes);
-  if (below.allocationBytes !== null && (dataAt % unit !== 0 || zone % unit !== 0)) throw new CryptError(disk, 'request', `blocks of ${unit} bytes, and data at ${dataAt} within one; copy it (convert)`);
-  return zone;
-}
-
-/** Adds the work to a header, and its first record. */
-async function addWork(bytes: ContainerBytes, header: Luks2Header, settings: Luks2Settings, plan: ReencryptPlan, key: Uint8Array, wrapped: string): Promise<Luks2Metadata> {
-  const size = recordBytes(plan);
-  const at = freeArea(header, size);
-  const id = freeSlot(header.metadata);
-  if (at === null || id === null) throw new CryptError(bytes.name, 'request', `the header has no room for records of ${size} bytes; fewer secrets or smaller zones make some`);
-  const recordKey = await deriveKey(settings.math, key, 'reencrypt record');
-  try {
-    await bytes.write(at, new Uint8Array(size));
-    await writeRecord(bytes, at, plan, { sequence: 1, watermark: 0, zone: null }, settings.math, recordKey);
-    await bytes.flush();
-  } finally {
-    recordKey.fill(0);
-  }
-  const work: WorkSlot = {
-    type: KIND, key_size: 1, area: { type: 'raw', offset: String(at), size: String(size) },
-    disk_size: String(plan.diskBytes), zone_size: String(plan.zoneBytes), wrapped,
-  };
-  const { metadata } = header;
-  const mandatory = [...(metadata.config.requirements?.mandatory ?? []), REQUIREMENT];
-  return { ...metadata, keyslots: { ...metadata.keyslots, [id]: work }, config: { ...metadata.config, requirements: { mandatory } } };
-}
-
-/** Takes the work out of a header again. */
-function withoutWork(metadata: Luks2Metadata): Luks2Metadata {
-  const { requirements, ...config } = metadata.config;
-  const mandatory = (requirements?.mandatory ?? []).filter((name) => name !== REQUIREMENT);
-  const keyslots = Object.fromEntries(Object.entries(metadata.keyslots).filter(([, { type }]) => type !== KIND));
-  const segments = Object.fromEntries(Object.entries(metadata.segments).filter(([, { flags }]) => flags?.includes('backup-previous') !== true));
-  const digests = Object.fromEntries(Object.entries(metadata.digests).map(([id, one]) => [id, { ...one, segments: one.segments.filter((name) => segments[name] !== undefined) }] as const).filter(([, one]) => one.segments.length > 0));
-  return { ...metadata, keyslots, segments, digests, config: { ...config, ...(mandatory.length === 0 ? {} : { requirements: { mandatory } }) } };
 }
 
 /** Gives a disk another key: from here on only the new secret opens it, and whoever opens it can go on. */
@@ -103,7 +50,7 @@ export async function startRekey(bytes: ContainerBytes, below: Pick<MappedDisk, 
     const largest = Math.max(sectorBytes, segment.sector_size!);
     const diskBytes = Math.floor((below.bytes - dataAt) / largest) * largest;
     if (diskBytes !== Math.floor((below.bytes - dataAt) / segment.sector_size!) * segment.sector_size!) throw new CryptError(bytes.name, 'request', `its size is no multiple of ${sectorBytes} bytes`);
-    const plan: ReencryptPlan = { diskBytes, dataAt, zoneBytes: zoneOf(bytes.name, below, dataAt, largest, options.zoneBytes) };
+    const plan: ReencryptPlan = { mode: 'rekey', diskBytes, dataAt, zoneBytes: zoneOf(bytes.name, below, dataAt, largest, options.zoneBytes) };
     const { secret, token } = await newSecret(options.newKeys, { purpose: 'add', disk: bytes.name, uuid: copy.uuid, attempt: 0 });
     try {
       const offset = freeArea(header, areaBytes(key.length));
@@ -131,33 +78,6 @@ export async function startRekey(bytes: ContainerBytes, below: Pick<MappedDisk, 
   }
 }
 
-/** The last step: the header forgets the old key and the work, and is again one that others know. */
-export async function finishRekey(bytes: ContainerBytes, settings: Luks2Settings): Promise<void> {
-  const header = await readLuks2(bytes, settings);
-  const { work } = planOf(bytes.name, header.metadata);
-  await writeLuks2(bytes, header, withoutWork(header.metadata), settings);
-  await bytes.write(Number(work.area.offset), randomBytes(Number(work.area.size)));
-  await bytes.flush();
-}
-
-function onlySegment(disk: string, metadata: Luks2Metadata): { readonly segment: Luks2Segment; readonly digest: string } {
-  const [[id, segment] = [] as never, ...others] = Object.entries(metadata.segments);
-  const digest = Object.keys(metadata.digests).find((one) => metadata.digests[one]!.segments.includes(id!));
-  if ((metadata.config.requirements?.mandatory ?? []).length > 0 || others.length > 0 || segment?.type !== 'crypt' || segment.integrity !== undefined || segment.size !== 'dynamic' || digest === undefined) throw new CryptError(disk, 'request', 'only a disk of one encrypted segment is changed in place; copy it (convert)');
-  return { segment, digest };
-}
-
-/** What lies in the work of a header, when it makes sense. */
-function planOf(disk: string, metadata: Luks2Metadata): { readonly plan: ReencryptPlan; readonly work: WorkSlot } {
-  const work = Object.values(metadata.keyslots).find(({ type }) => type === KIND) as WorkSlot | undefined;
-  const segment = metadata.segments[0];
-  const [diskBytes, zoneBytes, dataAt] = [u64(work?.disk_size), u64(work?.zone_size), u64(segment?.offset)];
-  if (work === undefined || segment?.type !== 'crypt' || diskBytes === null || zoneBytes === null || dataAt === null || typeof work.wrapped !== 'string' || zoneBytes < 512 || zoneBytes > 64 << 20 || zoneBytes % 512 !== 0) throw new CryptError(disk, 'header', 'LUKS2 header: a re-encryption that makes no sense');
-  const plan = { diskBytes, zoneBytes, dataAt };
-  if (u64(work.area.size)! < recordBytes(plan)) throw new CryptError(disk, 'header', 'LUKS2 header: a re-encryption without room for its records');
-  return { plan, work };
-}
-
 /** Opens a disk that is being re-encrypted: it can be used, and `reencryption` goes on with it. */
 export async function openUnderWay(bytes: ContainerBytes, header: Luks2Header, settings: Luks2Settings, ciphers: CipherRegistry, keys: KeySource, keySlots: ContainerFacts['keySlots']): Promise<OpenedContainer> {
   const { metadata, copy } = header;
@@ -165,7 +85,8 @@ export async function openUnderWay(bytes: ContainerBytes, header: Luks2Header, s
   const [next, previous] = [metadata.segments[0]!, metadata.segments[1]];
   const digest = Object.keys(metadata.digests).find((id) => metadata.digests[id]!.segments.includes('0'));
   const oldDigest = Object.keys(metadata.digests).find((id) => metadata.digests[id]!.segments.includes('1'));
-  if (digest === undefined || oldDigest === undefined || previous?.type !== 'crypt' || previous.offset !== next.offset) throw new CryptError(bytes.name, 'header', 'LUKS2 header: a re-encryption that makes no sense');
+  const isRekey = plan.mode === 'rekey';
+  if (digest === undefined || (isRekey && (oldDigest === undefined || previous?.type !== 'crypt' || previous.offset !== next.offset))) throw new CryptError(bytes.name, 'header', 'LUKS2 header: a re-encryption that makes no sense');
   const unlocked = await unlock(bytes, copy.uuid, metadata, settings, ciphers, keys, [digest]);
   const closing: SectorCipher[] = [];
   try {
@@ -179,11 +100,14 @@ export async function openUnderWay(bytes: ContainerBytes, header: Luks2Header, s
       return { facts, dataAt: plan.dataAt, dataBytes: plan.diskBytes, cipher };
     };
     const crypt = await make(next, key);
-    const oldKey = await unwrapKey(bytes.name, settings, ciphers, key, decodeBase64(work.wrapped));
-    const isOld = await isKeyOf(bytes.name, metadata.digests[oldDigest]!, settings, oldKey);
-    if (!isOld) throw new CryptError(bytes.name, 'header', 'LUKS2 header: the key before is damaged');
-    const old = await make(previous, oldKey);
-    oldKey.fill(0);
+    let old: OpenedContainer | null = null;
+    if (isRekey) {
+      const oldKey = await unwrapKey(bytes.name, settings, ciphers, key, decodeBase64(work.wrapped!));
+      const isOld = await isKeyOf(bytes.name, metadata.digests[oldDigest!]!, settings, oldKey);
+      if (!isOld) throw new CryptError(bytes.name, 'header', 'LUKS2 header: the key before is damaged');
+      old = await make(previous!, oldKey);
+      oldKey.fill(0);
+    }
     const close = async (): Promise<void> => {
       for (const cipher of closing) await cipher.close();
       recordKey.fill(0);
@@ -196,13 +120,21 @@ export async function openUnderWay(bytes: ContainerBytes, header: Luks2Header, s
         return reencryption;
       },
       async makeDisk(below: MappedDisk, rest: EncryptedDiskOptions) {
-        if (below.bytes < plan.dataAt + plan.diskBytes) throw new CryptError(bytes.name, 'header', 'it is being re-encrypted, and its image is cut off');
-        const [before, after] = [encryptedDisk(bytes.name, below, old, rest), encryptedDisk(bytes.name, below, crypt, rest)];
+        const { mode, diskBytes, dataAt } = plan;
+        const isLonger = below.bytes === shiftedBytes(plan);
+        // Before the first sector is decrypted, and after the last one is encrypted, it needs no room for those that change places.
+        const isWhole = mode === 'rekey' || isLonger || record.watermark === 0;
+        if (below.bytes < dataAt + diskBytes || !isWhole) throw new CryptError(bytes.name, 'header', 'it is being re-encrypted, and its image is cut off');
+        const encrypted = encryptedDisk(bytes.name, below, crypt, rest);
+        const plain = (): MappedDisk => shiftedDisk(bytes.name, below, plan, true);
+        const [before, after] = mode === 'rekey' ? [encryptedDisk(bytes.name, below, old!, rest), encrypted] : mode === 'encrypt' ? [plain(), encrypted] : [encrypted, plain()];
         const made = reencryptingDisk(bytes.name, { plan, record, header: bytes, recordAt: Number(work.area.offset), recordKey, math: settings.math, before, after, cipher: crypt.cipher, below });
         await made.recover();
-        reencryption = made.reencryption;
+        // One that was stopped before it had room goes on when it is asked for again.
+        reencryption = mode === 'decrypt' && !isLonger ? null : made.reencryption;
         return made.disk;
       },
+      finish: (payload) => finishReencryption(payload, plan, settings),
     };
   } catch (error) {
     for (const cipher of closing) await cipher.close();
@@ -210,6 +142,16 @@ export async function openUnderWay(bytes: ContainerBytes, header: Luks2Header, s
   } finally {
     wipe(unlocked);
   }
+}
+
+/** When all zones are done: the header is again one that others know, or it is gone, and so is the room that was needed. */
+async function finishReencryption(payload: Payload, plan: ReencryptPlan, settings: Luks2Settings): Promise<void> {
+  if (plan.mode === 'decrypt') return moveBack(payload, plan, false);
+  if (plan.mode === 'encrypt') {
+    await dropMoved(payload, plan);
+    await payload.scrub();
+  }
+  await payload.use((below) => finishWork(payloadBytes(payload.name, below), settings));
 }
 
 /** The old key under one that comes from the new one, with its length before it. */
@@ -241,9 +183,4 @@ async function wrappingCipher(disk: string, { math }: Luks2Settings, ciphers: Ci
   const { cipher } = await ciphers.create(disk, 'aes-xts-plain64', wrapping, 512);
   wrapping.fill(0);
   return cipher;
-}
-
-function freeSlot({ keyslots }: Luks2Metadata): number | null {
-  for (let id = 0; id < MOST_SLOTS; id++) if (keyslots[id] === undefined) return id;
-  return null;
 }

@@ -3,12 +3,13 @@ import type { ContainerBytes } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { type Extent, type MappedDisk, pushExtent } from './extent.ts';
 import type { KeyMath } from './key-math.ts';
-import { type ReencryptPlan, type ReencryptRecord, writeRecord } from './reencrypt-record.ts';
+import { type ReencryptMode, type ReencryptPlan, type ReencryptRecord, writeRecord } from './reencrypt-record.ts';
 import type { SectorCipher } from './sector-cipher.ts';
 import { StoreGate } from './store-gate.ts';
 
 /** A re-encryption under way, as whoever drives it sees it. */
 export interface Reencryption {
+  readonly mode: ReencryptMode;
   /** Bytes of the disk that are done, and all of them. */
   progress(): { readonly done: number; readonly total: number };
   /** Moves the next zone; false when there was none left. The disk may be used in between, and while it runs. */
@@ -26,23 +27,23 @@ export interface ReencryptingOptions {
   /** The disk as it was before, and as it will be: of the same size, over the same bytes. */
   readonly before: MappedDisk;
   readonly after: MappedDisk;
-  /** Encrypts as it will be. */
+  /** Encrypts what comes with a record, as it will be. */
   readonly cipher: SectorCipher;
   /** What the records announce is stored here, at `plan.dataAt` and on. */
   readonly below: MappedDisk;
 }
 
 /**
- * A disk whose beginning is as it will be, and the rest as it was. Zones are encrypted anew one by one, in their places. While that
- * happens to one, all others wait.
+ * A disk of which a part is as it was and a part as it will be. Zones move one by one, from the beginning, or from the end when each
+ * goes to a higher place. While one moves, all others wait.
  */
 export function reencryptingDisk(name: string, options: ReencryptingOptions): { readonly disk: MappedDisk; readonly reencryption: Reencryption; recover(): Promise<void> } {
   const { plan, header, recordAt, recordKey, math, before, after, cipher, below } = options;
-  const { diskBytes, zoneBytes, dataAt } = plan;
+  const { mode, diskBytes, zoneBytes, dataAt } = plan;
   const gate = new StoreGate();
   let { record } = options;
 
-  const isDone = (at: number): boolean => at < record.watermark;
+  const isDone = (at: number): boolean => (mode === 'encrypt' ? at >= record.watermark : at < record.watermark);
   /** Calls for each part that lies on one side of the watermark. */
   const parts = (at: number, count: number): readonly { readonly disk: MappedDisk; readonly from: number; readonly to: number }[] => {
     const middle = record.watermark - at;
@@ -53,40 +54,54 @@ export function reencryptingDisk(name: string, options: ReencryptingOptions): { 
     if (store && !below.writable) throw new CryptError(name, 'request', 'opened for reading');
     if (!Number.isSafeInteger(at) || at < 0 || count < 0 || at + count > diskBytes) throw new CryptError(name, 'request', `${count} bytes at ${at} are not on a disk of ${diskBytes} bytes`);
   };
-  const advance = async (watermark: number, zone: Uint8Array | null): Promise<void> => {
+  /** `zone`: announced, and not there yet. */
+  const advance = async (at: number, count: number, zone: Uint8Array | null): Promise<void> => {
     let sequence = record.sequence + 1;
     if (zone !== null && sequence % 2 !== 0) sequence++;
+    const watermark = zone !== null || mode === 'encrypt' ? at : at + count;
     const next = { sequence, watermark, zone };
     await writeRecord(header, recordAt, plan, next, math, recordKey);
-    record = { ...next, watermark: zone === null ? watermark : record.watermark };
+    record = next;
   };
   /** What a record announces goes where it belongs. */
-  const storeZone = async (watermark: number, zone: Uint8Array): Promise<void> => {
-    await below.write(dataAt + watermark, zone);
+  const storeZone = async (at: number, zone: Uint8Array): Promise<void> => {
+    await below.write(dataAt + at, zone);
     await below.flush();
-    await advance(watermark + zone.length, null);
+    await advance(at, zone.length, null);
     await header.flush();
   };
   const moveZone = async (at: number, count: number): Promise<void> => {
     const data = new Uint8Array(count);
     await before.read(at, data);
-    if (isZero(data) && (await isNowhere(at, count))) {
-      await advance(at + count, null);
-      return header.flush();
+    const zero = isZero(data);
+    if (zero && (await isNowhere(before, at, count)) && (await isNowhere(after, at, count))) await advance(at, count, null);
+    else if (mode === 'rekey') {
+      // In its own place: with a crash halfway neither key would read it, so it is stored beside first.
+      await cipher.encrypt(data, data, at / 512);
+      await advance(at, count, data);
+      await header.flush();
+      return storeZone(at, data);
+    } else {
+      // In a place where nothing lies that is still needed. Plain zeros may give it up, encrypted ones overwrite what it was.
+      if (zero && mode === 'decrypt') await after.writeZeroes(at, count);
+      else await after.write(at, data);
+      await after.flush();
+      await advance(at, count, null);
     }
-    // With a crash halfway neither key would read it, so it is stored beside first.
-    await cipher.encrypt(data, data, at / 512);
-    await advance(at, data);
     await header.flush();
-    return storeZone(at, data);
   };
-  /** It reads zeros with either key, as nothing is stored there. */
-  const isNowhere = async (at: number, count: number): Promise<boolean> => (await before.extents(at, count)).every(({ depth }) => depth === null);
+  /** It reads zeros whatever is in the file. */
+  const isNowhere = async (one: MappedDisk, at: number, count: number): Promise<boolean> => (await one.extents(at, count)).every(({ depth }) => depth === null);
   const nextZone = (): { readonly at: number; readonly count: number } | null => {
     const { watermark } = record;
+    if (mode === 'encrypt') {
+      const at = (Math.ceil(watermark / zoneBytes) - 1) * zoneBytes;
+      return watermark === 0 ? null : { at, count: watermark - at };
+    }
     return watermark === diskBytes ? null : { at: watermark, count: Math.min(zoneBytes, diskBytes - watermark) };
   };
   const eachPart = async (at: number, count: number, visit: (disk: MappedDisk, from: number, to: number) => Promise<void>): Promise<void> => {
+    if (record.zone !== null) throw new CryptError(name, 'request', 'a zone of its re-encryption could not be stored');
     for (const { disk, from, to } of parts(at, count)) await visit(disk, from, to);
   };
   const disk: MappedDisk = {
@@ -113,20 +128,23 @@ export function reencryptingDisk(name: string, options: ReencryptingOptions): { 
     async extents(at, count) {
       check(at, count, false);
       const list: Extent[] = [];
-      await eachPart(at, count, async (one, from, to) => {
+      await gate.together(() => eachPart(at, count, async (one, from, to) => {
         for (const extent of await one.extents(at + from, to - from)) pushExtent(list, extent);
-      });
+      }));
       return list;
     },
   };
   return {
     disk,
     reencryption: {
-      progress: () => ({ done: record.watermark, total: diskBytes }),
+      mode,
+      progress: () => ({ done: mode === 'encrypt' ? diskBytes - record.watermark : record.watermark, total: diskBytes }),
       step: () => gate.alone(async () => {
         const zone = nextZone();
         if (zone === null) return false;
-        await moveZone(zone.at, zone.count);
+        // Of one that could not be stored before, what is in its place may be neither old nor new.
+        if (record.zone !== null) await storeZone(record.watermark, record.zone);
+        else await moveZone(zone.at, zone.count);
         return true;
       }),
     },
