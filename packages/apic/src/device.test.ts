@@ -55,6 +55,16 @@ describe('the I/O APIC as a device', () => {
     expect(sent).toEqual([0x4032, 0x4034]);
   });
 
+  it('takes its index as a byte too, and other registers as double words only (IRQ-51)', () => {
+    const { t, w } = setup();
+    w(0x22, 0x1_0039);
+    t.writeMmio(0xfec0_0000, 0x01, 1);
+    expect([t.readMmio(0xfec0_0010), t.readMmio(0xfec0_0000, 1)]).toEqual([0x17_0011, 1]);
+    t.writeMmio(0xfec0_0000, 0x22, 2);
+    t.writeMmio(0xfec0_0010, 0x55, 1);
+    expect([t.readMmio(0xfec0_0010), t.readMmio(0xfec0_0010, 1), t.readMmio(0xfec0_0004)]).toEqual([0x1_0039, 0, 0]);
+  });
+
   it('comes back from its saved state and refuses others', () => {
     const { t, w } = setup();
     w(0x22, 0x8039);

@@ -1,5 +1,6 @@
 import type { Device, DeviceContext, DeviceModule, IoHandler, LineSink, Plain, Size } from '@vm/core';
 import { IoApic, type IoApicState } from './io-apic.ts';
+import { IOAPIC_SELECT } from './spec.ts';
 
 /** The bus to the local APICs, which says how many of them took a message. `ApicBus` fits. */
 export interface IoApicBus {
@@ -27,7 +28,7 @@ class IoApicDevice implements Device, IoHandler, LineSink {
     // The end of an interrupt reaches the chip over the ABI, like any controller.
     config.bus.listen({ endOfInterrupt: () => {}, accepting: () => this.#chip.retry() });
     ctx.controller.attach(0, this.#chip.pins, this);
-    ctx.mmio.claim('registers', 0x1000, this, [4]).map(config.base ?? 0xfec0_0000);
+    ctx.mmio.claim('registers', 0x1000, this).map(config.base ?? 0xfec0_0000);
   }
 
   powerUp(): void {
@@ -51,12 +52,13 @@ class IoApicDevice implements Device, IoHandler, LineSink {
     this.#chip.endOfInterrupt(vector);
   }
 
-  read(offset: number, _size: Size): number {
-    return this.#chip.read(offset);
+  /** The index is a byte; all else is double words. */
+  read(offset: number, size: Size): number {
+    return size === 4 || offset === IOAPIC_SELECT ? this.#chip.read(offset) : 0;
   }
 
-  write(offset: number, _size: Size, value: number): void {
-    this.#chip.write(offset, value);
+  write(offset: number, size: Size, value: number): void {
+    if (size === 4 || offset === IOAPIC_SELECT) this.#chip.write(offset, value);
   }
 }
 

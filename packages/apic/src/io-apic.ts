@@ -1,7 +1,7 @@
 import { widenDestination } from './apic-bus.ts';
 import {
   COMMAND_ASSERT, IOAPIC_EOI, IOAPIC_ID_VALID, IOAPIC_REG_ARBITRATION, IOAPIC_REG_ID, IOAPIC_REG_TABLE, IOAPIC_REG_VERSION,
-  IOAPIC_SELECT, IOAPIC_WINDOW, MODE_EXTINT, RTE_LEVEL, RTE_LOGICAL, RTE_MASKED, RTE_MODE, RTE_REMOTE_IRR, RTE_VECTOR, RTE_WRITABLE,
+  IOAPIC_SELECT, IOAPIC_WINDOW, MODE_EXTINT, MODE_LOWEST, RTE_LEVEL, RTE_LOGICAL, RTE_MASKED, RTE_MODE, RTE_REMOTE_IRR, RTE_VECTOR, RTE_WRITABLE,
 } from './spec.ts';
 
 /** What the I/O APIC needs of the bus to the local APICs. `ApicBus` fits. */
@@ -19,6 +19,11 @@ export interface IoApicState {
 
 const PINS = 24;
 const VERSION = 0x11;
+
+/** NMI, INIT and SMI are edges whatever the entry says (data sheet 3.2.4). */
+function isLevel(entry: number): boolean {
+  return (entry & RTE_LEVEL) !== 0 && (entry & RTE_MODE) <= MODE_LOWEST;
+}
 
 /** The I/O APIC 82093AA with 24 pins. Lines are logical: asserted is asserted, whatever polarity an entry names. */
 export class IoApic {
@@ -54,7 +59,7 @@ export class IoApic {
     const rising = asserted && this.#lines[pin] === 0;
     this.#lines[pin] = asserted ? 1 : 0;
     const entry = this.#low[pin]!;
-    if ((entry & RTE_LEVEL) !== 0) this.#service(pin);
+    if (isLevel(entry)) this.#service(pin);
     else if (rising && (entry & RTE_MASKED) === 0) this.#deliver(pin); // an edge at a masked pin is lost (data sheet 3.2.4)
   }
 
@@ -62,7 +67,7 @@ export class IoApic {
   endOfInterrupt(vector: number): void {
     for (let pin = 0; pin < PINS; pin++) {
       const entry = this.#low[pin]!;
-      if ((entry & RTE_VECTOR) === vector && (entry & RTE_LEVEL) !== 0) this.#low[pin] = entry & ~RTE_REMOTE_IRR;
+      if ((entry & RTE_VECTOR) === vector && isLevel(entry)) this.#low[pin] = entry & ~RTE_REMOTE_IRR;
     }
     for (let pin = 0; pin < PINS; pin++) {
       if ((this.#low[pin]! & RTE_VECTOR) === vector) this.#service(pin);
@@ -115,7 +120,7 @@ export class IoApic {
       this.#high[pin] = value & 0xffff_0000;
     } else {
       // Linux ends a level interrupt of a version 0x11 chip by making the pin edge-triggered for a moment: remote IRR falls.
-      const kept = (value & RTE_LEVEL) !== 0 ? this.#low[pin]! & RTE_REMOTE_IRR : 0;
+      const kept = isLevel(value) ? this.#low[pin]! & RTE_REMOTE_IRR : 0;
       this.#low[pin] = (value & RTE_WRITABLE) | kept;
     }
     this.#service(pin);
@@ -123,7 +128,7 @@ export class IoApic {
 
   #service(pin: number): void {
     const entry = this.#low[pin]!;
-    if ((entry & (RTE_LEVEL | RTE_MASKED | RTE_REMOTE_IRR)) !== RTE_LEVEL || this.#lines[pin] === 0) return;
+    if (!isLevel(entry) || (entry & (RTE_MASKED | RTE_REMOTE_IRR)) !== 0 || this.#lines[pin] === 0) return;
     // Remote IRR first: an acceptance may run back into this chip. Nobody accepted: the line stays pending.
     this.#low[pin] = entry | RTE_REMOTE_IRR;
     if (this.#deliver(pin) === 0) this.#low[pin] = this.#low[pin]! & ~RTE_REMOTE_IRR;
@@ -133,7 +138,7 @@ export class IoApic {
     const entry = this.#low[pin]!;
     // An ExtINT entry asks the processor to fetch the vector from the 8259, which reaches it over LINT0 instead.
     if ((entry & RTE_MODE) === MODE_EXTINT) return 0;
-    const command = (entry & (RTE_VECTOR | RTE_MODE | RTE_LOGICAL | RTE_LEVEL)) | COMMAND_ASSERT;
+    const command = (entry & (RTE_VECTOR | RTE_MODE | RTE_LOGICAL)) | (isLevel(entry) ? RTE_LEVEL : 0) | COMMAND_ASSERT;
     return this.#ports.send(widenDestination(this.#high[pin]! >>> 24, (entry & RTE_LOGICAL) !== 0), command);
   }
 }

@@ -105,17 +105,15 @@ export class Pic8259Chip {
     return input;
   }
 
-  readCommand(): number {
+  /** Either register: behind a poll command the next read is an acknowledge cycle, whichever it is (data sheet, poll command). */
+  read(register: number): number {
     if ((this.#flags & FLAG_POLL) !== 0) {
       this.#flags &= ~FLAG_POLL;
       const input = this.acknowledge();
       return input < 0 ? 0 : 0x80 | input;
     }
+    if (register === 1) return this.#mask;
     return (this.#flags & FLAG_READ_SERVICE) !== 0 ? this.#inService : this.#requests();
-  }
-
-  readData(): number {
-    return this.#mask;
   }
 
   writeCommand(value: number): void {

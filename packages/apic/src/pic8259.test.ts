@@ -17,7 +17,7 @@ function setup(autoEoi = false) {
   return { pic, master, slave, isHigh, pulse };
 }
 
-it('reads back its mask, as Linux probes it', () => {
+it('reads back its mask, as Linux probes it (IRQ-65)', () => {
   const { master, slave } = setup();
   slave.out(1, 0xff);
   master.out(1, 0xfb);
@@ -45,7 +45,7 @@ describe('requests', () => {
     expect(pic.acknowledge()).toBe(0x34);
   });
 
-  it('takes a request back when the line falls, and answers the lost one with a spurious vector', () => {
+  it('takes a request back when the line falls, and answers the lost one with a spurious vector (IRQ-73)', () => {
     const { pic, master, pulse, isHigh } = setup();
     pulse(4);
     pic.setLine(4, false);
@@ -55,7 +55,7 @@ describe('requests', () => {
     expect(master.in(0)).toBe(0);
   });
 
-  it('asks again for a level that stays high, and not for an edge', () => {
+  it('asks again for a level that stays high, and not for an edge (IRQ-74)', () => {
     const { pic, master, pulse, isHigh } = setup();
     pic.level = 0xffff;
     expect(pic.level).toBe(0xdef8);
@@ -73,7 +73,7 @@ describe('requests', () => {
 });
 
 describe('the pair', () => {
-  it('acknowledges through the cascade and needs an end at both', () => {
+  it('acknowledges through the cascade and needs an end at both (IRQ-66)', () => {
     const { pic, master, slave, pulse } = setup();
     pulse(12);
     expect(pic.acknowledge()).toBe(0x3c);
@@ -127,7 +127,7 @@ describe('the pair', () => {
 });
 
 describe('priority', () => {
-  it('lets a higher line nest and holds a lower one until the end', () => {
+  it('lets a higher line nest and holds a lower one until the end (IRQ-66)', () => {
     const { pic, master, pulse, isHigh } = setup();
     pulse(4);
     pic.acknowledge();
@@ -176,7 +176,7 @@ describe('priority', () => {
   });
 });
 
-it('keeps nothing in service with automatic end of interrupt', () => {
+it('keeps nothing in service with automatic end of interrupt, at either chip (IRQ-69)', () => {
   const { pic, master, slave, pulse } = setup(true);
   pulse(9);
   expect(pic.acknowledge()).toBe(0x39);
@@ -195,6 +195,55 @@ it('answers a poll with the line and acknowledges it (IRQ-72)', () => {
   expect(isHigh()).toBe(false);
   master.out(0, 0x0b);
   expect(master.in(0)).toBe(0x20);
+});
+
+it('answers a poll at its other register too, and goes back to its mask (IRQ-72)', () => {
+  const { master, pulse } = setup();
+  master.out(1, 0x40);
+  pulse(5);
+  master.out(0, 0x0c);
+  expect([master.in(1), master.in(1)]).toEqual([0x85, 0x40]);
+});
+
+it('begins anew with its first initialisation word (IRQ-65)', () => {
+  const { pic, master, pulse, isHigh } = setup(true);
+  for (const value of [0x80, 0xc3, 0x68, 0x0b]) master.out(0, value); // rotation in automatic mode, 3 lowest, special mask, service is read
+  master.out(1, 0xf0);
+  pulse(1);
+  pulse(6); // masked
+  master.out(0, 0x11);
+  expect([master.in(0), master.in(1), isHigh()]).toEqual([0, 0, false]); // requests are read, and edges forgotten
+  for (const value of [0x40, 4, 1]) master.out(1, value);
+  pulse(6);
+  pulse(3);
+  expect(pic.acknowledge()).toBe(0x43);
+  master.out(0, 0x0b);
+  expect([master.in(0), isHigh()]).toEqual([0x08, false]); // no automatic end, and lines rank as they are numbered
+});
+
+it('skips the words of the sequence that the first one excludes (IRQ-65)', () => {
+  const { pic, master, pulse } = setup();
+  master.out(0, 0x12); // alone, no fourth word
+  master.out(1, 0x57);
+  master.out(1, 0xfe);
+  expect(master.in(1)).toBe(0xfe);
+  pulse(0);
+  expect(pic.acknowledge()).toBe(0x50);
+});
+
+it('rotates with each end that is automatic when told to (IRQ-68, IRQ-69)', () => {
+  const { pic, master, pulse } = setup(true);
+  master.out(0, 0x80);
+  for (const line of [3, 4, 3]) {
+    pulse(3);
+    pulse(4);
+    expect(pic.acknowledge()).toBe(0x30 | line);
+  }
+  master.out(0, 0x00);
+  expect(pic.acknowledge()).toBe(0x34);
+  pulse(4);
+  pulse(3);
+  expect(pic.acknowledge()).toBe(0x34); // 3 stayed the lowest
 });
 
 it('comes back from its saved state', () => {

@@ -53,9 +53,7 @@ export class Pic8259 {
 
   /** `register` 0: command, 1: data. */
   read(chip: 'master' | 'slave', register: number): number {
-    const target = chip === 'master' ? this.#master : this.#slave;
-    if (register === 1) return target.readData();
-    const value = target.readCommand(); // in poll mode this is an acknowledge cycle
+    const value = (chip === 'master' ? this.#master : this.#slave).read(register); // behind a poll command an acknowledge cycle
     this.#update();
     return value;
   }
