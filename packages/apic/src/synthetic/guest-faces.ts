@@ -23,6 +23,8 @@ export function createGuestFaces(services: FabricServices, options: GuestFaceOpt
   const { enlighten, offers, apics, bus, ram, startMs = 0, resetMachine, timerHz = DEFAULT_HZ, tscHz = DEFAULT_HZ } = options;
   if (enlighten === 'none') return { partition: null, make: () => null };
   if (ram === undefined) throw new TypeError(`createApicFabric: the enlightenment ${enlighten} needs the guest's RAM`);
+  // Faces tell guests factors between their counter and time, which are those of nanoseconds.
+  if (tscHz !== DEFAULT_HZ) throw new TypeError(`createApicFabric: the enlightenment ${enlighten} needs a time-stamp counter of 1 GHz, got ${tscHz} Hz`);
   let made: GuestWords | null = null;
   const words = (): GuestWords => (made ??= new GuestWords(ram()));
   if (enlighten === 'kvm') {

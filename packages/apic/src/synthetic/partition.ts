@@ -8,7 +8,7 @@ import { membersOf, words } from './synthetic-face-state.ts';
 
 /** What a processor of the partition does for it. */
 export interface PartitionProcessor {
-  post(source: number, message: SyntheticMessage): number;
+  post(source: number, message: SyntheticMessage, most?: number): number;
   signal(source: number, flag: number): number;
   raise(source: number): void;
 }
@@ -91,11 +91,11 @@ export class Partition {
     this.#events.delete(connection);
   }
 
-  /** A message for a source of a processor of this partition: a status, 0 when it was taken. The other end of a connection calls it. */
-  post(processor: number, source: number, message: SyntheticMessage): number {
+  /** A message for a source of a processor of this partition: a status, 0 when it was taken. The other end of a connection calls it. `most` may wait, 16 by default. */
+  post(processor: number, source: number, message: SyntheticMessage, most?: number): number {
     if (!isMessage(message)) return spec.STATUS_INVALID_PARAMETER;
     const target = this.#processors[processor];
-    return target === undefined || source < 0 || source >= spec.SOURCES ? spec.STATUS_INVALID_PORT : target.post(source, message);
+    return target === undefined || source < 0 || source >= spec.SOURCES ? spec.STATUS_INVALID_PORT : target.post(source, message, most);
   }
 
   /** Sets an event flag of a source of a processor of this partition: a status. */

@@ -4,8 +4,10 @@ import { placeMessage, type SyntheticMessage } from './message-slot.ts';
 import * as spec from './spec.ts';
 
 const PAGE_BYTES = 4096;
-/** Messages that may wait for one source of one processor. */
+/** Messages that may wait for one source of one processor, by whatever guests post. */
 export const MOST_WAITING = 16;
+/** The same for the host's own, whose answers do not come again: a burst behind one that the guest has not read yet. */
+export const MOST_OF_HOST: number = 2 * MOST_WAITING;
 
 export interface SyntheticControllerPorts {
   words(): GuestWords;
@@ -95,10 +97,10 @@ export class SyntheticController {
   }
 
   /** A message for a source: a status of the hypercall that posts. */
-  post(source: number, message: SyntheticMessage): number {
+  post(source: number, message: SyntheticMessage, most: number = MOST_WAITING): number {
     if (!this.ready) return spec.STATUS_INVALID_SYNIC_STATE;
     const queue = this.#queues[source]!;
-    if (queue.length >= MOST_WAITING) return spec.STATUS_INSUFFICIENT_BUFFERS;
+    if (queue.length >= most) return spec.STATUS_INSUFFICIENT_BUFFERS;
     queue.push({ ...message, payload: message.payload.slice() });
     this.counts.posted++;
     this.#flush(source);
@@ -110,7 +112,9 @@ export class SyntheticController {
   place(source: number, message: SyntheticMessage): boolean {
     const page = this.#page(this.#messages);
     if ((this.#control & spec.PAGE_ENABLE) === 0 || page < 0) return false;
-    if (this.#queues[source]!.length > 0 || !placeMessage(this.#ports.words(), page + source * spec.SLOT_BYTES, message, false)) {
+    const queue = this.#queues[source]!;
+    if (queue.length > 0) this.#flush(source); // what waits comes first, and marks the slot if it finds it full
+    if (queue.length > 0 || !placeMessage(this.#ports.words(), page + source * spec.SLOT_BYTES, message, false)) {
       return false;
     }
     this.counts.placed++;
@@ -162,7 +166,7 @@ export class SyntheticController {
     this.#events.splice(0, 2, state.events[0]!, state.events[1]!);
     this.#messages.splice(0, 2, state.messages[0]!, state.messages[1]!);
     this.#sources.set(state.sources);
-    state.queues.forEach((queue, source) => this.#queues[source]!.splice(0, Infinity, ...queue.slice(0, MOST_WAITING)));
+    state.queues.forEach((queue, source) => this.#queues[source]!.splice(0, Infinity, ...queue.slice(0, MOST_OF_HOST)));
     this.#sourcesChanged();
   }
 

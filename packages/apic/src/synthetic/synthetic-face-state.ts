@@ -1,6 +1,6 @@
 import type { Plain } from '@vm/core';
 import { SOURCES, TIMERS } from './spec.ts';
-import { MOST_WAITING, type SyntheticControllerState } from './synthetic-controller.ts';
+import { MOST_OF_HOST, type SyntheticControllerState } from './synthetic-controller.ts';
 import type { SyntheticTimerState } from './synthetic-timer.ts';
 
 export interface SyntheticFaceState {
@@ -27,7 +27,7 @@ export function readSyntheticFace(state: Plain): SyntheticFaceState {
 }
 
 function readQueue(state: Plain): SyntheticControllerState['queues'][number] {
-  if (!Array.isArray(state) || state.length > MOST_WAITING) throw new TypeError(`synthetic controller: a queue expected ${MOST_WAITING} messages at most`);
+  if (!Array.isArray(state) || state.length > MOST_OF_HOST) throw new TypeError(`synthetic controller: a queue expected ${MOST_OF_HOST} messages at most`);
   return (state as readonly Plain[]).map((one) => {
     const { type, payload, sender } = membersOf(one);
     if (!isWord(type) || !isWord(sender) || !(payload instanceof Uint8Array) || payload.length > 240) throw new TypeError('synthetic controller: expected a message');

@@ -61,7 +61,7 @@ export class SyntheticFace implements GuestFace {
       signal: (connection, flag) => partition.signalBy(connection, flag),
     };
     partition.attach({
-      post: (source, message) => this.controller.post(source, message),
+      post: (source, message, most) => this.controller.post(source, message, most),
       signal: (source, flag) => this.controller.signal(source, flag),
       raise: (source) => this.controller.raise(source),
     });

@@ -68,10 +68,7 @@ export class SyntheticTimer {
   setConfig(low: number, high: number): boolean {
     if (high !== 0 || (low & ~this.#valid) !== 0) return false;
     this.#cancel(); // a message that was not placed yet included
-    this.#config = low;
-    const direct = (low & STIMER_DIRECT) !== 0;
-    // Source 0 belongs to the hypervisor's own messages (TLFS, 12.3.1); a vector below 16 there is not.
-    if (direct ? ((low >>> 4) & 0xff) < FIRST_LEGAL_VECTOR : this.source === 0) this.#config &= ~STIMER_ENABLE;
+    this.#config = this.#isAddressed(low) ? low : low & ~STIMER_ENABLE;
     this.#start();
     return true;
   }
@@ -80,7 +77,7 @@ export class SyntheticTimer {
     this.#cancel();
     this.#countLow = low;
     this.#countHigh = high;
-    if (low === 0 && high === 0) this.#config &= ~STIMER_ENABLE;
+    if ((low === 0 && high === 0) || !this.#isAddressed(this.#config)) this.#config &= ~STIMER_ENABLE;
     else if ((this.#config & STIMER_AUTO_ENABLE) !== 0) this.#config |= STIMER_ENABLE;
     this.#start();
   }
@@ -102,6 +99,11 @@ export class SyntheticTimer {
     this.#expiration = state.expiration;
     this.#waiting = state.waiting;
     if (this.#expiration >= 0 && !this.#waiting) this.#timer.arm(this.#expiration * NANOS_PER_UNIT);
+  }
+
+  /** Source 0 belongs to the hypervisor's own messages (TLFS, 12.3.1); a vector below 16 there is not. */
+  #isAddressed(config: number): boolean {
+    return (config & STIMER_DIRECT) !== 0 ? ((config >>> 4) & 0xff) >= FIRST_LEGAL_VECTOR : ((config >>> 16) & 0xf) !== 0;
   }
 
   #now(): number {

@@ -1,5 +1,6 @@
 import type { SyntheticMessage } from './message-slot.ts';
 import type { Partition } from './partition.ts';
+import { MOST_OF_HOST } from './synthetic-controller.ts';
 
 // Messages between a guest and the host's side of its bus, as Linux's driver of it has them: a type, 4 bytes of zeros, then what follows.
 const OFFER = 1;
@@ -92,6 +93,6 @@ export class VmbusResponder {
   }
 
   #post(payload: Uint8Array): void {
-    this.#partition.post(this.#processor, SOURCE, { type: MESSAGE_TYPE, payload });
+    this.#partition.post(this.#processor, SOURCE, { type: MESSAGE_TYPE, payload }, MOST_OF_HOST);
   }
 }
