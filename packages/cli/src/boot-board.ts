@@ -27,6 +27,7 @@ export interface BoardSettings {
   readonly enlighten?: Enlightenment;
   /** What guests are offered for ends of interrupts; default: lazy. */
   readonly eoi?: EoiPolicy;
+  readonly apic?: ApicKind; // default: x2apic, as far as the processor has it
   readonly cpus?: number; // in turn on one thread; default: 1
   /** Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
@@ -47,6 +48,11 @@ export interface BoardSettings {
   readonly restore?: RestoreOptions;
 }
 
+/** Interrupt controllers: the pair of 8259 alone, or APICs beside it, with their registers in memory or as model-specific ones too. */
+export type ApicKind = 'none' | 'xapic' | 'x2apic';
+export const APIC_KINDS: readonly ApicKind[] = ['none', 'xapic', 'x2apic'];
+const LACKING: Readonly<Record<ApicKind, NonNullable<WasmEngineOptions['cpuWithout']>>> = { none: ['apic', 'x2apic', 'tsc-deadline'], xapic: ['x2apic'], x2apic: [] };
+
 /** The kernel's command line where nobody gives one. */
 export const APPEND: Readonly<Record<ConsoleKind, string>> = { serial: 'console=ttyS0', virtio: 'console=hvc0' };
 export const MOST_CPUS = 64;
@@ -58,10 +64,11 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
   const virtual = settings.clock === 'virtual';
   return {
     // The register for the end of a chosen vector is AMD's, and CPUID says so.
-    engine: wasmEngine({ ...engine, ...(settings.eoi === 'selective' ? { cpuFeatures: [...(engine.cpuFeatures ?? []), 'extapic'] } : {}), randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }), ...compoundOf(settings) }),
+    engine: wasmEngine({ ...engine, ...(settings.eoi === 'selective' ? { cpuFeatures: [...(engine.cpuFeatures ?? []), 'extapic'] } : {}), ...(settings.apic === undefined || settings.apic === 'x2apic' ? {} : { cpuWithout: LACKING[settings.apic] }), randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }), ...compoundOf(settings) }),
     ramBytes: settings.memoryBytes,
     ...(settings.enlighten === undefined ? {} : { enlighten: settings.enlighten }),
     ...(settings.eoi === undefined ? {} : { eoi: settings.eoi }),
+    ...(settings.apic === 'none' ? { apic: false } : {}),
     ...(settings.cpus === undefined ? {} : { processors: settings.cpus }),
     ...(settings.kernel === undefined ? {} : { kernel: settings.kernel }),
     ...(settings.modules === undefined ? {} : { modules: settings.modules }),

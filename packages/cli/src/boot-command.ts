@@ -4,7 +4,7 @@ import { ENLIGHTENMENTS, EOI_POLICIES, type MultibootModule } from '@vm/pc';
 import { COMPOUND_POLICIES, HANDOFFS } from '@vm/trap-compound';
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, SHADOW_MODES, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
-import { APPEND, type BoardSettings, MOST_CPUS, MOST_SEED } from './boot-board.ts';
+import { APIC_KINDS, APPEND, type BoardSettings, MOST_CPUS, MOST_SEED } from './boot-board.ts';
 import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
@@ -47,6 +47,7 @@ const OPTIONS = {
     + 'and timers or, with hyperv-full, all of its synthetic interrupt controller and calls'),
   eoi: choice(EOI_POLICIES, 'what guests are offered to end interrupts without an exit, each with those before it: nothing (explicit), ends by themselves (auto),\n'
     + 'a mark in memory (lazy, the default), the end of a chosen vector (selective). Without --enlighten only the last one makes a difference'),
+  apic: choice(APIC_KINDS, 'interrupt controllers beside the pair of 8259: none, APICs with registers in memory (xapic), or as model-specific registers too (x2apic,\nthe default with processors that have it)'),
   'cpu-model': choice(CPU_MODEL_NAMES, `the processor that the guest sees; default: ${DEFAULT_CPU_MODEL}`),
   disk: {
     hint: 'DISK',
@@ -115,6 +116,7 @@ export const bootCommand: Command = {
       ...(values.compound === undefined ? {} : { compound: values.compound }), ...(values.handoff === undefined ? {} : { handoff: values.handoff }),
       memoryBytes: values.memory ?? restored?.origin.memoryBytes ?? 512 * MiB,
       ...((values.cpus ?? restored?.origin.cpus ?? 1) === 1 ? {} : { cpus: values.cpus ?? restored!.origin.cpus }),
+      ...apicOf(values.apic ?? restored?.origin.apic),
       ...enlightenmentOf(values.enlighten ?? restored?.origin.enlighten, values.eoi ?? restored?.origin.eoi),
       clock: values.clock ?? restored?.origin.clock ?? 'host',
       ...(values.seed === undefined ? {} : { seed: values.seed }),
@@ -127,7 +129,7 @@ export const bootCommand: Command = {
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     const { memoryBytes, clock } = settings;
-    const origin = { memoryBytes, cpus: settings.cpus ?? 1, ...enlightenmentOf(settings.enlighten, settings.eoi), clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
+    const origin = { memoryBytes, cpus: settings.cpus ?? 1, ...apicOf(settings.apic), ...enlightenmentOf(settings.enlighten, settings.eoi), clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...settings,
@@ -143,6 +145,10 @@ export const bootCommand: Command = {
     ));
   },
 };
+
+function apicOf(apic: BoardSettings['apic']): Pick<BoardSettings, 'apic'> {
+  return apic === undefined ? {} : { apic };
+}
 
 function enlightenmentOf(enlighten: BoardSettings['enlighten'], eoi: BoardSettings['eoi']): Pick<BoardSettings, 'enlighten' | 'eoi'> {
   return { ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }) };

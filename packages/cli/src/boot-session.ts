@@ -14,6 +14,7 @@ import { endOf, type SessionEnd } from './session-end.ts';
 import { listenToSignals } from './session-signals.ts';
 import { openControl } from './control-socket.ts';
 import type { LaterDevices } from './later-devices.ts';
+import { LiveDisk } from './live-disk.ts';
 import { MachineControl } from './machine-control.ts';
 import { MachineHotPlug } from './machine-hot-plug.ts';
 import type { SnapshotOrigin } from './snapshot-origin.ts';
@@ -217,7 +218,7 @@ class SessionRun {
     const { name, origin, instance = null, seed = 0, plugIns = null, record, replay } = this.#session;
     if (name === undefined) return () => Promise.resolve();
     const refusal = record === undefined && replay === undefined ? null : 'this run is written down, and what comes and goes would not be';
-    this.#hotPlug = origin === undefined ? null : new MachineHotPlug({ guest, origin, seed, plugIns, refusal });
+    this.#hotPlug = origin === undefined ? null : new MachineHotPlug({ guest, origin, seed, disks: (this.#session.disks ?? []).map(({ disk }) => disk).filter((disk) => disk instanceof LiveDisk), plugIns, refusal });
     const control = new MachineControl({ guest, instance, quit: () => this.#finish({ code: EXIT_FINE, text: null }), hotPlug: this.#hotPlug });
     return openControl(name, (request) => control.handle(request));
   }

@@ -13,6 +13,7 @@ export interface RunBasis {
   readonly append: string;
   readonly memoryBytes: number;
   readonly cpus?: number; // absent: 1
+  readonly apic?: string; // absent: x2apic
   readonly enlighten?: string; // absent: none
   readonly eoi?: string; // absent: lazy
   readonly entry: string;
@@ -42,6 +43,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
     append: settings.append ?? '',
     memoryBytes: settings.memoryBytes,
     ...((settings.cpus ?? 1) === 1 ? {} : { cpus: settings.cpus! }),
+    ...(settings.apic === undefined ? {} : { apic: settings.apic }),
     ...(settings.enlighten === undefined ? {} : { enlighten: settings.enlighten }),
     ...(settings.eoi === undefined ? {} : { eoi: settings.eoi }),
     entry: String(settings.entry ?? 'auto'),
@@ -55,7 +57,7 @@ export function basisOf(settings: BoardSettings, typing: TypingMode, terminal: s
 
 /** The first thing in which a run differs from a recorded one, or null. */
 export function findDifference(basis: RunBasis, recorded: RunBasis): string | null {
-  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', cpus: 'number of processors', enlighten: 'hypervisor', eoi: 'offer for ends of interrupts', entry: 'entry', cpuModel: 'processor', seed: 'seed', console: 'console' };
+  const names = { kernel: 'kernel', initrd: 'initrd', modules: 'module', append: 'kernel command line', memoryBytes: 'memory size', cpus: 'number of processors', apic: 'interrupt controller', enlighten: 'hypervisor', eoi: 'offer for ends of interrupts', entry: 'entry', cpuModel: 'processor', seed: 'seed', console: 'console' };
   for (const [key, name] of Object.entries(names) as [keyof RunBasis, string][]) if ((basis[key] ?? '') !== (recorded[key] ?? '')) return name;
   return null;
 }

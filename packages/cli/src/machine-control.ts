@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Guest } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { ControlRequest } from './control-socket.ts';
+import { workOnDisks } from './machine-disk-work.ts';
 import type { MachineHotPlug } from './machine-hot-plug.ts';
 import { PAGE_CODEC, writeSnapshotFile } from './snapshot-file.ts';
 import { describeOrigin } from './snapshot-origin.ts';
@@ -16,7 +17,7 @@ export interface MachineControlServices {
   quit(): void;
 }
 
-export const CONTROL_COMMANDS = ['pause', 'resume', 'snapshot', 'counters', 'quit', 'devices', 'add', 'remove', 'screenshot'] as const;
+export const CONTROL_COMMANDS = ['pause', 'resume', 'snapshot', 'counters', 'quit', 'devices', 'add', 'remove', 'disk', 'screenshot'] as const;
 export type ControlCommand = (typeof CONTROL_COMMANDS)[number];
 
 /** What a control socket can have a running machine do. */
@@ -48,6 +49,7 @@ export class MachineControl {
       case 'devices': return this.#hotPlug(request.command).list();
       case 'add': return this.#hotPlug(request.command).add(request);
       case 'remove': return this.#hotPlug(request.command).remove(request);
+      case 'disk': return workOnDisks(this.#hotPlug(request.command).live, request);
       case 'screenshot': throw new UsageError('screenshot: this machine has no display, and its console is text');
       default: throw new UsageError(`unknown command ${JSON.stringify(request.command)}; there are ${CONTROL_COMMANDS.join(', ')}`);
     }
@@ -70,8 +72,8 @@ export class MachineControl {
     const release = guest.hold();
     try {
       await guest.standing();
-      const about = describeOrigin(hotPlug.origin, instance);
-      await writeSnapshotFile(path, (sink) => guest.save((piece) => ((bytes += piece.length), sink(piece)), { codec: PAGE_CODEC, about }));
+      const save = (): Promise<void> => writeSnapshotFile(path, (sink) => guest.save((piece) => ((bytes += piece.length), sink(piece)), { codec: PAGE_CODEC, about: describeOrigin(hotPlug.origin, instance) }));
+      await [...hotPlug.live.values()].reduce<() => Promise<void>>((work, disk) => () => disk.quietly(work), save)();
     } finally {
       release();
     }

@@ -3,6 +3,7 @@ import type { PcDisk } from '@vm/pc';
 import type { OpenedDisk } from '@vm/vhd-crypt';
 import type { DiskDescriptor } from './disk-descriptor.ts';
 import { type DiskOpenOptions, openDescribedDisk } from './disk-opener.ts';
+import { LiveDisk } from './live-disk.ts';
 import { UsageError } from './usage-error.ts';
 
 const MOST_ATA = 4;
@@ -13,10 +14,10 @@ export async function withMachineDisks(descriptors: readonly DiskDescriptor[], r
   const ata = descriptors.filter(({ bus }) => bus === 'ata').length;
   if (ata > MOST_ATA) throw new UsageError(`--disk: ${ata} disks with bus=ata, and there is room for ${MOST_ATA}`);
   if (descriptors.length - ata > MOST_VIRTIO) throw new UsageError(`--disk: there is room for ${MOST_VIRTIO} disks with bus=virtio`);
-  const opened: { readonly file: string; readonly disk: OpenedDisk }[] = [];
+  const opened: { readonly file: string; readonly disk: LiveDisk }[] = [];
   let code: number;
   try {
-    for (const descriptor of descriptors) opened.push({ file: descriptor.file, disk: await openNamedDisk(descriptor) });
+    for (const descriptor of descriptors) opened.push({ file: descriptor.file, disk: await openLiveDisk(descriptor) });
     for (const { file, disk } of opened) for (const warning of disk.warnings) process.stderr.write(`vm: ${file}: ${warning}\n`);
     code = await run(opened.map(({ disk, file }, i) => ({ disk, bus: descriptors[i]!.bus ?? 'virtio', serial: serialOf(file), ...placeOf(descriptors[i]!) })));
   } catch (error) {
@@ -29,10 +30,19 @@ export async function withMachineDisks(descriptors: readonly DiskDescriptor[], r
 }
 
 /** The first error, after all were tried. */
-async function closeAll(opened: readonly { readonly disk: OpenedDisk }[]): Promise<unknown> {
+async function closeAll(opened: readonly { readonly disk: LiveDisk }[]): Promise<unknown> {
   const errors: unknown[] = [];
   for (const { disk } of opened.toReversed()) await disk.close().catch((error: unknown) => errors.push(error));
   return errors[0] ?? null;
+}
+
+/** A disk that its owner may have encrypted while the machine runs. */
+export async function openLiveDisk(descriptor: DiskDescriptor, ask?: DiskOpenOptions['ask']): Promise<LiveDisk> {
+  return new LiveDisk(descriptor, await openNamedDisk(descriptor, ask), (changed) => openNamedDisk(changed, noPassphrase));
+}
+
+export function noPassphrase(): Promise<never> {
+  throw new UsageError('it is encrypted, and a running machine asks nobody: key=file:FILE');
 }
 
 /** What is wrong with a disk is the user's to know, with the name of its file. */

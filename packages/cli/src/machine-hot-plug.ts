@@ -1,11 +1,11 @@
 import { randomFillSync } from 'node:crypto';
 import { type Guest, type HotDeviceState, placeDisks } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
-import type { OpenedDisk } from '@vm/vhd-crypt';
 import type { ControlRequest } from './control-socket.ts';
 import { describeDisk, type DiskDescriptor, resolveDisk } from './disk-descriptor.ts';
 import type { LaterDevices } from './later-devices.ts';
-import { openNamedDisk, serialOf } from './machine-disks.ts';
+import type { LiveDisk } from './live-disk.ts';
+import { noPassphrase, openLiveDisk, serialOf } from './machine-disks.ts';
 import type { SnapshotOrigin } from './snapshot-origin.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -13,6 +13,8 @@ export interface MachineHotPlugServices {
   readonly guest: Guest<WasmVcpu>;
   readonly origin: SnapshotOrigin;
   readonly seed: number;
+  /** In the order of `origin`. */
+  readonly disks: readonly LiveDisk[];
   readonly plugIns: LaterDevices | null; // null: the machine has no directories
   /** Why no device may come or go; null: they may. */
   readonly refusal: string | null;
@@ -26,19 +28,29 @@ export class MachineHotPlug {
   #disks: readonly DiskDescriptor[];
   #rng: boolean;
   readonly #open = new Set<() => Promise<void>>(); // disks that came later
+  readonly #live = new Map<string, LiveDisk>(); // by name, those that were there at the beginning too
   readonly #services: MachineHotPlugServices;
 
   constructor(services: MachineHotPlugServices) {
     this.#services = services;
     this.#disks = placeDisks(services.origin.disks);
     this.#rng = services.origin.rng;
+    for (const [i, { name }] of this.#disks.entries()) {
+      const disk = services.disks[i];
+      if (name !== undefined && disk !== undefined) this.#live.set(name, disk);
+    }
   }
 
   /** What the machine could be made of again as it is now. */
   get origin(): SnapshotOrigin {
     const { origin, plugIns } = this.#services;
     const slots = Object.fromEntries(this.list().flatMap(({ name, slot }) => (slot !== null && plugIns?.has(name) === true ? [[name, slot]] : [])));
-    return { ...origin, disks: this.#disks, rng: this.#rng, ...(plugIns === null ? {} : { plugIns: { ...plugIns.changes, slots }, lent: plugIns.disks }) };
+    return { ...origin, disks: this.#disks.map((disk) => ({ ...disk, ...keyOf(this.#live.get(disk.name ?? '')) })), rng: this.#rng, ...(plugIns === null ? {} : { plugIns: { ...plugIns.changes, slots }, lent: plugIns.disks }) };
+  }
+
+  /** Disks whose images may be encrypted behind the guest. */
+  get live(): ReadonlyMap<string, LiveDisk> {
+    return this.#live;
   }
 
   list(): readonly HotDeviceState[] {
@@ -85,18 +97,20 @@ export class MachineHotPlug {
     if (given.key !== undefined && given.key.kind !== 'file') throw new UsageError('add: the terminal and the descriptors are those of the machine: key=file:FILE');
     const descriptor = resolveDisk(given, folder);
     const name = given.name ?? this.#freeName();
-    const { disk, close } = await this.#openDisk(descriptor);
+    const { disk, close } = await this.#openDisk(name, descriptor);
     const there = await this.#services.guest.addDisk({ disk, name, serial: serialOf(descriptor.file) }, close);
     this.#disks = [...this.#disks, { ...descriptor, name, slot: there.slot! }];
     return there;
   }
 
-  async #openDisk(descriptor: DiskDescriptor): Promise<{ readonly disk: OpenedDisk; readonly close: () => Promise<void> }> {
-    const disk = await openNamedDisk(descriptor, noPassphrase);
+  async #openDisk(name: string, descriptor: DiskDescriptor): Promise<{ readonly disk: LiveDisk; readonly close: () => Promise<void> }> {
+    const disk = await openLiveDisk(descriptor, noPassphrase);
     const close = async (): Promise<void> => {
+      this.#live.delete(name);
       if (this.#open.delete(close)) await disk.close();
     };
     this.#open.add(close);
+    this.#live.set(name, disk);
     return { disk, close };
   }
 
@@ -111,12 +125,12 @@ export class MachineHotPlug {
     const { guest, plugIns } = this.#services;
     if (plugIns === null) throw new UsageError('add: this machine has no device directories; those of vm run have');
     const { spec, blocks, arrived } = await plugIns.load(entry);
-    const opened: { readonly name: string; readonly disk: OpenedDisk; readonly close: () => Promise<void> }[] = [];
+    const opened: { readonly name: string; readonly disk: LiveDisk; readonly close: () => Promise<void> }[] = [];
     const close = async (): Promise<void> => {
       for (const one of opened) await one.close();
     };
     try {
-      for (const { name, disk } of blocks) opened.push({ name, ...(await this.#openDisk(disk)) });
+      for (const { name, disk } of blocks) opened.push({ name, ...(await this.#openDisk(name, disk)) });
     } catch (error) {
       await close();
       throw error;
@@ -142,8 +156,9 @@ export class MachineHotPlug {
   }
 }
 
-function noPassphrase(): Promise<never> {
-  throw new UsageError('it is encrypted, and a running machine asks nobody: key=file:FILE');
+/** Encrypting a disk, or giving it another key, changes what opens it. */
+function keyOf(disk: LiveDisk | undefined): Pick<DiskDescriptor, 'key'> {
+  return disk?.descriptor.key === undefined ? {} : { key: disk.descriptor.key };
 }
 
 /** Whether it came before the time was over. */

@@ -3,6 +3,7 @@ import { readJsonText } from '@vm/core/directory';
 import type { ConsoleKind, Enlightenment, EoiPolicy } from '@vm/pc';
 import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
 import type { CpuModelName, ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
+import type { ApicKind } from './boot-board.ts';
 import { readNamedFile } from './host-file.ts';
 import { findNearest } from './nearest-word.ts';
 import { UsageError } from './usage-error.ts';
@@ -13,6 +14,7 @@ export interface MachineSettings {
   readonly engine?: { readonly id?: 'wasm'; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode; readonly compound?: CompoundPolicyName; readonly handoff?: Handoff };
   readonly ram?: number | string;
   readonly cpus?: number;
+  readonly apic?: ApicKind;
   readonly enlighten?: Enlightenment;
   readonly eoi?: EoiPolicy;
   readonly clock?: 'host' | 'virtual';
@@ -70,7 +72,7 @@ export interface ManifestFile {
 }
 
 export const MANIFEST_ABI = 1;
-const SHARED = ['engine', 'ram', 'cpus', 'enlighten', 'eoi', 'clock', 'seed', 'boot', 'onFault', 'onReset'] as const;
+const SHARED = ['engine', 'ram', 'cpus', 'apic', 'enlighten', 'eoi', 'clock', 'seed', 'boot', 'onFault', 'onReset'] as const;
 
 /** Throws UsageError that names file, path and rule, one line for each thing that is wrong. */
 export async function readManifest(file: string): Promise<ManifestFile> {

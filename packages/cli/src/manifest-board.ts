@@ -24,7 +24,7 @@ const BELONGS: Readonly<Partial<Record<keyof BootSource, readonly Kind[]>>> = { 
 
 /** Reads the images of a machine. Throws UsageError. */
 export async function readMachine(file: ManifestFile, name: string, settings: MachineSettings): Promise<ManifestMachine> {
-  const { engine = {}, ram = DEFAULT_RAM, cpus, enlighten, eoi, clock = 'host', seed, boot = {}, onFault, onReset = 'boot', rng, hpet, console, disks = [] } = settings;
+  const { engine = {}, ram = DEFAULT_RAM, cpus, apic, enlighten, eoi, clock = 'host', seed, boot = {}, onFault, onReset = 'boot', rng, hpet, console, disks = [] } = settings;
   const kind = kindOf(file, name, boot);
   const memoryBytes = ramBytesOf(ram);
   const images = await readImages(file, kind, boot, APPEND[console ?? 'serial']);
@@ -34,7 +34,7 @@ export async function readMachine(file: ManifestFile, name: string, settings: Ma
     board: {
       ...images, memoryBytes, clock, onReset,
       ...(cpuModel === undefined ? {} : { cpuModel }), ...(translator === undefined ? {} : { translator }), ...(shadow === undefined ? {} : { shadow }), ...(compound === undefined ? {} : { compound }), ...(handoff === undefined ? {} : { handoff }),
-      ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }),
+      ...(apic === undefined ? {} : { apic }), ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }),
       ...(cpus === undefined ? {} : { cpus }), ...(seed === undefined ? {} : { seed }), ...(rng === undefined ? {} : { rng }), ...(hpet === undefined ? {} : { hpet }), ...(console === undefined ? {} : { console }), ...(onFault === undefined ? {} : { onFault }),
     },
     disks: disks.map((disk) => describe(file, disk)),

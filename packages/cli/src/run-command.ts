@@ -60,10 +60,10 @@ export const runCommand: Command = {
       return EXIT_FINE;
     }
     const devices = await loadDevices(planned);
-    const { memoryBytes, cpus = 1, enlighten, eoi, clock, cpuModel = null, hpet = false, console: terminal = 'serial' } = board;
+    const { memoryBytes, cpus = 1, apic, enlighten, eoi, clock, cpuModel = null, hpet = false, console: terminal = 'serial' } = board;
     const rng = restored?.origin.plugIns === undefined ? board.rng === true : restored.origin.rng;
     const plugIns = new LaterDevices(file, name, partsOf(file, settings), planned, changes);
-    const origin = { memoryBytes, cpus, ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }), clock, cpuModel, disks, rng, hpet, console: terminal, multiboot: bare !== undefined };
+    const origin = { memoryBytes, cpus, ...(apic === undefined ? {} : { apic }), ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }), clock, cpuModel, disks, rng, hpet, console: terminal, multiboot: bare !== undefined };
     const blocks = planned.flatMap((one) => one.blocks);
     return withMachineDisks([...disks, ...blocks.map(({ disk }) => disk)], (opened) => runBootSession(
       {

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import type { Plain } from '@vm/core';
 import { type ConsoleKind, ENLIGHTENMENTS, type Enlightenment, EOI_POLICIES, type EoiPolicy } from '@vm/pc';
 import { CPU_MODEL_NAMES, type CpuModelName } from '@vm/vcpu-wasm';
+import { APIC_KINDS, type ApicKind } from './boot-board.ts';
 import type { DiskDescriptor } from './disk-descriptor.ts';
 import { explainFileError } from './host-file.ts';
 import type { PlugInChanges } from './later-devices.ts';
@@ -13,6 +14,7 @@ import { UsageError } from './usage-error.ts';
 export interface SnapshotOrigin {
   readonly memoryBytes: number;
   readonly cpus: number;
+  readonly apic?: ApicKind; // absent: x2apic
   readonly enlighten?: Enlightenment; // absent: none
   readonly eoi?: EoiPolicy; // absent: lazy
   readonly clock: 'host' | 'virtual';
@@ -52,6 +54,7 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     savedAtMs: Date.now(),
     memoryBytes: origin.memoryBytes,
     cpus: origin.cpus,
+    apic: origin.apic ?? null,
     enlighten: origin.enlighten ?? null,
     eoi: origin.eoi ?? null,
     clock: origin.clock,
@@ -68,13 +71,14 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
 
 /** Throws UsageError for a machine that somebody else saved. */
 export function readOrigin(about: Plain): SavedOrigin {
-  const { program, instance, savedAtMs, memoryBytes, cpus, enlighten, eoi, clock, cpuModel, multiboot, rng, hpet, console, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
+  const { program, instance, savedAtMs, memoryBytes, cpus, apic, enlighten, eoi, clock, cpuModel, multiboot, rng, hpet, console, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
   const known = CPU_MODEL_NAMES.find((name) => name === cpuModel) ?? null;
   if (program !== 'vm' || typeof instance !== 'string' || typeof savedAtMs !== 'number' || typeof memoryBytes !== 'number' || (clock !== 'host' && clock !== 'virtual')
     || typeof multiboot !== 'boolean' || !Array.isArray(disks) || !Array.isArray(identities)) throw new UsageError('it was not saved by vm boot, and only who saved it knows what it is made of');
+  const controllers = APIC_KINDS.find((name) => name === apic);
   const face = ENLIGHTENMENTS.find((name) => name === enlighten);
   const policy = EOI_POLICIES.find((name) => name === eoi);
-  return { ...(face === undefined ? {} : { enlighten: face }), ...(policy === undefined ? {} : { eoi: policy }), instance, savedAtMs, memoryBytes, cpus: typeof cpus === 'number' ? cpus : 1, clock, multiboot, rng: rng === true, hpet: hpet === true, console: console === 'virtio' ? 'virtio' : 'serial', cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
+  return { ...(controllers === undefined ? {} : { apic: controllers }), ...(face === undefined ? {} : { enlighten: face }), ...(policy === undefined ? {} : { eoi: policy }), instance, savedAtMs, memoryBytes, cpus: typeof cpus === 'number' ? cpus : 1, clock, multiboot, rng: rng === true, hpet: hpet === true, console: console === 'virtio' ? 'virtio' : 'serial', cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
 }
 
 /** Refuses disks that are not as the saved machine left them. Throws UsageError. */

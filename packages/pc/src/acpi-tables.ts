@@ -14,6 +14,7 @@ export interface AcpiMachine {
   readonly serial?: { readonly base: number; readonly pin: number }; // absent: no serial port is described
   readonly pci?: AcpiPci; // absent: no PCI is described
   readonly vmbus?: boolean;
+  readonly apic?: boolean; // false: there are none to be described
   readonly hpet?: { readonly base: number; readonly bytes: number; readonly id: number }; // absent: there are no such timers
   readonly keyboard?: { readonly pin: number; readonly mousePin: number }; // absent: no keyboard controller is described
 }
@@ -72,8 +73,7 @@ export function buildAcpiTables(machine: AcpiMachine, base: number = ACPI_TABLES
   const dsdt = place(buildDsdt(machine));
   const facs = place(buildFacs());
   const fadt = place(buildFadt(machine, dsdt, facs));
-  const madt = place(buildMadt(machine));
-  const tables = [fadt, madt, ...(machine.hpet === undefined ? [] : [place(buildHpet(machine.hpet))])];
+  const tables = [fadt, ...(machine.apic === false ? [] : [place(buildMadt(machine))]), ...(machine.hpet === undefined ? [] : [place(buildHpet(machine.hpet))])];
   const rsdt = place(buildPointers('RSDT', 4, tables));
   const xsdt = place(buildPointers('XSDT', 8, tables));
   fillRsdp(rsdpBytes, rsdt, xsdt);

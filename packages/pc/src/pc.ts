@@ -44,6 +44,8 @@ export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly enlighten?: Enlightenment;
   /** What guests are offered for ends of interrupts. Default: `lazy`. */
   readonly eoi?: EoiPolicy;
+  /** Tell the guest of local APICs and the I/O APIC; false goes with processors that have none. Default: true. */
+  readonly apic?: boolean;
   /** An I/O APIC with a register for ends, and local APICs that can leave it to that. Default: false. */
   readonly directedEoi?: boolean;
   readonly kernel?: Uint8Array; // a bzImage, an ELF file such as a vmlinux, or with `entry: 'multiboot'` such an image
@@ -147,6 +149,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
     processors, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
     ...(options.enlighten === 'hyperv-full' ? { vmbus: true } : {}),
+    ...(options.apic === false ? { apic: false } : {}),
     ...(options.hpet === true ? { hpet: { base: HPET_BASE, bytes: REGISTER_BYTES, id: HPET_ID } } : {}),
     pci: { ...PCI_RANGES, hotplug: HOTPLUG, wiresOf: (slot, pin) => [PCI_PINS[pci.route(slot, pin + 1)]!, PCI_LEGACY_PINS[pci.route(slot, pin + 1)]!] },
   });

@@ -1,7 +1,7 @@
 import { CPU_FEATURES, RAX, RBX, RCX, RDX } from '@vm/x86';
 import type { CpuFeature } from '@vm/x86';
 import { describe, expect, it } from 'vitest';
-import { CPU_MODEL_NAMES, cpuModel, DEFAULT_CPU_MODEL } from './cpu-model.ts';
+import { CPU_MODEL_NAMES, cpuModel, DEFAULT_CPU_MODEL, modelText } from './cpu-model.ts';
 import type { CpuModelName } from './cpu-model.ts';
 import { FlatMachine } from './flat-machine.ts';
 import type { FlatMode } from './flat-machine.ts';
@@ -92,6 +92,11 @@ describe('processor models', () => {
     expect(general('pentium3', 7)).toBe(0);
     expect(general('486', 7)).toBeGreaterThan(0);
     expect(general('x86-64-v2', 18)).toBeGreaterThan(0);
+  });
+
+  it('lack what they are asked to lack, and say so', () => {
+    const model = cpuModel('x86-64-v2', ['extapic'], ['x2apic', 'tsc-deadline']);
+    expect([model.features.has('x2apic'), model.features.has('extapic'), modelText(model)]).toEqual([false, true, 'x86-64-v2 with extapic without tsc-deadline without x2apic']);
   });
 
   it('are refused when the name or a feature is not known', () => {

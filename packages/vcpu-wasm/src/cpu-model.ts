@@ -63,19 +63,20 @@ export const AVAILABLE: ReadonlySet<CpuFeature> = new Set<CpuFeature>([...X86_64
 export const CPU_MODEL_NAMES: readonly CpuModelName[] = MODELS.map(({ name }) => name);
 export const DEFAULT_CPU_MODEL: CpuModelName = 'x86-64-v2';
 
-/** A model by name, with features beside its own. */
-export function cpuModel(name: CpuModelName = DEFAULT_CPU_MODEL, beside: readonly CpuFeature[] = []): CpuModel {
+/** A model by name, with features beside its own, or without some of them. */
+export function cpuModel(name: CpuModelName = DEFAULT_CPU_MODEL, beside: readonly CpuFeature[] = [], without: readonly CpuFeature[] = []): CpuModel {
   const found = MODELS.find((one) => one.name === name);
   if (found === undefined) throw new RangeError(`cpuModel: no processor ${JSON.stringify(name)}; there are ${CPU_MODEL_NAMES.join(', ')}`);
   const absent = beside.find((feature) => !AVAILABLE.has(feature));
   if (absent !== undefined) throw new RangeError(`cpuModel: this engine does not have ${JSON.stringify(absent)}`);
-  return beside.length === 0 ? found : model(name, found.vendor, found.signature, [...new Set([...found.features, ...beside])]);
+  return beside.length === 0 && without.length === 0 ? found : model(name, found.vendor, found.signature, [...new Set([...found.features, ...beside])].filter((feature) => !without.includes(feature)));
 }
 
-/** A model by its name and what it has beside it. */
+/** A model by its name, what it has beside it and what it lacks. */
 export function modelText({ name, features }: CpuModel): string {
   const own = MODELS.find((one) => one.name === name)!.features;
-  return [name, ...[...features].filter((feature) => !own.has(feature)).sort()].join(' with ');
+  const full = [name, ...[...features].filter((feature) => !own.has(feature)).sort()].join(' with ');
+  return [full, ...[...own].filter((feature) => !features.has(feature)).sort()].join(' without ');
 }
 
 /** Which rows of the instruction tables a model has with a VEX.L, by row number; forms of one row that came later are the caller's business. */

@@ -41,6 +41,8 @@ export interface WasmEngineOptions {
   readonly cpuModel?: CpuModelName;
   /** Features beside those of the model. */
   readonly cpuFeatures?: readonly CpuFeature[];
+  /** Features of the model that this processor lacks. */
+  readonly cpuWithout?: readonly CpuFeature[];
   /** Where RDRAND and RDSEED begin, 32 bits; the same seed gives the same numbers. Default 0. */
   readonly randomSeed?: number;
   /** Told of an instruction in protected mode at privilege level 0 that the processor does not have, before the guest gets its #UD. */
@@ -78,7 +80,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   const tableBytes = mode === 'off' ? 0 : shadowBytes(atLeast('shadowTables', options.shadowTables ?? SHADOW_TABLES, LEAST_SHADOW_TABLES));
   const tablesAt = (): number => Math.ceil((region().copies + COPY_BYTES) / 4096) * 4096;
   let processors = 1;
-  const model = cpuModel(options.cpuModel, options.cpuFeatures);
+  const model = cpuModel(options.cpuModel, options.cpuFeatures, options.cpuWithout);
   const codePages = atLeast('codePages', options.codePages ?? CODE_PAGES, LEAST_PAGES);
   const translatedBytes = atLeast('translatedBytes', options.translatedBytes ?? TRANSLATED_BYTES, LEAST_BYTES);
   const codeBytes = atLeast('codeBytes', options.codeBytes ?? CODE_BYTES, LEAST_BYTES);

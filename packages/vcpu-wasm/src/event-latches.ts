@@ -12,6 +12,8 @@ export class EventLatches {
   taken = false;
   // What no interrupt flag holds back.
   nmi = false;
+  /** A second one came before the first was taken: it waits for the end of the handler as one would that came during it. */
+  nmiAgain = false;
   nmiBlocked = false;
   init = false;
   /** Page of a start-up message, or -1. */
@@ -31,9 +33,19 @@ export class EventLatches {
   get isInTheWay(): boolean { return this.halted || this.shutdown || this.shadow; }
 
   note(event: ProcessorEvent, page: number): void {
-    if (event === 'nmi') this.nmi = true;
+    if (event === 'nmi') {
+      this.nmiAgain ||= this.nmi && !this.nmiBlocked;
+      this.nmi = true;
+    }
     else if (event === 'init') { this.init = true; this.startPage = -1; }
     else if (this.waitsForStartup || this.init) this.startPage = page & 0xff;
+  }
+
+  /** The handler of an NMI begins: others wait for its end. */
+  takeNmi(): void {
+    this.nmi = this.nmiAgain;
+    this.nmiAgain = false;
+    this.nmiBlocked = true;
   }
 
   /** Page of the start-up message that it waited for, and waits no more; -1: none has come. */

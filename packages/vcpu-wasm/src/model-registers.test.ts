@@ -92,6 +92,38 @@ it('moves the time-stamp counter by what IA32_TSC_ADJUST is moved by, and the ot
   expect([0x54n, 0x55n]).toContain(counted.gpr(RDX));
 });
 
+it('tells the interrupt controller deadlines in machine time, wherever the counter stands, and moves those that wait (IRQ-49)', () => {
+  const DEADLINE = 0x6e0, NEVER = (1n << 64n) - 1n;
+  /** What the controller holds after stores of the adjustment and of the deadline in turn, and what the guest reads then. */
+  const told = (...stores: readonly (readonly [index: number, value: bigint])[]): readonly [machine: bigint, guest: bigint] => {
+    const port = {
+      low: 0, high: 0, priority: 0, isPending: () => false, acknowledge: () => -1, window: () => -1, readRegister: () => 0, writeRegister: () => {},
+      readModelRegister: (index: number) => index === DEADLINE,
+      writeModelRegister: (index: number, low: number, high: number) => {
+        [port.low, port.high] = [low >>> 0, high >>> 0];
+        return index === DEADLINE;
+      },
+    };
+    const machine = new FlatMachine('protected', { interrupts: port });
+    const code = createAssembler(32);
+    for (const [index, value] of stores) code.mov(r32(RCX), index).mov(r32(RAX), Number(BigInt.asIntN(32, value))).mov(r32(RDX), Number(BigInt.asIntN(32, value >> 32n))).data(...WRMSR);
+    machine.put(0x8000, code.mov(r32(RCX), DEADLINE).data(...RDMSR).hlt().bytes());
+    machine.enter(0x8000);
+    expect(machine.run()).toBe(true);
+    return [(BigInt(port.high) << 32n) | BigInt(port.low), (machine.gpr(RDX) << 32n) | machine.gpr(RAX)];
+  };
+  const ahead = 1n << 50n, behind = -(1n << 40n);
+  expect(told([DEADLINE, 5000n])).toEqual([5000n, 5000n]);
+  expect(told([MSR_TSC_ADJUST, ahead], [DEADLINE, ahead + 5000n])).toEqual([5000n, ahead + 5000n]);
+  expect(told([DEADLINE, ahead + 5000n], [MSR_TSC_ADJUST, ahead])).toEqual([5000n, ahead + 5000n]);
+  expect(told([MSR_TSC_ADJUST, behind], [DEADLINE, 5000n])).toEqual([5000n - behind, 5000n]);
+  expect(told([MSR_TSC_ADJUST, ahead], [DEADLINE, 5000n])[0]).toBe(1n); // past: at once
+  for (const adjustment of [0n, ahead, behind]) {
+    expect(told([MSR_TSC_ADJUST, adjustment], [DEADLINE, NEVER])[0]).toBeGreaterThan(1n << 63n);
+    expect(told([MSR_TSC_ADJUST, adjustment], [DEADLINE, 0n])).toEqual([0n, 0n]);
+  }
+});
+
 it('has IA32_TSC_ADJUST, and says that the counter is invariant, from x86-64-v2 on', () => {
   expect(written(MSR_TSC_ADJUST, 5n)).toBe(5n);
   expect(written(MSR_TSC_ADJUST, 5n, 'x86-64-v1')).toBeNull();

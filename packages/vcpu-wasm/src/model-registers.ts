@@ -140,10 +140,11 @@ export class ModelRegisters {
   #writeDeadline(low: number, high: number): boolean {
     if (low === 0 && high === 0) return this.#interrupts.writeModelRegister(MSR_TSC_DEADLINE, 0, 0);
     const difference = low - this.#state.get(state.TSC_OFFSET);
-    const differenceHigh = (high - this.#state.high(state.TSC_OFFSET) - (difference < 0 ? 1 : 0)) | 0;
-    // Before machine time began is in the past, as 1 is.
+    const differenceHigh = high - (this.#state.high(state.TSC_OFFSET) | 0) - (difference < 0 ? 1 : 0); // a counter may stand behind machine time
+    // Before machine time began is in the past, as 1 is; beyond 64 bits is never.
     const past = differenceHigh < 0 || (differenceHigh === 0 && difference === 0);
-    return this.#interrupts.writeModelRegister(MSR_TSC_DEADLINE, past ? 1 : difference >>> 0, past ? 0 : differenceHigh);
+    const never = differenceHigh >= TWO_32;
+    return this.#interrupts.writeModelRegister(MSR_TSC_DEADLINE, past ? 1 : never ? 0xffff_ffff : difference >>> 0, past ? 0 : never ? 0xffff_ffff : differenceHigh);
   }
   /** What waits for a value of the counter goes on waiting for it (SDM vol. 3, section 11.5.4.1). */
   #setTime(set: () => void): void {

@@ -50,7 +50,7 @@ const ROWS: Readonly<Record<string, readonly [offset: number, bytes: number]>> =
   directoryPointers: [state.PDPTE, 32], memoryTypes: [state.MTRR_VARIABLE, state.MTRR_END - state.MTRR_VARIABLE],
 };
 const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const; // by register number
-const LATCH_NAMES = ['halted', 'shadow', 'trapShadow', 'taken', 'nmi', 'nmiBlocked', 'init', 'waitsForStartup', 'shutdown', 'deliberate'] as const;
+const LATCH_NAMES = ['halted', 'shadow', 'trapShadow', 'taken', 'nmi', 'nmiAgain', 'nmiBlocked', 'init', 'waitsForStartup', 'shutdown', 'deliberate'] as const;
 
 interface SavedSegment { readonly selector: number; readonly attributes: number; readonly limit: number; readonly base: bigint }
 /** A state that has been looked through. */
@@ -87,7 +87,7 @@ export function readProcessor(saved: Plain, model: CpuModel): CheckedProcessor {
   const fields = membersOf(saved, 'processor');
   const number = (name: string, most: number, least = 0): number => count(fields, name, most, least);
   const truth = (name: string): boolean => {
-    const value = fields[name];
+    const value = fields[name] ?? (name === 'nmiAgain' ? false : undefined); // older states have no second one
     if (typeof value !== 'boolean') throw new TypeError(`${name} expected a boolean`);
     return value;
   };

@@ -54,7 +54,7 @@ describe('the processor', () => {
     }
   });
 
-  it('takes an interrupt before the next instruction, wherever it is raised', () => {
+  it('takes an interrupt before the next instruction, wherever it is raised (IRQ-32)', () => {
     for (const budget of [1, 2, 3, 10, 11, 1000, 1001]) {
       const { machine, raise } = start(counting(), 2 | IF);
       machine.vcpu.run(budget);
@@ -67,7 +67,7 @@ describe('the processor', () => {
     }
   });
 
-  it('holds an interrupt while they are disabled, and takes it after the instruction behind STI', () => {
+  it('holds an interrupt while they are disabled, and takes it after the instruction behind STI (IRQ-23)', () => {
     const code = createAssembler(64).xor(r32(RCX), r32(RCX)).inc(r64(RCX)).op('sti').inc(r64(RCX)).inc(r64(RCX)).hlt().bytes();
     const { machine, raise } = start(code, 2);
     machine.vcpu.run(1);
@@ -78,7 +78,7 @@ describe('the processor', () => {
     expect(machine.gpr(RCX)).toBe(3n);
   });
 
-  it('takes a non-maskable interrupt whatever IF says, and the next one after IRET', () => {
+  it('takes a non-maskable interrupt whatever IF says, and the next one after IRET (IRQ-25)', () => {
     const { machine } = start(createAssembler(64).xor(r32(RCX), r32(RCX)).hlt().inc(r64(RCX)).hlt().bytes(), 2);
     machine.view.setUint32(IDT + 2 * 16, (8 << 16) | HANDLER, true);
     machine.view.setUint32(IDT + 2 * 16 + 4, 0x8e00, true);
@@ -96,6 +96,20 @@ describe('the processor', () => {
     expect([machine.gpr(14), machine.gpr(RCX)]).toEqual([2n, 0n]);
     expect(vcpu.run(100)).toBe(EXIT_HALT);
     expect([machine.gpr(14), machine.gpr(RCX)]).toEqual([2n, 1n]);
+  });
+
+  it('takes two non-maskable interrupts that came together, and no third one, from its saved state too (IRQ-25)', () => {
+    for (const isSaved of [false, true]) {
+      const { machine } = start(createAssembler(64).xor(r32(RCX), r32(RCX)).hlt().inc(r64(RCX)).hlt().bytes(), 2);
+      machine.view.setUint32(IDT + 2 * 16, (8 << 16) | HANDLER, true);
+      machine.view.setUint32(IDT + 2 * 16 + 4, 0x8e00, true);
+      const { vcpu } = machine;
+      expect(vcpu.run(10)).toBe(EXIT_HALT);
+      for (let i = 0; i < 3; i++) vcpu.notify('nmi', 0);
+      if (isSaved) vcpu.load!(structuredClone(vcpu.save!()), false);
+      expect(vcpu.run(100)).toBe(EXIT_HALT);
+      expect([machine.gpr(14), machine.gpr(RCX)]).toEqual([2n, 1n]);
+    }
   });
 
   it.each([['the boot processor goes on at the reset vector', 0x100], ['another waits for a start-up message', 0]])('goes back to its beginning at INIT, keeping some of its state: %s', (_which, low) => {
@@ -120,7 +134,7 @@ describe('the processor', () => {
     expect([machine.gpr(RAX), s.selector(state.CS)]).toEqual([5n, 0x900]);
   });
 
-  it('waits in HLT and goes on behind it', () => {
+  it('waits in HLT and goes on behind it (IRQ-24)', () => {
     const { machine, raise } = start(createAssembler(64).hlt().mov(r32(RAX), 7).hlt().bytes(), 2 | IF);
     expect(machine.vcpu.run(1000)).toBe(EXIT_HALT);
     const { retired } = machine.vcpu;
@@ -129,6 +143,13 @@ describe('the processor', () => {
     raise();
     expect(machine.vcpu.run(1000)).toBe(EXIT_HALT);
     expect(machine.gpr(RAX)).toBe(7n);
+  });
+
+  it('does not sleep in HLT behind STI with an interrupt that waits (IRQ-24)', () => {
+    const { machine, raise } = start(createAssembler(64).op('sti').hlt().mov(r32(RAX), 7).op('cli').hlt().bytes(), 2);
+    raise();
+    expect(machine.vcpu.run(1000)).toBe(EXIT_HALT);
+    expect([machine.gpr(14), machine.gpr(RAX)]).toEqual([1n, 7n]);
   });
 
   it('leaves earlier when asked to', () => {

@@ -375,8 +375,7 @@ export class WasmVcpu implements Vcpu {
     if (this.#latch.init) this.#initialize();
     if (this.#latch.waitsForStartup) return this.#start();
     if (this.#latch.nmi && !this.#latch.nmiBlocked) {
-      this.#latch.nmi = false;
-      this.#latch.nmiBlocked = true;
+      this.#latch.takeNmi();
       this.#take(VECTOR_NMI);
       return true;
     }
