@@ -41,6 +41,7 @@ export { type ResizeOptions, resizeVhd } from './resize.ts';
 export { SectorBitmap, type SectorRun } from './sector-bitmap.ts';
 export { type CipherModule, type KeyRequest, type KeySource, type KeyToken, keyOf, type SectorCipher } from './sector-cipher.ts';
 export { SparseDisk } from './sparse-disk.ts';
+export { StoreGate } from './store-gate.ts';
 export { VhdError, type VhdRule } from './vhd-error.ts';
 export { type BlockTable, readImage, type VhdImage } from './vhd-image.ts';
 export type { BlockCipher } from './xts.ts';

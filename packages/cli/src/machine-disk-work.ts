@@ -1,0 +1,44 @@
+import type { Luks2Cost } from '@vm/vhd-crypt';
+import type { ControlRequest } from './control-socket.ts';
+import type { KeyOrigin } from './disk-descriptor.ts';
+import type { LiveDisk, LiveDiskState } from './live-disk.ts';
+import { UsageError } from './usage-error.ts';
+
+export const DISK_WORK = ['list', 'encrypt', 'decrypt', 'rekey', 'go', 'stop'] as const;
+export type DiskWork = (typeof DISK_WORK)[number];
+
+/** What a control socket can have done to the images of a machine's disks. Throws UsageError, and CryptError for what cannot be. */
+export async function workOnDisks(disks: ReadonlyMap<string, LiveDisk>, { work = 'list', disk: name, key, newKey, iterations }: ControlRequest): Promise<readonly LiveDiskState[]> {
+  const all = (): readonly LiveDiskState[] => [...disks].map(([one, disk]) => disk.state(one));
+  if (work === 'list') return all();
+  const disk = typeof name === 'string' ? disks.get(name) : undefined;
+  if (disk === undefined) throw new UsageError(`disk: there is ${[...disks.keys()].join(', ') || 'none'}, got ${JSON.stringify(name ?? null)}`);
+  switch (work as DiskWork) {
+    case 'encrypt':
+    case 'decrypt':
+    case 'rekey':
+      await disk.begin(work as 'encrypt', { key: origin(key), newKey: origin(newKey), cost: costOf(iterations) });
+      break;
+    case 'go':
+      disk.go();
+      break;
+    case 'stop':
+      await disk.stop();
+      break;
+    default: throw new UsageError(`disk: expected ${DISK_WORK.join(', ')}, got ${JSON.stringify(work)}`);
+  }
+  return [disk.state(name as string)];
+}
+
+function costOf(iterations: unknown): Luks2Cost | undefined {
+  if (iterations === undefined) return undefined;
+  if (typeof iterations !== 'number' || !Number.isInteger(iterations) || iterations < 1000) throw new UsageError('disk: iterations expected 1000 and more');
+  return { kdf: 'pbkdf2', iterations };
+}
+
+/** Secrets do not go over the socket, only where they are. */
+function origin(path: unknown): KeyOrigin | undefined {
+  if (path === undefined) return undefined;
+  if (typeof path !== 'string' || path === '') throw new UsageError('disk: a key expected the path of a file');
+  return { kind: 'file', path };
+}
