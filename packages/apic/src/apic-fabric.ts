@@ -23,6 +23,8 @@ export interface ApicFabricOptions {
   readonly eoi?: EoiPolicy;
   /** Software may keep ends of levels from the I/O APIC, which then has to have an EOI register. Default: false. */
   readonly suppressesBroadcasts?: boolean;
+  /** The local APICs stand over controllers that can end the highest vector in service and nothing else, as a host's may be. Default: false. */
+  readonly plainControllers?: boolean;
   /** Whom the machine presents itself as to guests that ask for a hypervisor. Default: `none`. */
   readonly enlighten?: Enlightenment;
   /** The guest's memory, which enlightenments need. Asked for when the guest runs. */
@@ -80,6 +82,7 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       external: { acknowledge: () => services.acknowledge() },
       extendedSpace: offers.selective,
       suppressesBroadcasts: options.suppressesBroadcasts === true,
+      plainController: options.plainControllers === true,
       ...(face === null ? {} : { face }),
       ...(timerHz === undefined ? {} : { timerHz }),
       ...(tscHz === undefined ? {} : { tscHz }),
@@ -106,6 +109,7 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       yield ['local-apic.model-registers.reads', sum((apic) => apic.modelReads)];
       yield ['local-apic.model-registers.writes', sum((apic) => apic.modelWrites)];
       for (const [name, field] of ENDS) yield [`local-apic.${name}`, sum(({ ends }) => ends[field])];
+      if (options.plainControllers === true) yield ['local-apic.ends.plain', sum(({ plain }) => plain!.ends)];
       yield ['local-apic.nesting', Math.max(...apics.map(({ ends }) => ends.nesting))];
       const found = new Map<string, number>();
       for (const face of faces) for (const [name, count] of face.counts()) found.set(name, (found.get(name) ?? 0) + count);

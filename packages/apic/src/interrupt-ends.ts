@@ -99,7 +99,7 @@ export class InterruptEnds {
     this.counts.delivered++;
     if (this.#assist !== null && !this.#queue.isLevelTriggered(vector) && this.#assist.endsItself(vector)) {
       this.counts.automatic++;
-      this.#queue.takeRequest(vector);
+      this.#queue.acknowledgeEnded(vector);
     } else {
       this.#queue.acknowledge(vector);
       if (++this.#inService > this.counts.nesting) this.counts.nesting = this.#inService;

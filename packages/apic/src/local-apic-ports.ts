@@ -33,6 +33,8 @@ export interface LocalApicOptions {
   readonly extendedSpace?: boolean;
   /** Software may keep ends of levels from the I/O APICs, which then need an EOI register. Default: false. */
   readonly suppressesBroadcasts?: boolean;
+  /** The controller that this one is made over ends the highest vector in service and no other, and none by itself. Default: false. */
+  readonly plainController?: boolean;
   /** A hypervisor's, which is an `assist` too. */
   readonly face?: GuestFace;
 }

@@ -7,6 +7,7 @@ import { isBaseAllowed, isFaceRegister, isInLogicalSet, isInX2Cluster, isReadOnl
 import type { GuestFace } from './synthetic/guest-face.ts';
 import type { ApicProcessor, ExternalInterrupts, LocalApicOptions, LocalApicState } from './local-apic-ports.ts';
 import { LocalApicTimer } from './local-apic-timer.ts';
+import { PlainController } from './plain-controller.ts';
 import * as spec from './spec.ts';
 import { VectorQueue } from './vector-queue.ts';
 
@@ -41,7 +42,9 @@ export class LocalApic {
   #waitsForStartup = false;
   readonly #lvt: Uint32Array = new Uint32Array(LVT_COUNT);
   readonly #lint: [boolean, boolean] = [false, false];
-  readonly #queue: VectorQueue = new VectorQueue();
+  readonly #queue: VectorQueue;
+  /** What serves under this one, when that has no automatic and no selective end; null: this is all there is. */
+  readonly plain: PlainController | null;
   readonly #ends: InterruptEnds;
   readonly #extended: ExtendedSpace | null; // AMD's
   readonly #version: number;
@@ -63,6 +66,8 @@ export class LocalApic {
     this.#external = options.external ?? null;
     this.#face = options.face ?? null;
     this.hypervisor = options.face;
+    this.plain = options.plainController === true ? new PlainController() : null;
+    this.#queue = new VectorQueue(this.plain);
     this.#ends = new InterruptEnds(this.#queue, options.face ?? options.assist ?? null, (vector) => this.#ended(vector));
     this.#extended = options.extendedSpace === true ? new ExtendedSpace(this.#queue, this.#ends) : null;
     const suppresses = options.suppressesBroadcasts === true;
@@ -344,11 +349,7 @@ export class LocalApic {
     this.#queue.taskPriority = at(8) & 0xff;
     this.#waitsForStartup = at(9) !== 0;
     for (let i = 0; i < LVT_COUNT; i++) this.#lvt[i] = at(10 + i) & (spec.LVT_VALID[i]! | spec.LVT_REMOTE_IRR);
-    for (let i = 0; i < 8; i++) {
-      this.#queue.requested[i] = state.requested[i] ?? 0;
-      this.#queue.inService[i] = state.inService[i] ?? 0;
-      this.#queue.levelTriggered[i] = state.levelTriggered[i] ?? 0;
-    }
+    this.#queue.load(state.requested, state.inService, state.levelTriggered);
     this.#lint[0] = state.lint[0] === true;
     this.#lint[1] = state.lint[1] === true;
     this.#timer.load(state.timer);

@@ -1,3 +1,4 @@
+import type { PlainController } from './plain-controller.ts';
 import { FIRST_LEGAL_VECTOR } from './spec.ts';
 
 /** Highest vector whose bit is set in a 256-bit set, -1 if the set is empty. */
@@ -21,12 +22,26 @@ export class VectorQueue {
   taskPriority = 0;
   /** AMD's interrupt-enable registers: a vector whose bit is 0 is seen neither as requested nor as in service. Null: all are enabled. */
   enabled: Uint32Array | null = null;
+  readonly #plain: PlainController | null;
+
+  /** `plain`: what these registers stand over has no automatic and no selective end. */
+  constructor(plain: PlainController | null = null) {
+    this.#plain = plain;
+  }
 
   clear(): void {
     this.requested.fill(0);
     this.inService.fill(0);
     this.levelTriggered.fill(0);
     this.taskPriority = 0;
+    this.#plain?.assign(this.inService);
+  }
+
+  load(requested: readonly number[], inService: readonly number[], levelTriggered: readonly number[]): void {
+    this.requested.set(requested);
+    this.inService.set(inService);
+    this.levelTriggered.set(levelTriggered);
+    this.#plain?.assign(this.inService);
   }
 
   accept(vector: number, level: boolean): void {
@@ -64,15 +79,18 @@ export class VectorQueue {
     return vector >= FIRST_LEGAL_VECTOR && (vector & 0xf0) > (this.processorPriority() & 0xf0) ? vector : -1;
   }
 
-  /** Takes the request of `vector`, which is not in service by that. */
-  takeRequest(vector: number): void {
-    this.requested[vector >>> 5]! &= ~(1 << (vector & 31));
+  /** Takes the request of `vector`, whose service ends in the same moment. */
+  acknowledgeEnded(vector: number): void {
+    this.#takeRequest(vector);
+    this.#plain?.acknowledge(vector);
+    this.#plain?.end(vector);
   }
 
   /** Moves `vector` from requested to in service. */
   acknowledge(vector: number): void {
-    this.takeRequest(vector);
+    this.#takeRequest(vector);
     this.inService[vector >>> 5]! |= 1 << (vector & 31);
+    this.#plain?.acknowledge(vector);
   }
 
   /** Ends the service of the highest vector and returns it, -1 when nothing was in service (a spurious EOI). */
@@ -88,11 +106,16 @@ export class VectorQueue {
     const bit = 1 << (vector & 31);
     if ((this.inService[word]! & bit) === 0) return false;
     this.inService[word]! &= ~bit;
+    this.#plain?.end(vector);
     return true;
   }
 
   isLevelTriggered(vector: number): boolean {
     return (this.levelTriggered[vector >>> 5]! & (1 << (vector & 31))) !== 0;
+  }
+
+  #takeRequest(vector: number): void {
+    this.requested[vector >>> 5]! &= ~(1 << (vector & 31));
   }
 
   #highest(set: Uint32Array): number {
