@@ -79,7 +79,7 @@ function requestOf(command: ControlCommand, rest: readonly string[], { force, wa
       return { command, device: first, force: force === true, wait };
     case 'disk':
       takes(0, 2, `needs ${DISK_WORK.join(', ')}, and the name of a disk`);
-      return { command, work: first ?? 'list', ...(second === undefined ? {} : { disk: second }), ...(key === undefined ? {} : { key: resolve(key) }), ...(newKey === undefined ? {} : { newKey: resolve(newKey) }), ...(iterations === undefined ? {} : { iterations }) };
+      return { command, work: first ?? 'list', ...(second === undefined ? {} : { disk: second }), ...(key === undefined ? {} : { key: `file:${resolve(key)}` }), ...(newKey === undefined ? {} : { newKey: `file:${resolve(newKey)}` }), ...(iterations === undefined ? {} : { iterations }) };
     default:
       takes(0, 0, 'takes nothing behind it');
       return { command };

@@ -2,7 +2,7 @@ import { chooseAction, listActions } from './action-choice.ts';
 import { formatByteSize, parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
 import { checkImage, compactImage, convertImage, createImage, mergeImage, repairImage, resizeImage } from './disk-actions.ts';
-import { DISK_SYNTAX, describeDisk } from './disk-descriptor.ts';
+import { DISK_SYNTAX, describeDisk, KEY_SYNTAX } from './disk-descriptor.ts';
 import { exportDisk } from './disk-export.ts';
 import { openDescribedDisk } from './disk-opener.ts';
 import { manageHeader, manageKeys } from './disk-keys.ts';
@@ -22,8 +22,8 @@ interface Action {
   run(operands: readonly string[], values: DiskValues, signal: StopSignal): Promise<number>;
 }
 
-const KEYS = ['key-file', 'key-fd'] as const;
-const NEW_KEYS = ['new-key-file', 'new-key-fd'] as const;
+const KEYS = ['key', 'key-file', 'key-fd'] as const;
+const NEW_KEYS = ['new-key', 'new-key-file', 'new-key-fd'] as const;
 const COST = ['kdf', 'kdf-memory', 'iterations'] as const;
 const NEW_DISK = ['size', 'type', 'encrypt', 'luks', 'cipher', 'sector-bytes', 'key-bits', ...COST, 'compatibility'] as const;
 
@@ -127,6 +127,9 @@ export const diskCommand: Command = {
     listActions('disk', ACTIONS),
     `A DISK is the name of a file, or ${DISK_SYNTAX}.\n`
       + 'Names that end in .vhd are VHD files, all others raw. A disk that turns out to be encrypted asks the terminal for its passphrase.',
+    `A KEY is ${KEY_SYNTAX}.\n`
+      + 'A service is described by a file with { "url": ..., "key": ..., "tokenFile": ... }. It and a token wrap a random secret, which is then\n'
+      + 'kept in the LUKS2 header; the key that wraps stays where it is.',
     'Sizes are those that the guest sees. A new file gets its name when it is whole. Ctrl-C leaves every disk so that it opens; compact,\n'
       + 'merge, repair, encrypt, decrypt and rekey can then be run again. export ends with Ctrl-C, after it has stored everything.',
     'exit codes: 0 done, 1 check found errors or repair left some, 2 misuse or a disk that cannot be used, 128 and more a signal.',

@@ -1,10 +1,24 @@
 import { resolve } from 'node:path';
 import type { CryptMode, DiskFormat, HolePolicy } from '@vm/vhd-crypt';
+import { parsePkcs11Uri } from '@vm/vhd-crypt/node';
 import { findNearest } from './nearest-word.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Where a secret comes from. */
-export type KeyOrigin = { readonly kind: 'prompt' } | { readonly kind: 'file'; readonly path: string } | { readonly kind: 'fd'; readonly descriptor: number };
+export type KeyOrigin =
+  | { readonly kind: 'prompt' }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'fd'; readonly descriptor: number }
+  | { readonly kind: 'env'; readonly name: string }
+  /** A key on a PKCS #11 token, as RFC 7512 names it. */
+  | { readonly kind: 'pkcs11'; readonly uri: string }
+  /** A key service, described in a file. */
+  | { readonly kind: 'service'; readonly path: string };
+
+/** Whether it can be asked again while a machine runs, and nobody is there. */
+export function isUnattended(origin: KeyOrigin | undefined): boolean {
+  return origin !== undefined && origin.kind !== 'prompt' && origin.kind !== 'fd';
+}
 
 /** A disk of a machine, as `--disk` names it: `file=x.vhd,key=file:secret.key,overlay=y.vhd,readonly`. */
 export interface DiskDescriptor {
@@ -48,7 +62,7 @@ const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> 
   bus: (fields, value) => void (fields.bus = oneOf('bus', ['virtio', 'ata'], value)),
 };
 
-export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=prompt|file:FILE|fd:N][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,header=FILE][,overlay=FILE][,snapshot][,readonly]';
+export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=KEY][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,header=FILE][,overlay=FILE][,snapshot][,readonly]';
 
 /** Fields are separated by commas; two commas are one in a name. A first field without `=` is the file. Throws RangeError. */
 export function parseDiskDescriptor(text: string): DiskDescriptor {
@@ -74,7 +88,7 @@ export function parseDiskDescriptor(text: string): DiskDescriptor {
   if (file === undefined) throw new RangeError('file=FILE is missing');
   if (fields.overlay !== undefined && fields.snapshot === true) throw new RangeError('overlay and snapshot exclude each other');
   if (fields.readonly === true && (fields.overlay !== undefined || fields.snapshot === true)) throw new RangeError('readonly goes with neither overlay nor snapshot');
-  if (fields.cipher !== undefined && fields.key?.kind === 'prompt') throw new RangeError('cipher= takes a key of exact length, so it needs key=file:FILE or key=fd:N');
+  if (fields.cipher !== undefined && fields.key !== undefined && fields.key.kind !== 'file' && fields.key.kind !== 'fd') throw new RangeError('cipher= takes a key of exact length, so it needs key=file:FILE or key=fd:N');
   return { ...fields, file };
 }
 
@@ -85,7 +99,7 @@ export function resolveDisk({ file, overlay, header, key, ...rest }: DiskDescrip
     file: resolve(folder, file),
     ...(overlay === undefined ? {} : { overlay: resolve(folder, overlay) }),
     ...(header === undefined ? {} : { header: resolve(folder, header) }),
-    ...(key === undefined ? {} : { key: key.kind === 'file' ? { kind: 'file', path: resolve(folder, key.path) } : key }),
+    ...(key === undefined ? {} : { key: key.kind === 'file' || key.kind === 'service' ? { ...key, path: resolve(folder, key.path) } : key }),
   };
 }
 
@@ -94,12 +108,20 @@ function parseDiskName(text: string): string {
   return text;
 }
 
-/** `prompt`, `file:PATH` or `fd:N`. Throws RangeError. */
+export const KEY_SYNTAX = 'prompt, file:FILE, fd:N, env:NAME, service:FILE or pkcs11:token=NAME;object=NAME?module-path=FILE&pin-source=FILE';
+
+/** As `KEY_SYNTAX` says. Throws RangeError. */
 export function parseKeyOrigin(text: string): KeyOrigin {
   if (text === 'prompt') return { kind: 'prompt' };
   if (text.startsWith('file:') && text.length > 5) return { kind: 'file', path: text.slice(5) };
+  if (text.startsWith('service:') && text.length > 8) return { kind: 'service', path: text.slice(8) };
+  if (/^env:[A-Za-z_][A-Za-z0-9_]*$/.test(text)) return { kind: 'env', name: text.slice(4) };
+  if (text.startsWith('pkcs11:')) {
+    parsePkcs11Uri(text);
+    return { kind: 'pkcs11', uri: text };
+  }
   // The secret itself would be in the list of processes, and in the shell's history.
-  if (!/^fd:\d{1,6}$/.test(text)) throw new RangeError('key: expected prompt, file:FILE or fd:N; secrets themselves do not belong on a command line');
+  if (!/^fd:\d{1,6}$/.test(text)) throw new RangeError(`key: expected ${KEY_SYNTAX}; secrets themselves do not belong on a command line`);
   return { kind: 'fd', descriptor: Number(text.slice(3)) };
 }
 

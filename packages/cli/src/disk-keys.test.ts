@@ -119,6 +119,28 @@ describe('vm disk key and header', () => {
     expect(await vm('encrypt', '@disk.img,header=@x', '--key-file', '@one')).toBe(2);
   });
 
+  it('takes secrets from the environment and where else a key says, and tells what is wrong with a description of a service', async () => {
+    vi.stubEnv('VM_TEST_SECRET', 'secret number one');
+    expect([await vm('create', '@disk.img', '--size', '4M', '--encrypt', 'payload', '--luks', '2', ...QUICK, '--key', 'env:VM_TEST_SECRET'), refused]).toEqual([0, []]);
+    expect([await vm('key', 'add', '@disk.img,key=env:VM_TEST_SECRET', '--new-key', `file:${at('two')}`, ...QUICK), refused]).toEqual([0, []]);
+    expect(await vm('map', '@disk.img', '--key-file', '@two')).toBe(0);
+    for (const [args, message] of [
+      [['--key', 'env:VM_TEST_NONE'], 'the environment has no VM_TEST_NONE'],
+      [['--key', 'env:VM_TEST_SECRET', '--key-file', '@one'], '--key, --key-file and --key-fd exclude each other'],
+      [['--key', 'hunter2'], 'secrets themselves do not belong on a command line'],
+      [['--key', `service:${at('one')}`], 'one: '],
+      [['--key', `service:${at('service.json')}`], 'expected { "url": "https://...", "key": "name", "tokenFile": "file" }'],
+      [['--key', `service:${at('clear.json')}`], 'expected https, got http://example.org'],
+      [['--key', `pkcs11:token=a;object=b?module-path=${at('none.so')}&pin-source=${at('one')}`], 'nobody gives a secret'],
+    ] as const) {
+      writeFileSync(at('service.json'), '{"url":"https://example.org"}');
+      writeFileSync(at('clear.json'), '{"url":"http://example.org","key":"a","tokenFile":"one"}');
+      expect(await vm('map', '@disk.img', ...args)).toBe(2);
+      expect(refused.join()).toContain(message);
+    }
+    vi.unstubAllEnvs();
+  });
+
   it('refuses options that go with nothing', async () => {
     for (const [args, message] of [
       [['create', '@x.img', '--size', '4M', '--luks', '2'], '--luks goes with --encrypt'],

@@ -54,7 +54,7 @@ export async function manageKeys(action: string, descriptor: DiskDescriptor, val
     for (const name of names) if (values[name] !== undefined) throw new UsageError(`--${name} does not go with key ${action}`);
   };
   if (action !== 'remove') refuse(['slot', 'even-last']);
-  if (action === 'list' || action === 'remove') refuse(['new-key-file', 'new-key-fd', 'kdf', 'kdf-memory', 'iterations']);
+  if (action === 'list' || action === 'remove') refuse(['new-key', 'new-key-file', 'new-key-fd', 'kdf', 'kdf-memory', 'iterations']);
   return withHeader(descriptor, action !== 'list', async ({ bytes, detachedBytes }) => {
     const { container } = await readHeaderFacts(bytes, settings, detachedBytes);
     const cost = newCost(values, container === 'luks1' ? '1' : '2');

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { overlay } from '@vm/block';
-import { containerBytes, type ContainerModule, createChild, type DiskOptions, formatOfName, type ImageFile, type KeySource, luks1, luks2, openDisk, type OpenedDisk, openVhd, type ParentSource, plainContainer } from '@vm/vhd-crypt';
-import { askingKeys, keyDescriptor, keyFile, nodeKeyMath, openImageFile, parentsBeside, standardCiphers } from '@vm/vhd-crypt/node';
+import { readJsonText } from '@vm/core/directory';
+import { containerBytes, type ContainerModule, createChild, type DiskOptions, formatOfName, type ImageFile, type KeyRequest, type KeySource, luks1, luks2, openDisk, type OpenedDisk, openVhd, type ParentSource, plainContainer } from '@vm/vhd-crypt';
+import { askingKeys, keyDescriptor, keyEnvironment, keyFile, keyService, nodeKeyMath, openImageFile, parentsBeside, parsePkcs11Uri, pkcs11Keys, standardCiphers } from '@vm/vhd-crypt/node';
 import type { DiskDescriptor, KeyOrigin } from './disk-descriptor.ts';
-import { explainFileError } from './host-file.ts';
+import { explainFileError, readNamedFile } from './host-file.ts';
 import { askPassphrase } from './passphrase-prompt.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -63,8 +64,37 @@ export function diskOptions(descriptor: DiskDescriptor, options: DiskOpenOptions
 
 export function keySource(origin: KeyOrigin, { ask = askPassphrase }: DiskOpenOptions = {}): KeySource {
   if (origin.kind === 'prompt') return askingKeys(ask);
-  if (origin.kind === 'fd') return explained(`key fd:${origin.descriptor}`, keyDescriptor(origin.descriptor));
-  return explained(`key file:${origin.path}`, keyFile(origin.path));
+  switch (origin.kind) {
+    case 'fd': return explained(`key fd:${origin.descriptor}`, keyDescriptor(origin.descriptor));
+    case 'file': return explained(`key file:${origin.path}`, keyFile(origin.path));
+    case 'env': return keyEnvironment(origin.name);
+    case 'service': return keyServiceOf(origin.path);
+    case 'pkcs11': {
+      const place = parsePkcs11Uri(origin.uri);
+      const pin = explained(`PIN of ${place.token}`, keyFile(place.pinSource));
+      return pkcs11Keys({ ...place, pin: async () => withoutLineEnd((await pin.getSecret({ purpose: 'open', disk: place.token, uuid: null, attempt: 0 }))!) });
+    }
+  }
+}
+
+/** `{ "url": "https://...", "key": "name", "tokenFile": "file" }` */
+function keyServiceOf(path: string): KeySource {
+  const { value, problem } = readJsonText(readNamedFile('key service', path));
+  if (problem !== null) throw new UsageError(`${path}: ${problem.text} (rule ${problem.rule})`);
+  const { url, key, tokenFile, timeoutMs, ...rest } = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
+  if (typeof url !== 'string' || typeof key !== 'string' || typeof tokenFile !== 'string' || (timeoutMs !== undefined && typeof timeoutMs !== 'number') || Object.keys(rest).length > 0) throw new UsageError(`${path}: expected { "url": "https://...", "key": "name", "tokenFile": "file" } and perhaps "timeoutMs"`);
+  try {
+    return keyService({ url, key, bearer: async () => new TextDecoder().decode(readNamedFile('token of the key service', resolve(dirname(path), tokenFile))).trim(), ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+  } catch (error) {
+    throw new UsageError(`${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function withoutLineEnd(bytes: Uint8Array): Uint8Array {
+  const end = bytes.findLastIndex((byte) => byte !== 10 && byte !== 13) + 1;
+  const kept = bytes.slice(0, end);
+  bytes.fill(0);
+  return kept;
 }
 
 /** A file of the host, with reasons in words. */
@@ -90,6 +120,15 @@ export function askedOnce(source: KeySource | undefined): KeySource & { close():
       kept = secret === null ? null : Uint8Array.from(secret);
       return secret;
     },
+    // What it made is what opens the disk that was made with it.
+    ...(source?.enroll === undefined ? {} : {
+      async enroll(request: KeyRequest) {
+        const made = await source.enroll!(request);
+        kept?.fill(0);
+        kept = Uint8Array.from(made.secret);
+        return made;
+      },
+    }),
     close: () => void kept?.fill(0),
   };
 }

@@ -1,7 +1,7 @@
 import type { KeySource, Luks2Cost, NewContainer } from '@vm/vhd-crypt';
 import { nodeKeyMath, standardCiphers } from '@vm/vhd-crypt/node';
 import { parseByteSize } from './byte-size.ts';
-import { describeDisk, type DiskDescriptor, type KeyOrigin } from './disk-descriptor.ts';
+import { describeDisk, type DiskDescriptor, type KeyOrigin, parseKeyOrigin } from './disk-descriptor.ts';
 import { keySource } from './disk-opener.ts';
 import { choice, flag, type Option, type OptionValues, text, value } from './option-parser.ts';
 import { UsageError } from './usage-error.ts';
@@ -28,6 +28,8 @@ type DiskOptionTable = {
   readonly force: Option<true>;
   readonly parent: Option<string>;
   readonly compatibility: Option<'exact' | 'virtualpc'>;
+  readonly key: Option<KeyOrigin>;
+  readonly 'new-key': Option<KeyOrigin>;
   readonly 'key-file': Option<string>;
   readonly 'key-fd': Option<number>;
   readonly 'new-key-file': Option<string>;
@@ -56,6 +58,8 @@ export const DISK_OPTIONS: DiskOptionTable = {
   force: flag('header restore: also over the header of another disk'),
   parent: text('FILE', 'create: a differencing disk over this VHD, which nobody may write to from then on'),
   compatibility: choice(['exact', 'virtualpc'], 'create, convert: virtualpc rounds the size up, so that old readers see the same one'),
+  key: value('KEY', 'where the secret comes from; see below', parseKeyOrigin),
+  'new-key': value('KEY', 'convert, key, rekey: where the new secret comes from', parseKeyOrigin),
   'key-file': text('FILE', 'the secret: all bytes of a file'),
   'key-fd': value('N', 'the secret: what an open file descriptor gives', count(0, 65535)),
   'new-key-file': text('FILE', 'convert, key, rekey: the new secret'),
@@ -72,7 +76,7 @@ export type DiskValues = OptionValues<DiskOptionTable>;
 /** The disk that an operand names, with the key that options name. */
 export function describedOperand(operand: string, values: DiskValues): DiskDescriptor {
   const described = describeDisk(operand);
-  const origin = originOf(values['key-file'], values['key-fd'], '--key-file', '--key-fd');
+  const origin = originOf(values, 'key');
   if (origin === null) return described;
   if (described.key !== undefined) throw new UsageError(`${operand}: the key is given twice`);
   return { ...described, key: origin };
@@ -80,7 +84,7 @@ export function describedOperand(operand: string, values: DiskValues): DiskDescr
 
 /** The source of a secret that options name; null: none was named. */
 export function newKeys(values: DiskValues, which: 'key' | 'new-key'): KeySource | null {
-  const origin = originOf(values[`${which}-file`], values[`${which}-fd`], `--${which}-file`, `--${which}-fd`);
+  const origin = originOf(values, which);
   return origin === null ? null : keySource(origin);
 }
 
@@ -113,8 +117,10 @@ export function newLuks(values: DiskValues, forNew: 'key' | 'new-key'): NewConta
   return { ...base, ...(keyBits === undefined ? {} : { keyBits: keyBits === '256' ? 256 : 512 }), ...(cost?.kdf === 'pbkdf2' ? { iterations: cost.iterations } : {}) };
 }
 
-function originOf(file: string | undefined, descriptor: number | undefined, fileOption: string, descriptorOption: string): KeyOrigin | null {
-  if (file !== undefined && descriptor !== undefined) throw new UsageError(`${fileOption} and ${descriptorOption} exclude each other`);
+function originOf(values: DiskValues, which: 'key' | 'new-key'): KeyOrigin | null {
+  const [file, descriptor, origin] = [values[`${which}-file`], values[`${which}-fd`], values[which]];
+  if ([file, descriptor, origin].filter((one) => one !== undefined).length > 1) throw new UsageError(`--${which}, --${which}-file and --${which}-fd exclude each other`);
+  if (origin !== undefined) return origin;
   if (file !== undefined) return { kind: 'file', path: file };
   return descriptor === undefined ? null : { kind: 'fd', descriptor };
 }

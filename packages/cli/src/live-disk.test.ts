@@ -29,13 +29,13 @@ describe('a disk of a running machine', () => {
     writeFileSync(at('disk.img'), data);
     let disk = await openLiveDisk(describeDisk(at('disk.img')));
     const ask = (work: string, more: object = {}): Promise<readonly LiveDiskState[]> => workOnDisks(new Map([['disk0', disk]]), { command: 'disk', work, disk: 'disk0', ...more });
-    await expect(ask('decrypt', { key: at('one') })).rejects.toThrow('it is not encrypted');
-    await expect(ask('encrypt')).rejects.toThrow('a running machine asks nobody: --key-file');
-    await expect(ask('encrypt', { key: at('none') })).rejects.toThrow('no such file');
+    await expect(ask('decrypt', { key: `file:${at('one')}` })).rejects.toThrow('it is not encrypted');
+    await expect(ask('encrypt')).rejects.toThrow('a running machine asks nobody: --key');
+    await expect(ask('encrypt', { key: `file:${at('none')}` })).rejects.toThrow('no such file');
     await expect(ask('go')).rejects.toThrow('nothing is under way');
     for (const [round, [work, key, newKey]] of ([['encrypt', 'one', undefined], ['rekey', 'one', 'two'], ['decrypt', 'two', undefined]] as const).entries()) {
-      if (work !== 'encrypt') await expect(ask(work, { key: at(key === 'one' ? 'two' : 'one'), newKey: at('two') })).rejects.toThrow('no key slot opens');
-      const [begun] = await ask(work, { key: at(key), iterations: 1000, ...(newKey === undefined ? {} : { newKey: at(newKey) }) });
+      if (work !== 'encrypt') await expect(ask(work, { key: `file:${at(key === 'one' ? 'two' : 'one')}`, newKey: `file:${at('two')}` })).rejects.toThrow('no key slot opens');
+      const [begun] = await ask(work, { key: `file:${at(key)}`, iterations: 1000, ...(newKey === undefined ? {} : { newKey: `file:${at(newKey)}` }) });
       expect(begun?.work).toMatchObject({ mode: work, going: true, total: 6 * MIB, problem: null });
       let stores = 0;
       for (let going = true; going; stores++) {

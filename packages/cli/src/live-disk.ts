@@ -1,7 +1,7 @@
 import type { BlockBackend } from '@vm/core';
 import { decryptImage, encryptImage, type Luks2Cost, type OpenedDisk, rekeyImage, type ReencryptMode, StoreGate } from '@vm/vhd-crypt';
 import { nodeKeyMath, parentsBeside, standardCiphers } from '@vm/vhd-crypt/node';
-import type { DiskDescriptor, KeyOrigin } from './disk-descriptor.ts';
+import { type DiskDescriptor, isUnattended, type KeyOrigin } from './disk-descriptor.ts';
 import { askedOnce, diskOptions, keySource, openNamedFile } from './disk-opener.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -85,7 +85,7 @@ export class LiveDisk implements BlockBackend {
     if (this.#disk.reencryption !== null) throw new UsageError(`its ${this.#disk.reencryption.mode} is under way; disk go goes on with it`);
     if (!this.writable || overlay !== undefined || snapshot !== undefined || header !== undefined || cipher !== undefined) throw new UsageError(`${mode} is for disks that are stored to in their own files`);
     const opens = key ?? this.#descriptor.key;
-    if (opens?.kind !== 'file' || (mode === 'rekey' && newKey?.kind !== 'file')) throw new UsageError(`${mode}: a running machine asks nobody: ${mode === 'rekey' ? '--key-file and --new-key-file' : '--key-file'}`);
+    if (opens === undefined || !isUnattended(opens) || (mode === 'rekey' && !isUnattended(newKey))) throw new UsageError(`${mode}: a running machine asks nobody: ${mode === 'rekey' ? '--key and --new-key, or --key-file and --new-key-file' : '--key or --key-file'}`);
     // A wrong one must not take the disk away from the guest.
     if (mode !== 'encrypt') await (await this.#reopen({ ...this.#descriptor, key: opens, readonly: true })).close();
     await this.#change(async () => {
@@ -121,7 +121,7 @@ export class LiveDisk implements BlockBackend {
       }
       const { done, total } = reencryption.progress();
       // Closing it is what ends the work; without a key that can be had again that waits for the end of the machine.
-      if (done === total && this.#descriptor.key?.kind === 'file' && !this.#closed) await this.#change(() => Promise.resolve());
+      if (done === total && isUnattended(this.#descriptor.key) && !this.#closed) await this.#change(() => Promise.resolve());
     };
     const ended = Promise.resolve().then(run).catch((error: unknown) => void (this.#problem = error instanceof Error ? error.message : String(error))).finally(() => void (this.#going = null));
     this.#going = { stopped: false, ended, sinceMs: performance.now(), from: reencryption.progress().done };

@@ -1,6 +1,6 @@
 import type { Luks2Cost } from '@vm/vhd-crypt';
 import type { ControlRequest } from './control-socket.ts';
-import type { KeyOrigin } from './disk-descriptor.ts';
+import { type KeyOrigin, parseKeyOrigin } from './disk-descriptor.ts';
 import type { LiveDisk, LiveDiskState } from './live-disk.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -36,9 +36,13 @@ function costOf(iterations: unknown): Luks2Cost | undefined {
   return { kdf: 'pbkdf2', iterations };
 }
 
-/** Secrets do not go over the socket, only where they are. */
-function origin(path: unknown): KeyOrigin | undefined {
-  if (path === undefined) return undefined;
-  if (typeof path !== 'string' || path === '') throw new UsageError('disk: a key expected the path of a file');
-  return { kind: 'file', path };
+/** Secrets do not go over the socket, only where they are: `file:PATH`, and what else can be asked when nobody is there. */
+function origin(given: unknown): KeyOrigin | undefined {
+  if (given === undefined) return undefined;
+  if (typeof given !== 'string') throw new UsageError('disk: a key expected a text');
+  try {
+    return parseKeyOrigin(given);
+  } catch (error) {
+    throw new UsageError(`disk: ${(error as Error).message}`, { cause: error });
+  }
 }

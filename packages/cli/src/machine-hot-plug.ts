@@ -2,7 +2,7 @@ import { randomFillSync } from 'node:crypto';
 import { type Guest, type HotDeviceState, placeDisks } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { ControlRequest } from './control-socket.ts';
-import { describeDisk, type DiskDescriptor, resolveDisk } from './disk-descriptor.ts';
+import { describeDisk, type DiskDescriptor, isUnattended, resolveDisk } from './disk-descriptor.ts';
 import type { LaterDevices } from './later-devices.ts';
 import type { LiveDisk } from './live-disk.ts';
 import { noPassphrase, openLiveDisk, serialOf } from './machine-disks.ts';
@@ -94,7 +94,7 @@ export class MachineHotPlug {
   async #addDisk(spec: string, folder: string): Promise<HotDeviceState> {
     const given = describeDisk(spec);
     if (given.bus === 'ata') throw new UsageError('add: disks with bus=ata are there from the beginning');
-    if (given.key !== undefined && given.key.kind !== 'file') throw new UsageError('add: the terminal and the descriptors are those of the machine: key=file:FILE');
+    if (given.key !== undefined && !isUnattended(given.key)) throw new UsageError('add: the terminal and the descriptors are those of the machine: key=file:FILE');
     const descriptor = resolveDisk(given, folder);
     const name = given.name ?? this.#freeName();
     const { disk, close } = await this.#openDisk(name, descriptor);

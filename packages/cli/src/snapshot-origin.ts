@@ -63,7 +63,7 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     rng: origin.rng,
     hpet: origin.hpet,
     console: origin.console,
-    disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(disk.key?.kind === 'fd' ? { key: { kind: 'prompt' } } : {}) })),
+    disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(isKept(disk.key) ? {} : { key: { kind: 'prompt' } }) })),
     plugIns: origin.plugIns === undefined ? null : JSON.stringify(origin.plugIns),
     identities: all.flatMap(filesOf).map((path): Plain => ({ ...identify(path) })),
   };
@@ -103,9 +103,15 @@ function identify(path: string): DiskIdentity {
   }
 }
 
+/** Whoever made the file must not choose which library is loaded here, or which service gets the token of its user. */
+function isKept(key: DiskDescriptor['key']): boolean {
+  return key === undefined || ['prompt', 'file', 'env'].includes(key.kind);
+}
+
 function readDisk(plain: Plain): DiskDescriptor {
   try {
-    return JSON.parse(plain as string) as DiskDescriptor;
+    const disk = JSON.parse(plain as string) as DiskDescriptor;
+    return isKept(disk.key) ? disk : { ...disk, key: { kind: 'prompt' } };
   } catch (cause) {
     throw new UsageError('a disk of the saved machine is malformed', { cause });
   }

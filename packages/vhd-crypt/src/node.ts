@@ -5,10 +5,13 @@ import { HostFileIo } from './node/host-file-io.ts';
 import type { ParentSource } from './open-vhd.ts';
 import { VhdError } from './vhd-error.ts';
 
-export { askingKeys, keyDescriptor, keyFile, standardCiphers } from './node/key-sources.ts';
+export { parsePkcs11Uri, pkcs11Keys, type Pkcs11Options } from './node/key-pkcs11.ts';
+export { keyService, type KeyServiceOptions } from './node/key-service.ts';
+export { askingKeys, keyDescriptor, keyEnvironment, keyFile, standardCiphers } from './node/key-sources.ts';
 export { nodeCiphers } from './node/node-aes.ts';
 export { nodeKeyMath } from './node/node-key-math.ts';
 export { opensslCiphers } from './node/openssl-aes.ts';
+export type { TokenPlace } from './node/pkcs11-library.ts';
 export { workerCiphers, type WorkerCiphersOptions } from './node/worker-ciphers.ts';
 export { nobleCiphers } from './noble-aes.ts';
 

@@ -36,6 +36,19 @@ export function keyDescriptor(descriptor: number): KeySource & { close(): void }
   };
 }
 
+/** The text of an environment variable. Programs that are started from here get it too, and the system's administrator can read it. */
+export function keyEnvironment(name: string, environment: Readonly<Record<string, string | undefined>> = process.env): KeySource {
+  return {
+    id: 'environment',
+    async getSecret({ attempt, disk }) {
+      if (attempt > 0) return null;
+      const text = environment[name];
+      if (text === undefined || text === '') throw new CryptError(disk, 'keyUnavailable', `the environment has no ${name}`);
+      return Uint8Array.from(Buffer.from(text));
+    },
+  };
+}
+
 /** Asks somebody, a few times. */
 export function askingKeys(ask: (request: KeyRequest) => Promise<Uint8Array | null>, attempts = 3): KeySource {
   return { id: 'asking', getSecret: (request) => (request.attempt < attempts ? ask(request) : Promise.resolve(null)) };
