@@ -68,6 +68,21 @@ it('wires the 8259 to every processor, and firmware leaves it open at the first'
   expect(fabric.port(1).acknowledge()).toBe(0x21);
 });
 
+it('initializes all processors at once, and their local APICs with them', () => {
+  const { fabric, events, vectors, write } = setup(3);
+  for (let index = 0; index < 3; index++) write(index, SVR, 0x1ff);
+  write(0, ICR, 0x8_4055); // to all
+  events.length = 0;
+  fabric.initialize();
+  expect(events).toEqual(['init 0', 'init 1', 'init 2']);
+  expect([0, 1, 2].map((index) => [fabric.port(index).isPending(), fabric.port(index).readRegister(SVR, 4)])).toEqual([[false, 0xff], [false, 0xff], [false, 0xff]]);
+  events.length = 0;
+  write(0, ICR, 0xc_4607);
+  vectors.push(0x20);
+  fabric.external(true);
+  expect(events).toEqual(['startup 1 7', 'startup 2 7', 'signal 0']); // and the 8259 reaches the first, as firmware leaves it
+});
+
 it('saves and loads all local APICs, and refuses those of another number of processors', () => {
   const { fabric, write } = setup(3);
   write(2, SVR, 0x1ff);

@@ -6,6 +6,7 @@ import { LocalApic } from './local-apic.ts';
 import type { ApicProcessor } from './local-apic-ports.ts';
 import { readLocalApic } from './local-apic-state.ts';
 import { sendMsi } from './msi.ts';
+import * as spec from './spec.ts';
 import type { GuestFace } from './synthetic/guest-face.ts';
 import { createGuestFaces } from './synthetic/guest-faces.ts';
 import type { Partition } from './synthetic/partition.ts';
@@ -43,6 +44,8 @@ export interface ApicFabric extends InterruptFabric {
   readonly apics: readonly LocalApic[];
   /** What the processors of a Hyper-V partition share, connections to others among it; null with other enlightenments. */
   readonly partition: Partition | null;
+  /** INIT at every processor's own line: local APICs begin anew, all but the boot processor wait to be started. */
+  initialize(): void;
   save(): Plain;
   /** Throws TypeError for what `save` did not give, and for another number of processors. */
   load(state: Plain): void;
@@ -100,6 +103,10 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
     reset: () => {
       partition?.reset();
       for (const apic of apics) apic.reset();
+      if (virtualWire) apics[0]!.setVirtualWire();
+    },
+    initialize: () => {
+      for (const apic of apics) apic.accept(spec.MODE_INIT, 0, false);
       if (virtualWire) apics[0]!.setVirtualWire();
     },
     *counts() {

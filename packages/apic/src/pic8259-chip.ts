@@ -40,6 +40,9 @@ export class Pic8259Chip {
   #lowest = 7; // the input of lowest priority; the next one has the highest
   #step = 0; // the initialisation word that comes next (2, 3, 4), 0 outside the sequence
   #flags = 0;
+  /** Commands that end the highest input in service, and those that name one. */
+  plainEnds = 0;
+  specificEnds = 0;
 
   /** All lines are low afterwards: whoever drives them tells those that are not. */
   reset(): void {
@@ -185,14 +188,22 @@ export class Pic8259Chip {
     switch (code) {
       case 0: this.#setFlag(FLAG_ROTATE, false); break;
       case 4: this.#setFlag(FLAG_ROTATE, true); break;
-      case 1: this.#endHighest(); break;
+      case 1:
+        this.plainEnds++;
+        this.#endHighest();
+        break;
       case 5: {
+        this.plainEnds++;
         const ended = this.#endHighest();
         if (ended >= 0) this.#lowest = ended;
         break;
       }
-      case 3: this.#inService &= ~(1 << input); break;
+      case 3:
+        this.specificEnds++;
+        this.#inService &= ~(1 << input);
+        break;
       case 7:
+        this.specificEnds++;
         this.#inService &= ~(1 << input);
         this.#lowest = input;
         break;

@@ -5,6 +5,8 @@ import type { Pic8259ChipState } from './pic8259-chip.ts';
 export interface Pic8259Config {
   /** Lines that are level-triggered at power-up, one bit each (ports 0x4d0 and 0x4d1); default none. */
   readonly levelLines?: number;
+  /** Gets what reads the counts of the pair, when it is made. */
+  readonly connect?: (counts: () => Iterable<readonly [name: string, count: number]>) => void;
 }
 
 const CHIP_FIELDS: readonly (keyof Pic8259ChipState)[] = ['lines', 'edges', 'mask', 'inService', 'level', 'base', 'lowest', 'step', 'flags'];
@@ -17,6 +19,7 @@ class Pic8259Device implements Device, LineSink {
     const pair = new Pic8259((high) => ctx.controller.intr.set(high));
     this.#pair = pair;
     this.#levelLines = config.levelLines ?? 0;
+    config.connect?.(() => pair.counts());
     ctx.controller.attach(0, 16, this);
     ctx.pio.claim('master', 2, { read: (offset) => pair.read('master', offset), write: (offset, _size, value) => pair.write('master', offset, value) }, [1]).map(0x20);
     ctx.pio.claim('slave', 2, { read: (offset) => pair.read('slave', offset), write: (offset, _size, value) => pair.write('slave', offset, value) }, [1]).map(0xa0);

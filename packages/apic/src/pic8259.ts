@@ -76,6 +76,12 @@ export class Pic8259 {
     this.#update();
   }
 
+  /** What both have been told of ends. */
+  *counts(): Generator<readonly [name: string, count: number]> {
+    yield ['ends.plain', this.#master.plainEnds + this.#slave.plainEnds];
+    yield ['ends.specific', this.#master.specificEnds + this.#slave.specificEnds];
+  }
+
   save(): Pic8259State {
     return { master: this.#master.save(), slave: this.#slave.save() };
   }
