@@ -37,6 +37,13 @@ it('ends with 3 and the state of the processor when the guest crashes', async ()
   expect(errors).toMatch(/rip 0010:0{10}100200 .*\nrax /);
 });
 
+it('tells of every processor when one of several crashes', async () => {
+  const kernel = writeKernel('crash', (code) => void code.ud2());
+  const { code, errors } = await boot(kernel, ['--cpus', '3']);
+  expect(code).toBe(3);
+  expect(errors).toMatch(/^processor 0:\nrip 0010:0{10}100200 .*\nrax [^]*\nprocessor 1, which has not been started\nprocessor 2, which has not been started$/m);
+});
+
 describe('an instruction in kernel mode that the processor does not have', () => {
   const lost = (code: Assembler): void => {
     print(code, 'here');

@@ -85,7 +85,7 @@ static int x2apic_mode(u64 base, u32 version)
 	int fine = read_faults(0x802) && write_faults(0x1b, base & ~(u64)ENABLE | X2APIC);
 	write_msr(0x1b, base | X2APIC);
 	fine &= read_msr(0x803) == version && *apic(0x30) == ~0u && read_faults(0x80e) && read_faults(0x831) && write_faults(0x802, 0) && write_faults(0x80b, 1);
-	fine &= write_faults(0x808, 1ull << 32) && write_faults(0x83f, 0x100) && write_faults(0x830, 1 << 12 | 0xf0) && read_faults(0x83f) && write_faults(0x1b, base);
+	fine &= write_faults(0x808, 1ull << 32) && write_faults(0x83f, 0x100) && write_faults(0x830, 1 << 13 | 0xf0) && read_faults(0x83f) && write_faults(0x1b, base);
 	fine &= cpuid(0xb, 3) == read_msr(0x802) && read_msr(0x80d) == (1u << (read_msr(0x802) & 15));
 	write_msr(0x1b, base & ~(u64)ENABLE);
 	fine &= read_faults(0x802) && write_faults(0x1b, base | X2APIC) && !(cpuid(1, 3) & 1 << 9) && *apic(0x30) == ~0u;

@@ -7,8 +7,13 @@ const MOST_FRAMES = 16;
 const SYSCALL_ENTRIES = ['entry_SYSCALL_64'];
 const SYSENTER_ENTRIES = ['entry_SYSENTER_32', 'entry_SYSENTER_compat'];
 
-/** What is known of a guest that crashed: the processor, what it did last, and with symbols where it was. */
-export function describeCrash({ vcpu, ram }: Pick<Machine<WasmVcpu>, 'vcpu' | 'ram'>, symbols: SymbolTable | null): string {
+/** What is known of a guest that crashed: each processor, what it did last, and with symbols where it was. */
+export function describeCrash({ vcpus, ram }: Pick<Machine<WasmVcpu>, 'vcpus' | 'ram'>, symbols: SymbolTable | null): string {
+  if (vcpus.length === 1) return describeOne({ vcpu: vcpus[0]!, ram }, symbols);
+  return vcpus.map((vcpu, index) => `processor ${index}${vcpu.retired === 0 ? ', which has not been started' : `:\n${describeOne({ vcpu, ram }, symbols)}`}`).join('\n');
+}
+
+function describeOne({ vcpu, ram }: Pick<Machine<WasmVcpu>, 'vcpu' | 'ram'>, symbols: SymbolTable | null): string {
   const shift = symbols === null ? 0n : findShift(vcpu, symbols);
   const nameOf = (address: bigint): string | null => symbols?.nameOf(address - shift) ?? null;
   const inSymbols = (address: bigint): string => (nameOf(address) === null ? '' : ` ${nameOf(address)!}`);

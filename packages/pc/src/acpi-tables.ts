@@ -1,4 +1,5 @@
 import { and, busNumbers, device, eisaId, integer, interrupt, LOCAL, memory, memoryWindow, method, name, notify, packageOf, portRegisters, ports, portWindow, reference, resources, returns, scope, store, storeArgument, text, type Aml, when } from './aml.ts';
+import { fillChecksum } from './checksum.ts';
 import { ACPI_TABLES } from './memory-map.ts';
 
 /** What the tables say about the machine. */
@@ -234,8 +235,8 @@ function fillRsdp(bytes: Uint8Array, rsdt: number, xsdt: number): void {
   view.setUint32(16, rsdt, true);
   view.setUint32(20, bytes.length, true);
   view.setUint32(24, xsdt, true);
-  bytes[8] = checksum(bytes.subarray(0, 20));
-  bytes[32] = checksum(bytes);
+  fillChecksum(bytes.subarray(0, 20), 8);
+  fillChecksum(bytes, 32);
 }
 
 function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
@@ -250,15 +251,8 @@ function table(signature: string, revision: number, body: Uint8Array): Uint8Arra
   setText(bytes, 28, CREATOR);
   view.setUint32(32, 1, true);
   bytes.set(body, HEADER_BYTES);
-  bytes[9] = checksum(bytes);
+  fillChecksum(bytes, 9);
   return bytes;
-}
-
-/** What makes the sum of all bytes zero. */
-function checksum(bytes: Uint8Array): number {
-  let sum = 0;
-  for (const byte of bytes) sum += byte;
-  return -sum & 0xff;
 }
 
 /** Generic address structure of a port (5.2.3.2). */

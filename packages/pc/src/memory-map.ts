@@ -12,7 +12,9 @@ export const PAGE_TABLES = 0x9000; // six pages: one PML4, one PDPT, four page d
 export const COMMAND_LINE = 0x2_0000;
 export const COMMAND_LINE_MOST = 0x1_0000;
 export const LOW_END = 0x9_fc00; // the extended BIOS data area would begin here
+export const MP_POINTER: number = LOW_END; // in the last kilobyte of base memory
 export const ACPI_TABLES = 0xe_0000;
+export const MP_TABLE = 0xe_8000; // behind those of ACPI
 export const ACPI_TABLES_END = 0x10_0000;
 // Multiboot programs use all of low memory but its end.
 export const MULTIBOOT_INFO = 0x9_0000;

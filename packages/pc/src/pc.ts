@@ -20,7 +20,8 @@ import { type HotDevice, HotDevices } from './hot-devices.ts';
 import { coprocessorError } from './coprocessor-error.ts';
 import { checkKernel, type KernelEntry, loadKernel } from './kernel-boot.ts';
 import { MachineHold } from './machine-hold.ts';
-import { FIRMWARE_BYTES } from './memory-map.ts';
+import { FIRMWARE_BYTES, MP_POINTER, MP_TABLE } from './memory-map.ts';
+import { buildMpTable } from './mp-table.ts';
 import type { MultibootModule } from './multiboot-boot.ts';
 import { DiskPace, diskPace, pacedDisk, type PacedDiskServices, trackedDisk } from './paced-disk.ts';
 import { diskDevices, nameDisks, type NamedDisk, type PcDisk, virtioDisk } from './pc-disks.ts';
@@ -145,8 +146,12 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const ready = options.serial?.ready?.bind(options.serial) ?? (() => {});
   let buttons: AcpiButtons | null = null;
   let partition: Partition | null = null;
+  let initialize = (): void => {};
+  let picCounts: () => Iterable<readonly [name: string, count: number]> = () => [];
+  const controllers = { processors, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, sciPin: SCI_PIN };
+  const mp = options.apic === false ? null : buildMpTable({ ...controllers, wireOf: (slot, pin) => PCI_PINS[pci.route(slot, pin + 1)]! }, MP_TABLE);
   const acpi = buildAcpiTables({
-    processors, localApic: 0xfee0_0000, ioApic: 0xfec0_0000, pmBase: PM_BASE, sciPin: SCI_PIN, offType: OFF_TYPE,
+    ...controllers, pmBase: PM_BASE, offType: OFF_TYPE,
     resetPort: 0xcf9, resetValue: 0x06, serial: SERIAL, keyboard: KEYBOARD,
     ...(options.enlighten === 'hyperv-full' ? { vmbus: true } : {}),
     ...(options.apic === false ? { apic: false } : {}),
@@ -155,7 +160,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   });
   const reset = (): void => late.machine?.requestStop('reset');
   // Of the processor alone, which goes on in the firmware at its reset vector. Kernels have none, and mean the machine.
-  const resetProcessor = options.entry === 'multiboot' ? (): void => late.machine?.vcpus.forEach((_, index) => late.machine!.notify(index, 'init', 0)) : reset;
+  const resetProcessor = options.entry === 'multiboot' ? (): void => initialize() : reset;
   const services = (): PacedDiskServices => ({ clock: late.machine!.clock, hold: () => late.hold!.take(), yield: () => late.machine!.yield() });
   const virtual = options.clock?.kind === 'virtual';
   const paces = new Map<string, DiskPace>();
@@ -186,7 +191,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   const usesPci = !isBare || disks.length > 0 || options.random !== undefined || virtioConsoleWanted || options.pciDevices !== undefined
     || options.devices?.some(({ manifest }) => manifest.needs.includes('pci')) === true;
   const devices: DeviceSpec[] = [
-    device('pic', pic8259, { levelLines: (usesPci ? PCI_LEGACY_PINS : []).reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
+    device('pic', pic8259, { connect: (counts) => (picCounts = counts), levelLines: (usesPci ? PCI_LEGACY_PINS : []).reduce((lines, pin) => lines | (1 << pin), 1 << SCI_PIN) }),
     device('io-apic', ioApic, { bus, ...(options.directedEoi === true ? { version: 0x20 } : {}) }),
     device('pit', pit8254, {}),
     device('rtc', rtcMc146818, { startMs: options.startMs ?? 0, ...(options.wallClock === undefined ? {} : { wallClock: options.wallClock }), memory: cmosMemory(Math.min(options.ramBytes, LOW_RAM_MOST), Math.max(0, options.ramBytes - LOW_RAM_MOST)) }),
@@ -235,6 +240,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
         ...(enlighten === undefined ? {} : { enlighten, vmbusOffers: VMBUS_OFFERS }), ...(eoi === undefined ? {} : { eoi }),
       });
       partition = fabric.partition;
+      initialize = fabric.initialize;
       return fabric;
     },
     pci: pciCapability(slotOf),
@@ -243,6 +249,10 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
       hot.forget();
       if (options.rom === undefined) {
         memory.copyIn(acpi.base, acpi.bytes);
+        if (mp !== null) {
+          memory.copyIn(MP_POINTER, mp.pointer);
+          memory.copyIn(MP_TABLE, mp.table);
+        }
         pci.configure(PCI_RANGES);
       }
       load(memory, ram, vcpu, acpi.rsdp);
@@ -259,6 +269,7 @@ export async function createPc<V extends Vcpu & BootableVcpu>(options: PcOptions
   });
   const hold = new MachineHold(machine);
   late.machine = machine;
+  machine.counters.family('device.pic', () => picCounts());
   late.hold = hold;
   for (const { numericError } of machine.vcpus) if (numericError !== undefined) numericError.output = (asserted) => raiseNumericError(asserted);
   return {
