@@ -27,6 +27,8 @@ export interface DiskDescriptor {
   readonly format?: DiskFormat;
   /** Default: the terminal is asked if the disk turns out to be encrypted. */
   readonly key?: KeyOrigin;
+  /** Opens parents that have keys of their own; default: the same as for the disk. */
+  readonly parentKey?: KeyOrigin;
   readonly crypt?: CryptMode;
   /** Encryption without a header: the key is the bytes of the key itself. */
   readonly cipher?: string;
@@ -53,6 +55,7 @@ const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> 
   file: (fields, value) => void (fields.file = value),
   format: (fields, value) => void (fields.format = oneOf('format', ['raw', 'vhd'], value)),
   key: (fields, value) => void (fields.key = parseKeyOrigin(value)),
+  'parent-key': (fields, value) => void (fields.parentKey = parseKeyOrigin(value)),
   crypt: (fields, value) => void (fields.crypt = oneOf('crypt', ['none', 'payload', 'file'], value)),
   cipher: (fields, value) => void (fields.cipher = value),
   holes: (fields, value) => void (fields.holes = oneOf('holes', ['zero', 'noise'], value)),
@@ -62,7 +65,7 @@ const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> 
   bus: (fields, value) => void (fields.bus = oneOf('bus', ['virtio', 'ata'], value)),
 };
 
-export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=KEY][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,header=FILE][,overlay=FILE][,snapshot][,readonly]';
+export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=KEY][,parent-key=KEY][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,header=FILE][,overlay=FILE][,snapshot][,readonly]';
 
 /** Fields are separated by commas; two commas are one in a name. A first field without `=` is the file. Throws RangeError. */
 export function parseDiskDescriptor(text: string): DiskDescriptor {
@@ -93,14 +96,19 @@ export function parseDiskDescriptor(text: string): DiskDescriptor {
 }
 
 /** With all its files where they are seen from a folder. */
-export function resolveDisk({ file, overlay, header, key, ...rest }: DiskDescriptor, folder: string): DiskDescriptor {
+export function resolveDisk({ file, overlay, header, key, parentKey, ...rest }: DiskDescriptor, folder: string): DiskDescriptor {
   return {
     ...rest,
     file: resolve(folder, file),
     ...(overlay === undefined ? {} : { overlay: resolve(folder, overlay) }),
     ...(header === undefined ? {} : { header: resolve(folder, header) }),
-    ...(key === undefined ? {} : { key: key.kind === 'file' || key.kind === 'service' ? { ...key, path: resolve(folder, key.path) } : key }),
+    ...(key === undefined ? {} : { key: resolveKey(key, folder) }),
+    ...(parentKey === undefined ? {} : { parentKey: resolveKey(parentKey, folder) }),
   };
+}
+
+function resolveKey(key: KeyOrigin, folder: string): KeyOrigin {
+  return key.kind === 'file' || key.kind === 'service' ? { ...key, path: resolve(folder, key.path) } : key;
 }
 
 function parseDiskName(text: string): string {

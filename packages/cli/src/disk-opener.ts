@@ -47,7 +47,7 @@ async function withHeaderFile(descriptor: DiskDescriptor, path: string, options:
 
 /** What a descriptor says about opening. */
 export function diskOptions(descriptor: DiskDescriptor, options: DiskOpenOptions = {}): DiskOptions {
-  const { file, format, cipher, crypt, holes, key } = descriptor;
+  const { file, format, cipher, crypt, holes, key, parentKey } = descriptor;
   const containers: ContainerModule[] = cipher === undefined ? [luks1({ math: nodeKeyMath() }), luks2({ math: nodeKeyMath() })] : [plainContainer({ cipher })];
   const mode = crypt ?? (cipher === undefined ? undefined : 'payload');
   return {
@@ -57,6 +57,7 @@ export function diskOptions(descriptor: DiskDescriptor, options: DiskOpenOptions
     ciphers: standardCiphers(),
     ...(mode === undefined ? {} : { crypt: mode }),
     ...(holes === undefined ? {} : { holes }),
+    ...(parentKey === undefined ? {} : { parentKeys: keySource(parentKey, options) }),
     // Asked for when the disk turns out to be encrypted. One that was named must be of use.
     ...(key === undefined ? { fallbackKeys: keySource({ kind: 'prompt' }, options) } : { keys: keySource(key, options) }),
   };

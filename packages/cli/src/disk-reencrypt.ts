@@ -40,14 +40,14 @@ function howOf({ cipher, 'key-bits': keyBits, 'sector-bytes': sectorBytes }: Dis
 }
 
 async function inPlace(descriptor: DiskDescriptor, action: string, what: string, signal: StopSignal, work: Work): Promise<void> {
-  const { file: path, header, crypt, cipher, overlay, snapshot } = descriptor;
+  const { file: path, header, crypt, cipher, overlay, snapshot, parentKey } = descriptor;
   if (header !== undefined || cipher !== undefined || (crypt !== undefined && crypt !== 'payload')) throw new UsageError(`${path}: ${action} is for disks whose LUKS2 header is before their data`);
   if (overlay !== undefined || snapshot !== undefined) throw new UsageError(`${path}: ${action} changes the file itself, and goes with neither overlay nor snapshot`);
   const keys = askedOnce(keySource(descriptor.key ?? { kind: 'prompt' }));
   const progress = createByteProgress(process.stderr, what);
   const file = await openNamedFile(path, { writable: true });
   try {
-    const isDone = await work(file, { format: diskOptions(descriptor).format, parents: parentsBeside(path), ciphers: standardCiphers(), keys, signal, progress: (done, total) => progress.update(done, total) });
+    const isDone = await work(file, { format: diskOptions(descriptor).format, parents: parentsBeside(path), ciphers: standardCiphers(), keys, ...(parentKey === undefined ? {} : { parentKeys: keySource(parentKey) }), signal, progress: (done, total) => progress.update(done, total) });
     if (!isDone) throw new UsageError(`${path}: stopped; it opens with ${action === 'rekey' ? 'the new secret' : 'its secret'}, and ${action} goes on from here`);
   } finally {
     progress.done();

@@ -81,7 +81,7 @@ export class LiveDisk implements BlockBackend {
 
   /** Begins a work, which goes on by itself. While it begins the guest waits. Throws UsageError, and CryptError for what cannot be. */
   async begin(mode: ReencryptMode, { key, newKey, cost }: LiveDiskKeys): Promise<void> {
-    const { file: path, overlay, snapshot, header, cipher } = this.#descriptor;
+    const { file: path, overlay, snapshot, header, cipher, parentKey } = this.#descriptor;
     if (this.#disk.reencryption !== null) throw new UsageError(`its ${this.#disk.reencryption.mode} is under way; disk go goes on with it`);
     if (!this.writable || overlay !== undefined || snapshot !== undefined || header !== undefined || cipher !== undefined) throw new UsageError(`${mode} is for disks that are stored to in their own files`);
     const opens = key ?? this.#descriptor.key;
@@ -91,7 +91,7 @@ export class LiveDisk implements BlockBackend {
     await this.#change(async () => {
       const [keys, newKeys] = [askedOnce(keySource(opens)), askedOnce(keySource(newKey ?? opens))];
       const file = await openNamedFile(path, { writable: true });
-      const options = { format: diskOptions(this.#descriptor).format, parents: parentsBeside(path), ciphers: standardCiphers(), keys, signal: { aborted: true }, ...(cost === undefined ? {} : { cost }) };
+      const options = { format: diskOptions(this.#descriptor).format, parents: parentsBeside(path), ciphers: standardCiphers(), keys, ...(parentKey === undefined ? {} : { parentKeys: keySource(parentKey) }), signal: { aborted: true }, ...(cost === undefined ? {} : { cost }) };
       try {
         if (mode !== 'encrypt') this.#descriptor = { ...this.#descriptor, key: opens };
         if (mode === 'encrypt') await encryptImage(file, { math: nodeKeyMath() }, options);

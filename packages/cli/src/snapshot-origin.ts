@@ -63,7 +63,7 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     rng: origin.rng,
     hpet: origin.hpet,
     console: origin.console,
-    disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(isKept(disk.key) ? {} : { key: { kind: 'prompt' } }) })),
+    disks: origin.disks.map((disk) => JSON.stringify({ ...disk, file: resolve(disk.file), ...(disk.overlay === undefined ? {} : { overlay: resolve(disk.overlay) }), ...(isKept(disk.key) ? {} : { key: { kind: 'prompt' } }), ...(isKept(disk.parentKey) ? {} : { parentKey: { kind: 'prompt' } }) })),
     plugIns: origin.plugIns === undefined ? null : JSON.stringify(origin.plugIns),
     identities: all.flatMap(filesOf).map((path): Plain => ({ ...identify(path) })),
   };
@@ -111,7 +111,7 @@ function isKept(key: DiskDescriptor['key']): boolean {
 function readDisk(plain: Plain): DiskDescriptor {
   try {
     const disk = JSON.parse(plain as string) as DiskDescriptor;
-    return isKept(disk.key) ? disk : { ...disk, key: { kind: 'prompt' } };
+    return { ...disk, ...(isKept(disk.key) ? {} : { key: { kind: 'prompt' } }), ...(isKept(disk.parentKey) ? {} : { parentKey: { kind: 'prompt' } }) };
   } catch (cause) {
     throw new UsageError('a disk of the saved machine is malformed', { cause });
   }

@@ -34,6 +34,8 @@ export interface DiskOptions {
   /** Asked only when the image turns out to be encrypted and `keys` is not given. */
   readonly fallbackKeys?: KeySource;
   readonly holes?: HolePolicy;
+  /** Opens parents that have keys of their own. Default: the same as for the disk. */
+  readonly parentKeys?: KeySource;
 }
 
 /** A disk ready for a machine, whatever it is kept in. */
@@ -162,7 +164,7 @@ async function openPayload(name: string, payload: MappedDisk, vhd: VhdDisk | nul
   const decrypt = async (rest: EncryptedDiskOptions): Promise<MappedDisk> => (await container.makeDisk?.(payload, rest)) ?? encryptedDisk(name, payload, container, rest);
   const below = vhd?.parent ?? null;
   if (below === null || !(await hasOwnKey(name, module, payload, below))) return decrypt({ holes });
-  const parent = (await openPayload(`the parent of ${name}`, below, below, options, false, opened)) ?? below;
+  const parent = (await openPayload(`the parent of ${name}`, below, below, { ...options, keys: options.parentKeys ?? keys }, false, opened)) ?? below;
   if (payload.bytes - container.dataAt !== parent.bytes) throw new CryptError(name, 'request', `the disk of its parent has ${parent.bytes} bytes, and this one ${payload.bytes - container.dataAt}`);
   return decrypt({ holes, parent });
 }

@@ -17,13 +17,16 @@ export interface RekeyImageOptions extends Omit<RekeyOptions, 'keys'>, PayloadFo
   readonly ciphers: CipherRegistry;
   /** Opens it as it is. Not asked when the work was begun before: then `newKeys` opens it. */
   readonly keys: RekeyOptions['keys'];
+  /** Opens parents that have keys of their own. Default: the same. */
+  readonly parentKeys?: KeySource;
   readonly signal?: AbortSignalLike;
   readonly progress?: (done: number, total: number) => void;
 }
 
 /**
  * Gives a LUKS2 disk another key, and encrypts it anew in place. After a crash at any write, or when `signal` stops it, the disk opens
- * with the new secret and all that is on it, and the work goes on when it is asked for again. True when it is done.
+ * with the new secret and all that is on it, and the work goes on when it is asked for again. True when it is done. A differencing disk
+ * that shares the key of its parent gets one of its own; what the parent holds stays as it is.
  */
 export async function rekeyImage(file: ImageFile, settings: Luks2Settings, options: RekeyImageOptions): Promise<boolean> {
   const { newKeys } = options;
@@ -35,8 +38,8 @@ export async function rekeyImage(file: ImageFile, settings: Luks2Settings, optio
     const { metadata, copy } = await readLuks2(bytes, settings);
     if (isUnderWay(metadata)) return refuseOther(file.name, planOf(file.name, metadata).plan.mode, 'rekey');
     const parent = vhd?.parent ?? null;
-    if (parent !== null && (await uuidOf(file.name, parent, settings)) === copy.uuid) throw new CryptError(file.name, 'request', 'it shares the key of its parent; merge it, or make a disk with a key of its own over the parent');
-    await startRekey(bytes, below, settings, options);
+    const isShared = parent !== null && (await uuidOf(file.name, parent, settings)) === copy.uuid;
+    await startRekey(bytes, below, settings, options, isShared ? 'new' : 'same');
   });
   return goOn(file, settings, { ...options, keys: oneAfterTheOther(newKeys, options.keys) });
 }
@@ -44,13 +47,15 @@ export async function rekeyImage(file: ImageFile, settings: Luks2Settings, optio
 export interface GoOnOptions extends PayloadFormat {
   readonly ciphers: CipherRegistry;
   readonly keys: KeySource;
+  /** Opens parents that have keys of their own. Default: the same. */
+  readonly parentKeys?: KeySource;
   readonly signal?: AbortSignalLike;
   readonly progress?: (done: number, total: number) => void;
 }
 
 /** Does what is left of whatever is under way. True when it is done. */
-export async function goOn(file: ImageFile, settings: Luks2Settings, { format, ciphers, keys, parents, signal, progress }: GoOnOptions): Promise<boolean> {
-  const disk = await openDisk({ ...file, close: () => Promise.resolve() }, { format, ciphers, keys, containers: [luks2(settings)], crypt: 'payload', ...(parents === undefined ? {} : { parents }) });
+export async function goOn(file: ImageFile, settings: Luks2Settings, { format, ciphers, keys, parentKeys, parents, signal, progress }: GoOnOptions): Promise<boolean> {
+  const disk = await openDisk({ ...file, close: () => Promise.resolve() }, { format, ciphers, keys, containers: [luks2(settings)], crypt: 'payload', ...(parents === undefined ? {} : { parents }), ...(parentKeys === undefined ? {} : { parentKeys }) });
   try {
     if (disk.reencryption === null) return true;
     do {

@@ -16,6 +16,7 @@ import { type Payload, payloadBytes } from './payload.ts';
 import { reencryptingDisk, type Reencryption } from './reencrypting-disk.ts';
 import type { KeySource, SectorCipher } from './sector-cipher.ts';
 import { dropMoved, moveBack, shiftedBytes, shiftedDisk } from './shifted-disk.ts';
+import { makeUuid } from './uuid.ts';
 
 /** How a disk is to be encrypted from now on. */
 export interface RekeyOptions {
@@ -33,13 +34,18 @@ export interface RekeyOptions {
   readonly zoneBytes?: number;
 }
 
+/** The container becomes one of its own, with another identity, when a disk showed that of its parent. */
+export type RekeyIdentity = 'same' | 'new';
+
 /** Gives a disk another key: from here on only the new secret opens it, and whoever opens it can go on. */
-export async function startRekey(bytes: ContainerBytes, below: Pick<MappedDisk, 'allocationBytes' | 'bytes'>, settings: Luks2Settings, options: RekeyOptions): Promise<void> {
+export async function startRekey(bytes: ContainerBytes, below: Pick<MappedDisk, 'allocationBytes' | 'bytes'>, settings: Luks2Settings, options: RekeyOptions, identity: RekeyIdentity = 'same'): Promise<void> {
   const { ciphers } = options;
-  const header = await readLuks2(bytes, settings);
-  const { metadata, copy } = header;
+  const found = await readLuks2(bytes, settings);
+  const { metadata } = found;
+  const copy = { ...found.copy, uuid: identity === 'new' ? makeUuid() : found.copy.uuid };
+  const header: Luks2Header = { ...found, copy };
   const { segment, digest: digestId } = onlySegment(bytes.name, metadata);
-  const unlocked = await unlock(bytes, copy.uuid, metadata, settings, ciphers, options.keys, [digestId]);
+  const unlocked = await unlock(bytes, found.copy.uuid, metadata, settings, ciphers, options.keys, [digestId]);
   const { key: oldKey } = unlocked.get(digestId)!;
   const key = randomBytes(options.keyBits === undefined ? oldKey.length : options.keyBits / 8);
   const sectorBytes = options.sectorBytes ?? (segment.sector_size as 512);
@@ -128,7 +134,7 @@ export async function openUnderWay(bytes: ContainerBytes, header: Luks2Header, s
         const encrypted = encryptedDisk(bytes.name, below, crypt, rest);
         const plain = (): MappedDisk => shiftedDisk(bytes.name, below, plan, true);
         const [before, after] = mode === 'rekey' ? [encryptedDisk(bytes.name, below, old!, rest), encrypted] : mode === 'encrypt' ? [plain(), encrypted] : [encrypted, plain()];
-        const made = reencryptingDisk(bytes.name, { plan, record, header: bytes, recordAt: Number(work.area.offset), recordKey, math: settings.math, before, after, cipher: crypt.cipher, below });
+        const made = reencryptingDisk(bytes.name, { plan, record, header: bytes, recordAt: Number(work.area.offset), recordKey, math: settings.math, before, after, cipher: crypt.cipher, below, parentUnit: rest.parent === undefined ? null : Math.max(next.sector_size!, previous?.sector_size ?? 0) });
         await made.recover();
         // One that was stopped before it had room goes on when it is asked for again.
         reencryption = mode === 'decrypt' && !isLonger ? null : made.reencryption;

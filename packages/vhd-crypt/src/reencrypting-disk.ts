@@ -27,6 +27,8 @@ export interface ReencryptingOptions {
   /** The disk as it was before, and as it will be: of the same size, over the same bytes. */
   readonly before: MappedDisk;
   readonly after: MappedDisk;
+  /** Of a disk over a parent with a key of its own: the larger of the sectors before and after. Otherwise null. */
+  readonly parentUnit: number | null;
   /** Encrypts what comes with a record, as it will be. */
   readonly cipher: SectorCipher;
   /** What the records announce is stored here, at `plan.dataAt` and on. */
@@ -38,7 +40,7 @@ export interface ReencryptingOptions {
  * goes to a higher place. While one moves, all others wait.
  */
 export function reencryptingDisk(name: string, options: ReencryptingOptions): { readonly disk: MappedDisk; readonly reencryption: Reencryption; recover(): Promise<void> } {
-  const { plan, header, recordAt, recordKey, math, before, after, cipher, below } = options;
+  const { plan, header, recordAt, recordKey, math, before, after, cipher, below, parentUnit } = options;
   const { mode, diskBytes, zoneBytes, dataAt } = plan;
   const gate = new StoreGate();
   let { record } = options;
@@ -70,7 +72,22 @@ export function reencryptingDisk(name: string, options: ReencryptingOptions): { 
     await advance(at, zone.length, null);
     await header.flush();
   };
-  const moveZone = async (at: number, count: number): Promise<void> => {
+  /** Of a differencing disk only what it holds itself moves: the rest is encrypted with another key, in another file. */
+  const ownPart = async (at: number, count: number): Promise<{ readonly count: number; readonly own: boolean }> => {
+    if (parentUnit === null) return { count, own: true };
+    const extents = (await below.extents(dataAt + at, count)).filter(({ depth }) => depth === 0);
+    const isOwn = (from: number): boolean => extents.some((one) => one.at < dataAt + from + parentUnit && one.at + one.bytes > dataAt + from);
+    const own = isOwn(at);
+    let end = at + parentUnit;
+    while (end < at + count && isOwn(end) === own) end += parentUnit;
+    return { count: Math.min(count, end - at), own };
+  };
+  const moveZone = async (at: number, most: number): Promise<void> => {
+    const { count, own } = await ownPart(at, most);
+    if (!own) {
+      await advance(at, count, null);
+      return header.flush();
+    }
     const data = new Uint8Array(count);
     await before.read(at, data);
     const zero = isZero(data);
