@@ -109,6 +109,16 @@ describe('messages', () => {
     expect([take(5)!.message.type, take(5), read()]).toEqual([9, null, [1, true]]);
   });
 
+  it('that wait stay when their connection goes (INT-13)', () => {
+    const { partition, read, eom } = setup();
+    partition.connectMessages(7, (one) => partition.post(0, SOURCE, one));
+    for (const type of [1, 2]) expect(partition.postBy(7, message(type))).toBe(0);
+    partition.disconnect(7);
+    expect([partition.postBy(7, message(3)), read()]).toEqual([spec.STATUS_INVALID_CONNECTION, [1, true]]);
+    eom();
+    expect(read()).toEqual([2, false]);
+  });
+
   it('come by any end of an interrupt of their vector, without an end of message (INT-12)', () => {
     const { post, read, apic, set } = setup();
     for (const type of [1, 2]) post(type);
