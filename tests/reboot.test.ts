@@ -1,3 +1,3 @@
 import { itReboots } from './kernel-reboot.ts';
 
-itReboots({ how: 'as ACPI says', parameter: '' });
+itReboots({ how: 'as ACPI says', parameter: '', processors: 2 });

@@ -1,0 +1,23 @@
+import { describe } from 'vitest';
+import { itUses } from './interrupt-machines.ts';
+import type { KernelName } from './kernel-matrix.ts';
+
+const KERNELS: readonly KernelName[] = ['linux-image-cloud-amd64', 'linux-image-amd64', 'linux-image-686-pae'];
+
+describe('a stock kernel uses what the machine has', () => {
+  for (const kernel of KERNELS) {
+    itUses({ kernel, apic: 'none', processors: 1, uses: 'XT-PIC', clockSource: 'tsc', eventDevice: 'pit' });
+    itUses({ kernel, apic: 'x2apic', processors: 1, options: 'noapic nolapic', uses: 'XT-PIC', clockSource: 'tsc', eventDevice: 'pit' });
+    itUses({ kernel, apic: 'xapic', processors: 1, options: 'noapic', uses: 'XT-PIC', clockSource: 'tsc', eventDevice: 'lapic-deadline' });
+    for (const apic of ['xapic', 'x2apic'] as const) {
+      for (const processors of [1, 2, 4]) itUses({ kernel, apic, processors, uses: 'IO-APIC', clockSource: 'tsc', eventDevice: 'lapic-deadline', ...(apic === 'xapic' ? { saysNot: ['x2apic enabled'] } : {}) });
+      itUses({ kernel, apic, processors: 4, options: 'maxcpus=1', online: 1, uses: 'IO-APIC', clockSource: 'tsc', eventDevice: 'lapic-deadline' });
+      itUses({ kernel, apic, processors: 2, enlighten: 'kvm', uses: 'IO-APIC', clockSource: 'tsc', eventDevice: kernel.includes('686') ? 'lapic' : 'lapic-deadline' });
+      itUses({ kernel, apic, processors: 2, enlighten: 'hyperv', uses: 'IO-APIC', clockSource: 'tsc', eventDevice: 'Hyper-V clockevent' });
+      itUses({ kernel, apic, processors: 2, enlighten: 'hyperv-full', uses: 'IO-APIC', clockSource: 'hyperv_clocksource_tsc_page', eventDevice: 'Hyper-V clockevent' });
+    }
+    itUses({ kernel, apic: 'x2apic', processors: 2, options: 'nosmp', online: 1, uses: 'XT-PIC', clockSource: 'tsc', eventDevice: 'pit' });
+  }
+  itUses({ kernel: 'linux-image-686', apic: 'none', processors: 1, uses: 'XT-PIC', clockSource: 'tsc', eventDevice: 'pit' });
+  itUses({ kernel: 'linux-image-686', apic: 'xapic', processors: 1, uses: 'IO-APIC', clockSource: 'tsc', eventDevice: 'lapic-deadline' });
+});
