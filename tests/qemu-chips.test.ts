@@ -12,22 +12,12 @@ import { IoApic, Pic8259 } from '@vm/apic';
 import { itWithOracle } from '@vm/testkit/oracle';
 import { describe, expect, it } from 'vitest';
 import { IO_APIC, MASTER, QemuChips, SLAVE } from './qemu-chips.ts';
+import { randomNumbers } from './random-numbers.ts';
 
 const LONG = process.env['VM_LONG'] === '1';
 const FIRST = Number(process.env['VM_SEED'] ?? 1);
 const PROGRAMS = LONG ? 400 : 12;
 const STEPS = 400;
-
-/** A number below `most`, from a seed (xorshift). */
-function randomNumbers(seed: number): (most: number) => number {
-  let state = (seed * 0x9e37_79b1) >>> 0 || 1;
-  return (most) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % most;
-  };
-}
 
 /** What a program does to QEMU's chips, and what ours have answered to the same. */
 class Program {

@@ -1,6 +1,10 @@
 /** Chips of QEMU, driven from outside by its test protocol: the processor stands still, so nothing but the program touches them. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 
 /** Children of QEMU's board in the order in which it makes them. */
@@ -29,6 +33,39 @@ export class QemuChips {
     return (await Promise.all(answers)).map((answer, i) => {
       if (!answer.startsWith('OK')) throw new Error(`${commands[i]}: ${answer}`);
       return Number(answer.slice(3).trim() || 0);
+    });
+  }
+
+  /** The same with a clock that can be let run: the processor does nothing but halt. */
+  static async withClock(qemu: string): Promise<QemuChips & { pass(): Promise<void> }> {
+    const folder = mkdtempSync(join(tmpdir(), 'vm-chips-'));
+    const bios = new Uint8Array(0x1_0000).fill(0xf4);
+    bios.set([0xfa, 0xf4, 0xeb, 0xfd], 0xfff0); // CLI, HLT, and again after an NMI
+    writeFileSync(join(folder, 'bios'), bios);
+    const path = join(folder, 'control');
+    const chips = new QemuChips(qemu, ['-bios', join(folder, 'bios'), '-qmp', `unix:${path},server=on,wait=off`]);
+    await chips.run(['inb 0x61']); // up, so that somebody listens
+    const control = await new Promise<Socket>((resolve, reject) => {
+      const socket = connect(path, () => resolve(socket));
+      socket.once('error', reject);
+    });
+    rmSync(folder, { recursive: true });
+    const waiting: ((line: string) => void)[] = [];
+    createInterface({ input: control }).on('line', (line) => {
+      if (line.includes('"return"') || line.includes('"error"')) waiting.shift()?.(line);
+    });
+    const execute = async (command: string): Promise<void> => {
+      const answer = new Promise<string>((resolve) => waiting.push(resolve));
+      control.write(`${JSON.stringify({ execute: command })}\n`);
+      const line = await answer;
+      if (line.includes('"error"')) throw new Error(`${command}: ${line}`);
+    };
+    await execute('qmp_capabilities');
+    return Object.assign(chips, {
+      pass: async () => {
+        await execute('cont');
+        await execute('stop');
+      },
     });
   }
 
