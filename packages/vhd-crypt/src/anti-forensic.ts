@@ -22,19 +22,26 @@ export async function mergeKey(math: KeyMath, hash: KeyHash, stripes: Uint8Array
 
 /** Over all stripes but the last. */
 async function walk(math: KeyMath, hash: KeyHash, stripes: Uint8Array, keyBytes: number): Promise<Uint8Array> {
-  const state = new Uint8Array(keyBytes);
   const size = DIGEST_BYTES[hash];
+  // HOT: thousands of small hashes. Each piece of the state lies behind its number, which has 32 bits, the highest first.
+  const pieces = Array.from({ length: Math.ceil(keyBytes / size) }, (_, piece) => {
+    const numbered = new Uint8Array(4 + Math.min(size, keyBytes - piece * size));
+    numbered[3] = piece; // a key has few pieces
+    return numbered;
+  });
   for (let stripe = 0; stripe < STRIPES - 1; stripe++) {
-    for (let i = 0; i < keyBytes; i++) state[i]! ^= stripes[stripe * keyBytes + i]!;
-    for (let piece = 0; piece * size < keyBytes; piece++) {
-      const part = state.subarray(piece * size, Math.min(keyBytes, (piece + 1) * size));
-      const numbered = new Uint8Array(4 + part.length);
-      numbered[3] = piece; // a key has few pieces; the number has 32 bits, the highest first
-      numbered.set(part, 4);
-      const digest = await math.digest(hash, numbered);
-      part.set(digest.subarray(0, part.length));
-      numbered.fill(0);
+    for (let piece = 0; piece < pieces.length; piece++) {
+      const numbered = pieces[piece]!;
+      const from = stripe * keyBytes + piece * size - 4;
+      for (let i = 4; i < numbered.length; i++) numbered[i]! ^= stripes[from + i]!;
+      const digest = math.digestNow === undefined ? await math.digest(hash, numbered) : math.digestNow(hash, numbered);
+      for (let i = 4; i < numbered.length; i++) numbered[i] = digest[i - 4]!;
     }
+  }
+  const state = new Uint8Array(keyBytes);
+  for (const [piece, numbered] of pieces.entries()) {
+    state.set(numbered.subarray(4), piece * size);
+    numbered.fill(0);
   }
   return state;
 }

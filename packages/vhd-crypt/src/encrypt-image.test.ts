@@ -19,7 +19,7 @@ import { rekeyImage } from './reencrypt-image.ts';
 import { keyOf } from './sector-cipher.ts';
 
 const MIB = 2 ** 20;
-const ROUNDS = process.env['VM_LONG'] === '1' ? 60 : 2;
+const ROUNDS = process.env['VM_LONG'] === '1' ? 12 : 2;
 const folder = mkdtempSync(join(tmpdir(), 'encrypt-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const ciphers = createCipherRegistry([nodeCiphers()]);

@@ -6,6 +6,8 @@ export interface KeyMath {
   /** PBKDF2 with HMAC (RFC 8018, 5.2). */
   pbkdf2(hash: KeyHash, secret: Uint8Array, salt: Uint8Array, iterations: number, bytes: number): Promise<Uint8Array>;
   digest(hash: KeyHash, bytes: Uint8Array): Promise<Uint8Array>;
+  /** The same at once, where the host can: a key slot takes thousands of small ones. */
+  digestNow?(hash: KeyHash, bytes: Uint8Array): Uint8Array;
   /** Argon2 version 1.3 (RFC 9106). */
   argon2(cost: Argon2Cost, secret: Uint8Array, salt: Uint8Array, bytes: number): Promise<Uint8Array>;
 }

@@ -193,7 +193,7 @@ export function encodeBase64(bytes: Uint8Array): string {
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
 }
 
-function isBase64(value: unknown): value is string {
+export function isBase64(value: unknown): value is string {
   return typeof value === 'string' && value.length % 4 === 0 && value.length < 4096 && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
 }
 

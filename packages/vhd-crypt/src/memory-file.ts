@@ -1,6 +1,6 @@
 import type { ImageFile } from './image-file.ts';
 
-/** A file in memory, which takes its bytes from `initial` and shows them at any time. */
+/** A file in memory, which begins with the bytes of `initial`, not to be changed from then on, and shows its own at any time. */
 export interface MemoryFile extends ImageFile {
   contents(): Uint8Array;
 }
@@ -10,7 +10,9 @@ const PAGE = 65536;
 
 export function memoryFile(name = 'memory', initial: Uint8Array = new Uint8Array()): MemoryFile {
   const pages = new Map<number, Uint8Array>();
-  let length = 0;
+  // Read where no page is yet, so that many files can begin with the same bytes.
+  let length = initial.length;
+  let base = initial;
   const eachPart = (at: number, bytes: number, visit: (page: number, from: number, done: number, count: number) => void): void => {
     for (let done = 0; done < bytes; ) {
       const from = (at + done) % PAGE;
@@ -23,18 +25,24 @@ export function memoryFile(name = 'memory', initial: Uint8Array = new Uint8Array
     length = Math.max(length, at + from.length);
     eachPart(at, from.length, (page, start, done, count) => {
       let bytes = pages.get(page);
-      if (bytes === undefined) pages.set(page, (bytes = new Uint8Array(PAGE)));
+      if (bytes === undefined) {
+        pages.set(page, (bytes = new Uint8Array(PAGE)));
+        bytes.set(base.subarray(page * PAGE, (page + 1) * PAGE));
+      }
       bytes.set(from.subarray(done, done + count), start);
     });
   };
   const load = (at: number, into: Uint8Array): void => {
     eachPart(at, into.length, (page, start, done, count) => {
       const bytes = pages.get(page);
-      if (bytes === undefined) into.fill(0, done, done + count);
-      else into.set(bytes.subarray(start, start + count), done);
+      if (bytes !== undefined) into.set(bytes.subarray(start, start + count), done);
+      else {
+        const found = base.subarray(page * PAGE + start, page * PAGE + start + count);
+        into.set(found, done);
+        into.fill(0, done + found.length, done + count);
+      }
     });
   };
-  store(0, initial);
   return {
     name,
     writable: true,
@@ -49,6 +57,7 @@ export function memoryFile(name = 'memory', initial: Uint8Array = new Uint8Array
       return Promise.resolve();
     },
     resize(bytes) {
+      base = base.subarray(0, bytes);
       for (const page of pages.keys()) {
         if (page * PAGE >= bytes) pages.delete(page);
         else if ((page + 1) * PAGE > bytes) pages.get(page)?.fill(0, bytes - page * PAGE);

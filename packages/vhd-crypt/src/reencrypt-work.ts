@@ -5,7 +5,7 @@ import { CryptError } from './crypt-error.ts';
 import type { MappedDisk } from './extent.ts';
 import { randomBytes } from './key-math.ts';
 import { type AreaHeader, freeArea } from './luks2-area.ts';
-import { type Luks2Keyslot, type Luks2Metadata, type Luks2Segment, MOST_SLOTS, u64 } from './luks2-metadata.ts';
+import { isBase64, type Luks2Keyslot, type Luks2Metadata, type Luks2Segment, MOST_SLOTS, u64 } from './luks2-metadata.ts';
 import { type Luks2Settings, readLuks2, writeLuks2 } from './luks2-store.ts';
 import { deriveKey, recordBytes, type ReencryptMode, type ReencryptPlan, writeRecord } from './reencrypt-record.ts';
 
@@ -79,7 +79,7 @@ export function planOf(disk: string, metadata: Luks2Metadata): { readonly plan: 
   const segment = metadata.segments[0];
   const [diskBytes, zoneBytes, dataAt] = [u64(work?.disk_size), u64(work?.zone_size), u64(segment?.offset)];
   const mode = work?.mode ?? 'rekey';
-  if (work === undefined || segment?.type !== 'crypt' || diskBytes === null || zoneBytes === null || dataAt === null || !['rekey', 'encrypt', 'decrypt'].includes(mode) || (mode === 'rekey') !== (typeof work.wrapped === 'string') || zoneBytes < 512 || zoneBytes > 64 << 20 || zoneBytes % 512 !== 0) throw new CryptError(disk, 'header', 'LUKS2 header: a re-encryption that makes no sense');
+  if (work === undefined || segment?.type !== 'crypt' || diskBytes === null || zoneBytes === null || dataAt === null || !['rekey', 'encrypt', 'decrypt'].includes(mode) || (mode === 'rekey' ? !isBase64(work.wrapped) : work.wrapped !== undefined) || zoneBytes < 512 || zoneBytes > 64 << 20 || zoneBytes % 512 !== 0) throw new CryptError(disk, 'header', 'LUKS2 header: a re-encryption that makes no sense');
   const plan: ReencryptPlan = { mode, diskBytes, zoneBytes, dataAt };
   if (u64(work.area.size)! < recordBytes(plan) || (mode !== 'rekey' && zoneBytes > dataAt)) throw new CryptError(disk, 'header', 'LUKS2 header: a re-encryption without room for its records');
   return { plan, work };

@@ -19,7 +19,7 @@ import type { ImageFile } from './image-file.ts';
 
 const MIB = 2 ** 20;
 const [ZONE, BYTES, DATA_AT] = [8192, 40_960, 327_680];
-const ROUNDS = process.env['VM_LONG'] === '1' ? 150 : 4;
+const ROUNDS = process.env['VM_LONG'] === '1' ? 100 : 4;
 const folder = mkdtempSync(join(tmpdir(), 'rekey-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const ciphers = createCipherRegistry([nodeCiphers()]);

@@ -15,6 +15,7 @@ export function nodeKeyMath(): KeyMath {
       return copy;
     },
     digest: async (hash, bytes) => digestOf(hash, bytes, 'buffer'),
+    digestNow: (hash, bytes) => digestOf(hash, bytes, 'buffer'),
     async argon2({ variant, passes, memoryKib, lanes }, secret, salt, bytes) {
       const derived = await deriveHard(variant, { message: secret, nonce: salt, parallelism: lanes, tagLength: bytes, memory: memoryKib, passes });
       const copy = Uint8Array.from(derived);
