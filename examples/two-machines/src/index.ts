@@ -1,0 +1,2 @@
+export { countingGuest } from './counting-guest.ts';
+export { countApart, countTogether } from './two-machines.ts';
