@@ -29,7 +29,10 @@ export function isReadOnlyInX2(register: number): boolean {
 /** Do these reserved bits allow the value? They fault in x2APIC mode (SDM vol. 3, 12.12.1.3). */
 export function isValidInX2(register: number, low: number, spuriousValid: number): boolean {
   const lvt = register - spec.LAPIC_LVT_TIMER;
-  if (lvt >= 0 && lvt < spec.LVT_COUNT) return (low & ~(spec.LVT_VALID[lvt]! | spec.LVT_REMOTE_IRR | (1 << 12))) === 0;
+  if (lvt >= 0 && lvt < spec.LVT_COUNT) {
+    const isPin = register === spec.LAPIC_LVT_LINT0 || register === spec.LAPIC_LVT_LINT1;
+    return (low & ~(spec.LVT_VALID[lvt]! | spec.LVT_STATUS | (isPin ? spec.LVT_REMOTE_IRR : 0))) === 0;
+  }
   switch (register) {
     case spec.LAPIC_EOI: case spec.LAPIC_ESR: return low === 0;
     case spec.LAPIC_TPR: case spec.LAPIC_SELF_IPI: return (low & ~0xff) === 0;

@@ -42,6 +42,13 @@ describe('the registers of x2APIC mode', () => {
     expect(vectors(0x100)).toEqual([]);
   });
 
+  it('have in the vector table the bits that each entry has, status bits among them (IRQ-07)', () => {
+    const { set } = enabled();
+    set(APIC_BASE, X2APIC);
+    const writable = { 0x32: 0x7_10ff, 0x33: 0x1_17ff, 0x34: 0x1_17ff, 0x35: 0x1_f7ff, 0x36: 0x1_f7ff, 0x37: 0x1_10ff };
+    for (const [index, bits] of Object.entries(writable)) for (let bit = 8; bit < 32; bit++) expect(set(0x800 + Number(index), (0x41 | (1 << bit)) >>> 0), `${index}, bit ${bit}`).toBe(((bits >>> bit) & 1) !== 0);
+  });
+
   it('take back what was read of them (IRQ-07)', () => {
     const { set, get, apic } = enabled();
     set(APIC_BASE, X2APIC);

@@ -49,6 +49,7 @@ export const SVR_SUPPRESSES_BROADCASTS: number = 1 << 12;
 // Local vector table (SDM vol. 3, 12.5.1, figure 12-8).
 export const LVT_VECTOR = 0xff;
 export const LVT_MODE = 0x700;
+export const LVT_STATUS: number = 1 << 12; // always idle: delivery takes no time
 export const LVT_REMOTE_IRR: number = 1 << 14;
 export const LVT_LEVEL: number = 1 << 15;
 export const LVT_MASKED: number = 1 << 16;
