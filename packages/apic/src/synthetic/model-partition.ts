@@ -9,7 +9,7 @@ import * as spec from './spec.ts';
 
 /** Pages of each processor, `PER_PROCESSOR` apart, and those that all share. */
 export const ASSIST = 0x1000, SIMP = 0x2000, SIEFP = 0x3000, PER_PROCESSOR = 0x4000, CALL_PAGE = 0xd000, TIME_PAGE = 0xe000, INPUT = 0xf000;
-const PAGES = 4; // of 64 KiB
+const BYTES = 0x4_0000;
 
 export interface ModelProcessor {
   readonly apic: LocalApic;
@@ -28,7 +28,7 @@ export interface ModelPartition<C extends Clock> {
   readonly clock: C;
   readonly fabric: ApicFabric;
   readonly words: GuestWords;
-  readonly memory: WebAssembly.Memory;
+  readonly memory: { readonly buffer: ArrayBuffer };
   readonly notified: string[];
   readonly processors: readonly ModelProcessor[];
   /** A call from 64-bit code at privilege level 0: the status, the repetitions done. */
@@ -39,7 +39,7 @@ export interface ModelPartition<C extends Clock> {
 /** Processors of a guest that its hypervisor, `hyperv-full` unless said otherwise, has told who it is. */
 export function modelPartition<C extends Clock>(clock: C, options: Partial<ApicFabricOptions> = {}): ModelPartition<C> {
   const { processors = 1 } = options;
-  const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES });
+  const memory = { buffer: new ArrayBuffer(BYTES) };
   const ram = { memory, offsetOf: (gpa: number) => (gpa < memory.buffer.byteLength ? gpa : -1), written: () => {} };
   const notified: string[] = [];
   const fabric = createApicFabric({
