@@ -1,5 +1,4 @@
 /** Interrupts of timers, processors and a disk, counted by a program without an operating system and by the machine. */
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { itWithOracle } from '@vm/testkit/oracle';
 import { expect, it } from 'vitest';
 import { build } from './bare-build.ts';
+import { runInQemu } from './bare-qemu.ts';
 import type { CountedEnd, CountedMachine } from './interrupt-counts.program.ts';
 import { start } from './vm-program.ts';
 
@@ -38,12 +38,12 @@ function environment({ processors, total, seed, ends }: CountedRun): string {
   return `NR_CPUS=${processors}\nTOTAL=${total}\nSEED=${seed}\nEOI=${ends}\n`;
 }
 const programOf = (width: 32 | 64): string => build('counts', width, ['start.S', 'processors.S', 'counts.c']);
-async function withDisk<T>(work: (folder: string, image: string) => Promise<T>): Promise<T> {
+async function withDisk<T>(work: (image: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'vm-counts-'));
   try {
     const image = join(folder, 'disk');
     writeFileSync(image, makeContents());
-    return await work(folder, image);
+    return await work(image);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -53,7 +53,7 @@ export function itCounts(given: CountedRun): void {
   const run = { ...given, seed: SEED === undefined ? given.seed : Number(SEED) };
   const { width, processors, ends, total } = run;
   itWithOracle(it, 'gcc', `${total} interrupts, ends ${ends}, processors ${processors}, ${width} bits, seed ${run.seed}: none is lost, none comes twice`, async () => {
-    const end = await withDisk(async (_folder, disk) => {
+    const end = await withDisk(async (disk) => {
       const machine: CountedMachine = { kernel: programOf(width), disk, environment: environment(run), processors, enlightened: ends === 'lazy' };
       const { output, errors } = await start([...PROGRAM, JSON.stringify(machine)], '').done;
       expect(errors).toBe('');
@@ -81,15 +81,7 @@ function countsIn(output: string): Counts {
 /** QEMU has these processors on one thread, as we do. */
 export function itCountsOnQemu(run: CountedRun): void {
   itWithOracle(it, 'qemu-system-x86_64', `${run.total} interrupts are all there on QEMU too`, async (qemu) => {
-    const output = await withDisk(async (folder, image) => {
-      const env = join(folder, 'env');
-      writeFileSync(env, environment(run));
-      const child = spawn(qemu, ['-accel', 'tcg,thread=single', '-m', '64', '-smp', String(run.processors), '-display', 'none', '-serial', 'stdio', '-no-reboot', '-drive', `file=${image},format=raw,if=ide`, '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-kernel', programOf(32), '-initrd', env], { stdio: ['ignore', 'pipe', 'ignore'] });
-      let text = '';
-      child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
-      await new Promise((resolve) => child.on('close', resolve));
-      return text;
-    });
+    const output = await withDisk((image) => runInQemu(qemu, programOf(32), run.processors, environment(run), ['-drive', `file=${image},format=raw,if=ide`]));
     expect(output).toContain(FINE);
   });
 }

@@ -1,13 +1,11 @@
 /** Several processors under a program without an operating system that tries what they send to each other and share. */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { findOracle, itWithOracle } from '@vm/testkit/oracle';
 import { bootGuest, testDevices } from '@vm/pc';
 import { type ShadowMode, type TranslatorMode, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 import { describe, expect, it } from 'vitest';
 import { build, inElf32 } from './bare-build.ts';
+import { runInQemu } from './bare-qemu.ts';
 import { SavedGuest } from './saved-guest.ts';
 
 const CHECKS = 24;
@@ -65,7 +63,7 @@ describe('a program on several processors', () => {
     if (width === 32 || hasObjcopy) {
       itWithOracle(it, 'qemu-system-x86_64', `of ${width} bits says the same on QEMU`, async (qemu) => {
         const path = width === 32 ? programOf(32) : inElf32(programOf(64));
-        expect(await runInQemu(qemu, path, 4)).toBe((await run(width, 4)).output);
+        expect(await runInQemu(qemu, path, 4, 'NR_CPUS=4\n')).toBe((await run(width, 4)).output);
       });
     }
 
@@ -92,19 +90,3 @@ describe('a program on several processors', () => {
     }
   });
 });
-
-/** What it writes to COM1. */
-async function runInQemu(qemu: string, kernel: string, processors: number): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'vm-processors-'));
-  try {
-    const env = join(folder, 'env');
-    writeFileSync(env, environment(processors));
-    const child = spawn(qemu, ['-accel', 'tcg,thread=single', '-m', '64', '-smp', String(processors), '-display', 'none', '-serial', 'stdio', '-no-reboot', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-kernel', kernel, '-initrd', env], { stdio: ['ignore', 'pipe', 'ignore'] });
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
-    await new Promise((resolve) => child.on('close', resolve));
-    return output.replaceAll('\r', '');
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}

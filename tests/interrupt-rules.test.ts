@@ -1,0 +1,46 @@
+/** Priorities, errors, destinations, NMI, levels and x2APIC mode, as a program without an operating system finds them on several processors. */
+import { readFileSync } from 'node:fs';
+import { findOracle, itWithOracle } from '@vm/testkit/oracle';
+import { bootGuest, testDevices } from '@vm/pc';
+import { wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
+import { describe, expect, it } from 'vitest';
+import { build, inElf32 } from './bare-build.ts';
+import { runInQemu } from './bare-qemu.ts';
+
+const GOOD = 'SUMMARY: 36 tests, 0 unexpected failures';
+/** QEMU 7.2 has no error for a message with an illegal vector (SDM vol. 3, 12.5.3). */
+const WRONG_IN_QEMU = 'errors are seen after a store';
+const programOf = (width: 32 | 64): string => build('rules', width, ['start.S', 'processors.S', 'rules.c']);
+const environment = (processors: number): string => `NR_CPUS=${processors}\n`;
+
+async function run(width: 32 | 64, processors: number): Promise<{ readonly code: number; readonly output: string }> {
+  let finish: (code: number) => void = () => {};
+  const ended = new Promise<number>((resolve) => (finish = resolve));
+  await using guest = await bootGuest<WasmVcpu>({
+    engine: wasmEngine(), processors, ramBytes: 64 * 2 ** 20, clock: { kind: 'virtual', nanosPerInstruction: 1 }, kernel: readFileSync(programOf(width)), entry: 'multiboot', onReset: 'end',
+    modules: [{ bytes: new TextEncoder().encode(environment(processors)), text: 'env' }], devices: [testDevices({ exit: (code) => finish(code), shutdown: () => {}, echoBytes: true })],
+  });
+  void guest.ended().then(() => finish(-1));
+  const code = await ended;
+  return { code, output: guest.output.replaceAll('\r', '') };
+}
+const verdicts = (output: string): readonly string[] => output.split('\n').filter((line) => /^(PASS|FAIL): /.test(line) && !line.includes(WRONG_IN_QEMU));
+
+describe('a program on several processors', () => {
+  for (const width of [32, 64] as const) {
+    for (const processors of [1, 2, 4]) {
+      itWithOracle(it, 'gcc', `of ${width} bits finds the rules of interrupts kept, processors ${processors}`, async () => {
+        const { code, output } = await run(width, processors);
+        expect(output).not.toContain('FAIL');
+        expect([code, output]).toEqual([0, expect.stringContaining(GOOD)]);
+      });
+    }
+    if (width === 64 && findOracle('objcopy') === null) continue;
+    itWithOracle(it, 'qemu-system-x86_64', `of ${width} bits finds the same on QEMU`, async (qemu) => {
+      const path = width === 32 ? programOf(32) : inElf32(programOf(64));
+      const theirs = verdicts(await runInQemu(qemu, path, 4, environment(4), ['-device', 'pc-testdev']));
+      expect(theirs).toEqual(verdicts((await run(width, 4)).output));
+      expect(theirs.length).toBe(35);
+    });
+  }
+});
