@@ -54,7 +54,7 @@ export function writeProgram(random: Chance, bits: 32 | 64): Uint8Array {
     () => { code.mov(r32(RBX), WINDOW).add(mem(4, { base: RBX, displacement: 12 }), r32(RAX)); },
     () => { if (random.once(2)) code.out(OPEN_PORT, r8(RAX)); else code.in(r8(RAX), OPEN_PORT); },
     () => { code.push(wide(RSI)).push(wide(RCX)).mov(r32(RCX), random.below(9)).mov(r32(RDX), PORTS + random.below(4)).rep().size(1).outs().pop(wide(RCX)).pop(wide(RSI)); },
-    () => { code.push(wide(RCX)).mov(r32(RCX), random.below(9)).mov(r32(RDI), DATA + 0x2000).mov(r32(RDX), PORTS + random.below(4)).rep().size(1).ins().pop(wide(RCX)); },
+    () => { code.push(wide(RCX)).mov(r32(RCX), random.below(random.once(2) ? 9 : 200)).mov(r32(RDI), DATA + 0x2000 + random.below(0x1000)).mov(r32(RDX), PORTS + random.below(4)).rep().size(1).ins().pop(wide(RCX)); },
     () => { code.push(wide(RCX)).push(wide(RSI)).mov(r32(RCX), 1 + random.below(40)).mov(r32(RDI), DATA + 0x2ff0).rep().size(1).movs().pop(wide(RSI)).pop(wide(RCX)); },
     () => { if (random.once(3)) code.cli(); else code.sti(); },
     () => { code.pushf().popf(); },

@@ -1,8 +1,8 @@
 /** What an engine gives to a machine, and what it gets from it: types only. */
 import type { Clock, Gpa, LogLevel, Nanos, Plain, Size } from './abi.ts';
-import type { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_PAUSE, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
+import type { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_PAUSE, EXIT_POLL, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
 
-export type ExitCode = typeof EXIT_BUDGET | typeof EXIT_HALT | typeof EXIT_SHUTDOWN | typeof EXIT_REQUEST | typeof EXIT_FAIL | typeof EXIT_PAUSE;
+export type ExitCode = typeof EXIT_BUDGET | typeof EXIT_HALT | typeof EXIT_SHUTDOWN | typeof EXIT_REQUEST | typeof EXIT_FAIL | typeof EXIT_PAUSE | typeof EXIT_POLL;
 
 /** The part of `WebAssembly.Memory` that core needs; core has no DOM library. */
 export interface LinearMemory {
@@ -44,6 +44,10 @@ export interface IoBus {
   /** Accesses of 8 bytes and more, little endian from offset 0 of the view. */
   readWide(address: number, bytes: number, into: DataView): void;
   writeWide(address: number, bytes: number, from: DataView): void;
+  /** Asked after a read: `IoHandler.isSteady` of whoever has answered; where nobody did it is. */
+  isSteady?(address: number, size: Size): boolean;
+  /** Claimed regions whose devices take lists. */
+  readonly queues?: number;
   /** Who takes accesses of this size at this address in lists; null: they go one by one. */
   queue?(address: number, size: Size): AccessQueue | null;
   /** Puts an access into place `index` of the list of whoever `queue` names, as made at machine time `now`. `value` of a read: 0. */

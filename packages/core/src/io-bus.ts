@@ -65,6 +65,13 @@ export class Bus implements IoBus {
     for (let i = 0; i < bytes; i += 4) this.write(address + i, 4, from.getUint32(i, true));
   }
 
+  get queues(): number { return this.#table.queues; }
+
+  isSteady(address: number, size: Size): boolean {
+    const slot = this.#map.find(address);
+    return slot === 0 || (this.#table.takes(slot, address, size) && this.#table.isSteady(slot, address, size));
+  }
+
   queue(address: number, size: Size): AccessQueue | null {
     const slot = this.#map.find(address);
     return slot !== 0 && this.#table.takes(slot, address, size) ? this.#table.queue(slot) : null;

@@ -1,6 +1,6 @@
 import type { Plain } from './abi.ts';
 import type { ExitCode, ProcessorEvent, Vcpu } from './engine.ts';
-import { EXIT_BUDGET, EXIT_HALT, EXIT_PAUSE, EXIT_REQUEST } from './exit.ts';
+import { EXIT_BUDGET, EXIT_HALT, EXIT_PAUSE, EXIT_POLL, EXIT_REQUEST } from './exit.ts';
 
 /** Instructions of one processor before the next one has its turn. */
 export const TURN = 10_000;
@@ -43,16 +43,18 @@ export class ProcessorTurns implements Runner {
   /** HOT. */
   run(instructions: number): ExitCode {
     this.#runEnd = this.retired + instructions;
+    let last: ExitCode = EXIT_BUDGET;
     for (;;) {
       const now = this.retired;
-      if (now >= this.#runEnd) return EXIT_BUDGET;
+      if (now >= this.#runEnd) return last === EXIT_POLL && this.#isOnly() ? EXIT_POLL : EXIT_BUDGET;
       if ((this.#waits[this.#current]! || now >= this.#turnEnd) && !this.#pass()) return EXIT_HALT;
       this.#inRun = true;
       const exit = this.#vcpus[this.#current]!.run(Math.min(this.#runEnd, this.#turnEnd) - now);
       this.#inRun = false;
+      last = exit;
       if (exit === EXIT_HALT) this.#waits[this.#current] = true;
       else if (exit === EXIT_PAUSE) this.#pass();
-      else if (exit !== EXIT_BUDGET && exit !== EXIT_REQUEST) return exit;
+      else if (exit !== EXIT_BUDGET && exit !== EXIT_REQUEST && exit !== EXIT_POLL) return exit;
     }
   }
 
@@ -109,6 +111,9 @@ export class ProcessorTurns implements Runner {
     }
     return false;
   }
+
+  /** All but the present one wait. */
+  #isOnly(): boolean { return this.#waits.every((waits, index) => waits || index === this.#current); }
 
   #begin(index: number): void {
     this.#current = index;

@@ -1,6 +1,6 @@
 import type { LogLevel, Nanos } from './abi.ts';
 import { type ClockKind, MachineClock } from './clock.ts';
-import { EXIT_BUDGET, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
+import { EXIT_BUDGET, EXIT_HALT, EXIT_POLL, EXIT_REQUEST, EXIT_SHUTDOWN } from './exit.ts';
 import type { HostPort } from './host-port.ts';
 import type { Runner } from './processor-turns.ts';
 
@@ -12,6 +12,7 @@ const SHORTEST_SLEEP_NANOS = 1e6; // the host's timers cannot do less; for short
 const LONGEST_SLEEP_NANOS = 60e9;
 const FIRST_RATE = 0.02; // instructions a nanosecond, until measured
 const MOST_RATE = 4; // a coarse clock of the host must not make slices endless
+const SHORT_POLLS = 100; // looks at the host's events before the thread sleeps between them
 const LEAST_BUDGET = 256; // instructions, where real time decides: less would be lost in the calls around them
 
 /** Runs the processors in slices: timers fire between runs of instructions, the host's events are served between slices. */
@@ -21,6 +22,7 @@ export class RunLoop {
   #slices = 0;
   #busy = 0;
   #halts = 0;
+  #polls = 0; // in a row
   #rate = FIRST_RATE;
   #started = false;
   #inSlice = false;
@@ -125,7 +127,7 @@ export class RunLoop {
     }
     this.#inRun = false;
     this.#inSlice = false;
-    this.#measure(vcpu.retired - retired, this.#host.now() - begin);
+    this.#measure(this.#polls > 0 ? 0 : vcpu.retired - retired, this.#host.now() - begin);
     if (this.#stopping) this.#finish();
     else if (wait >= SHORTEST_SLEEP_NANOS && !this.#yielding) this.#sleep(wait);
     else {
@@ -140,7 +142,9 @@ export class RunLoop {
     this.#inRun = true;
     const exit = vcpu.run(budget);
     this.#inRun = false;
-    if (exit === EXIT_BUDGET || exit === EXIT_REQUEST) return 0;
+    if (exit === EXIT_POLL && this.#nanosPerInstruction === 0) return this.#poll();
+    this.#polls = 0;
+    if (exit === EXIT_BUDGET || exit === EXIT_REQUEST || exit === EXIT_POLL) return 0;
     if (exit === EXIT_HALT) return this.#idle();
     this.stop(exit === EXIT_SHUTDOWN ? 'shutdown' : 'failed');
     return 0;
@@ -165,6 +169,14 @@ export class RunLoop {
     if (gap <= 0) return 0;
     if (this.#nanosPerInstruction === 0 || gap === Infinity) return gap;
     this.clock.skip(Math.ceil(gap));
+    return 0;
+  }
+
+  /** The processor asks a device again and again. What it waits for may come without a signal to it: the host's events are served, soon first, then in the host's own time. */
+  #poll(): Nanos {
+    const gap = Math.min(SHORTEST_SLEEP_NANOS, this.clock.nextDue - this.clock.now());
+    if (++this.#polls > SHORT_POLLS && gap > 0) return gap;
+    this.#yielding = true;
     return 0;
   }
 

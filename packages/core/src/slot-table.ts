@@ -24,6 +24,7 @@ export function allOnes(size: Size): number {
  */
 export class SlotTable {
   #count = 1;
+  #queues = 0;
   #bases: Float64Array = new Float64Array(FIRST_CAPACITY);
   #ends: Float64Array = new Float64Array(FIRST_CAPACITY);
   #sizes: Uint8Array = new Uint8Array(FIRST_CAPACITY);
@@ -59,8 +60,7 @@ export class SlotTable {
     this.#sizes[slot] = sizes.reduce((mask: number, size) => mask | size, 0);
     this.#reads[slot] = 0;
     this.#writes[slot] = 0;
-    this.#handlers[slot] = handler;
-    this.#place(slot, handler);
+    this.#set(slot, handler);
     return slot;
   }
 
@@ -73,9 +73,17 @@ export class SlotTable {
 
   /** For good: whoever still finds the slot gets the answer of the open bus. */
   remove(slot: number): void {
-    this.#handlers[slot] = OPEN;
-    this.#place(slot, OPEN);
+    this.#set(slot, OPEN);
   }
+
+  #set(slot: number, handler: IoHandler): void {
+    this.#handlers[slot] = handler;
+    this.#place(slot, handler);
+    this.#queues = this.#handlers.filter((one) => 'queue' in one).length;
+  }
+
+  /** Handlers that take lists. */
+  get queues(): number { return this.#queues; }
 
   setRange(slot: number, base: number, bytes: number): void {
     this.#bases[slot] = base;
@@ -160,6 +168,15 @@ export class SlotTable {
       }
     } catch (error) {
       this.#fault(slot, error);
+    }
+  }
+
+  isSteady(slot: number, address: number, size: Size): boolean {
+    try {
+      return this.#handlers[slot]!.isSteady?.(address - this.#bases[slot]!, size) === true;
+    } catch (error) {
+      this.#fault(slot, error);
+      return false;
     }
   }
 

@@ -24,6 +24,8 @@ export class HandoffList {
 
   /** Hand-overs that were spared so far. */
   get spared(): number { return this.accesses - this.lists; }
+  /** Nothing is in it: neither accesses that wait nor answers. */
+  get isEmpty(): boolean { return this.#count === 0; }
   /** Accesses that wait to be handed over. */
   get waiting(): number { return this.#count - this.#made; }
   /** Those that wait are for a device that may look at RAM. */

@@ -1,6 +1,7 @@
 import { adaptivePolicy, type Weights } from './adaptive-policy.ts';
 import { ENDED_COUNT, ENDED_TRAP, ENDINGS, type Ending, type Executor } from './executor.ts';
 import { HandoffList } from './handoff-list.ts';
+import { PollHistory } from './poll-history.ts';
 import { type BlockOutcome, type CompoundPolicy, type CompoundPolicyName, fixedPolicy, type Handoff, type Limits } from './policy.ts';
 
 export interface CompoundOptions {
@@ -23,6 +24,10 @@ const LENGTHS: readonly string[] = ['1', '2', '3-4', '5-8', '9-16', '17-32', '33
 export class TrapCompound {
   readonly handoff: Handoff;
   readonly list: HandoffList;
+  /** Loops that ask devices; null: they are executed turn by turn. */
+  readonly polls: PollHistory | null;
+  /** A block can be worth it where no hand-over is spared. */
+  readonly paysAlone: boolean;
   readonly #policy: CompoundPolicy | null;
   /** Instructions that trapped outside of blocks. */
   traps = 0;
@@ -46,6 +51,8 @@ export class TrapCompound {
     this.handoff = options.handoff ?? 'list';
     this.list = new HandoffList();
     this.#policy = name === 'off' ? null : name === 'fixed' ? fixedPolicy({ window, gap }) : adaptivePolicy({ window, gap }, weights);
+    this.polls = name === 'off' ? null : new PollHistory();
+    this.paysAlone = name === 'fixed' || (name === 'adaptive' && weights.trap < 1);
   }
 
   /** Limits of a block behind the trap at `key`, null: there is none. HOT. */
@@ -89,6 +96,7 @@ export class TrapCompound {
     yield* Object.entries({ traps, blocks, spared, between, takenBack, longest });
     for (const [i, name] of LENGTHS.entries()) if (this.#lengths[i]! > 0) yield [`blocks.${name}`, this.#lengths[i]!];
     for (const [i, name] of ENDINGS.entries()) if (this.#endings[i]! > 0) yield [`ended.${name}`, this.#endings[i]!];
+    if (this.polls !== null) for (const name of ['waits', 'instructions', 'missed'] as const) yield [`polls.${name}`, this.polls[name]];
     yield ['lists', list.lists];
     yield ['lists.accesses', list.accesses];
   }

@@ -97,6 +97,9 @@ export class LoggedBus implements IoBus {
     this.#bus.writeWide(address, bytes, from);
   }
 
+  get queues(): number { return this.#bus.queues ?? 0; }
+  isSteady(address: number, size: 1 | 2 | 4): boolean { return this.#bus.isSteady?.(address, size) === true; }
+
   queue(address: number, size: 1 | 2 | 4): AccessQueue | null { return this.#bus.queue?.(address, size) ?? null; }
 
   /** What a read of a list gives is not noted. */

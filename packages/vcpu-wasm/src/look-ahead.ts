@@ -6,25 +6,23 @@
  * it. When a device answers early, the processor goes back to its last checkpoint and does again what the device has done, with the
  * answers that are there.
  */
-import { FLAG_IOPL } from '@vm/x86';
+import { FLAG_DF, FLAG_IOPL, RCX } from '@vm/x86';
 import type { Size } from '@vm/core';
 import type { AccessQueue, IoBus } from '@vm/core/engine';
 import { ENDED_BACK, ENDED_BUDGET, ENDED_COUNT, ENDED_EVENT, ENDED_INSTRUCTION, ENDED_TRAP, TrapCompound } from '@vm/trap-compound';
 import type { CompoundOptions, Ending, Executor, Limits } from '@vm/trap-compound';
+import { Checkpoint } from './checkpoint.ts';
 import type { CodeFetch } from './code-fetch.ts';
 import * as state from './cpu-state.ts';
 import type { GuestFault } from './guest-fault.ts';
 import type { LinearMemory } from './linear-memory.ts';
 import type { EngineImports } from './runtime.ts';
 import type { Segmentation } from './segmentation.ts';
+import { LONGEST_TURN, StandingLoop } from './standing-loop.ts';
 import type { StateView } from './state-view.ts';
 import { CHECK_PORT, FLAGS_ATTENTION, INTERRUPT_SHADOW } from './system-call.ts';
 import { NO_TAG } from './tlb.ts';
 
-/** All that instructions of a block change lies before. */
-const CHECKPOINT_BYTES: number = state.MTRR_END;
-const MOST_STORES = 1024; // since the checkpoint
-const WIDEST_STORE = 16;
 const MOST_REPEATS = 10_000; // entries of generated code until all answers are taken
 const NO_PAGE = -1;
 /** In units of an exit to TypeScript, rounded: `npm run bench -- exits` measures them. */
@@ -67,6 +65,15 @@ export class LookAhead implements Executor {
   /** Nothing may come behind the present instruction. */
   #over = false;
   #tag = 0;
+  /** Retired when the block began. */
+  #begun = 0;
+  /** The rest of the budget was left out. */
+  #polled = false;
+  readonly #loop: StandingLoop;
+  // Linear address that the present instruction is about to change, in RAM.
+  #target = 0;
+  /** Elements whose values are there already. */
+  #due = 0;
   // Linear page that the last access to a device went through, and its physical page.
   #pageLow = 0;
   #pageHigh = 0;
@@ -74,13 +81,7 @@ export class LookAhead implements Executor {
   #low = 0;
   #high = 0;
   #accessAt = -1;
-  readonly #saved = new Uint8Array(CHECKPOINT_BYTES);
-  #savedRetired = 0;
-  #stores = 0;
-  readonly #places = new Uint32Array(MOST_STORES);
-  readonly #lengths = new Uint8Array(MOST_STORES);
-  readonly #old = new Uint8Array(MOST_STORES * WIDEST_STORE);
-  readonly #savedView: DataView = new DataView(this.#saved.buffer);
+  readonly #checkpoint: Checkpoint;
   readonly #s: StateView;
   readonly #processor: Processor;
   readonly #fault: GuestFault;
@@ -94,6 +95,8 @@ export class LookAhead implements Executor {
     this.#fault = fault;
     this.compound = new TrapCompound(options, WEIGHTS);
     this.#host = host;
+    this.#checkpoint = new Checkpoint(this.#s);
+    this.#loop = new StandingLoop(this.#s);
   }
 
   // ---- Outside of blocks ------------------------------------------------------------------------------------------------------
@@ -105,15 +108,24 @@ export class LookAhead implements Executor {
     return [this.#watched(pio, false), this.#watched(mmio, true)];
   }
   #watched(bus: IoBus, isMemory: boolean): IoBus {
-    const { list } = this.compound;
+    const { compound, compound: { list, polls } } = this;
     return {
       read: (address, size) => {
-        if (list.answers > 0) return this.#answer(false, address, size, 0);
-        this.#note(isMemory, address);
-        this.#flushNow();
-        return bus.read(address, size);
+        if (compound.paysAlone || bus.queues !== 0 || !list.isEmpty) {
+          if (list.answers > 0) return this.#answer(false, address, size, 0);
+          this.#note(isMemory, address);
+          this.#flushNow();
+        } else compound.traps++;
+        const value = bus.read(address, size);
+        if (polls?.read(this.#s.get(state.CURRENT_UOP), value) === true && bus.isSteady?.(address, size) === true) this.#want(LONGEST_TURN, isMemory, address);
+        return value;
       },
       write: (address, size, value) => {
+        polls?.write();
+        if (!compound.paysAlone && bus.queues === 0 && list.isEmpty) {
+          compound.traps++;
+          return bus.write(address, size, value);
+        }
         if (list.answers > 0) return void this.#answer(true, address, size, value);
         const begins = this.#note(isMemory, address);
         this.#flushNow();
@@ -137,15 +149,18 @@ export class LookAhead implements Executor {
     const key = this.#s.get(state.CURRENT_UOP) >>> 5;
     const limits = this.compound.trapped(key);
     if (limits === null || this.wanted !== null) return false;
-    this.wanted = limits;
     this.#key = key;
+    this.#want(limits, isMemory, address);
+    return true;
+  }
+  #want(limits: Limits, isMemory: boolean, address: number): void {
+    this.wanted = limits;
     if (isMemory) {
       this.#pageLow = this.#low & 0xffff_f000;
       this.#pageHigh = this.#high;
       this.#pagePhysical = address - (address % 4096);
     } else this.#pagePhysical = NO_PAGE;
     this.#host.leave();
-    return true;
   }
 
   /** A write that waits is made, because another access comes. */
@@ -166,13 +181,41 @@ export class LookAhead implements Executor {
   /** After the instruction that trapped. `able`: the processor may go on. */
   finish(able: boolean): void {
     const limits = this.wanted!;
-    if (able) this.compound.finish(this.#key, limits, this);
-    else this.#flushNow();
+    if (!able) this.#flushNow();
+    else if (limits === LONGEST_TURN) this.#waitOut();
+    else this.compound.finish(this.#key, limits, this);
     this.wanted = null;
   }
 
-  /** A device wants the processor to stop after the present instruction. */
-  noteStop(): void { this.#stops = true; }
+  /** What is left of the budget was used up by a loop that asks a device, since this was last asked. */
+  takePolled(): boolean {
+    const polled = this.#polled;
+    this.#polled = false;
+    return polled;
+  }
+
+  /** A device wants the processor to stop, after the present instruction if `now`. */
+  noteStop(now: boolean): void {
+    this.#over = true;
+    if (now) this.#stops = true;
+  }
+
+  /** The processor stands behind a read that gave what it gave before: turns of a loop that changes nothing are counted, as many as fit the budget. */
+  #waitOut(): void {
+    const s = this.#s;
+    const polls = this.compound.polls!;
+    this.begin();
+    const turn = this.#loop.turn(this);
+    const stands = this.end();
+    const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
+    if (!stands || left === 0) return;
+    if (turn === 0) return polls.miss();
+    if (this.#host.isEventful()) return;
+    polls.found(left - (left % turn));
+    s.set(state.BUDGET, 0);
+    s.set(state.BUDGET_HELD, left % turn);
+    this.#polled = true;
+  }
 
   // ---- Executor ---------------------------------------------------------------------------------------------------------------
 
@@ -183,10 +226,12 @@ export class LookAhead implements Executor {
     s.set(state.SHADOW_READ_NEED, 0);
     s.set(state.SHADOW_WRITE_NEED, 0);
     this.#back = false;
+    this.#due = 0;
     this.#stops = false;
     this.#over = false;
     this.#accessAt = -1;
-    this.#checkpoint();
+    this.#checkpoint.take(this.#host.retired());
+    this.#begun = this.#checkpoint.retired;
     this.compound.list.begin();
     this.#active = true;
   }
@@ -219,7 +264,7 @@ export class LookAhead implements Executor {
       return false;
     } catch (error) {
       if (error !== STOP && error !== this.#fault) throw error;
-      s.set64(state.CR2, this.#savedWord(state.CR2), this.#savedWord(state.CR2 + 4));
+      s.set64(state.CR2, this.#checkpoint.word(state.CR2), this.#checkpoint.word(state.CR2 + 4));
       if (this.#processor.code.fetching || this.#fetching) {
         this.#processor.code.fetching = false;
         return true;
@@ -234,7 +279,8 @@ export class LookAhead implements Executor {
 
   end(): boolean {
     const { list } = this.compound;
-    if (!list.flush(this.#host.now()) || (list.told && this.#accessAt + 1 !== this.#host.retired())) this.#back = true;
+    // Answers that are left are taken by the instructions that have asked for them.
+    if (this.#due > 0 || !list.flush(this.#host.now()) || (list.told && this.#accessAt + 1 !== this.#host.retired())) this.#back = true;
     this.#active = false;
     const stands = !this.#back;
     const pending = this.#s.get(state.EVENT_PENDING);
@@ -246,26 +292,15 @@ export class LookAhead implements Executor {
       if (pending !== 0) this.#s.set(state.EVENT_PENDING, pending);
     }
     list.commit();
-    this.#stores = 0;
     return stands;
   }
 
   // ---- Going back ---------------------------------------------------------------------------------------------------------------
 
-  #checkpoint(): void {
-    const { u8, at } = this.#s;
-    this.#saved.set(u8.subarray(at, at + CHECKPOINT_BYTES));
-    this.#savedRetired = this.#host.retired();
-    this.#stores = 0;
-  }
-  #savedWord(offset: number): number { return this.#savedView.getUint32(offset, true); }
-
   #goBack(): void {
-    const s = this.#s;
-    for (let i = this.#stores - 1; i >= 0; i--) s.u8.set(this.#old.subarray(i * WIDEST_STORE, i * WIDEST_STORE + this.#lengths[i]!), this.#places[i]!);
-    s.u8.set(this.#saved, s.at);
-    s.set(state.PAUSED, 0);
-    this.#host.rewind(this.#savedRetired);
+    this.#checkpoint.restore();
+    this.#s.set(state.PAUSED, 0);
+    this.#host.rewind(this.#checkpoint.retired);
   }
 
   /** Does again what the devices have done already. */
@@ -368,6 +403,7 @@ export class LookAhead implements Executor {
     const from = this.#processor.memory.tlb.find(tlb, low, high, this.#tag);
     const to = s.at + state.VALUE;
     if (from >= 0) {
+      this.#target = low;
       if (bytes < 8) s.set64(state.VALUE, 0, 0);
       s.u8.copyWithin(to, from, from + bytes);
       return;
@@ -383,14 +419,10 @@ export class LookAhead implements Executor {
     const to = this.#processor.memory.tlb.find(state.WRITE_TLB, low, high, this.#tag);
     const from = s.at + state.VALUE;
     if (to >= 0) {
-      if (this.#stores === MOST_STORES) throw STOP;
+      if (this.#checkpoint.isFull) throw STOP;
       // A device that looks at RAM has to find what was there when it was asked.
       if (this.compound.list.isForMemory) this.#alone();
-      const i = this.#stores++;
-      this.#places[i] = to;
-      this.#lengths[i] = bytes;
-      this.#old.set(s.u8.subarray(to, to + bytes), i * WIDEST_STORE);
-      s.u8.copyWithin(to, from, from + bytes);
+      if (this.#checkpoint.store(to, from, bytes)) this.#loop.disturb();
       return;
     }
     if (bytes > 4 || !this.#isDevicePage(low, high)) throw STOP;
@@ -403,8 +435,14 @@ export class LookAhead implements Executor {
 
   #readDevice(bus: IoBus, address: number, size: Size): number {
     const { list } = this.compound;
+    if (this.#due > 0) return this.#take(address, size);
     const queue = this.#queueOf(bus, address, size);
     let value: number;
+    const count = queue === null || bus === this.#mmio ? 1 : this.#repeats(queue, size);
+    if (count > 1) {
+      this.#ask(bus, queue!, address, size, count);
+      return this.#take(address, size);
+    }
     if (queue === null) {
       this.#alone();
       value = bus.read(address, size);
@@ -414,13 +452,53 @@ export class LookAhead implements Executor {
       value = list.newest;
       this.#commit(); // what was made before cannot be asked for again
     }
+    if (this.#loop.isTried && bus.isSteady?.(address, size) !== true) this.#loop.disturb();
     list.noteMade(false, address, size, value);
+    this.#noteTrap();
+    return value;
+  }
+
+  /** Elements that a REP INS is sure to do within the block, this one among them: their stores cannot fault. */
+  #repeats(queue: AccessQueue, size: Size): number {
+    const s = this.#s;
+    if (s.get(state.REPEATED) === 0 || (s.get(state.FLAGS_OTHER) & FLAG_DF) !== 0) return 1;
+    if (!this.#processor.segments.is64Bit() && (s.base(state.ES) !== 0 || s.limit(state.ES) !== 0xffff_ffff)) return 1;
+    // The low half of the count is right for every size of addresses, or too small.
+    return Math.min(s.gpr(RCX) & 0xffff, Math.floor((4096 - (this.#target & 4095)) / size), this.wanted!.window - (this.#host.retired() - this.#begun), s.get(state.BUDGET) + s.get(state.BUDGET_HELD) + 1, queue.most);
+  }
+
+  /** Reads the same register so many times in one hand-over, each at the time of its element. */
+  #ask(bus: IoBus, queue: AccessQueue, address: number, size: Size, count: number): void {
+    const s = this.#s;
+    const { list } = this.compound;
+    this.#alone();
+    const [budget, held] = [s.get(state.BUDGET), s.get(state.BUDGET_HELD)];
+    s.set(state.BUDGET, 0);
+    let now = 0;
+    for (let i = 0; i < count; i++) {
+      s.set(state.BUDGET_HELD, budget + held - i);
+      now = this.#host.now();
+      list.put(bus, queue, false, address, size, 0, now);
+    }
+    s.set(state.BUDGET, budget);
+    s.set(state.BUDGET_HELD, held);
+    if (!list.flush(now) || list.told) this.#giveUp();
+    this.#due = count;
+  }
+  #take(address: number, size: Size): number {
+    const { list } = this.compound;
+    const value = list.answer(false, address, size, 0);
+    if (--this.#due === 0) {
+      this.#commit(); // what was made before cannot be asked for again
+      list.noteMade(false, address, size, value);
+    }
     this.#noteTrap();
     return value;
   }
 
   #writeDevice(bus: IoBus, address: number, size: Size, value: number): void {
     const queue = this.#queueOf(bus, address, size);
+    this.#loop.disturb();
     if (queue === null) {
       this.#alone();
       bus.write(address, size, value);
@@ -436,7 +514,7 @@ export class LookAhead implements Executor {
   #put(bus: IoBus, queue: AccessQueue, isWrite: boolean, address: number, size: Size, value: number): void {
     const { list } = this.compound;
     // What a device stores must not be undone with what the program has stored.
-    if (!list.takes(queue) || (queue.sharesMemory && this.#stores > 0)) this.#alone();
+    if (!list.takes(queue) || (queue.sharesMemory && this.#checkpoint.hasStores)) this.#alone();
     list.put(bus, queue, isWrite, address, size, value, this.#host.now());
   }
 
@@ -450,7 +528,7 @@ export class LookAhead implements Executor {
   #commit(): void {
     this.compound.list.commit();
     this.#host.syncRip();
-    this.#checkpoint();
+    this.#checkpoint.take(this.#host.retired());
   }
   #giveUp(): never {
     this.#back = true;

@@ -3,7 +3,7 @@ import { CR4_OSXSAVE, CR0_PG, CR4_PAE, CR4_PVI, CR4_VME, DR6_BS, DR6_BT, EFER_LM
 import type { CompoundOptions } from '@vm/trap-compound';
 import type { Plain } from '@vm/core';
 import type { ExitCode, IoBus, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
-import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_PAUSE, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
+import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_PAUSE, EXIT_POLL, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import { CodeFetch } from './code-fetch.ts';
 import { ControlRegisters } from './control-registers.ts';
 import type { CpuidContext } from './cpuid.ts';
@@ -186,7 +186,7 @@ export class WasmVcpu implements Vcpu {
     const s = this.state;
     return {
       enter: () => this.#execute(), syncRip: () => this.#syncRip(), leave: () => this.#leave(), stop: () => this.#refund(),
-      retired: () => this.retired, now: () => this.#surroundings.now(), isEventful: () => this.#requested || this.#isEventful(),
+      retired: () => this.retired, now: () => this.#surroundings.now(), isEventful: () => this.#isEventful(),
       rewind: (retired) => { s.set(state.BUDGET, this.#issued - retired); s.set(state.BUDGET_HELD, 0); },
     };
   }
@@ -227,7 +227,7 @@ export class WasmVcpu implements Vcpu {
         return EXIT_PAUSE;
       }
       const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
-      if (left === 0) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
+      if (left === 0) return this.#ahead?.takePolled() === true ? EXIT_POLL : this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
       const flags = this.flags.other();
       const resuming = (flags & FLAG_RF) !== 0;
       if ((this.#debug.hasExecution && !resuming && !this.#latch.trapShadow && !this.#isRepeating && this.#executionBreakpoint())
@@ -422,7 +422,7 @@ export class WasmVcpu implements Vcpu {
     this.#attend();
   }
   #mayLookAhead(): boolean {
-    return !this.#latch.isInTheWay && !this.#requested && !this.#debug.hasExecution && !this.#debug.hasData && !this.memory.tlb.checksAlignment && !this.#isEventful() && this.state.get(state.BUDGET) + this.state.get(state.BUDGET_HELD) > 0;
+    return !this.#latch.isInTheWay && !this.#debug.hasExecution && !this.#debug.hasData && !this.memory.tlb.checksAlignment && !this.#isEventful() && this.state.get(state.BUDGET) + this.state.get(state.BUDGET_HELD) > 0;
   }
   /** Makes generated code come back at the next instruction boundary; the rest of the budget is kept. */
   #attend(): void { this.state.set(state.ATTENTION, 1); this.#leave(); }
@@ -433,7 +433,7 @@ export class WasmVcpu implements Vcpu {
   }
   stopAfter(instructions: number): void {
     const s = this.state;
-    if (instructions === 0) this.#ahead?.noteStop();
+    this.#ahead?.noteStop(instructions === 0);
     const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
     const after = this.#inside ? Math.max(0, instructions - 1) : instructions; // the present one is among them, and its budget is gone
     s.set(state.ATTENTION, 1);

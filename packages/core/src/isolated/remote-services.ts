@@ -2,7 +2,7 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { BlockBackend, Capability, DeviceContext, IoRegion, Line, LogLevel, Size, Timer } from '../abi.ts';
 import type { DeviceWorker, WorkerClient } from './device-worker.ts';
 import {
-  ARGUMENTS, ARM_TIMER, CALL_KIND, COPY_IN, COPY_OUT, FLUSH, INVOKE, LOAD, MAILBOX_BYTES, PCI_INTERRUPT, PCI_MESSAGE, READ, READ_WIDE, SEND_MSI, SET_LINE, STORE_1, STORE_2, STORE_4, TAKE_MESSAGE, TIME, UNMAP, WRITE, WRITE_WIDE,
+  ARGUMENTS, ARM_TIMER, CALL_KIND, COPY_IN, COPY_OUT, FLUSH, INVOKE, LOAD, MAILBOX_BYTES, PCI_INTERRUPT, PCI_MESSAGE, READ, READ_WIDE, SEND_MSI, SET_LINE, STEADY, STORE_1, STORE_2, STORE_4, TAKE_MESSAGE, TIME, UNMAP, WRITE, WRITE_WIDE,
 } from './mailbox.ts';
 import type { PciDevice } from '../pci.ts';
 import { askPci, readPciDescription, vectorOf } from './remote-pci.ts';
@@ -141,6 +141,7 @@ export class RemoteServices implements WorkerClient {
       queue: worker.queue,
       enqueue: (index, offset, size, isWrite, value, now) => worker.put(index, isWrite ? WRITE : READ, id, offset, size, value, now),
       read: (offset, size) => worker.read(id, offset, size),
+      isSteady: () => worker.box.words[STEADY] !== 0,
       write: (offset, size, value) => worker.write(id, offset, size, value),
       ...(readsWide !== true ? {} : {
         readWide: (offset, count, into) => {

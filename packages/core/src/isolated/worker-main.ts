@@ -2,7 +2,7 @@ import { parentPort, type MessagePort, workerData } from 'node:worker_threads';
 import type { Capability, Device, DeviceContext, DeviceManifest, DeviceModule, Plain, Size } from '../abi.ts';
 import { decodePlain, encodePlain } from '../snapshot/plain-code.ts';
 import {
-  ACCESS_LIST, ACCESS_NUMBERS, ACCESSES, ARGUMENTS, ASLEEP, COUNT, createMailbox, FIRE, GONE, KIND, MACHINE_BELL, MESSAGE, NOW, READ, READ_WIDE, ring, TIMED, TOLD, waitFor, WORKER_BELL, WRITE,
+  ACCESS_LIST, ACCESS_NUMBERS, ACCESSES, ARGUMENTS, ASLEEP, COUNT, createMailbox, FIRE, GONE, KIND, MACHINE_BELL, MESSAGE, NOW, READ, READ_WIDE, ring, STEADY, TIMED, TOLD, waitFor, WORKER_BELL, WRITE,
 } from './mailbox.ts';
 import type { SentError } from './sent-error.ts';
 import { WorkerServices } from './worker-context.ts';
@@ -63,7 +63,11 @@ function serveAccesses(): number {
     const handler = services.handlers[numbers[at + 1]!]!;
     const offset = numbers[at + 2]!;
     const size = numbers[at + 3]!;
-    if (what === READ) numbers[at + 4] = handler.read(offset, size as Size);
+    words[STEADY] = 0;
+    if (what === READ) {
+      numbers[at + 4] = handler.read(offset, size as Size);
+      if (handler.isSteady?.(offset, size as Size) === true) words[STEADY] = 1;
+    }
     else if (what === WRITE) handler.write(offset, size as Size, numbers[at + 4]!);
     else if (what === READ_WIDE) {
       handler.readWide!(offset, size, wide);

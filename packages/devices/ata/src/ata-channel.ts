@@ -75,6 +75,9 @@ export class AtaChannel {
     for (let i = 0; i < size; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff);
   }
 
+  /** But for data: the interrupt that a look at the status takes back is gone after the first. */
+  isSteady(offset: number): boolean { return offset !== spec.DATA; }
+
   readAlternateStatus(): number {
     return this.#drive === null ? 0 : this.#f.status;
   }

@@ -36,7 +36,7 @@ class PiixIde implements Device, IoHandler {
         failed: (error) => ctx.log('warn', `the disk failed: ${error instanceof Error ? error.message : String(error)}`),
       });
       ctx.pio.claim(`command${i}`, spec.BLOCK_BYTES, channel).map(base);
-      ctx.pio.claim(`control${i}`, 1, { read: () => channel.readAlternateStatus(), write: (_offset, _size, value) => channel.writeControl(value) }, [1]).map(control);
+      ctx.pio.claim(`control${i}`, 1, { read: () => channel.readAlternateStatus(), isSteady: () => true, write: (_offset, _size, value) => channel.writeControl(value) }, [1]).map(control);
       return channel;
     });
     this.#function = new PciFunction(config.slot, ctx, {
@@ -64,6 +64,8 @@ class PiixIde implements Device, IoHandler {
     for (let i = size - 1; i >= 0; i--) value = value * 256 + this.#master(offset + i).readByte((offset + i) % spec.MASTER_BYTES);
     return value;
   }
+
+  isSteady(): boolean { return true; }
 
   write(offset: number, size: Size, value: number): void {
     for (let i = 0; i < size; i++) this.#master(offset + i).writeByte((offset + i) % spec.MASTER_BYTES, (value >>> (8 * i)) & 0xff);

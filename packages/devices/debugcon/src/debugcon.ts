@@ -10,7 +10,7 @@ export interface DebugconConfig {
 export const debugcon: DeviceModule<DebugconConfig, 'pio'> = {
   manifest: { abi: 1, id: 'vm.debugcon', version: '0.0.0', state: 0, needs: ['pio'] },
   create: (ctx, { port = 0xe9, output }) => {
-    ctx.pio.claim('data', 1, { read: () => 0xe9, write: (_offset, _size, value) => output(value) }, [1]).map(port);
+    ctx.pio.claim('data', 1, { read: () => 0xe9, isSteady: () => true, write: (_offset, _size, value) => output(value) }, [1]).map(port);
     return {};
   },
 };

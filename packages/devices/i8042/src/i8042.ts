@@ -45,7 +45,7 @@ class I8042 implements Device, IoHandler {
     this.#keyboardLine = ctx.lines.connect(config.keyboardPin ?? 1);
     this.#mouseLine = ctx.lines.connect(config.mousePin ?? 12);
     ctx.pio.claim('data', 1, this, [1]).map(spec.DATA_PORT);
-    ctx.pio.claim('command', 1, { read: () => this.#status(), write: (_offset, _size, value) => this.#obey(value) }, [1]).map(spec.COMMAND_PORT);
+    ctx.pio.claim('command', 1, { read: () => this.#status(), isSteady: () => true, write: (_offset, _size, value) => this.#obey(value) }, [1]).map(spec.COMMAND_PORT);
     ctx.pio.claim('system', 1, { read: () => this.#systemPort, write: (_offset, _size, value) => this.#writeSystemPort(value) }, [1]).map(spec.SYSTEM_PORT);
   }
 

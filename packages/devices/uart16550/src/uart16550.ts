@@ -98,6 +98,9 @@ class Uart16550 implements Device, IoHandler {
     }
   }
 
+  /** The receive buffer gives its next byte, the identification the next cause. */
+  isSteady(offset: number): boolean { return offset !== spec.DATA && offset !== spec.IIR; }
+
   write(offset: number, _size: Size, value: number): void {
     switch (offset) {
       case spec.DATA:
