@@ -111,6 +111,20 @@ describe('debug exceptions', () => {
     expect(machine.gpr(RAX)).toBe(2n);
   });
 
+  it('an execution breakpoint that the program sets counts from the next instruction on', () => {
+    for (const between of [0, 3]) {
+      const machine = machineWithHandler(true);
+      const a = createAssembler(64).mov(r32(RAX), 0x402).mov(debug(7), r64(RAX));
+      for (let i = 0; i < between; i++) a.nop();
+      const at = a.offset();
+      start(machine, a.add(r32(RAX), 1).hlt().bytes());
+      machine.vcpu.state.set64(state.DR, CODE + at, 0);
+      machine.vcpu.debugRegistersChanged();
+      expect(machine.run()).toBe(true);
+      expect(log(machine)).toEqual([[1, at]]);
+    }
+  });
+
   it('a data breakpoint comes after the store, and reads pass when only writes are watched', () => {
     const machine = machineWithHandler(false);
     const a = createAssembler(64).mov(r64(RBX), DATA).mov(r64(RAX), mem(8, { base: RBX })).mov(mem(1, { base: RBX, displacement: 5 }), 7);

@@ -16,16 +16,18 @@ interface Breakpoint { readonly bit: number; readonly kind: number; readonly low
 export class DebugRegisters {
   readonly #state: StateView;
   readonly #changed: () => void;
+  readonly #attend: () => void;
   #execution: readonly Breakpoint[] = [];
   #data: readonly Breakpoint[] = [];
   #ports: readonly Breakpoint[] = [];
   /** Not reported yet. */
   hits = 0;
 
-  /** `changed` is called when the watched data changes. */
-  constructor(view: StateView, changed: () => void) {
+  /** `changed` is called when the watched data changes, `attend` when breakpoints at instructions are there from the next one on. */
+  constructor(view: StateView, changed: () => void, attend: () => void) {
     this.#state = view;
     this.#changed = changed;
+    this.#attend = attend;
   }
 
   /** To be called after a write to a debug register or to CR4.DE. */
@@ -45,6 +47,7 @@ export class DebugRegisters {
     this.#ports = ports ? enabled.filter(({ kind }) => kind === PORT) : [];
     this.#data = enabled.filter(({ kind }) => kind !== EXECUTE && kind !== PORT);
     if (hadData || this.#data.length > 0) this.#changed();
+    if (this.hasExecution) this.#attend();
   }
 
   get hasExecution(): boolean { return this.#execution.length > 0; }

@@ -107,7 +107,7 @@ export class WasmVcpu implements Vcpu {
     this.numericError = new NumericError(this.state);
     this.#ports = new PortPermission(this.state, this.memory, this.segments);
     this.code = new CodeFetch(this.state, this.memory, this.segments, group.cache, group.handlers);
-    this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()));
+    this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()), () => this.#attend());
     this.#calls = this.#imports();
     ({ interpreters: this.#interpreters, translator: this.#translator } = group.join(this.state, this.#calls, () => this.#latch.isStuck && (this.flags.other() & FLAG_IF) === 0));
     this.flags = new FlagsRegister(this.state, this.#interpreters.long, (flags) => {
