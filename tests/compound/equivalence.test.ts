@@ -16,7 +16,7 @@ const WAYS: readonly CompoundOptions[] = [
 ];
 
 describe.each([{ bits: 32, dma: false }, { bits: 64, dma: true }, { bits: 32, dma: true }, { bits: 64, dma: false }] as const)(`programs of $bits bits, devices that reach RAM: $dma, VM_SEED=${SEED}`, ({ bits, dma }) => {
-  it('CMP-01 CMP-05 CMP-08 CMP-09 CMP-10 CMP-12 CMP-13 CMP-14: compounded and singly, what they and their devices see is the same', { timeout: 3600_000 }, async () => {
+  it('CMP-01 CMP-05 CMP-08 CMP-09 CMP-10 CMP-11 CMP-12 CMP-13 CMP-14: compounded and singly, what they and their devices see is the same', { timeout: 3600_000 }, async () => {
     await using singly = await TrapMachine.create(bits, undefined, 'off', dma);
     const machines = await Promise.all(WAYS.map((way, i) => TrapMachine.create(bits, way, i % 2 === 0 ? 'off' : 'on', dma)));
     const random = new Random(SEED * 4 + (bits === 64 ? 1 : 0) + (dma ? 2 : 0));

@@ -1,5 +1,5 @@
 /** Random programs full of accesses to devices, with all that may come between them. */
-import { addressOf, createAssembler, mem, r16, r32, r64, r8, RAX, RBP, RBX, RCX, RDI, RDX, RSI } from '@vm/x86';
+import { addressOf, createAssembler, debug, mem, r16, r32, r64, r8, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP } from '@vm/x86';
 import { INTERRUPT, PLAIN_PORTS, PORTS, SOON, WINDOW } from './queued-device.ts';
 
 export interface Chance {
@@ -13,6 +13,7 @@ export const DATA = 0x20_0000;
 export const GATES = 0x30_0000;
 export const INTERRUPT_HANDLER = 0x31_0000;
 export const FAULT_HANDLER = 0x31_0100;
+export const DEBUG_HANDLER = 0x31_0200;
 export const VECTOR = 0x40;
 const COUNTERS = DATA + 0x8000;
 const OPEN_PORT = 0x80;
@@ -64,6 +65,24 @@ export function writeProgram(random: Chance, bits: 32 | 64): Uint8Array {
     () => { code.lock().add(datum(), r32(RAX)); },
     () => { code.mov(r32(RBX), DATA + 0xffe).mov(mem(4, { base: RBX }), r32(RAX)); }, // across two pages
     () => { const name = `over${labels++}`; code.test(r8(RAX), 1).jcc(4, name).inc(r32(RDI)).label(name); },
+    () => {
+      // Single steps: each instruction until the flag is clear again is followed by a trap.
+      code.pushf().op('or', mem(4, { base: RSP }), 0x100).popf();
+      for (let i = random.below(4); i >= 0; i--) random.pick([device, () => void code.inc(r32(RDI)), () => void code.mov(datum(), r32(RAX))])();
+      code.pushf().op('and', mem(4, { base: RSP }), ~0x100).popf();
+    },
+    () => {
+      // A breakpoint at an instruction or at a word, and traps around it.
+      const name = `break${labels++}`;
+      const atCode = random.once(2);
+      code.mov(r32(RBX), atCode ? addressOf(name) : DATA + 0x140).mov(debug(0), wide(RBX)).mov(r32(RBX), atCode ? 2 : 0xd_0002).mov(debug(7), wide(RBX));
+      device();
+      code.label(name);
+      device();
+      code.mov(mem(4, { base: RSI, displacement: 0x140 }), r32(RAX));
+      device();
+      code.mov(r32(RBX), 0).mov(debug(7), wide(RBX));
+    },
     () => { const name = `call${labels++}`; code.call(name).jmp(`${name}back`).label(name).inc(r32(RDI)).ret().label(`${name}back`); },
   ];
   code.mov(r32(RSI), DATA).mov(mem(4, { base: RSI, displacement: 0x7000 }), 3 + random.below(6)).sti().label('turn');
@@ -93,4 +112,12 @@ export function faultHandler(bits: 32 | 64): Uint8Array {
   const wide = bits === 64 ? r64 : r32;
   const bytes = bits === 64 ? 8 : 4;
   return createAssembler(bits, { origin: FAULT_HANDLER }).push(wide(RAX)).mov(wide(RAX), mem(bytes, { base: 4, displacement: bytes })).add(wide(RAX), 2).mov(mem(bytes, { base: 4, displacement: bytes }), wide(RAX)).pop(wide(RAX)).size(bytes).iret().bytes();
+}
+
+/** Counts, and goes on behind a breakpoint: with RF the instruction is done this time. */
+export function debugHandler(bits: 32 | 64): Uint8Array {
+  const wide = bits === 64 ? r64 : r32;
+  const bytes = bits / 8;
+  return createAssembler(bits, { origin: DEBUG_HANDLER }).op('or', mem(4, { base: RSP, displacement: 2 * bytes }), 0x1_0000)
+    .push(wide(RBX)).mov(r32(RBX), COUNTERS).inc(mem(4, { base: RBX, displacement: 4 })).pop(wide(RBX)).size(bits === 64 ? 8 : 4).iret().bytes();
 }

@@ -5,7 +5,7 @@ import { prepareEntry } from '@vm/pc';
 import type { CompoundOptions } from '@vm/trap-compound';
 import { type TranslatorMode, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 import { type Board, PLAIN_PORTS, PORTS, summing, WINDOW } from './queued-device.ts';
-import { DATA, ENTRY, FAULT_HANDLER, faultHandler, GATES, INTERRUPT_HANDLER, interruptHandler, VECTOR } from './random-traps.ts';
+import { DATA, DEBUG_HANDLER, debugHandler, ENTRY, FAULT_HANDLER, faultHandler, GATES, INTERRUPT_HANDLER, interruptHandler, VECTOR } from './random-traps.ts';
 
 const CODE_SELECTOR = 0x10;
 const MOST_INSTRUCTIONS = 200_000;
@@ -58,10 +58,12 @@ export class TrapMachine implements AsyncDisposable {
     memory.copyIn(ENTRY, program);
     memory.copyIn(INTERRUPT_HANDLER, interruptHandler(this.#bits));
     memory.copyIn(FAULT_HANDLER, faultHandler(this.#bits));
+    memory.copyIn(DEBUG_HANDLER, debugHandler(this.#bits));
     memory.writeWindow(DATA, 0x1_0000)!.fill(0x5a);
     memory.commit(DATA, 0x1_0000);
     this.#writeGate(VECTOR, INTERRUPT_HANDLER);
     this.#writeGate(0, FAULT_HANDLER);
+    this.#writeGate(1, DEBUG_HANDLER);
     vcpu.loadBootState({ ...prepareEntry(memory, { bits: this.#bits, rip: ENTRY }), idt: { base: GATES, limit: 0xfff } });
     const begin = vcpu.retired;
     const since = clock.now();

@@ -9,22 +9,21 @@
 import { FLAG_DF, FLAG_IOPL, RCX } from '@vm/x86';
 import type { Size } from '@vm/core';
 import type { AccessQueue, IoBus } from '@vm/core/engine';
-import { ENDED_BACK, ENDED_BUDGET, ENDED_COUNT, ENDED_EVENT, ENDED_INSTRUCTION, ENDED_TRAP, TrapCompound } from '@vm/trap-compound';
-import type { CompoundOptions, Ending, Executor, Limits } from '@vm/trap-compound';
+import { type CompoundOptions, ENDED_BACK, ENDED_BUDGET, ENDED_COUNT, ENDED_EVENT, ENDED_INSTRUCTION, ENDED_TRAP, type Ending, type Executor, type Limits, TrapCompound } from '@vm/trap-compound';
 import { Checkpoint } from './checkpoint.ts';
 import type { CodeFetch } from './code-fetch.ts';
 import * as state from './cpu-state.ts';
 import type { GuestFault } from './guest-fault.ts';
 import type { LinearMemory } from './linear-memory.ts';
+import { DevicePage } from './device-page.ts';
 import type { EngineImports } from './runtime.ts';
 import type { Segmentation } from './segmentation.ts';
 import { LONGEST_TURN, StandingLoop } from './standing-loop.ts';
 import type { StateView } from './state-view.ts';
-import { CHECK_PORT, FLAGS_ATTENTION, INTERRUPT_SHADOW } from './system-call.ts';
+import { CHECK_PORT, CPUID, FLAGS_ATTENTION, INTERRUPT_SHADOW } from './system-call.ts';
 import { NO_TAG } from './tlb.ts';
 
 const MOST_REPEATS = 10_000; // entries of generated code until all answers are taken
-const NO_PAGE = -1;
 /** In units of an exit to TypeScript, rounded: `npm run bench -- exits` measures them. */
 const WEIGHTS = { handoff: 200, block: 8, trap: 2 };
 
@@ -74,10 +73,7 @@ export class LookAhead implements Executor {
   #target = 0;
   /** Elements whose values are there already. */
   #due = 0;
-  // Linear page that the last access to a device went through, and its physical page.
-  #pageLow = 0;
-  #pageHigh = 0;
-  #pagePhysical = NO_PAGE;
+  readonly #page = new DevicePage();
   #low = 0;
   #high = 0;
   #accessAt = -1;
@@ -155,11 +151,8 @@ export class LookAhead implements Executor {
   }
   #want(limits: Limits, isMemory: boolean, address: number): void {
     this.wanted = limits;
-    if (isMemory) {
-      this.#pageLow = this.#low & 0xffff_f000;
-      this.#pageHigh = this.#high;
-      this.#pagePhysical = address - (address % 4096);
-    } else this.#pagePhysical = NO_PAGE;
+    if (isMemory) this.#page.aim(this.#low, this.#high, address);
+    else this.#page.forget();
     this.#host.leave();
   }
 
@@ -208,9 +201,8 @@ export class LookAhead implements Executor {
     const turn = this.#loop.turn(this);
     const stands = this.end();
     const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
-    if (!stands || left === 0) return;
+    if (!stands || left === 0 || (turn > 0 && this.#host.isEventful())) return;
     if (turn === 0) return polls.miss();
-    if (this.#host.isEventful()) return;
     polls.found(left - (left % turn));
     s.set(state.BUDGET, 0);
     s.set(state.BUDGET_HELD, left % turn);
@@ -362,6 +354,8 @@ export class LookAhead implements Executor {
       system: (id, at) => {
         if (!this.#active) return plain.system(id, at);
         if (id === CHECK_PORT && this.#mayUsePorts()) return 0;
+        // A direct call that depends on nothing but registers.
+        if (id === CPUID) return plain.system(id, at);
         // These two alone come when the flags have changed already: the instruction is done, and the block with it.
         if (id !== INTERRUPT_SHADOW && id !== FLAGS_ATTENTION) throw STOP;
         this.#over = true;
@@ -408,8 +402,9 @@ export class LookAhead implements Executor {
       s.u8.copyWithin(to, from, from + bytes);
       return;
     }
-    if (tlb === state.WRITE_TLB || bytes > 4 || !this.#isDevicePage(low, high)) throw STOP;
-    s.set64(state.VALUE, this.#readDevice(this.#mmio!, this.#pagePhysical + (low & 4095), bytes as Size), 0);
+    const address = this.#page.find(low, high);
+    if (tlb === state.WRITE_TLB || bytes > 4 || address < 0) throw STOP;
+    s.set64(state.VALUE, this.#readDevice(this.#mmio!, address, bytes as Size), 0);
   }
 
   #store(low: number, high: number, size: number): void {
@@ -425,12 +420,10 @@ export class LookAhead implements Executor {
       if (this.#checkpoint.store(to, from, bytes)) this.#loop.disturb();
       return;
     }
-    if (bytes > 4 || !this.#isDevicePage(low, high)) throw STOP;
+    const address = this.#page.find(low, high);
+    if (bytes > 4 || address < 0) throw STOP;
     const value = bytes === 4 ? s.get(state.VALUE) : s.get(state.VALUE) & (bytes === 2 ? 0xffff : 0xff);
-    this.#writeDevice(this.#mmio!, this.#pagePhysical + (low & 4095), bytes as Size, value);
-  }
-  #isDevicePage(low: number, high: number): boolean {
-    return this.#pagePhysical !== NO_PAGE && ((low ^ this.#pageLow) & 0xffff_f000) === 0 && high === this.#pageHigh;
+    this.#writeDevice(this.#mmio!, address, bytes as Size, value);
   }
 
   #readDevice(bus: IoBus, address: number, size: Size): number {
