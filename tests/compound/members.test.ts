@@ -95,11 +95,11 @@ describe('a block', () => {
   });
 
   it.each([
-    ['a page that nothing has read yet', (code: Assembler) => void outs(outs(code, 3).mov(r32(RCX), mem(4, { displacement: FRESH })), 2).label('end').jmp('end')],
-    ['a page that nothing has written yet', (code: Assembler) => void outs(outs(outs(code, 1).mov(r32(RCX), mem(4, { displacement: FRESH })), 2).mov(mem(4, { displacement: FRESH }), r32(RCX)), 2).label('end').jmp('end')],
-    ['an instruction that does not exist', (code: Assembler) => void outs(code, 3).ud2()],
-    ['code in a page that nothing was fetched from', (code: Assembler) => void outs(writesBefore(code, NEXT_PAGE), 2).label('end').jmp('end')],
-    ['code in a page that is not there', (code: Assembler) => void writesBefore(code, GONE).nop()],
+    ['a page that nothing has read yet', (code: Assembler): void => void outs(outs(code, 3).mov(r32(RCX), mem(4, { displacement: FRESH })), 2).label('end').jmp('end')],
+    ['a page that nothing has written yet', (code: Assembler): void => void outs(outs(outs(code, 1).mov(r32(RCX), mem(4, { displacement: FRESH })), 2).mov(mem(4, { displacement: FRESH }), r32(RCX)), 2).label('end').jmp('end')],
+    ['an instruction that does not exist', (code: Assembler): void => void outs(code, 3).ud2()],
+    ['code in a page that nothing was fetched from', (code: Assembler): void => void outs(writesBefore(code, NEXT_PAGE), 2).label('end').jmp('end')],
+    ['code in a page that is not there', (code: Assembler): void => void writesBefore(code, GONE).nop()],
   ] as const)('CMP-07: ends at %s, and leaves no trace of having looked', async (_name, program) => {
     const expected = await run(program, undefined);
     for (const way of WAYS) {

@@ -10,6 +10,7 @@ export interface Weights {
   readonly handoff: number; // a device that is elsewhere is asked
   readonly block: number; // to begin and end one
   readonly trap: number; // a trapping instruction done in a block
+  readonly between: number; // another one, over what it costs outside
 }
 
 /**
@@ -23,7 +24,8 @@ export function adaptivePolicy(probe: Limits, weights: Weights): CompoundPolicy 
   const gaps = new Int32Array(RECORDS); // 0: not promoted
   const misses = new Int32Array(RECORDS);
   const chosen = { window: probe.window, gap: probe.gap };
-  const worth = ({ traps, sparedHandoffs }: BlockOutcome): boolean => traps - 1 + sparedHandoffs * weights.handoff > weights.block + traps * weights.trap;
+  const worth = ({ traps, sparedHandoffs, instructions }: BlockOutcome): boolean =>
+    traps - 1 + sparedHandoffs * weights.handoff > weights.block + traps * weights.trap + Math.max(0, instructions - traps) * weights.between;
   return {
     limits: (key) => {
       const at = key & (RECORDS - 1);

@@ -24,7 +24,10 @@ export class PollHistory {
       this.#others = 0;
       if (value === this.#value) return ++this.#same >= this.#tryAt;
       this.#begin(key, value);
-    } else if (++this.#others > MOST_OTHERS) this.#begin(key, value);
+      return false;
+    }
+    if (++this.#others <= MOST_OTHERS) return this.#same >= this.#tryAt;
+    this.#begin(key, value);
     return false;
   }
   /** A device was told something: no loop that only asks. HOT. */

@@ -5,7 +5,7 @@ import { ENDED_BUDGET, ENDED_COUNT, ENDED_INSTRUCTION, ENDED_TRAP, type Ending, 
 import { HandoffList } from './handoff-list.ts';
 import { TrapCompound } from './trap-compound.ts';
 
-const WEIGHTS = { handoff: 200, block: 8, trap: 2 };
+const WEIGHTS = { handoff: 200, block: 8, trap: 2, between: 0.25 };
 
 /** A program as letters behind the trap: t traps, a dot does not, x cannot be done in a block. */
 class Script implements Executor {

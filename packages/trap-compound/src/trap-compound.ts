@@ -9,9 +9,9 @@ export interface CompoundOptions {
   readonly policy?: CompoundPolicyName;
   /** Default `list`. */
   readonly handoff?: Handoff;
-  /** Instructions behind a trap, 1 to 4096; default 64. */
+  /** Instructions behind a trap, 1 to 4096; default 512. */
   readonly window?: number;
-  /** Instructions in a row that do not trap, 0 to 1024; default 16. */
+  /** Instructions in a row that do not trap, 0 to 1024; default 128. */
   readonly gap?: number;
 }
 
@@ -45,8 +45,8 @@ export class TrapCompound {
 
   /** Throws RangeError. */
   constructor(options: CompoundOptions, weights: Weights) {
-    const window = inRange('window', options.window ?? 64, 1, MOST_WINDOW);
-    const gap = inRange('gap', options.gap ?? 16, 0, MOST_GAP);
+    const window = inRange('window', options.window ?? 512, 1, MOST_WINDOW);
+    const gap = inRange('gap', options.gap ?? 128, 0, MOST_GAP);
     const name = options.policy ?? 'adaptive';
     this.handoff = options.handoff ?? 'list';
     this.list = new HandoffList();

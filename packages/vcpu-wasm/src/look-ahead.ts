@@ -25,7 +25,7 @@ import { NO_TAG } from './tlb.ts';
 
 const MOST_REPEATS = 10_000; // entries of generated code until all answers are taken
 /** In units of an exit to TypeScript, rounded: `npm run bench -- exits` measures them. */
-const WEIGHTS = { handoff: 200, block: 8, trap: 2 };
+const WEIGHTS = { handoff: 200, block: 8, trap: 2, between: 0.25 };
 
 /** What the loop of the processor lends. */
 export interface LookAheadHost {
@@ -181,11 +181,7 @@ export class LookAhead implements Executor {
   }
 
   /** What is left of the budget was used up by a loop that asks a device, since this was last asked. */
-  takePolled(): boolean {
-    const polled = this.#polled;
-    this.#polled = false;
-    return polled;
-  }
+  takePolled(): boolean { return this.#polled && !(this.#polled = false); }
 
   /** A device wants the processor to stop, after the present instruction if `now`. */
   noteStop(now: boolean): void {
@@ -445,7 +441,8 @@ export class LookAhead implements Executor {
       value = list.newest;
       this.#commit(); // what was made before cannot be asked for again
     }
-    if (this.#loop.isTried && bus.isSteady?.(address, size) !== true) this.#loop.disturb();
+    if (!this.#loop.isTried) this.#over ||= this.compound.polls?.read(this.#s.get(state.CURRENT_UOP), value) === true; // tried at its next turn
+    else if (bus.isSteady?.(address, size) !== true) this.#loop.disturb();
     list.noteMade(false, address, size, value);
     this.#noteTrap();
     return value;
@@ -492,6 +489,7 @@ export class LookAhead implements Executor {
   #writeDevice(bus: IoBus, address: number, size: Size, value: number): void {
     const queue = this.#queueOf(bus, address, size);
     this.#loop.disturb();
+    this.compound.polls?.write();
     if (queue === null) {
       this.#alone();
       bus.write(address, size, value);
