@@ -19,3 +19,15 @@ export const DIGEST: DeviceModule<void, 'pio' | 'clock'> = {
     return {};
   },
 };
+
+export const SLOW_PORT = 0x1010;
+
+/** Ready some time of the host after it was written to. */
+export const SLOW: DeviceModule<void, 'pio'> = {
+  manifest: { abi: 1, id: 'test.slow', version: '0.0.0', state: 0, needs: ['pio'] },
+  create: (ctx) => {
+    let ready = 0;
+    ctx.pio.claim('port', 1, { read: () => ready, isSteady: () => true, write: () => void setTimeout(() => (ready = 1), 150) }, [1]).map(SLOW_PORT);
+    return {};
+  },
+};
