@@ -16,7 +16,7 @@ export interface IoHandler {
   /** The result is an unsigned integer of `size` bytes. */
   read(offset: number, size: Size): number;
   write(offset: number, size: Size, value: number): void;
-  /** Asked after a read: another one would change nothing and give the same, until another access, a timer or an event of the host. Absent: it would not. */
+  /** Asked after a read: from the next one on, reads change nothing and give the same until another access, a timer or an event of the host. Absent: not so. */
   isSteady?(offset: number, size: Size): boolean;
   /** Accesses of 8 bytes and more, whole. Absent: they arrive split. `into` and `from` are reused: copy, do not keep. */
   readWide?(offset: number, bytes: number, into: DataView): void;

@@ -2,7 +2,7 @@ import { device, type DeviceModule, type DeviceSpec, type Plain } from '@vm/core
 import { describe, expect, it } from 'vitest';
 import { deviceConformance } from './device-conformance.ts';
 
-type Fault = 'none' | 'forgets a register' | 'forgets its line' | 'takes anything' | 'throws at an access' | 'shares what it knows' | 'changes when it is saved' | 'loses its timer';
+type Fault = 'none' | 'forgets a register' | 'forgets its line' | 'takes anything' | 'throws at an access' | 'shares what it knows' | 'changes when it is saved' | 'loses its timer' | 'is not as steady as it says';
 
 let shared = 0;
 
@@ -22,9 +22,10 @@ function counter(fault: Fault): DeviceSpec {
       const read = (offset: number): number => {
         if (fault === 'throws at an access' && offset === 1 && count > 3) throw new Error('oh');
         if (fault === 'shares what it knows') shared = (shared + 1) & 0xff;
+        if (fault === 'is not as steady as it says' && offset === 2) return (scratch = (scratch + 1) & 0xff);
         return offset === 0 ? count : offset === 1 ? scratch : fault === 'shares what it knows' ? shared : 0;
       };
-      ctx.pio.claim('registers', 4, { read, write: (offset, _size, value) => void (offset === 1 ? (scratch = value & 0xff) : tick()) }, [1]).map(0x100);
+      ctx.pio.claim('registers', 4, { read, isSteady: (offset) => offset > 0 && fault !== 'shares what it knows', write: (offset, _size, value) => void (offset === 1 ? (scratch = value & 0xff) : tick()) }, [1]).map(0x100);
       return {
         powerUp: () => {
           [count, scratch] = [0, 0];
@@ -66,6 +67,7 @@ describe('conformance of devices', () => {
     ['throws at an access', /takes random accesses.*counter\.registers threw/],
     ['shares what it knows', /the second run: expected/],
     ['changes when it is saved', /what is saved again: expected/],
+    ['is not as steady as it says', /what pio 102, which is said to be steady, gives again: expected/],
     ['loses its timer', /is saved without being changed.*what is saved after the restore/],
   ] as const)('one that %s does not', async (fault, told) => {
     expect((await failuresOf(fault)).join('\n')).toMatch(told);

@@ -227,6 +227,10 @@ function access({ pio, mmio }: DeviceMachine, space: 'pio' | 'mmio', address: nu
   }
   const answer = bus.read(address, size);
   if (!Number.isInteger(answer) || answer < 0 || answer >= 2 ** (8 * size)) throw new Error(`${space} ${address.toString(16)}: an answer of ${size} bytes expected, got ${answer}`);
+  if (bus.isSteady?.(address, size) === true) {
+    const steady = bus.read(address, size);
+    expectEqual(bus.read(address, size), steady, `what ${space} ${address.toString(16)}, which is said to be steady, gives again`);
+  }
   return answer;
 }
 

@@ -75,7 +75,7 @@ export class AtaChannel {
     for (let i = 0; i < size; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff);
   }
 
-  /** But for data: the interrupt that a look at the status takes back is gone after the first. */
+  /** But for data. A look at the status takes back the interrupt, and the next one nothing. */
   isSteady(offset: number): boolean { return offset !== spec.DATA; }
 
   readAlternateStatus(): number {

@@ -98,7 +98,7 @@ class Uart16550 implements Device, IoHandler {
     }
   }
 
-  /** The receive buffer gives its next byte, the identification the next cause. */
+  /** The receive buffer gives its next byte, the identification its next cause; what reading a status clears is gone after the first. */
   isSteady(offset: number): boolean { return offset !== spec.DATA && offset !== spec.IIR; }
 
   write(offset: number, _size: Size, value: number): void {
