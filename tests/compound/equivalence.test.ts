@@ -10,7 +10,7 @@ const BLOCKS = Number(process.env['VM_BLOCKS'] ?? (process.env['VM_LONG'] === un
 const WAYS: readonly CompoundOptions[] = [
   { policy: 'fixed', handoff: 'list', window: 64, gap: 16 },
   { policy: 'fixed', handoff: 'list', window: 4096, gap: 1024 },
-  { policy: 'fixed', handoff: 'list', window: 5, gap: 1 },
+  { policy: 'fixed', handoff: 'list', window: 5, gap: 1, accesses: 2 },
   { policy: 'fixed', handoff: 'each' },
   { policy: 'adaptive', handoff: 'list' },
 ];

@@ -1,7 +1,8 @@
 import type { Size } from '@vm/core';
 import type { AccessQueue, IoBus } from '@vm/core/engine';
 
-const MOST = 64;
+/** Accesses that a list has room for. */
+export const MOST_ACCESSES = 64;
 
 /**
  * Accesses of a block, in program order: those that were made since the processor could last be taken back to where it stood, and behind
@@ -13,14 +14,17 @@ export class HandoffList {
   #made = 0;
   #answered = 0; // by `answer`, or never to be asked for
   #queue: AccessQueue | null = null;
-  readonly #isWrite = new Uint8Array(MOST);
-  readonly #addresses = new Float64Array(MOST);
-  readonly #sizes = new Uint8Array(MOST);
-  readonly #values = new Float64Array(MOST);
+  readonly #most: number;
+  readonly #isWrite = new Uint8Array(MOST_ACCESSES);
+  readonly #addresses = new Float64Array(MOST_ACCESSES);
+  readonly #sizes = new Uint8Array(MOST_ACCESSES);
+  readonly #values = new Float64Array(MOST_ACCESSES);
   /** The last access of the last list did more than answer: what comes behind it may be otherwise. */
   told = false;
   lists = 0;
   accesses = 0;
+
+  constructor(most: number = MOST_ACCESSES) { this.#most = most; }
 
   /** Hand-overs that were spared so far. */
   get spared(): number { return this.accesses - this.lists; }
@@ -31,7 +35,9 @@ export class HandoffList {
   /** Those that wait are for a device that may look at RAM. */
   get isForMemory(): boolean { return this.waiting > 0 && this.#queue!.sharesMemory; }
   /** An access may be put behind those that wait. */
-  takes(queue: AccessQueue): boolean { return this.waiting === 0 ? this.#count < MOST : this.#queue === queue && this.#count < Math.min(MOST, queue.most); }
+  takes(queue: AccessQueue): boolean { return this.waiting === 0 ? this.#count < this.#most : this.#queue === queue && this.#count < Math.min(this.#most, queue.most); }
+  /** As many as a list to `queue` may have. */
+  mostOf(queue: AccessQueue): number { return Math.min(this.#most, queue.most); }
 
   /** Puts an access behind those that wait; `takes` has said that it may. */
   put(bus: IoBus, queue: AccessQueue, isWrite: boolean, address: number, size: Size, value: number, now: number): void {

@@ -70,6 +70,7 @@ describe('a block', () => {
   it('refuses limits out of range by name', () => {
     expect(() => new TrapCompound({ window: 0 }, WEIGHTS)).toThrow('window: expected an integer from 1 to 4096, got 0');
     expect(() => new TrapCompound({ gap: 1025 }, WEIGHTS)).toThrow('gap');
+    expect(() => new TrapCompound({ accesses: 65 }, WEIGHTS)).toThrow('accesses: expected an integer from 1 to 64, got 65');
   });
 });
 
@@ -132,6 +133,16 @@ describe('a list of accesses', () => {
     list.put(bus, queue, false, 0x71, 1, 0, 50);
     expect([list.flush(60), list.newest, list.spared, seen]).toEqual([true, 105, 5, ['out 112=0@0 out 113=1@10 out 114=2@20 out 115=3@30 out 116=4@40 in 113=0@50']]);
   });
+  it('takes no more than it was told to', () => {
+    const list = new HandoffList(3);
+    const { bus, queue } = made(64, -1);
+    for (let i = 0; i < 3; i++) {
+      expect(list.takes(queue)).toBe(true);
+      list.put(bus, queue, true, i, 1, i, 0);
+    }
+    expect([list.takes(queue), list.mostOf(queue)]).toEqual([false, 3]);
+  });
+
   it('takes no more than the device does, and none of another device', () => {
     const list = new HandoffList();
     const { bus, queue } = made(2, -1);

@@ -1,6 +1,6 @@
 import { adaptivePolicy, type Weights } from './adaptive-policy.ts';
 import { ENDED_COUNT, ENDED_TRAP, ENDINGS, type Ending, type Executor } from './executor.ts';
-import { HandoffList } from './handoff-list.ts';
+import { HandoffList, MOST_ACCESSES } from './handoff-list.ts';
 import { PollHistory } from './poll-history.ts';
 import { type BlockOutcome, type CompoundPolicy, type CompoundPolicyName, fixedPolicy, type Handoff, type Limits } from './policy.ts';
 
@@ -13,6 +13,8 @@ export interface CompoundOptions {
   readonly window?: number;
   /** Instructions in a row that do not trap, 0 to 1024; default 128. */
   readonly gap?: number;
+  /** Accesses that go in one hand-over, 1 to 64; default 64. */
+  readonly accesses?: number;
 }
 
 const MOST_WINDOW = 4096;
@@ -49,7 +51,7 @@ export class TrapCompound {
     const gap = inRange('gap', options.gap ?? 128, 0, MOST_GAP);
     const name = options.policy ?? 'adaptive';
     this.handoff = options.handoff ?? 'list';
-    this.list = new HandoffList();
+    this.list = new HandoffList(inRange('accesses', options.accesses ?? MOST_ACCESSES, 1, MOST_ACCESSES));
     this.#policy = name === 'off' ? null : name === 'fixed' ? fixedPolicy({ window, gap }) : adaptivePolicy({ window, gap }, weights);
     this.polls = name === 'off' ? null : new PollHistory();
     this.paysAlone = name === 'fixed' || (name === 'adaptive' && weights.trap < 1);

@@ -454,7 +454,7 @@ export class LookAhead implements Executor {
     if (s.get(state.REPEATED) === 0 || (s.get(state.FLAGS_OTHER) & FLAG_DF) !== 0) return 1;
     if (!this.#processor.segments.is64Bit() && (s.base(state.ES) !== 0 || s.limit(state.ES) !== 0xffff_ffff)) return 1;
     // The low half of the count is right for every size of addresses, or too small.
-    return Math.min(s.gpr(RCX) & 0xffff, Math.floor((4096 - (this.#target & 4095)) / size), this.wanted!.window - (this.#host.retired() - this.#begun), s.get(state.BUDGET) + s.get(state.BUDGET_HELD) + 1, queue.most);
+    return Math.min(s.gpr(RCX) & 0xffff, Math.floor((4096 - (this.#target & 4095)) / size), this.wanted!.window - (this.#host.retired() - this.#begun), s.get(state.BUDGET) + s.get(state.BUDGET_HELD) + 1, this.compound.list.mostOf(queue));
   }
 
   /** Reads the same register so many times in one hand-over, each at the time of its element. */
