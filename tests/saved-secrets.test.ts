@@ -46,4 +46,24 @@ describe('a saved machine with an encrypted disk', () => {
     expect(pages.reduce((sum, { pages: count }) => sum + count, 0)).toBeGreaterThan(0);
     for (const part of parts) for (let i = 0; i < key.length; i += 8) expect(part.includes(key.subarray(i, i + 8))).toBe(false);
   });
+
+  it('is encrypted with a key, and goes on with it (VHD-26)', async () => {
+    writeFileSync(at('secret'), 'of the saved machine');
+    writeFileSync(at('kernel'), smallKernel((code) => {
+      outByte(code, 0x3f8, 0x0a);
+      spin(code);
+    }));
+    const name = `s${process.pid}`;
+    const run = (...args: readonly string[]) => start([...VM, ...args], '').done;
+    const machine = start([...VM, 'boot', '--kernel', at('kernel'), '--memory', '16M', '--name', name], '');
+    await printed(machine.child, '\n');
+    expect(await run('snapshot', 'save', name, at('never.vms'), '--key', 'prompt')).toMatchObject({ code: 2, errors: expect.stringContaining('the terminal and the descriptors are those of the machine') as string });
+    const saved = await run('snapshot', 'save', name, at('sealed.vms'), '--key', `file:${at('secret')}`);
+    expect(JSON.parse(saved.output)).toMatchObject({ encrypted: true });
+    await run('ctl', name, 'quit');
+    await machine.done;
+    expect(JSON.parse((await run('snapshot', 'inspect', at('sealed.vms'), '--key', `file:${at('secret')}`)).output)).toMatchObject({ file: { encrypted: true } });
+    const restored = start([...VM, 'boot', '--restore', at('sealed.vms'), '--restore-key', `file:${at('secret')}`, '--timeout', '1ms'], '');
+    expect(await restored.done).toMatchObject({ code: 124, errors: expect.stringContaining('still running') as string });
+  }, 240_000);
 });

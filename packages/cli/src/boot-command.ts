@@ -8,7 +8,7 @@ import { APIC_KINDS, APPEND, type BoardSettings, MOST_CPUS, MOST_SEED } from './
 import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
-import { DISK_SYNTAX, type DiskDescriptor, parseDiskDescriptor } from './disk-descriptor.ts';
+import { DISK_SYNTAX, type DiskDescriptor, parseDiskDescriptor, parseKeyOrigin } from './disk-descriptor.ts';
 import { ESCAPE_HELP } from './escape-keys.ts';
 import { readNamedFile } from './host-file.ts';
 import { checkInitrd } from './initrd-check.ts';
@@ -64,6 +64,7 @@ const OPTIONS = {
   record: text('FILE', 'with --clock virtual: write down every input with the instruction at which it came'),
   replay: text('FILE', 'with --clock virtual: the recorded inputs again, at the same instructions'),
   restore: text('FILE', 'go on with a saved machine in place of booting; memory, clock, processor and disks are those it had'),
+  'restore-key': value('KEY', 'with --restore: opens an encrypted one; as for vm disk; default: the terminal is asked', parseKeyOrigin),
   fork: flag('with --restore: another machine than the saved one, with random numbers and an identity of its own'),
   ...SESSION_OPTIONS,
 };
@@ -103,7 +104,7 @@ export const bootCommand: Command = {
     if (operands.length > 0) throw new UsageError(`unexpected ${JSON.stringify(operands[0])}; values follow an option, as in --kernel FILE`);
     checkCombination(values);
     const session = sessionOf(values);
-    const restored = values.restore === undefined ? null : await readRestored(values.restore);
+    const restored = values.restore === undefined ? null : await readRestored(values.restore, values['restore-key']);
     const disks = values.disk ?? restored?.origin.disks ?? [];
     const cpuModel = values['cpu-model'] ?? restored?.origin.cpuModel ?? null;
     const settings: BoardSettings = {

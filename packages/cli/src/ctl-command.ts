@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { readJsonText } from '@vm/core/directory';
 import type { Command } from './command.ts';
 import { askMachine, type ControlRequest, parseMachineName } from './control-socket.ts';
+import { formatKeyOrigin, type KeyOrigin, parseKeyOrigin } from './disk-descriptor.ts';
 import { parseDuration } from './duration.ts';
 import { EXIT_BROKEN, EXIT_FINE } from './exit-code.ts';
 import { DISK_WORK } from './machine-disk-work.ts';
@@ -11,6 +12,7 @@ import { flag, type OptionValues, parseArguments, text, value } from './option-p
 import { UsageError } from './usage-error.ts';
 
 const OPTIONS = {
+  key: value('KEY', 'with snapshot: encrypts the file; with disk: the secret; as for vm disk, but nobody is asked', parseKeyOrigin),
   'key-file': text('FILE', 'with disk: the secret, all bytes of a file; disk encrypt, decrypt and rekey'),
   'new-key-file': text('FILE', 'with disk rekey: the new secret'),
   iterations: value('N', 'with disk: rounds of pbkdf2 to make guessing dear; default: argon2id, about a second here', Number),
@@ -47,6 +49,7 @@ export const ctlCommand: Command = {
       const goesWith = option === 'force' || option === 'wait' ? 'remove' : 'disk';
       if (values[option] !== undefined && command !== goesWith) throw new UsageError(`--${option} goes with ${goesWith}`);
     }
+    if (values.key !== undefined && command !== 'disk' && command !== 'snapshot') throw new UsageError('--key goes with snapshot and disk');
     const result = await askMachine(nameOf(name), requestOf(command, rest, values));
     if (result !== null) console.log(JSON.stringify(result, null, 2));
     if (command !== 'remove' || (result as { readonly state?: unknown }).state === 'gone') return EXIT_FINE;
@@ -60,15 +63,17 @@ function isCommand(given: string): given is ControlCommand {
 }
 
 /** What the command needs behind it. Throws UsageError. */
-function requestOf(command: ControlCommand, rest: readonly string[], { force, wait = DEFAULT_WAIT_MS, 'key-file': key, 'new-key-file': newKey, iterations }: OptionValues<typeof OPTIONS>): ControlRequest {
+function requestOf(command: ControlCommand, rest: readonly string[], { force, wait = DEFAULT_WAIT_MS, key: origin, 'key-file': file, 'new-key-file': newKey, iterations }: OptionValues<typeof OPTIONS>): ControlRequest {
   const [first, second] = rest;
   const takes = (least: number, most: number, what: string): void => {
     if (rest.length < least || rest.length > most) throw new UsageError(`${command} ${what}`);
   };
+  if (origin !== undefined && file !== undefined) throw new UsageError('--key and --key-file exclude each other');
+  const key: KeyOrigin | undefined = file === undefined ? origin : { kind: 'file', path: file };
   switch (command) {
     case 'snapshot':
       takes(1, 1, 'needs one file');
-      return { command, file: resolve(first!) };
+      return { command, file: resolve(first!), ...(origin === undefined ? {} : { key: formatKeyOrigin(origin) }) };
     case 'add':
       takes(1, 2, 'needs a device: disk DISK, rng, or a file that describes one');
       if (first !== 'disk' && first !== 'rng') return { command, device: 'plug-in', entry: entryOf(first!, second) };
@@ -79,7 +84,7 @@ function requestOf(command: ControlCommand, rest: readonly string[], { force, wa
       return { command, device: first, force: force === true, wait };
     case 'disk':
       takes(0, 2, `needs ${DISK_WORK.join(', ')}, and the name of a disk`);
-      return { command, work: first ?? 'list', ...(second === undefined ? {} : { disk: second }), ...(key === undefined ? {} : { key: `file:${resolve(key)}` }), ...(newKey === undefined ? {} : { newKey: `file:${resolve(newKey)}` }), ...(iterations === undefined ? {} : { iterations }) };
+      return { command, work: first ?? 'list', ...(second === undefined ? {} : { disk: second }), ...(key === undefined ? {} : { key: formatKeyOrigin(key) }), ...(newKey === undefined ? {} : { newKey: `file:${resolve(newKey)}` }), ...(iterations === undefined ? {} : { iterations }) };
     default:
       takes(0, 0, 'takes nothing behind it');
       return { command };

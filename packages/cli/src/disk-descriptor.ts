@@ -133,6 +133,17 @@ export function parseKeyOrigin(text: string): KeyOrigin {
   return { kind: 'fd', descriptor: Number(text.slice(3)) };
 }
 
+/** The text that `parseKeyOrigin` reads, with files where they are seen from here. */
+export function formatKeyOrigin(origin: KeyOrigin): string {
+  switch (origin.kind) {
+    case 'prompt': return 'prompt';
+    case 'fd': return `fd:${origin.descriptor}`;
+    case 'env': return `env:${origin.name}`;
+    case 'pkcs11': return origin.uri;
+    default: return `${origin.kind}:${resolve(origin.path)}`;
+  }
+}
+
 function splitFields(text: string): string[] {
   const parts = [''];
   for (let i = 0; i < text.length; i++) {

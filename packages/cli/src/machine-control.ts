@@ -2,7 +2,9 @@ import { resolve } from 'node:path';
 import type { Guest } from '@vm/pc';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { ControlRequest } from './control-socket.ts';
-import { workOnDisks } from './machine-disk-work.ts';
+import type { KeyOrigin } from './disk-descriptor.ts';
+import { keySource } from './disk-opener.ts';
+import { unattendedKey, workOnDisks } from './machine-disk-work.ts';
 import type { MachineHotPlug } from './machine-hot-plug.ts';
 import { PAGE_CODEC, writeSnapshotFile } from './snapshot-file.ts';
 import { describeOrigin } from './snapshot-origin.ts';
@@ -41,7 +43,7 @@ export class MachineControl {
         this.#release?.();
         this.#release = null;
         return null;
-      case 'snapshot': return this.#save(request['file']);
+      case 'snapshot': return this.#save(request['file'], unattendedKey(request['key']));
       case 'counters': return guest.machine.counters.read();
       case 'quit':
         setImmediate(() => this.#services.quit()); // after the answer
@@ -61,7 +63,7 @@ export class MachineControl {
     return hotPlug;
   }
 
-  async #save(file: unknown): Promise<unknown> {
+  async #save(file: unknown, key: KeyOrigin | undefined): Promise<unknown> {
     const { guest, hotPlug, instance } = this.#services;
     if (typeof file !== 'string' || file === '') throw new UsageError('snapshot: expected a file');
     if (hotPlug === null) throw new UsageError('snapshot: this machine was not made by vm boot, which could not make it again');
@@ -72,12 +74,12 @@ export class MachineControl {
     const release = guest.hold();
     try {
       await guest.standing();
-      const save = (): Promise<void> => writeSnapshotFile(path, (sink) => guest.save((piece) => ((bytes += piece.length), sink(piece)), { codec: PAGE_CODEC, about: describeOrigin(hotPlug.origin, instance) }));
+      const save = (): Promise<void> => writeSnapshotFile(path, (sink) => guest.save((piece) => ((bytes += piece.length), sink(piece)), { codec: PAGE_CODEC, about: describeOrigin(hotPlug.origin, instance) }), key === undefined ? null : keySource(key));
       await [...hotPlug.live.values()].reduce<() => Promise<void>>((work, disk) => () => disk.quietly(work), save)();
     } finally {
       release();
     }
     // Also with encrypted disks: what the guest has read of them is in its memory.
-    return { file: path, bytes, encrypted: false, milliseconds: Math.round(performance.now() - begin) };
+    return { file: path, bytes, encrypted: key !== undefined, milliseconds: Math.round(performance.now() - begin) };
   }
 }

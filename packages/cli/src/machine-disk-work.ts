@@ -1,6 +1,6 @@
 import type { Luks2Cost } from '@vm/vhd-crypt';
 import type { ControlRequest } from './control-socket.ts';
-import { type KeyOrigin, parseKeyOrigin } from './disk-descriptor.ts';
+import { isUnattended, type KeyOrigin, parseKeyOrigin } from './disk-descriptor.ts';
 import type { LiveDisk, LiveDiskState } from './live-disk.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -17,7 +17,7 @@ export async function workOnDisks(disks: ReadonlyMap<string, LiveDisk>, { work =
     case 'encrypt':
     case 'decrypt':
     case 'rekey':
-      await disk.begin(work as 'encrypt', { key: origin(key), newKey: origin(newKey), cost: costOf(iterations) });
+      await disk.begin(work as 'encrypt', { key: unattendedKey(key), newKey: unattendedKey(newKey), cost: costOf(iterations) });
       break;
     case 'go':
       disk.go();
@@ -37,12 +37,15 @@ function costOf(iterations: unknown): Luks2Cost | undefined {
 }
 
 /** Secrets do not go over the socket, only where they are: `file:PATH`, and what else can be asked when nobody is there. */
-function origin(given: unknown): KeyOrigin | undefined {
+export function unattendedKey(given: unknown): KeyOrigin | undefined {
   if (given === undefined) return undefined;
-  if (typeof given !== 'string') throw new UsageError('disk: a key expected a text');
+  if (typeof given !== 'string') throw new UsageError('a key expected a text');
+  let origin: KeyOrigin;
   try {
-    return parseKeyOrigin(given);
+    origin = parseKeyOrigin(given);
   } catch (error) {
-    throw new UsageError(`disk: ${(error as Error).message}`, { cause: error });
+    throw new UsageError((error as Error).message, { cause: error });
   }
+  if (!isUnattended(origin)) throw new UsageError('the terminal and the descriptors are those of the machine: a key in a file, the environment, a service or a token');
+  return origin;
 }

@@ -8,7 +8,8 @@ import { checkConflicts, checkLocked, loadDevices, planDevices, scanFor } from '
 import { withMachineDisks } from './machine-disks.ts';
 import { type MachineSettings, machineOf, readManifest } from './machine-manifest.ts';
 import { partsOf, readMachine } from './manifest-board.ts';
-import { flag, parseArguments, text } from './option-parser.ts';
+import { parseKeyOrigin } from './disk-descriptor.ts';
+import { flag, parseArguments, text, value } from './option-parser.ts';
 import { readRestored } from './restored-machine.ts';
 import { SESSION_EXIT_CODES, SESSION_OPTIONS, sessionOf } from './session-options.ts';
 import { PAGE_CODEC } from './snapshot-file.ts';
@@ -18,6 +19,7 @@ import { UsageError } from './usage-error.ts';
 const OPTIONS = {
   check: flag('look at everything that can be looked at, run nothing, and say what is wrong'),
   restore: text('FILE', 'go on with a saved machine, which had the settings and devices of this one'),
+  'restore-key': value('KEY', 'with --restore: opens an encrypted one; as for vm disk; default: the terminal is asked', parseKeyOrigin),
   fork: flag('with --restore: another machine than the saved one, with random numbers and an identity of its own'),
   ...SESSION_OPTIONS,
 };
@@ -45,7 +47,7 @@ export const runCommand: Command = {
     const session = sessionOf(values);
     const file = await readManifest(path);
     const { name, settings: written } = machineOf(file, machine);
-    const restored = values.restore === undefined ? null : await readRestored(values.restore);
+    const restored = values.restore === undefined ? null : await readRestored(values.restore, values['restore-key']);
     const changes = restored?.origin.plugIns ?? NO_CHANGES;
     const settings = changed(written, changes);
     const lock = readLock(file);
