@@ -21,6 +21,11 @@ export interface CipherRegistry {
   create(disk: string, cipher: string, key: Uint8Array, sectorBytes: number): Promise<MadeCipher>;
 }
 
+/** The longest key that a cipher of the registry takes, in bits; 512 when nobody knows it, so that it is refused later with the reason. */
+export function longestKeyBits({ modules }: CipherRegistry, cipher: string): number {
+  return 8 * Math.max(...modules.filter(({ ciphers }) => ciphers.includes(cipher)).flatMap(({ keyBytes }) => keyBytes), 0) || 512;
+}
+
 const PROBE_BYTES = 65536;
 const PROBE_MS = 6;
 const LEAST_ROUNDS = 3;

@@ -1,3 +1,4 @@
+export { adiantumCiphers } from './adiantum.ts';
 export { aesXtsModule, type MakeAes } from './aes-xts.ts';
 export { type CheckReport, checkVhd, type Finding, type RepairOptions, repairVhd } from './check.ts';
 export { type CipherRegistry, createCipherRegistry, type EngineSpeed, type MadeCipher } from './cipher-registry.ts';

@@ -1,4 +1,4 @@
-import type { CipherRegistry } from './cipher-registry.ts';
+import { type CipherRegistry, longestKeyBits } from './cipher-registry.ts';
 import type { ContainerBytes } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { type KeyMath, randomBytes } from './key-math.ts';
@@ -15,7 +15,7 @@ export interface Luks2Format {
   readonly keys: KeySource;
   /** Default: aes-xts-plain64. */
   readonly cipher?: string;
-  /** Of the whole key. Default: 512. */
+  /** Of the whole key. Default: the longest that the cipher takes. */
   readonly keyBits?: number;
   /** Default: 4096. */
   readonly sectorBytes?: 512 | 1024 | 2048 | 4096;
@@ -39,7 +39,7 @@ export type Luks2Adapter = (header: AreaHeader, key: Uint8Array) => Promise<Luks
 
 /** Makes a container and gives its identity. What lay in the place of the header is gone. */
 export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings, format: Luks2Format, adapt?: Luks2Adapter): Promise<{ readonly uuid: string; readonly dataAt: number }> {
-  const { keys, ciphers, cipher = 'aes-xts-plain64', keyBits = 512, sectorBytes = 4096, label = '', detached = false } = format;
+  const { keys, ciphers, cipher = 'aes-xts-plain64', keyBits = longestKeyBits(ciphers, cipher), sectorBytes = 4096, label = '', detached = false } = format;
   const dataAt = detached ? 0 : (format.dataAt ?? LUKS2_DATA_AT);
   const headerBytes = detached ? LUKS2_DATA_AT : dataAt;
   const [keyBytes, roomBytes] = [keyBits / 8, headerBytes - 2 * COPY];

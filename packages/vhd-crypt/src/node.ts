@@ -5,6 +5,7 @@ import { HostFileIo } from './node/host-file-io.ts';
 import type { ParentSource } from './open-vhd.ts';
 import { VhdError } from './vhd-error.ts';
 
+export { adiantumCiphers } from './adiantum.ts';
 export { parsePkcs11Uri, pkcs11Keys, type Pkcs11Options } from './node/key-pkcs11.ts';
 export { keyService, type KeyServiceOptions } from './node/key-service.ts';
 export { askingKeys, keyDescriptor, keyEnvironment, keyFile, standardCiphers } from './node/key-sources.ts';

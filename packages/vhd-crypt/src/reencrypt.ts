@@ -1,5 +1,5 @@
 // Encrypting anew in place: how it begins, and how a disk is opened that is in between.
-import type { CipherRegistry } from './cipher-registry.ts';
+import { type CipherRegistry, longestKeyBits } from './cipher-registry.ts';
 import type { ContainerBytes, ContainerFacts, OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { encryptedDisk, type EncryptedDiskOptions } from './encrypted-disk.ts';
@@ -27,6 +27,7 @@ export interface RekeyOptions {
   readonly newKeys: KeySource;
   /** Default: as it was. */
   readonly cipher?: string;
+  /** Default: as it was; with another cipher the longest that it takes. */
   readonly keyBits?: number;
   readonly sectorBytes?: 512 | 1024 | 2048 | 4096;
   readonly cost?: Luks2Cost;
@@ -47,7 +48,7 @@ export async function startRekey(bytes: ContainerBytes, below: Pick<MappedDisk, 
   const { segment, digest: digestId } = onlySegment(bytes.name, metadata);
   const unlocked = await unlock(bytes, found.copy.uuid, metadata, settings, ciphers, options.keys, [digestId]);
   const { key: oldKey } = unlocked.get(digestId)!;
-  const key = randomBytes(options.keyBits === undefined ? oldKey.length : options.keyBits / 8);
+  const key = randomBytes((options.keyBits ?? (options.cipher === undefined ? 8 * oldKey.length : longestKeyBits(ciphers, options.cipher))) / 8);
   const sectorBytes = options.sectorBytes ?? (segment.sector_size as 512);
   const encryption = options.cipher ?? segment.encryption!;
   try {

@@ -1,9 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { adiantumCiphers } from '../adiantum.ts';
 import { CryptError } from '../crypt-error.ts';
 import { createCipherRegistry, type CipherRegistry } from '../cipher-registry.ts';
 import { nobleCiphers } from '../noble-aes.ts';
 import type { KeyRequest, KeySource } from '../sector-cipher.ts';
-import { nodeCiphers } from './node-aes.ts';
+import { makeAes, nodeCiphers } from './node-aes.ts';
 import { opensslCiphers } from './openssl-aes.ts';
 
 const MOST_BYTES = 1 << 20;
@@ -56,7 +57,7 @@ export function askingKeys(ask: (request: KeyRequest) => Promise<Uint8Array | nu
 
 /** Every cipher engine that this package has. */
 export function standardCiphers(): CipherRegistry {
-  return createCipherRegistry([opensslCiphers(), nodeCiphers(), nobleCiphers()]);
+  return createCipherRegistry([opensslCiphers(), nodeCiphers(), nobleCiphers(), adiantumCiphers('adiantum', makeAes)]);
 }
 
 function readWhole(descriptor: number, disk: string): Uint8Array {

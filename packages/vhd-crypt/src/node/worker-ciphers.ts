@@ -18,7 +18,7 @@ export interface WorkerCiphersOptions {
 
 const SLOT = 262_144; // bytes that are handed over at once
 const SLOTS = 4; // for each worker
-const OWN: Readonly<Record<string, string>> = { node: 'nodeCiphers', noble: 'nobleCiphers', openssl: 'opensslCiphers' };
+const OWN: Readonly<Record<string, string>> = { adiantum: 'adiantumCiphers', node: 'nodeCiphers', noble: 'nobleCiphers', openssl: 'opensslCiphers' };
 
 /**
  * A plug-in whose ciphers compute in threads of their own, large ranges in parts side by side. It frees the thread of the machine,
