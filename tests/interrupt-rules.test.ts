@@ -1,10 +1,8 @@
 /** Priorities, errors, destinations, NMI, levels and x2APIC mode, as a program without an operating system finds them on several processors. */
-import { readFileSync } from 'node:fs';
 import { findOracle, itWithOracle } from '@vm/testkit/oracle';
-import { bootGuest, testDevices } from '@vm/pc';
-import { wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 import { describe, expect, it } from 'vitest';
 import { build, inElf32 } from './bare-build.ts';
+import { type ProgramEnd, runProgram } from './bare-guest.ts';
 import { runInQemu } from './bare-qemu.ts';
 
 const GOOD = 'SUMMARY: 36 tests, 0 unexpected failures';
@@ -13,17 +11,7 @@ const WRONG_IN_QEMU = 'errors are seen after a store';
 const programOf = (width: 32 | 64): string => build('rules', width, ['start.S', 'processors.S', 'rules.c']);
 const environment = (processors: number): string => `NR_CPUS=${processors}\n`;
 
-async function run(width: 32 | 64, processors: number): Promise<{ readonly code: number; readonly output: string }> {
-  let finish: (code: number) => void = () => {};
-  const ended = new Promise<number>((resolve) => (finish = resolve));
-  await using guest = await bootGuest<WasmVcpu>({
-    engine: wasmEngine(), processors, ramBytes: 64 * 2 ** 20, clock: { kind: 'virtual', nanosPerInstruction: 1 }, kernel: readFileSync(programOf(width)), entry: 'multiboot', onReset: 'end',
-    modules: [{ bytes: new TextEncoder().encode(environment(processors)), text: 'env' }], devices: [testDevices({ exit: (code) => finish(code), shutdown: () => {}, echoBytes: true })],
-  });
-  void guest.ended().then(() => finish(-1));
-  const code = await ended;
-  return { code, output: guest.output.replaceAll('\r', '') };
-}
+const run = (width: 32 | 64, processors: number): Promise<ProgramEnd> => runProgram(programOf(width), environment(processors), { processors });
 const verdicts = (output: string): readonly string[] => output.split('\n').filter((line) => /^(PASS|FAIL): /.test(line) && !line.includes(WRONG_IN_QEMU));
 
 describe('a program on several processors', () => {

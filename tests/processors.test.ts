@@ -1,10 +1,11 @@
 /** Several processors under a program without an operating system that tries what they send to each other and share. */
 import { readFileSync } from 'node:fs';
 import { findOracle, itWithOracle } from '@vm/testkit/oracle';
-import { bootGuest, testDevices } from '@vm/pc';
-import { type ShadowMode, type TranslatorMode, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
+import { testDevices } from '@vm/pc';
+import type { ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
 import { describe, expect, it } from 'vitest';
 import { build, inElf32 } from './bare-build.ts';
+import { type ProgramEnd, runProgram } from './bare-guest.ts';
 import { runInQemu } from './bare-qemu.ts';
 import { SavedGuest } from './saved-guest.ts';
 
@@ -17,21 +18,11 @@ type Width = 32 | 64;
 const programOf = (width: Width): string => build('processors', width, ['start.S', 'processors.S', 'processors.c']);
 const environment = (processors: number): Uint8Array => new TextEncoder().encode(`NR_CPUS=${processors}\n`);
 
-interface Run { readonly output: string; readonly code: number; readonly instructions: number; readonly shares: readonly number[] }
+type Run = Pick<ProgramEnd, 'code' | 'output' | 'instructions' | 'shares'>;
 async function run(width: Width, processors: number, translator?: TranslatorMode, shadow?: ShadowMode): Promise<Run> {
-  let finish: (code: number) => void = () => {};
-  const ended = new Promise<number>((resolve) => (finish = resolve));
-  const engine = wasmEngine({ ...(translator === undefined ? {} : { translator }), ...(shadow === undefined ? {} : { shadow, auditShadow: true }) });
-  await using guest = await bootGuest<WasmVcpu>({
-    engine, processors, ramBytes: RAM, clock: { kind: 'virtual', nanosPerInstruction: 1 }, kernel: readFileSync(programOf(width)), entry: 'multiboot',
-    modules: [{ bytes: environment(processors), text: 'env' }], onReset: 'end',
-    devices: [testDevices({ exit: (code) => { finish(code); guestStops(); }, shutdown: () => {}, echoBytes: true })],
-  });
-  const guestStops = (): void => guest.machine.requestStop('power-off');
-  void guest.ended().then(() => finish(-1));
-  const code = await ended;
-  await guest.ended();
-  return { output: guest.output.replaceAll('\r', ''), code, instructions: guest.machine.retired, shares: guest.machine.vcpus.map(({ retired }) => retired) };
+  const engine = { ...(translator === undefined ? {} : { translator }), ...(shadow === undefined ? {} : { shadow, auditShadow: true }) };
+  const { code, output, instructions, shares } = await runProgram(programOf(width), `NR_CPUS=${processors}\n`, { processors }, engine);
+  return { code, output, instructions, shares };
 }
 
 describe('a program on several processors', () => {

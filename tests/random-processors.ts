@@ -1,10 +1,9 @@
 /** Random programs on several processors: translated code and shadow tables, against the interpreter without any. */
-import { readFileSync } from 'node:fs';
 import { itWithOracle } from '@vm/testkit/oracle';
-import { bootGuest, testDevices } from '@vm/pc';
-import { type ShadowMode, type TranslatorMode, wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
+import type { ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
 import { expect, it } from 'vitest';
 import { build } from './bare-build.ts';
+import { type ProgramEnd, runProgram } from './bare-guest.ts';
 
 export interface RandomRun {
   readonly width: 32 | 64;
@@ -16,26 +15,12 @@ export interface RandomEngine {
   readonly translator: TranslatorMode;
   readonly shadow: ShadowMode; // audited
 }
-interface RandomEnd {
-  readonly code: number;
-  readonly output: string;
-  readonly instructions: number;
-}
+type RandomEnd = Pick<ProgramEnd, 'code' | 'output' | 'instructions' | 'shares'>;
 
 async function run({ width, processors, steps, seed }: RandomRun, { translator, shadow }: RandomEngine): Promise<RandomEnd> {
-  let finish: (code: number) => void = () => {};
-  const ended = new Promise<number>((resolve) => (finish = resolve));
-  await using guest = await bootGuest<WasmVcpu>({
-    engine: wasmEngine({ translator, shadow, auditShadow: shadow !== 'off' }), processors, ramBytes: 64 * 2 ** 20, clock: { kind: 'virtual', nanosPerInstruction: 1 },
-    kernel: readFileSync(build('random', width, ['start.S', 'processors.S', 'random.c'])), entry: 'multiboot', onReset: 'end',
-    modules: [{ bytes: new TextEncoder().encode(`NR_CPUS=${processors}\nSTEPS=${steps}\nSEED=${seed}\n`), text: 'env' }],
-    devices: [testDevices({ exit: (code) => { finish(code); stop(); }, shutdown: () => {}, echoBytes: true })],
-  });
-  const stop = (): void => guest.machine.requestStop('power-off');
-  void guest.ended().then(() => finish(-1));
-  const code = await ended;
-  await guest.ended();
-  return { code, output: guest.output.replaceAll('\r', ''), instructions: guest.machine.retired };
+  const path = build('random', width, ['start.S', 'processors.S', 'random.c']);
+  const { code, output, instructions, shares } = await runProgram(path, `NR_CPUS=${processors}\nSTEPS=${steps}\nSEED=${seed}\n`, { processors }, { translator, shadow, auditShadow: shadow !== 'off' });
+  return { code, output, instructions, shares };
 }
 
 export function itRunsTheSame(given: RandomRun, engines: readonly RandomEngine[]): void {

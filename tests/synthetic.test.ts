@@ -1,22 +1,10 @@
 /** A program without an operating system finds the synthetic interrupt controller as its specification has it. */
-import { readFileSync } from 'node:fs';
 import { itWithOracle } from '@vm/testkit/oracle';
-import { bootGuest, testDevices } from '@vm/pc';
-import { wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 import { describe, expect, it } from 'vitest';
 import { build } from './bare-build.ts';
+import { type ProgramEnd, runProgram } from './bare-guest.ts';
 
-async function run(kernel: string, processors = 1): Promise<{ readonly output: string; readonly code: number; readonly counters: Readonly<Record<string, number>> }> {
-  let finish: (code: number) => void = () => {};
-  const ended = new Promise<number>((resolve) => (finish = resolve));
-  await using guest = await bootGuest<WasmVcpu>({
-    engine: wasmEngine(), ramBytes: 64 * 2 ** 20, clock: { kind: 'virtual', nanosPerInstruction: 1 }, kernel: readFileSync(kernel), entry: 'multiboot', processors,
-    modules: [{ bytes: new TextEncoder().encode(`NR_CPUS=${processors}\n`), text: 'env' }], enlighten: 'hyperv-full', onReset: 'end', devices: [testDevices({ exit: (code) => finish(code), shutdown: () => {}, echoBytes: true })],
-  });
-  void guest.ended().then(() => finish(-1));
-  const code = await ended;
-  return { output: guest.output.replaceAll('\r', ''), code, counters: guest.machine.counters.read() };
-}
+const run = (path: string, processors = 1): Promise<ProgramEnd> => runProgram(path, `NR_CPUS=${processors}\n`, { processors, enlighten: 'hyperv-full' });
 
 describe('a program in C', () => {
   for (const width of [32, 64] as const) {
