@@ -53,7 +53,7 @@ export const interrupts: Benchmark = {
 
 async function policies(path: string, quick: boolean): Promise<Row[]> {
   const runs = quick ? 1 : 9;
-  const rounds = quick ? 20_000 : 400_000;
+  const rounds = quick ? 20_000 : 200_000;
   const names = ['explicit', 'x2apic', 'auto', 'lazy', 'selective'] as const;
   const times = new Map<string, number[]>(names.map((name) => [name, []]));
   const counts: Row[] = [];
