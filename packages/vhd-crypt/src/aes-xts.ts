@@ -1,5 +1,6 @@
 import { CryptError } from './crypt-error.ts';
 import { sameBytes } from './big-endian.ts';
+import { OcbSectors } from './ocb-sectors.ts';
 import type { CipherModule } from './sector-cipher.ts';
 import { type BlockCipher, Xts } from './xts.ts';
 
@@ -7,14 +8,20 @@ import { type BlockCipher, Xts } from './xts.ts';
 export type MakeAes = (key: Uint8Array, arena: Uint8Array) => BlockCipher;
 
 const WORD = 0x1_0000_0000;
+const SEALED = 'aes-ocb-random';
 
-/** A module for XTS, as dm-crypt has it, over anybody's AES. */
+/** A module for XTS, as dm-crypt has it, over anybody's AES; and for OCB, which proves what it decrypts. */
 export function aesXtsModule(engine: string, makeAes: MakeAes, isAvailable: () => Promise<boolean> = () => Promise.resolve(true)): CipherModule {
   const can = { ciphers: ['aes-xts-plain64', 'aes-xts-plain'], keyBytes: [32, 64], sectorBytes: [512, 1024, 2048, 4096] };
   return {
     engine,
     ...can,
     isAvailable,
+    sealed: [SEALED],
+    async createSealed(cipher, key, sectorBytes) {
+      if (cipher !== SEALED || key.length !== 32 || sectorBytes !== 4096) throw new CryptError(cipher, 'cipher', `with a key of ${key.length * 8} bits and sectors of ${sectorBytes} bytes`);
+      return new OcbSectors(cipher, key, sectorBytes, makeAes);
+    },
     async create(cipher, key, sectorBytes) {
       if (!can.ciphers.includes(cipher) || !can.keyBytes.includes(key.length) || !can.sectorBytes.includes(sectorBytes)) {
         throw new CryptError(cipher, 'cipher', `with a key of ${key.length * 8} bits and sectors of ${sectorBytes} bytes`);

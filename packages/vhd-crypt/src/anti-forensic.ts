@@ -1,6 +1,6 @@
 // LUKS1 specification, 2.4, "Anti-forensic splitter": a key is spread over so many bytes that one sector that is overwritten
 // makes it unrecoverable.
-import { DIGEST_BYTES, type KeyHash, type KeyMath, randomBytes } from './key-math.ts';
+import { DIGEST_BYTES, type KeyHash, type KeyMath, randomBytes, secretBytes } from './key-math.ts';
 
 export const STRIPES = 4000;
 
@@ -25,7 +25,7 @@ async function walk(math: KeyMath, hash: KeyHash, stripes: Uint8Array, keyBytes:
   const size = DIGEST_BYTES[hash];
   // HOT: thousands of small hashes. Each piece of the state lies behind its number, which has 32 bits, the highest first.
   const pieces = Array.from({ length: Math.ceil(keyBytes / size) }, (_, piece) => {
-    const numbered = new Uint8Array(4 + Math.min(size, keyBytes - piece * size));
+    const numbered = secretBytes(4 + Math.min(size, keyBytes - piece * size));
     numbered[3] = piece; // a key has few pieces
     return numbered;
   });
@@ -38,7 +38,7 @@ async function walk(math: KeyMath, hash: KeyHash, stripes: Uint8Array, keyBytes:
       for (let i = 4; i < numbered.length; i++) numbered[i] = digest[i - 4]!;
     }
   }
-  const state = new Uint8Array(keyBytes);
+  const state = secretBytes(keyBytes);
   for (const [piece, numbered] of pieces.entries()) {
     state.set(numbered.subarray(4), piece * size);
     numbered.fill(0);

@@ -1,5 +1,5 @@
 import { CryptError } from './crypt-error.ts';
-import type { CipherModule, SectorCipher } from './sector-cipher.ts';
+import type { CipherModule, SealedSectors, SectorCipher } from './sector-cipher.ts';
 
 /** How fast an engine was on this host, in bytes a second: both directions over 64 KiB. */
 export interface EngineSpeed {
@@ -19,10 +19,18 @@ export interface MadeCipher {
 export interface CipherRegistry {
   readonly modules: readonly CipherModule[];
   create(disk: string, cipher: string, key: Uint8Array, sectorBytes: number): Promise<MadeCipher>;
+  /** The first of the list that can, for ciphers that prove what they decrypt. */
+  createSealed(disk: string, cipher: string, key: Uint8Array, sectorBytes: number): Promise<{ readonly engine: string; readonly sectors: SealedSectors }>;
+}
+
+/** Whether a cipher proves what it decrypts. */
+export function isSealed({ modules }: Pick<CipherRegistry, 'modules'>, cipher: string): boolean {
+  return modules.some(({ sealed }) => sealed?.includes(cipher) === true);
 }
 
 /** The longest key that a cipher of the registry takes, in bits; 512 when nobody knows it, so that it is refused later with the reason. */
-export function longestKeyBits({ modules }: CipherRegistry, cipher: string): number {
+export function longestKeyBits({ modules }: Pick<CipherRegistry, 'modules'>, cipher: string): number {
+  if (isSealed({ modules }, cipher)) return 256;
   return 8 * Math.max(...modules.filter(({ ciphers }) => ciphers.includes(cipher)).flatMap(({ keyBytes }) => keyBytes), 0) || 512;
 }
 
@@ -44,6 +52,12 @@ export function createCipherRegistry(modules: readonly CipherModule[], choose: '
       known.set(name, speeds);
       const best = able.find(({ engine }) => engine === speeds[0]?.engine) ?? able[0]!;
       return { engine: best.engine, cipher: await best.create(cipher, key, sectorBytes), speeds };
+    },
+    async createSealed(disk, cipher, key, sectorBytes) {
+      for (const { engine, sealed, createSealed, isAvailable } of modules) {
+        if (createSealed !== undefined && sealed?.includes(cipher) === true && (await isAvailable())) return { engine, sectors: await createSealed(cipher, key, sectorBytes) };
+      }
+      throw new CryptError(disk, 'keyUnavailable', `no plug-in does the cipher ${printable(cipher)}`);
     },
   };
 }

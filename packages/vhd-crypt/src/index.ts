@@ -18,7 +18,7 @@ export { openRaw } from './fixed-disk.ts';
 export { decodeFooter, encodeFooter, type Footer, vhdTime, type VhdType } from './footer.ts';
 export { type Geometry, geometryBytes, geometryOf, MAX_GEOMETRY, roundUpToGeometry, sizeRule, type SizeRule } from './geometry.ts';
 export type { ImageFile } from './image-file.ts';
-export { type Argon2Cost, type KeyHash, type KeyMath, webKeyMath } from './key-math.ts';
+export { type Argon2Cost, copySecret, type KeyHash, type KeyMath, webKeyMath } from './key-math.ts';
 export { addLuks1Key, formatLuks1, luks1, type Luks1Format, type Luks1Settings, readLuks1Facts, removeLuks1Key } from './luks1.ts';
 export { luks2, type Luks2Facts, type Luks2Options, readLuks2Facts } from './luks2.ts';
 export { formatLuks2, LUKS2_DATA_AT, type Luks2Format } from './luks2-format.ts';

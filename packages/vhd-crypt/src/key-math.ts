@@ -50,19 +50,33 @@ export function webKeyMath(): KeyMath {
   };
 }
 
+/**
+ * Bytes for a secret. A small array without a buffer of its own lies in the engine's heap, whose collector moves it and leaves copies
+ * behind that nobody wipes.
+ */
+export function secretBytes(count: number): Uint8Array {
+  return new Uint8Array(new ArrayBuffer(count));
+}
+
+export function copySecret(bytes: Uint8Array): Uint8Array {
+  const copy = secretBytes(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
 /** Random bytes of the host; WebCrypto gives 64 KiB at a time. */
 export function randomBytes(count: number): Uint8Array {
-  const bytes = new Uint8Array(count);
+  const bytes = secretBytes(count);
   for (let at = 0; at < count; at += 65536) crypto.getRandomValues(bytes.subarray(at, Math.min(count, at + 65536)));
   return bytes;
 }
 
 /** HMAC (RFC 2104), for the few places where a host's own would be no quicker. */
 export async function hmacSha256(math: KeyMath, key: Uint8Array, bytes: Uint8Array): Promise<Uint8Array> {
-  const padded = new Uint8Array(64);
+  const padded = secretBytes(64);
   padded.set(key.length > 64 ? await math.digest('sha256', key) : key);
-  const inner = new Uint8Array(64 + bytes.length);
-  const outer = new Uint8Array(96);
+  const inner = secretBytes(64 + bytes.length);
+  const outer = secretBytes(96);
   for (let i = 0; i < 64; i++) {
     inner[i] = padded[i]! ^ 0x36;
     outer[i] = padded[i]! ^ 0x5c;

@@ -4,7 +4,7 @@ import type { ContainerBytes, ContainerFacts, OpenedContainer } from './containe
 import { CryptError } from './crypt-error.ts';
 import { encryptedDisk, type EncryptedDiskOptions } from './encrypted-disk.ts';
 import type { MappedDisk } from './extent.ts';
-import { randomBytes } from './key-math.ts';
+import { copySecret, randomBytes, secretBytes } from './key-math.ts';
 import { freeArea } from './luks2-area.ts';
 import { costOfASecond } from './luks2-format.ts';
 import { decodeBase64, encodeBase64, type Luks2Segment } from './luks2-metadata.ts';
@@ -178,13 +178,13 @@ async function unwrapKey(disk: string, settings: Luks2Settings, ciphers: CipherR
   const cipher = await wrappingCipher(disk, settings, ciphers, key);
   await cipher.decrypt(sector, sector, 0);
   await cipher.close();
-  const old = sector.slice(1, 1 + sector[0]!);
+  const old = copySecret(sector.subarray(1, 1 + sector[0]!));
   sector.fill(0);
   return old;
 }
 
 async function wrappingCipher(disk: string, { math }: Luks2Settings, ciphers: CipherRegistry, key: Uint8Array): Promise<SectorCipher> {
-  const wrapping = new Uint8Array(64);
+  const wrapping = secretBytes(64);
   wrapping.set(await deriveKey(math, key, 'reencrypt wrap data'));
   wrapping.set(await deriveKey(math, key, 'reencrypt wrap tweak'), 32);
   const { cipher } = await ciphers.create(disk, 'aes-xts-plain64', wrapping, 512);

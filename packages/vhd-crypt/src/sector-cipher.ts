@@ -1,3 +1,5 @@
+import { copySecret } from './key-math.ts';
+
 /**
  * A technique that encrypts sectors, with its key in it. It is asked for ranges of whole sectors, never for single ones, and the
  * machine knows nothing else of it.
@@ -6,6 +8,20 @@ export interface SectorCipher {
   /** `from` and `into` have the same length and are the same bytes or do not overlap. Sectors are counted in units of 512 bytes. */
   encrypt(from: Uint8Array, into: Uint8Array, firstSector: number): Promise<void>;
   decrypt(from: Uint8Array, into: Uint8Array, firstSector: number): Promise<void>;
+  /** Forgets the key. */
+  close(): Promise<void>;
+}
+
+/**
+ * A technique that encrypts sectors and proves them, with its key in it. Beside each sector it wants a record to be kept. Ranges are
+ * sectors one after the other in memory, with any numbers, in units of 512 bytes.
+ */
+export interface SealedSectors {
+  readonly recordBytes: number;
+  /** Fills `into` and `records`. `from` and `into` are the same bytes or do not overlap. */
+  seal(from: Uint8Array, into: Uint8Array, records: Uint8Array, sectors: ArrayLike<number>): Promise<void>;
+  /** The first of the sectors that are not what was sealed, counted from 0, or -1; those that are not read as zeros. */
+  open(from: Uint8Array, into: Uint8Array, records: Uint8Array, sectors: ArrayLike<number>): Promise<number>;
   /** Forgets the key. */
   close(): Promise<void>;
 }
@@ -23,6 +39,9 @@ export interface CipherModule {
   isAvailable(): Promise<boolean>;
   /** The module copies the key; the caller wipes its own. */
   create(cipher: string, key: Uint8Array, sectorBytes: number): Promise<SectorCipher>;
+  /** Names of those that prove what they decrypt, such as `aes-ocb-random`; `createSealed` makes them, of keys of 256 bits. */
+  readonly sealed?: readonly string[];
+  createSealed?(cipher: string, key: Uint8Array, sectorBytes: number): Promise<SealedSectors>;
 }
 
 /** Who asks for a secret, and for what. */
@@ -55,5 +74,5 @@ export interface KeySource {
 
 /** The same secret for every disk that asks: a copy each time, which `slice` of a Buffer would not be. */
 export function keyOf(secret: Uint8Array): KeySource {
-  return { id: 'secret', getSecret: ({ attempt }) => Promise.resolve(attempt === 0 ? Uint8Array.from(secret) : null) };
+  return { id: 'secret', getSecret: ({ attempt }) => Promise.resolve(attempt === 0 ? copySecret(secret) : null) };
 }

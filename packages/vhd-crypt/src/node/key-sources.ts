@@ -3,6 +3,7 @@ import { adiantumCiphers } from '../adiantum.ts';
 import { CryptError } from '../crypt-error.ts';
 import { createCipherRegistry, type CipherRegistry } from '../cipher-registry.ts';
 import { nobleCiphers } from '../noble-aes.ts';
+import { copySecret } from '../key-math.ts';
 import type { KeyRequest, KeySource } from '../sector-cipher.ts';
 import { makeAes, nodeCiphers } from './node-aes.ts';
 import { opensslCiphers } from './openssl-aes.ts';
@@ -30,7 +31,7 @@ export function keyDescriptor(descriptor: number): KeySource & { close(): void }
   let kept: Uint8Array | null = null;
   return {
     id: 'descriptor',
-    getSecret: async ({ attempt, disk }) => (attempt > 0 ? null : (kept ??= readWhole(descriptor, disk)).slice()),
+    getSecret: async ({ attempt, disk }) => (attempt > 0 ? null : copySecret((kept ??= readWhole(descriptor, disk)))),
     close() {
       kept?.fill(0);
     },
@@ -45,7 +46,7 @@ export function keyEnvironment(name: string, environment: Readonly<Record<string
       if (attempt > 0) return null;
       const text = environment[name];
       if (text === undefined || text === '') throw new CryptError(disk, 'keyUnavailable', `the environment has no ${name}`);
-      return Uint8Array.from(Buffer.from(text));
+      return copySecret(Buffer.from(text));
     },
   };
 }
@@ -67,7 +68,7 @@ function readWhole(descriptor: number, disk: string): Uint8Array {
     for (let count = 1; count > 0 && length < buffer.length; length += count) count = readSync(descriptor, buffer, length, buffer.length - length, null);
     if (length === 0) throw new CryptError(disk, 'keyUnavailable', 'the key is empty');
     if (length > MOST_BYTES) throw new CryptError(disk, 'request', `a key of more than ${MOST_BYTES} bytes`);
-    return Uint8Array.from(buffer.subarray(0, length));
+    return copySecret(buffer.subarray(0, length));
   } finally {
     buffer.fill(0);
   }

@@ -1,6 +1,6 @@
 import { argon2, hash as digestOf, pbkdf2 } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { KeyMath } from '../key-math.ts';
+import { copySecret, type KeyMath } from '../key-math.ts';
 
 const derive = promisify(pbkdf2);
 const deriveHard = promisify(argon2);
@@ -10,7 +10,7 @@ export function nodeKeyMath(): KeyMath {
   return {
     async pbkdf2(hash, secret, salt, iterations, bytes) {
       const derived = await derive(secret, salt, iterations, bytes, hash);
-      const copy = Uint8Array.from(derived);
+      const copy = copySecret(derived);
       derived.fill(0);
       return copy;
     },
@@ -18,7 +18,7 @@ export function nodeKeyMath(): KeyMath {
     digestNow: (hash, bytes) => digestOf(hash, bytes, 'buffer'),
     async argon2({ variant, passes, memoryKib, lanes }, secret, salt, bytes) {
       const derived = await deriveHard(variant, { message: secret, nonce: salt, parallelism: lanes, tagLength: bytes, memory: memoryKib, passes });
-      const copy = Uint8Array.from(derived);
+      const copy = copySecret(derived);
       derived.fill(0);
       return copy;
     },

@@ -29,6 +29,11 @@ export function opensslCiphers(): CipherModule {
       if (makeAes === null) throw new CryptError(cipher, 'keyUnavailable', 'koffi is not installed');
       return aesXtsModule('openssl', makeAes).create(cipher, key, sectorBytes);
     },
+    async createSealed(cipher, key, sectorBytes) {
+      const makeAes = await load();
+      if (makeAes === null) throw new CryptError(cipher, 'keyUnavailable', 'koffi is not installed');
+      return aesXtsModule('openssl', makeAes).createSealed!(cipher, key, sectorBytes);
+    },
   };
 }
 
