@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { overlay } from '@vm/block';
 import { readJsonText } from '@vm/core/directory';
-import { containerBytes, type ContainerModule, createChild, type DiskOptions, formatOfName, type ImageFile, type KeyRequest, type KeySource, luks1, luks2, openDisk, type OpenedDisk, openVhd, type ParentSource, plainContainer } from '@vm/vhd-crypt';
+import { containerBytes, type ContainerModule, copySecret, createChild, type DiskOptions, formatOfName, type ImageFile, type KeyRequest, type KeySource, luks1, luks2, openDisk, type OpenedDisk, openVhd, type ParentSource, plainContainer } from '@vm/vhd-crypt';
 import { askingKeys, keyDescriptor, keyEnvironment, keyFile, keyService, nodeKeyMath, openImageFile, parentsBeside, parsePkcs11Uri, pkcs11Keys, standardCiphers } from '@vm/vhd-crypt/node';
 import type { DiskDescriptor, KeyOrigin } from './disk-descriptor.ts';
 import { explainFileError, readNamedFile } from './host-file.ts';
@@ -115,10 +115,10 @@ export function askedOnce(source: KeySource | undefined): KeySource & { close():
   return {
     id: 'asked once',
     async getSecret(request) {
-      if (request.attempt === 0 && kept !== null) return Uint8Array.from(kept);
+      if (request.attempt === 0 && kept !== null) return copySecret(kept);
       const secret = (await source?.getSecret(request)) ?? null;
       kept?.fill(0);
-      kept = secret === null ? null : Uint8Array.from(secret);
+      kept = secret === null ? null : copySecret(secret);
       return secret;
     },
     // What it made is what opens the disk that was made with it.
@@ -126,7 +126,7 @@ export function askedOnce(source: KeySource | undefined): KeySource & { close():
       async enroll(request: KeyRequest) {
         const made = await source.enroll!(request);
         kept?.fill(0);
-        kept = Uint8Array.from(made.secret);
+        kept = copySecret(made.secret);
         return made;
       },
     }),

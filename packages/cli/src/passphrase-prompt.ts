@@ -1,6 +1,6 @@
 import { openSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
-import type { KeyRequest } from '@vm/vhd-crypt';
+import { copySecret, type KeyRequest } from '@vm/vhd-crypt';
 import { UsageError } from './usage-error.ts';
 
 /** The part of a terminal that is used here. */
@@ -76,7 +76,7 @@ function readHidden(terminal: PromptTerminal, tell: (text: string) => void, ques
       for (const byte of bytes) {
         if (byte === RETURN || byte === LINE_FEED) {
           bytes.fill(0);
-          return done(Uint8Array.from(line.subarray(0, length)));
+          return done(copySecret(line.subarray(0, length)));
         }
         if (byte === CTRL_C) {
           finish();
