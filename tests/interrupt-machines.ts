@@ -12,7 +12,7 @@ export interface InterruptMachine {
   readonly processors: number;
   readonly options?: string; // of the kernel
   readonly enlighten?: Enlightenment;
-  readonly uses: 'XT-PIC' | 'IO-APIC';
+  readonly uses: 'XT-PIC' | 'IO-APIC' | 'IR-IO-APIC';
   readonly clockSource: string;
   readonly eventDevice: string;
   readonly online?: number; // default: all processors
