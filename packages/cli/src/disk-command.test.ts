@@ -156,7 +156,7 @@ describe('vm disk', () => {
     [['disk', 'create', '/tmp/x.vhd', '--size', '3000G'], 'vm disk: /tmp/x.vhd: a dynamic disk of 3221225472000 bytes, the most is 2190433320960'],
     [['disk', 'export', 'x.vhd'], 'vm disk: export needs --socket PATH or --port N'],
     [['disk', 'check', 'x.img'], 'vm disk: x.img: a raw image has no structures; this is for VHD files (.vhd, or format=vhd)'],
-    [['disk', 'info', 'x.vhd,key=geheim'], 'vm disk: x.vhd,key=geheim: key: expected prompt, file:FILE or fd:N; secrets themselves do not belong on a command line'],
+    [['disk', 'info', 'x.vhd,key=geheim'], 'vm disk: x.vhd,key=geheim: key: expected prompt, file:FILE, fd:N, env:NAME, service:FILE or pkcs11:token=NAME;object=NAME?module-path=FILE&pin-source=FILE; secrets themselves do not belong on a command line'],
   ])('refuses %j in one line', async (args, line) => {
     expect(await runCli(args)).toBe(2);
     expect([refused, printed]).toEqual([[line], []]);
