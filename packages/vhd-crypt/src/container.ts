@@ -49,6 +49,8 @@ export interface OpenedContainer {
   readonly cipher: SectorCipher;
   /** For layouts that are more than one range of sectors: the disk over what holds it. `cipher.close` ends it. */
   makeDisk?(below: MappedDisk, options: EncryptedDiskOptions): Promise<MappedDisk>;
+  /** Where sectors are proved: what stands for the whole disk as it is. */
+  root?(): Promise<string>;
   /** Under way since `makeDisk`; null when it is not being re-encrypted. */
   readonly reencryption?: Reencryption | null;
   /** When all its zones are done and `cipher` is closed. */

@@ -1,4 +1,5 @@
 import type { BlockBackend } from '@vm/core';
+import { isSealed } from './cipher-registry.ts';
 import type { ContainerBytes } from './container.ts';
 import { containerBytes, type CryptMode, type DiskFormat } from './open-disk.ts';
 import { createChild, type CreateChildOptions, createVhd, type CreateOptions } from './create-vhd.ts';
@@ -9,6 +10,7 @@ import type { ImageFile } from './image-file.ts';
 import { formatLuks1, type Luks1Format, type Luks1Settings } from './luks1.ts';
 import { formatLuks2, LUKS2_DATA_AT, type Luks2Format } from './luks2-format.ts';
 import type { Luks2Settings } from './luks2-store.ts';
+import { sealedBytes, usualJournal } from './sealed-layout.ts';
 import { openVhd, type ParentSource } from './open-vhd.ts';
 import { VhdError } from './vhd-error.ts';
 
@@ -38,7 +40,7 @@ export async function createDisk(file: ImageFile, options: CreateDiskOptions): P
     if ((await file.bytes()) !== 0) throw new VhdError(file.name, 'request', 'the file is not empty');
     image = encryptedFile(file, await formatLuks1({ ...(await containerBytes(file)), bytes: Number.MAX_SAFE_INTEGER }, luks, luks));
   }
-  const bytes = options.bytes + (crypt !== 'payload' ? 0 : luks?.version === 2 ? (luks.detached === true ? 0 : (luks.dataAt ?? LUKS2_DATA_AT)) : LUKS_BYTES);
+  const bytes = options.bytes + (crypt !== 'payload' ? 0 : luks?.version === 2 ? (luks.detached === true ? 0 : (luks.dataAt ?? LUKS2_DATA_AT)) : LUKS_BYTES) + overheadOf(crypt, luks, options.bytes);
   if (format === 'raw') {
     if ((await file.bytes()) !== 0) throw new VhdError(file.name, 'request', 'the file is not empty');
     if (!Number.isSafeInteger(bytes) || options.bytes <= 0 || bytes % 512 !== 0) throw new VhdError(file.name, 'size', `a disk of ${options.bytes} bytes, which is no number of whole sectors`);
@@ -49,6 +51,15 @@ export async function createDisk(file: ImageFile, options: CreateDiskOptions): P
   const disk = format === 'raw' ? await openRaw(file) : await openVhd(file);
   const made = await formatIn(file.name, disk, luks);
   if (made !== LUKS_BYTES && luks.version !== 2 && luks.keyBits !== 256) throw new CryptError(file.name, 'header', `data at ${made}`);
+}
+
+/** What sealed sectors take beside the data. */
+function overheadOf(crypt: CryptMode, luks: NewContainer | undefined, bytes: number): number {
+  if (crypt !== 'payload' || luks?.version !== 2 || luks.cipher === undefined || !isSealed(luks.ciphers, luks.cipher)) return 0;
+  // As the container will choose it, which sees only how much there is.
+  let journalBytes = usualJournal(bytes);
+  while (usualJournal(sealedBytes(bytes, journalBytes)) !== journalBytes) journalBytes = usualJournal(sealedBytes(bytes, journalBytes));
+  return sealedBytes(bytes, journalBytes) - bytes;
 }
 
 /** Where the data begins then. */

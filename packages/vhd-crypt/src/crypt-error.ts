@@ -4,6 +4,7 @@ export type CryptRule =
   | 'header' // the container's header is damaged, or asks for what is refused
   | 'key' // no secret that was given opens it
   | 'keyUnavailable' // there is nobody to ask for a secret, or the program that knows it is missing
+  | 'integrity' // what is stored is not what was stored there
   | 'request'; // what was asked for is not possible
 
 const MARK = Symbol.for('vm.error');

@@ -18,6 +18,8 @@ export interface EncryptedDiskOptions {
    * itself. Without it what the parents hold is decrypted with the same key.
    */
   readonly parent?: MappedDisk;
+  /** For sectors that are proved: what stood for the whole disk when it was last used. Anything older or changed is refused. */
+  readonly root?: string;
 }
 
 const STEP = 1 << 20;

@@ -1,12 +1,14 @@
-import { type CipherRegistry, longestKeyBits } from './cipher-registry.ts';
+import { type CipherRegistry, isSealed, longestKeyBits } from './cipher-registry.ts';
 import type { ContainerBytes } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { type KeyMath, randomBytes } from './key-math.ts';
 import type { AreaHeader } from './luks2-area.ts';
 import { encodeCopy } from './luks2-header.ts';
 import type { Luks2Metadata, Luks2Segment } from './luks2-metadata.ts';
+import { SEALED, sealedSegment } from './luks2-sealed.ts';
 import { areaBytes, CHEAP, digestOf, type Luks2Cost, newSecret, sealSlot } from './luks2-slot.ts';
 import type { Luks2Settings } from './luks2-store.ts';
+import { sealedLayout, usualJournal } from './sealed-layout.ts';
 import type { KeySource } from './sector-cipher.ts';
 import { makeUuid } from './uuid.ts';
 
@@ -50,7 +52,10 @@ export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings
   const key = randomBytes(keyBytes);
   try {
     // Refuses what nobody can encrypt with, before anything is written.
-    await (await ciphers.create(bytes.name, cipher, key, sectorBytes)).cipher.close();
+    const sealed = isSealed(ciphers, cipher);
+    if (sealed && (adapt !== undefined || detached)) throw new CryptError(bytes.name, 'request', 'sealed sectors are made new, with their header before them; copy a disk into such an image (convert)');
+    if (sealed) await (await ciphers.createSealed(bytes.name, cipher, key, sectorBytes)).sectors.close();
+    else await (await ciphers.create(bytes.name, cipher, key, sectorBytes)).cipher.close();
     const cost = token === null ? (format.cost ?? (await costOfASecond(settings.math))) : CHEAP;
     // Nothing that could be taken for a header, first of all.
     await bytes.write(0, new Uint8Array(2 * COPY));
@@ -58,13 +63,15 @@ export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings
     const filled = Math.min(roomBytes, SLOTS_FILLED * areaBytes(keyBytes));
     for (let at = 0; at < filled; at += 1 << 20) await bytes.write(2 * COPY + at, randomBytes(Math.min(1 << 20, filled - at)));
     const slot = await sealSlot(bytes, settings, ciphers, key, secret, 2 * COPY, cost);
-    const segment: Luks2Segment = { type: 'crypt', offset: String(dataAt), size: 'dynamic', iv_tweak: '0', encryption: cipher, sector_size: sectorBytes };
+    const journalBytes = usualJournal(bytes.bytes - dataAt);
+    if (sealed && sealedLayout(bytes.bytes - dataAt, journalBytes) === null) throw new CryptError(bytes.name, 'request', `${bytes.bytes} bytes are too few for sealed sectors`);
+    const segment: Luks2Segment = sealed ? sealedSegment(cipher, dataAt, journalBytes) : { type: 'crypt', offset: String(dataAt), size: 'dynamic', iv_tweak: '0', encryption: cipher, sector_size: sectorBytes };
     const metadata: Luks2Metadata = {
       keyslots: { 0: slot },
       tokens: token === null ? {} : { 0: { ...token, type: String(token['type']), keyslots: ['0'] } },
       segments: { 0: segment },
       digests: { 0: await digestOf(settings, key, ['0'], ['0']) },
-      config: { json_size: String(COPY - 4096), keyslots_size: String(Math.floor(roomBytes / 4096) * 4096) },
+      config: { json_size: String(COPY - 4096), keyslots_size: String(Math.floor(roomBytes / 4096) * 4096), ...(sealed ? { requirements: { mandatory: [SEALED] } } : {}) },
     };
     await writeCopies(bytes, settings.math, uuid, label, adapt === undefined ? metadata : await adapt({ metadata, copy: { bytes: COPY } }, key));
     return { uuid, dataAt };

@@ -3,6 +3,7 @@ import type { ContainerBytes, ContainerFacts, ContainerModule, ContainerOptions,
 import { CryptError } from './crypt-error.ts';
 import { isLuks2 } from './luks2-header.ts';
 import { diskSegments, type Luks2Metadata, type Luks2Segment, printable, u64 } from './luks2-metadata.ts';
+import { openSealed, SEALED } from './luks2-sealed.ts';
 import { type UnlockedKey, unlock, wipe } from './luks2-slot.ts';
 import { type Luks2Header, type Luks2Settings, readLuks2, writeLuks2 } from './luks2-store.ts';
 import { openUnderWay } from './reencrypt.ts';
@@ -27,12 +28,14 @@ export function luks2(options: Luks2Options): ContainerModule {
       const header = await read(bytes);
       const place = detached ?? bytes;
       if (isUnderWay(header.metadata) && detached === undefined) return openUnderWay(bytes, header, options, ciphers, keys, slotFacts(header.metadata));
-      refuseRequirements(bytes.name, header.metadata, []);
       const segments = diskSegments(header.metadata);
+      const isSealed = segments.length === 1 && segments[0]!.segment.integrity?.type === SEALED;
+      refuseRequirements(bytes.name, header.metadata, isSealed ? [SEALED] : []);
       const digests = segmentDigests(bytes.name, header.metadata);
       const unlocked = await unlock({ ...place, name: bytes.name }, header.copy.uuid, header.metadata, options, ciphers, keys, [...new Set(digests.values())]);
       try {
-        const opened = await openSegments(bytes.name, segments.map(({ id, segment }) => ({ segment, key: unlocked.get(digests.get(id)!)!.key })), ciphers);
+        const [{ id: first, segment } = { id: '', segment: null }] = segments;
+        const opened = isSealed && segment !== null ? await openSealed(bytes.name, segment, unlocked.get(digests.get(first)!)!.key, ciphers, options.math, factsOf(segment, unlocked.get(digests.get(first)!)!.key)) : await openSegments(bytes.name, segments.map(({ id, segment }) => ({ segment, key: unlocked.get(digests.get(id)!)!.key })), ciphers);
         // Whoever can open it may have it mended.
         if (place.writable === true && header.problems.some((problem) => problem !== null)) await writeLuks2(place, header, header.metadata, options);
         return { ...opened, facts: { ...opened.facts, uuid: header.copy.uuid, keySlots: slotFacts(header.metadata) } };
@@ -100,10 +103,13 @@ async function openSegments(disk: string, segments: readonly SegmentKey[], ciphe
     for (const { cipher } of parts) await cipher.close();
     throw error;
   }
-  const { encryption = '' } = segments[0]!.segment;
-  const facts: ContainerFacts = { container: 'luks2', cipher: encryption, engine, keyBits: segments[0]!.key.length * 8, sectorBytes, uuid: null, keySlots: [] };
+  const facts: ContainerFacts = { ...factsOf(segments[0]!.segment, segments[0]!.key), engine, sectorBytes };
   const only = parts[0]!;
   return { facts, dataAt, ...(begin === Infinity ? {} : { dataBytes: begin }), cipher: parts.length === 1 && only.number === 0 ? only.cipher : joined(parts) };
+}
+
+function factsOf({ encryption = '', sector_size: sectorBytes = 512 }: Luks2Segment, key: Uint8Array): Omit<ContainerFacts, 'engine'> {
+  return { container: 'luks2', cipher: encryption, keyBits: key.length * 8, sectorBytes, uuid: null, keySlots: [] };
 }
 
 function joined(parts: readonly SegmentCipher[]): SectorCipher {

@@ -36,6 +36,8 @@ export interface DiskOptions {
   readonly holes?: HolePolicy;
   /** Opens parents that have keys of their own. Default: the same as for the disk. */
   readonly parentKeys?: KeySource;
+  /** What `root` of the disk gave when it was last used: anything older or changed is refused. For containers that prove their sectors. */
+  readonly root?: string;
 }
 
 /** A disk ready for a machine, whatever it is kept in. */
@@ -49,6 +51,8 @@ export interface OpenedDisk extends MappedDisk {
   /** Goes on with encrypting it anew, while it is used or not; null when that is not under way. */
   readonly reencryption: Reencryption | null;
   readonly warnings: readonly string[];
+  /** Stands for all that is stored, where sectors are proved; null elsewhere. Stores what is to be stored. */
+  readonly root: (() => Promise<string>) | null;
   /** Stores what is to be stored, forgets the key and closes the files. */
   close(): Promise<void>;
 }
@@ -116,12 +120,15 @@ async function open(file: ImageFile, options: DiskOptions, undo: (() => Promise<
     if (found !== null) disk = shiftedDisk(file.name, disk, found.shift, found.marked);
   }
   const { bytes, allocationBytes } = disk;
+  const root = opened[0]?.root ?? null;
+  if (options.root !== undefined && root === null) throw new CryptError(file.name, 'request', 'it has no root: its sectors are not proved');
   let closed = false;
   return {
     bytes, writable: disk.writable, allocationBytes, format, crypt, holes, vhd,
     encryption: container?.facts ?? null,
     reencryption: opened[0]?.reencryption ?? null,
     warnings: vhd?.warnings ?? [],
+    root,
     read: (at, into) => disk.read(at, into),
     write: (at, from) => disk.write(at, from),
     flush: () => disk.flush(),
@@ -163,7 +170,8 @@ async function openPayload(name: string, payload: MappedDisk, vhd: VhdDisk | nul
   opened.push(container);
   const decrypt = async (rest: EncryptedDiskOptions): Promise<MappedDisk> => (await container.makeDisk?.(payload, rest)) ?? encryptedDisk(name, payload, container, rest);
   const below = vhd?.parent ?? null;
-  if (below === null || !(await hasOwnKey(name, module, payload, below))) return decrypt({ holes });
+  const { root } = options;
+  if (below === null || !(await hasOwnKey(name, module, payload, below))) return decrypt({ holes, ...(root === undefined ? {} : { root }) });
   const parent = (await openPayload(`the parent of ${name}`, below, below, { ...options, keys: options.parentKeys ?? keys }, false, opened)) ?? below;
   if (payload.bytes - container.dataAt !== parent.bytes) throw new CryptError(name, 'request', `the disk of its parent has ${parent.bytes} bytes, and this one ${payload.bytes - container.dataAt}`);
   return decrypt({ holes, parent });
