@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createDisk, type CreateDiskOptions, keyOf, luks1, luks2, openDisk, type OpenedDisk } from '@vm/vhd-crypt';
+import { adiantumCiphers, createDisk, type CreateDiskOptions, keyOf, luks1, luks2, nobleCiphers, openDisk, type OpenedDisk } from '@vm/vhd-crypt';
 import { nodeKeyMath, openImageFile, standardCiphers, workerCiphers } from '@vm/vhd-crypt/node';
 import { findOracle } from '@vm/testkit/oracle';
 import { guestRows } from './guest-disks.ts';
@@ -35,6 +35,7 @@ const LOADS: readonly Load[] = [true, false].flatMap((write) => [
   { random: true, bytes: 4 * KIB, depth: 32 },
 ].map((load) => ({ ...load, write, name: `${load.random ? 'random' : 'sequential'} ${write ? 'writes' : 'reads'}, ${load.bytes / KIB} KiB, depth ${load.depth}` })));
 const SECRET = 'correct horse';
+const [ADIANTUM, SEALED] = ['xchacha12,aes-adiantum-plain64', 'aes-ocb-random'];
 
 /** Encrypted disks: the same LUKS1 container in a fixed VHD here and in QEMU, in turn. */
 export const disk: Benchmark = {
@@ -47,14 +48,22 @@ export const disk: Benchmark = {
     try {
       writeFileSync(join(folder, 'secret'), SECRET);
       const paths = { encrypted: join(folder, 'encrypted.vhd'), plain: join(folder, 'plain.vhd'), luks2: join(folder, 'luks2.vhd') };
+      const [adiantum, sealed] = [join(folder, 'adiantum.vhd'), join(folder, 'sealed.vhd')];
       await makeDisk(paths.encrypted, { bytes, crypt: 'payload' });
       await makeDisk(paths.plain, { bytes });
-      await makeDisk(paths.luks2, { bytes, crypt: 'payload' }, true);
+      await makeDisk(paths.luks2, { bytes, crypt: 'payload' }, 'aes-xts-plain64');
+      await makeDisk(adiantum, { bytes, crypt: 'payload' }, ADIANTUM);
+      await makeDisk(sealed, { bytes, crypt: 'payload' }, SEALED);
       return [
         ...(await cipherRows(quick, 512)),
         ...(await cipherRows(quick, 4096)),
+        ...(await adiantumRows(quick)),
+        ...(await sealedRows(quick)),
         ...(await inProcess('in process: ', paths.encrypted, paths.plain, runs, milliseconds)),
         ...(await inProcess('in process, LUKS2 with sectors of 4 KiB: ', paths.luks2, paths.plain, runs, milliseconds)),
+        // Against the usual cipher in the same path, and not against none.
+        ...(await inProcess('in process, Adiantum with sectors of 4 KiB: ', adiantum, paths.luks2, runs, milliseconds, 'AES-XTS')),
+        ...(await inProcess('in process, sealed sectors: ', sealed, paths.luks2, runs, milliseconds, 'AES-XTS')),
         ...(await overNbd(paths.encrypted, folder, children, runs, milliseconds)),
         ...(await guestRows({ ...paths, secret: join(folder, 'secret') }, folder, quick)),
       ];
@@ -69,9 +78,9 @@ const ciphers = standardCiphers();
 const math = nodeKeyMath();
 const keys = keyOf(new TextEncoder().encode(SECRET));
 
-async function makeDisk(path: string, options: Pick<CreateDiskOptions, 'bytes' | 'crypt'>, isLuks2 = false): Promise<void> {
+async function makeDisk(path: string, options: Pick<CreateDiskOptions, 'bytes' | 'crypt'>, luks2Cipher?: string): Promise<void> {
   const file = await openImageFile(path, { create: true });
-  const luks = isLuks2 ? { version: 2, math, ciphers, keys, cost: { kdf: 'pbkdf2', iterations: 1000 }, sectorBytes: 4096 } as const : { math, ciphers, keys, iterations: 1000 };
+  const luks = luks2Cipher !== undefined ? { version: 2, math, ciphers, keys, cipher: luks2Cipher, cost: { kdf: 'pbkdf2', iterations: 1000 }, sectorBytes: 4096 } as const : { math, ciphers, keys, iterations: 1000 };
   await createDisk(file, { format: 'vhd', type: 'fixed', luks, ...options });
   await file.close();
   const opened = await open(path);
@@ -85,10 +94,10 @@ async function open(path: string): Promise<OpenedDisk> {
   return openDisk(await openImageFile(path, { writable: true }), { format: 'vhd', containers: [luks1({ math }), luks2({ math })], ciphers, fallbackKeys: keys });
 }
 
-async function inProcess(prefix: string, encrypted: string, unencrypted: string, runs: number, milliseconds: number): Promise<Row[]> {
+async function inProcess(prefix: string, encrypted: string, unencrypted: string, runs: number, milliseconds: number, peerName = 'no encryption'): Promise<Row[]> {
   const [ours, plain] = [await open(encrypted), await open(unencrypted)];
   try {
-    return await compare(prefix, ours, plain, 'no encryption', runs, milliseconds);
+    return await compare(prefix, ours, plain, peerName, runs, milliseconds);
   } finally {
     await ours.close();
     await plain.close();
@@ -195,6 +204,49 @@ async function cipherRows(quick: boolean, sectorBytes: number): Promise<Row[]> {
     rows.push(row(`aes-256-xts, ${sectorBytes}-byte sectors, engine ${module.engine}`, 'MiB/s', runs, Math.max(...speeds), ...(peer === null ? [] : [{ name: 'openssl speed', value: peer }])));
   }
   return rows;
+}
+
+/** The wide-block cipher, against AES-XTS as hosts without AES in their processors have it. */
+async function adiantumRows(quick: boolean): Promise<Row[]> {
+  const runs = quick ? 3 : 15;
+  const speeds = new Map<string, number>();
+  for (const [module, name, keyBytes] of [[adiantumCiphers(), ADIANTUM, 32], [nobleCiphers(), 'aes-xts-plain64', 64]] as const) {
+    const cipher = await module.create(name, Uint8Array.from({ length: keyBytes }, (_, i) => i), 4096);
+    speeds.set(name, await fastest(runs, MIB / 4, (part) => cipher.encrypt(part, part, 0)));
+    await cipher.close();
+  }
+  return [row('adiantum, 4096-byte sectors, in JavaScript', 'MiB/s', runs, speeds.get(ADIANTUM)!, { name: 'aes-256-xts in JavaScript', value: speeds.get('aes-xts-plain64')! })];
+}
+
+/** What proves its sectors, both ways, against AES-XTS of the same engine. */
+async function sealedRows(quick: boolean): Promise<Row[]> {
+  const runs = quick ? 3 : 15;
+  const rows: Row[] = [];
+  const numbers = Array.from({ length: MIB / 4096 }, (_, i) => 8 * i);
+  for (const module of ciphers.modules) {
+    if (module.createSealed === undefined || !(await module.isAvailable())) continue;
+    const [sealed, xts] = [await module.createSealed(SEALED, Uint8Array.from({ length: 32 }, (_, i) => i), 4096), await module.create('aes-xts-plain64', Uint8Array.from({ length: 64 }, (_, i) => i), 4096)];
+    const records = new Uint8Array(numbers.length * sealed.recordBytes);
+    const stored = new Uint8Array(MIB);
+    const [seal, encrypt] = [await fastest(runs, MIB, (part) => sealed.seal(part, stored, records, numbers)), await fastest(runs, MIB, (part) => xts.encrypt(part, part, 0))];
+    const [opened, decrypt] = [await fastest(runs, MIB, (part) => sealed.open(stored, part, records, numbers)), await fastest(runs, MIB, (part) => xts.decrypt(part, part, 0))];
+    rows.push(row(`aes-256-ocb, sealing 4096-byte sectors, engine ${module.engine}`, 'MiB/s', runs, seal, { name: 'aes-256-xts', value: encrypt }));
+    rows.push(row(`aes-256-ocb, opening 4096-byte sectors, engine ${module.engine}`, 'MiB/s', runs, opened, { name: 'aes-256-xts', value: decrypt }));
+    await Promise.all([sealed.close(), xts.close()]);
+  }
+  return rows;
+}
+
+/** In MiB a second. */
+async function fastest(runs: number, bytes: number, work: (part: Uint8Array) => Promise<unknown>): Promise<number> {
+  const part = new Uint8Array(bytes);
+  let least = Infinity;
+  for (let run = 0; run < runs; run++) {
+    const begin = performance.now();
+    await work(part);
+    least = Math.min(least, performance.now() - begin);
+  }
+  return bytes / MIB / (least / 1000);
 }
 
 function opensslSpeed(program: string, seconds: number, sectorBytes: number): number {

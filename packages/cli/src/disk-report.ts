@@ -43,7 +43,7 @@ export async function describeImage(descriptor: DiskDescriptor): Promise<DiskFac
     const isEncrypted = descriptor.crypt !== 'none' && (await beginsWithLuks(bytes));
     const encryption = isEncrypted ? await encryptionOf(bytes, 'payload') : null;
     const header = isEncrypted ? await readHeaderFacts(bytes, { math: nodeKeyMath() }) : null;
-    const told = { ...facts, bytes: disk.bytes - (header?.dataAt ?? 0), vhd: vhdFacts(vhd), encryption, warnings: [...(vhd?.warnings ?? []), ...(header?.warnings ?? [])] };
+    const told = { ...facts, bytes: header?.dataBytes ?? disk.bytes - (header?.dataAt ?? 0), vhd: vhdFacts(vhd), encryption, warnings: [...(vhd?.warnings ?? []), ...(header?.warnings ?? [])] };
     await vhd?.close();
     return told;
   } finally {

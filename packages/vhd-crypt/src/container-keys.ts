@@ -4,6 +4,7 @@ import { CryptError } from './crypt-error.ts';
 import { addLuks1Key, type Luks1Settings, readLuks1Facts, removeLuks1Key } from './luks1.ts';
 import { isLuks2 } from './luks2-header.ts';
 import { readLuks2Facts } from './luks2.ts';
+import { SEALED } from './luks2-sealed.ts';
 import { addLuks2Key, backupLuks2, changeLuks2Key, type Luks2KeyOptions, removeLuks2Key, restoreLuks2 } from './luks2-keys.ts';
 import { CHEAP } from './luks2-slot.ts';
 import type { Luks2Settings } from './luks2-store.ts';
@@ -17,6 +18,8 @@ export interface HeaderFacts {
   readonly uuid: string;
   readonly sectorBytes: number;
   readonly dataAt: number;
+  /** What the guest sees, where that is less than what lies there. */
+  readonly dataBytes?: number;
   readonly keySlots: readonly KeySlotFacts[];
   readonly warnings: readonly string[];
 }
@@ -30,7 +33,7 @@ export async function readHeaderFacts(bytes: ContainerBytes, settings: HeaderSet
     return { container: 'luks1', ...facts, sectorBytes: 512, keySlots: slots.map((slot, i) => ({ slot, kdf: 'pbkdf2', iterations: iterations[i]! })), warnings: [] };
   }
   const { problems, requirements, label: _, ...facts } = await readLuks2Facts(bytes, settings, detachedBytes);
-  const warnings = [...problems.flatMap((problem, i) => (problem === null ? [] : [`copy ${i + 1} of the header: ${problem}`])), ...requirements.map((name) => `it requires ${JSON.stringify(name)}`)];
+  const warnings = [...problems.flatMap((problem, i) => (problem === null ? [] : [`copy ${i + 1} of the header: ${problem}`])), ...requirements.filter((name) => name !== SEALED).map((name) => `it requires ${JSON.stringify(name)}`)];
   return { container: 'luks2', ...facts, warnings };
 }
 

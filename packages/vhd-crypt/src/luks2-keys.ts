@@ -1,6 +1,7 @@
 import type { ContainerBytes, ContainerOptions } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { randomBytes } from './key-math.ts';
+import { SEALED } from './luks2-sealed.ts';
 import { refuseRequirements, segmentDigests, unlockLuks2 } from './luks2.ts';
 import { freeArea } from './luks2-area.ts';
 import { costOfASecond } from './luks2-format.ts';
@@ -48,7 +49,7 @@ export async function changeLuks2Key(bytes: ContainerBytes, settings: Luks2Setti
 
 async function readForChange(bytes: ContainerBytes, settings: Luks2Settings, { detachedBytes }: Luks2KeyOptions): Promise<Luks2Header> {
   const header = await readLuks2(bytes, settings, detachedBytes);
-  refuseRequirements(bytes.name, header.metadata, []);
+  refuseRequirements(bytes.name, header.metadata, [SEALED]);
   return header;
 }
 

@@ -6,7 +6,7 @@ import { CryptError } from './crypt-error.ts';
 import { hmacSha256, type KeyMath } from './key-math.ts';
 import type { Luks2Segment } from './luks2-metadata.ts';
 import { openSealedDisk, type SealedDisk } from './sealed-disk.ts';
-import { SECTOR_BYTES } from './sealed-layout.ts';
+import { sealedLayout, SECTOR_BYTES } from './sealed-layout.ts';
 import type { SectorCipher } from './sector-cipher.ts';
 
 /** The requirement, and the type of integrity of the segment. */
@@ -14,6 +14,11 @@ export const SEALED = 'vm-sealed';
 
 export function sealedSegment(encryption: string, dataAt: number, journalBytes: number): Luks2Segment {
   return { type: 'crypt', offset: String(dataAt), size: 'dynamic', iv_tweak: '0', encryption, sector_size: SECTOR_BYTES, integrity: { type: SEALED, journal_encryption: 'none', journal_integrity: 'hmac(sha256)', journal_bytes: String(journalBytes) } };
+}
+
+/** What the guest sees of an image of so many bytes. */
+export function sealedDataBytes(bytes: number, { offset, integrity }: Luks2Segment): number {
+  return (sealedLayout(bytes - Number(offset), Number(integrity?.journal_bytes))?.sectors ?? 0) * SECTOR_BYTES;
 }
 
 export async function openSealed(disk: string, segment: Luks2Segment, key: Uint8Array, ciphers: CipherRegistry, math: KeyMath, facts: Omit<ContainerFacts, 'engine'>): Promise<OpenedContainer> {

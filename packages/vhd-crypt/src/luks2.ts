@@ -3,7 +3,7 @@ import type { ContainerBytes, ContainerFacts, ContainerModule, ContainerOptions,
 import { CryptError } from './crypt-error.ts';
 import { isLuks2 } from './luks2-header.ts';
 import { diskSegments, type Luks2Metadata, type Luks2Segment, printable, u64 } from './luks2-metadata.ts';
-import { openSealed, SEALED } from './luks2-sealed.ts';
+import { openSealed, SEALED, sealedDataBytes } from './luks2-sealed.ts';
 import { type UnlockedKey, unlock, wipe } from './luks2-slot.ts';
 import { type Luks2Header, type Luks2Settings, readLuks2, writeLuks2 } from './luks2-store.ts';
 import { openUnderWay } from './reencrypt.ts';
@@ -154,6 +154,8 @@ export interface Luks2Facts {
   readonly label: string;
   readonly sectorBytes: number;
   readonly dataAt: number;
+  /** What the guest sees, where that is less than what lies there. */
+  readonly dataBytes?: number;
   readonly keySlots: ContainerFacts['keySlots'];
   readonly requirements: readonly string[];
   /** Of the two copies of the header. */
@@ -167,6 +169,7 @@ export async function readLuks2Facts(bytes: ContainerBytes, settings: Luks2Setti
   return {
     cipher: first?.encryption ?? '', keyBits: (slots[0]?.key_size ?? 0) * 8, hash: slots[0]?.af?.hash ?? '', uuid: copy.uuid, label: copy.label, sectorBytes: first?.sector_size ?? 512,
     dataAt: Number(first?.offset ?? 0), keySlots: slotFacts(metadata), requirements: metadata.config.requirements?.mandatory ?? [], problems,
+    ...(first?.integrity?.type === SEALED ? { dataBytes: sealedDataBytes(bytes.bytes, first) } : {}),
   };
 }
 
