@@ -16,7 +16,10 @@ describe('a stock kernel uses what the machine has', () => {
       // In x2APIC mode Linux of 64 bits puts Hyper-V's way to route interrupts before the I/O APIC.
       const uses = apic === 'x2apic' && !kernel.includes('686') ? 'IR-IO-APIC' : 'IO-APIC';
       itUses({ kernel, apic, processors: 2, enlighten: 'hyperv', uses, clockSource: 'tsc', eventDevice: 'Hyper-V clockevent' });
-      itUses({ kernel, apic, processors: 2, enlighten: 'hyperv-full', uses, clockSource: 'hyperv_clocksource_tsc_page', eventDevice: 'Hyper-V clockevent' });
+      // A retpoline in the 32-bit kernel's way to flush translations by hypercall reads the address of the page from a place on the stack
+      // that its own calls have moved ("push 0xc(%esp)" in place of 0x10): with that mitigation the kernel jumps to nowhere.
+      const options = kernel.includes('686') ? { options: 'spectre_v2=off' } : {};
+      itUses({ kernel, apic, processors: 2, ...options, enlighten: 'hyperv-full', uses, clockSource: 'hyperv_clocksource_tsc_page', eventDevice: 'Hyper-V clockevent' });
     }
     itUses({ kernel, apic: 'x2apic', processors: 2, options: 'nosmp', online: 1, uses: 'XT-PIC', clockSource: 'tsc', eventDevice: 'lapic-deadline' });
   }
