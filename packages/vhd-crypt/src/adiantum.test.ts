@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { cipherConformance } from '@vm/testkit';
 import { describe, expect, it } from 'vitest';
 import { Adiantum, adiantumCiphers } from './adiantum.ts';
@@ -52,6 +53,17 @@ describe('a sector of Adiantum (VHD-27)', () => {
       let same = 0;
       for (let at = 0; at < 4096; at += 4) if (changed.subarray(at, at + 4).every((byte, i) => byte === first[at + i])) same++;
       expect(same).toBe(0);
+    }
+    await cipher.close();
+  });
+
+  it('is what Linux 6.1 stores (dm-crypt with aes-adiantum-plain64, sectors of 4 KiB)', async () => {
+    const key = Buffer.from('fc9fe4608577ec2a25d808be43c3844ad4b4e26cb3dbc6ee6892414e0f254100', 'hex');
+    const cipher = await module.create(NAME, key, 4096);
+    for (const [text, bytes, sector, hash] of [['first of /dev/vdc\n', 12_288, 0, 'be9ec61a0dc05bf01f47de49b282379c519eb14b43ca989f2942ec13357b6da1'], ['later of /dev/vdc\n', 8192, 33_600, '71dbaa3ba735ffc28b7b5e4442b1db56885c50fdf94f927dff8f3ad135eb1bba']] as const) {
+      const data = Buffer.alloc(bytes, text);
+      await cipher.encrypt(data, data, sector);
+      expect(createHash('sha256').update(data).digest('hex')).toBe(hash);
     }
     await cipher.close();
   });

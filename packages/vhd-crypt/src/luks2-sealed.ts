@@ -1,7 +1,7 @@
 // Sealed sectors in a LUKS2 container: a segment that names the cipher and the kind, and a requirement, so that nobody who does not
 // know it touches the data.
 import type { CipherRegistry } from './cipher-registry.ts';
-import type { ContainerFacts, OpenedContainer } from './container.ts';
+import type { ContainerBytes, ContainerFacts, OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { hmacSha256, type KeyMath } from './key-math.ts';
 import type { Luks2Segment } from './luks2-metadata.ts';
@@ -16,8 +16,8 @@ export function sealedSegment(encryption: string, dataAt: number, journalBytes: 
   return { type: 'crypt', offset: String(dataAt), size: 'dynamic', iv_tweak: '0', encryption, sector_size: SECTOR_BYTES, integrity: { type: SEALED, journal_encryption: 'none', journal_integrity: 'hmac(sha256)', journal_bytes: String(journalBytes) } };
 }
 
-/** What the guest sees of an image of so many bytes. */
-export function sealedDataBytes(bytes: number, { offset, integrity }: Luks2Segment): number {
+/** What the guest sees of an image. */
+export async function sealedDataBytes({ bytes }: ContainerBytes, { offset, integrity }: Luks2Segment): Promise<number> {
   return (sealedLayout(bytes - Number(offset), Number(integrity?.journal_bytes))?.sectors ?? 0) * SECTOR_BYTES;
 }
 

@@ -2,6 +2,7 @@ import type { CipherRegistry } from './cipher-registry.ts';
 import type { ContainerBytes, ContainerFacts, ContainerModule, ContainerOptions, OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { isLuks2 } from './luks2-header.ts';
+import { integrityDataBytes, openIntegrity } from './luks2-integrity.ts';
 import { diskSegments, type Luks2Metadata, type Luks2Segment, printable, u64 } from './luks2-metadata.ts';
 import { openSealed, SEALED, sealedDataBytes } from './luks2-sealed.ts';
 import { type UnlockedKey, unlock, wipe } from './luks2-slot.ts';
@@ -35,7 +36,8 @@ export function luks2(options: Luks2Options): ContainerModule {
       const unlocked = await unlock({ ...place, name: bytes.name }, header.copy.uuid, header.metadata, options, ciphers, keys, [...new Set(digests.values())]);
       try {
         const [{ id: first, segment } = { id: '', segment: null }] = segments;
-        const opened = isSealed && segment !== null ? await openSealed(bytes.name, segment, unlocked.get(digests.get(first)!)!.key, ciphers, options.math, factsOf(segment, unlocked.get(digests.get(first)!)!.key)) : await openSegments(bytes.name, segments.map(({ id, segment }) => ({ segment, key: unlocked.get(digests.get(id)!)!.key })), ciphers);
+        const only = segments.length === 1 && segment?.integrity !== undefined ? { segment, key: unlocked.get(digests.get(first)!)!.key } : null;
+        const opened = only !== null ? await openProved(bytes.name, only, ciphers, options) : await openSegments(bytes.name, segments.map(({ id, segment }) => ({ segment, key: unlocked.get(digests.get(id)!)!.key })), ciphers);
         // Whoever can open it may have it mended.
         if (place.writable === true && header.problems.some((problem) => problem !== null)) await writeLuks2(place, header, header.metadata, options);
         return { ...opened, facts: { ...opened.facts, uuid: header.copy.uuid, keySlots: slotFacts(header.metadata) } };
@@ -108,6 +110,12 @@ async function openSegments(disk: string, segments: readonly SegmentKey[], ciphe
   return { facts, dataAt, ...(begin === Infinity ? {} : { dataBytes: begin }), cipher: parts.length === 1 && only.number === 0 ? only.cipher : joined(parts) };
 }
 
+/** Sectors that are proved: sealed ones, or with dm-integrity below. */
+function openProved(disk: string, { segment, key }: SegmentKey, ciphers: CipherRegistry, { math }: Luks2Options): Promise<OpenedContainer> {
+  const facts = factsOf(segment, key);
+  return segment.integrity?.type === SEALED ? openSealed(disk, segment, key, ciphers, math, facts) : openIntegrity(disk, segment, key, ciphers, facts);
+}
+
 function factsOf({ encryption = '', sector_size: sectorBytes = 512 }: Luks2Segment, key: Uint8Array): Omit<ContainerFacts, 'engine'> {
   return { container: 'luks2', cipher: encryption, keyBits: key.length * 8, sectorBytes, uuid: null, keySlots: [] };
 }
@@ -169,7 +177,7 @@ export async function readLuks2Facts(bytes: ContainerBytes, settings: Luks2Setti
   return {
     cipher: first?.encryption ?? '', keyBits: (slots[0]?.key_size ?? 0) * 8, hash: slots[0]?.af?.hash ?? '', uuid: copy.uuid, label: copy.label, sectorBytes: first?.sector_size ?? 512,
     dataAt: Number(first?.offset ?? 0), keySlots: slotFacts(metadata), requirements: metadata.config.requirements?.mandatory ?? [], problems,
-    ...(first?.integrity?.type === SEALED ? { dataBytes: sealedDataBytes(bytes.bytes, first) } : {}),
+    ...(first?.integrity === undefined ? {} : { dataBytes: await (first.integrity.type === SEALED ? sealedDataBytes : integrityDataBytes)(bytes, first) }),
   };
 }
 

@@ -1,0 +1,76 @@
+// The layout of Linux' dm-integrity (its documentation, "The layout of the formatted block device", and superblocks that it made): a
+// superblock of 4 KiB, a journal, and runs of tags and sectors in turn. Numbers have their low byte first; sectors count 512 bytes.
+
+export interface IntegrityLayout {
+  readonly sectorBytes: number;
+  readonly tagBytes: number;
+  /** Of the disk, in units of 512 bytes. */
+  readonly dataSectors: number;
+  /** Superblock and journal. */
+  readonly initialSectors: number;
+  /** Tags of a run. */
+  readonly tagSectors: number;
+  readonly runSectors: number;
+  readonly journal: { readonly sections: number; readonly sectionSectors: number; readonly entryBytes: number; readonly entriesPerSector: number };
+}
+
+export const SUPERBLOCK_BYTES = 4096;
+const MAGIC = 'integrt\0';
+const JOURNAL_SECTOR_BYTES = 504; // without the mark at its end
+const JOURNAL_MAC_BYTES = 8;
+const ENTRY_SECTORS = 8; // of a section of the journal
+const FIXED_PADDING = 8;
+const HAVE_JOURNAL_MAC = 1;
+const NEWEST = 5;
+const WORD = 0x1_0000_0000;
+const UNUSED = 0xffff_ffff;
+const MARKS = [0x1111_1111, 0x2222_2222, 0x3333_3333, 0x4444_4444];
+
+/** What a superblock says of a range of so many bytes, or why it is refused. */
+export function parseSuperblock(block: Uint8Array, bytes: number): IntegrityLayout | string {
+  const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+  if (String.fromCharCode(...block.subarray(0, MAGIC.length)) !== MAGIC) return 'no superblock of dm-integrity';
+  const [version, log2Run, tagBytes, sections] = [view.getUint8(8), view.getUint8(9), view.getUint16(10, true), view.getUint32(12, true)];
+  const dataSectors = view.getUint32(16, true) + view.getUint32(20, true) * WORD;
+  const [flags, log2Block] = [view.getUint32(24, true), view.getUint8(28)];
+  if (version < 1 || version > NEWEST) return `version ${version} of dm-integrity`;
+  // Others want tags to be computed anew first, or a bitmap to be looked at.
+  if ((flags & ~(FIXED_PADDING | HAVE_JOURNAL_MAC)) !== 0) return `flags ${flags} of dm-integrity`;
+  if (log2Block > 3 || log2Run < 3 || log2Run > 31 || tagBytes === 0 || sections === 0) return 'a superblock of dm-integrity with impossible numbers';
+  const entryBytes = Math.ceil((8 + 8 * 2 ** log2Block + tagBytes) / 8) * 8;
+  const entriesPerSector = Math.floor((JOURNAL_SECTOR_BYTES - ((flags & HAVE_JOURNAL_MAC) === 0 ? 0 : JOURNAL_MAC_BYTES)) / entryBytes);
+  const sectionSectors = entriesPerSector * ENTRY_SECTORS * 2 ** log2Block + ENTRY_SECTORS;
+  const initialSectors = SUPERBLOCK_BYTES / 512 + sections * sectionSectors;
+  // Before padding was mended it was 2^8 sectors.
+  const padding = (flags & FIXED_PADDING) === 0 ? 512 << 8 : 512 * 8;
+  const tagSectors = (Math.ceil((tagBytes * 2 ** (log2Run - log2Block)) / padding) * padding) / 512;
+  const runSectors = 2 ** log2Run;
+  const end = initialSectors + Math.ceil(dataSectors / runSectors) * tagSectors + dataSectors;
+  if (entriesPerSector < 1 || dataSectors === 0 || dataSectors % 2 ** log2Block !== 0 || !Number.isSafeInteger(end) || end * 512 > bytes) return 'a superblock of dm-integrity with impossible sizes';
+  return { sectorBytes: 512 * 2 ** log2Block, tagBytes, dataSectors, initialSectors, tagSectors, runSectors, journal: { sections, sectionSectors, entryBytes, entriesPerSector } };
+}
+
+/** Where a section of the journal begins; its entries are in the first 4 KiB. */
+export function sectionAt({ journal }: IntegrityLayout, section: number): number {
+  return SUPERBLOCK_BYTES + section * journal.sectionSectors * 512;
+}
+
+/** Whether a section holds what is not in its place. Sectors without their mark were never journal. */
+export function isSectionUsed({ journal }: IntegrityLayout, section: number, entries: Uint8Array): boolean {
+  const view = new DataView(entries.buffer, entries.byteOffset);
+  for (let sector = 0; sector < ENTRY_SECTORS; sector++) {
+    const at = sector * 512;
+    const mark = (view.getUint32(at + JOURNAL_SECTOR_BYTES, true) ^ sector) >>> 0;
+    if (!MARKS.includes(mark) || (view.getUint32(at + JOURNAL_SECTOR_BYTES + 4, true) ^ section) >>> 0 !== mark) continue;
+    for (let entry = 0; entry < journal.entriesPerSector; entry++) if (view.getUint32(at + entry * journal.entryBytes + 4, true) !== UNUSED) return true;
+  }
+  return false;
+}
+
+/** Where a sector of the disk lies, and its tag. */
+export function placeOf({ initialSectors, tagSectors, runSectors, tagBytes, sectorBytes }: IntegrityLayout, sector: number): { readonly data: number; readonly tag: number } {
+  const run = Math.floor(sector / runSectors);
+  const offset = sector - run * runSectors;
+  const begin = initialSectors + run * (tagSectors + runSectors);
+  return { data: (begin + tagSectors + offset) * 512, tag: begin * 512 + ((offset * 512) / sectorBytes) * tagBytes };
+}
