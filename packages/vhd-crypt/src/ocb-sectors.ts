@@ -1,6 +1,7 @@
 import type { MakeAes } from './aes-xts.ts';
 import { CryptError } from './crypt-error.ts';
 import { randomBytes } from './key-math.ts';
+import { createOcbArena, MESSAGE_BYTES, type MixMessage } from './ocb-module.ts';
 import type { SealedSectors } from './sector-cipher.ts';
 import type { BlockCipher } from './xts.ts';
 
@@ -26,14 +27,14 @@ export class OcbSectors implements SealedSectors {
   readonly #aes: BlockCipher;
   /** Where nonces and numbers are encrypted, two blocks a sector. */
   readonly #preAt: number;
+  /** For each sector of a chunk what `mix` wants. */
+  readonly #messagesAt: number;
   /** By how much the offset of a block differs from the first of its message (RFC 7253, 4.2). */
-  readonly #deltas: Int32Array;
+  readonly #tableAt: number;
+  readonly #mix: MixMessage;
   readonly #dollar: Int32Array;
   readonly #first: Int32Array;
-  readonly #offset = new Int32Array(4);
-  readonly #sum = new Int32Array(4);
   readonly #stretch = new Uint8Array(24);
-  readonly #offsetBytes = new DataView(this.#offset.buffer);
   #open = true;
 
   constructor(name: string, key: Uint8Array, sectorBytes: number, makeAes: MakeAes) {
@@ -41,10 +42,13 @@ export class OcbSectors implements SealedSectors {
     this.#sectorBytes = sectorBytes;
     this.#most = CHUNK / sectorBytes;
     this.#preAt = CHUNK + this.#most * TAG_BYTES;
-    const arena = new ArrayBuffer(this.#preAt + this.#most * 2 * 16);
-    this.#words = new Int32Array(arena);
-    this.#bytes = new Uint8Array(arena);
-    this.#view = new DataView(arena);
+    this.#messagesAt = this.#preAt + this.#most * 2 * 16;
+    this.#tableAt = this.#messagesAt + this.#most * MESSAGE_BYTES;
+    const { bytes, mix } = createOcbArena(this.#tableAt + sectorBytes);
+    this.#bytes = bytes;
+    this.#mix = mix;
+    this.#words = new Int32Array(bytes.buffer);
+    this.#view = new DataView(bytes.buffer);
     this.#aes = makeAes(key, this.#bytes);
     const block = this.#bytes.subarray(0, 16);
     this.#aes.encrypt(block); // L_*
@@ -55,14 +59,16 @@ export class OcbSectors implements SealedSectors {
     this.#dollar = doubled();
     this.#first = doubled();
     const blocks = sectorBytes / 16;
-    this.#deltas = new Int32Array(4 * (blocks + 1));
+    const table = new Int32Array(4 * (blocks + 1));
     const levels = [this.#first];
     for (let i = 1; i <= blocks; i++) {
       const level = 31 - Math.clz32(i & -i); // trailing zeros
       while (levels.length <= level) levels.push(doubled());
-      for (let w = 0; w < 4; w++) this.#deltas[4 * i + w] = this.#deltas[4 * (i - 1) + w]! ^ levels[level]![w]!;
+      for (let w = 0; w < 4; w++) table[4 * i + w] = table[4 * (i - 1) + w]! ^ levels[level]![w]!;
     }
     this.#bytes.fill(0);
+    this.#words.set(table.subarray(4), this.#tableAt / 4);
+    table.fill(0);
     for (const one of levels.slice(1)) one.fill(0);
   }
 
@@ -80,14 +86,13 @@ export class OcbSectors implements SealedSectors {
       this.#prepare(records, sectors, first, count);
       for (let i = 0; i < count; i++) {
         this.#begin(i, records, first + i);
-        this.#mix(i, 'before');
-        this.#putTag(count, i);
+        this.#mixSector(i);
+        this.#putTag(count, i, 16);
       }
       this.#aes.encrypt(this.#bytes.subarray(0, bytes));
       this.#aes.encrypt(this.#bytes.subarray(bytes, bytes + count * TAG_BYTES));
       for (let i = 0; i < count; i++) {
-        this.#begin(i, records, first + i);
-        this.#mix(i, 'not');
+        this.#mixSector(i);
         this.#finishTag(count, i);
         records.set(this.#bytes.subarray(bytes + i * TAG_BYTES, bytes + (i + 1) * TAG_BYTES), (first + i) * RECORD_BYTES);
       }
@@ -105,13 +110,12 @@ export class OcbSectors implements SealedSectors {
       this.#prepare(records, sectors, first, count);
       for (let i = 0; i < count; i++) {
         this.#begin(i, records, first + i);
-        this.#mix(i, 'not');
+        this.#mixSector(i);
       }
       this.#aes.decrypt(this.#bytes.subarray(0, bytes));
       for (let i = 0; i < count; i++) {
-        this.#begin(i, records, first + i);
-        this.#mix(i, 'after');
-        this.#putTag(count, i);
+        this.#mixSector(i);
+        this.#putTag(count, i, 32);
       }
       this.#aes.encrypt(this.#bytes.subarray(bytes, bytes + count * TAG_BYTES));
       for (let i = 0; i < count; i++) {
@@ -132,7 +136,7 @@ export class OcbSectors implements SealedSectors {
     if (!this.#open) return;
     this.#open = false;
     this.#aes.close();
-    for (const secret of [this.#bytes, this.#deltas, this.#dollar, this.#first, this.#offset, this.#sum, this.#stretch]) secret.fill(0);
+    for (const secret of [this.#bytes, this.#dollar, this.#first, this.#stretch]) secret.fill(0);
   }
 
   #check(from: Uint8Array, into: Uint8Array, records: Uint8Array, sectors: ArrayLike<number>): void {
@@ -171,47 +175,19 @@ export class OcbSectors implements SealedSectors {
     for (let b = 0; b < 8; b++) stretch[16 + b] = bytes[at + b]! ^ bytes[at + b + 1]!;
     const bottom = records[record * RECORD_BYTES + TAG_BYTES + NONCE_BYTES - 1]! & 0x3f;
     const [skip, shift] = [bottom >> 3, bottom & 7];
-    for (let b = 0; b < 16; b++) this.#offsetBytes.setUint8(b, (stretch[skip + b]! << shift) | (shift === 0 ? 0 : stretch[skip + b + 1]! >> (8 - shift)));
-    this.#sum.fill(0);
+    const into = this.#messagesAt + i * MESSAGE_BYTES;
+    for (let b = 0; b < 16; b++) bytes[into + b] = ((stretch[skip + b]! << shift) | (shift === 0 ? 0 : stretch[skip + b + 1]! >> (8 - shift)));
   }
 
-  /** XORs a sector with its offsets; its plaintext is summed up before that or after. HOT: twice for all data. */
-  #mix(i: number, sum: 'before' | 'after' | 'not'): void {
-    const [words, deltas] = [this.#words, this.#deltas];
-    const begin = (i * this.#sectorBytes) / 4;
-    const end = begin + this.#sectorBytes / 4;
-    const o0 = this.#offset[0]!, o1 = this.#offset[1]!, o2 = this.#offset[2]!, o3 = this.#offset[3]!;
-    let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (let w = begin, d = 4; w < end; w += 4, d += 4) {
-      const w0 = words[w]!, w1 = words[w + 1]!, w2 = words[w + 2]!, w3 = words[w + 3]!;
-      const x0 = w0 ^ o0 ^ deltas[d]!, x1 = w1 ^ o1 ^ deltas[d + 1]!, x2 = w2 ^ o2 ^ deltas[d + 2]!, x3 = w3 ^ o3 ^ deltas[d + 3]!;
-      words[w] = x0;
-      words[w + 1] = x1;
-      words[w + 2] = x2;
-      words[w + 3] = x3;
-      if (sum === 'before') {
-        s0 ^= w0;
-        s1 ^= w1;
-        s2 ^= w2;
-        s3 ^= w3;
-      } else if (sum === 'after') {
-        s0 ^= x0;
-        s1 ^= x1;
-        s2 ^= x2;
-        s3 ^= x3;
-      }
-    }
-    this.#sum[0] = s0;
-    this.#sum[1] = s1;
-    this.#sum[2] = s2;
-    this.#sum[3] = s3;
+  #mixSector(i: number): void {
+    this.#mix(i * this.#sectorBytes, (i + 1) * this.#sectorBytes, this.#tableAt, this.#messagesAt + i * MESSAGE_BYTES);
   }
 
   /** What is encrypted for the tag: the sum, the last offset and L_$. It stands right behind the data of the chunk. */
-  #putTag(count: number, i: number): void {
+  #putTag(count: number, i: number, sumAt: 16 | 32): void {
     const at = (count * this.#sectorBytes + i * TAG_BYTES) / 4;
-    const last = this.#deltas.length - 4;
-    for (let w = 0; w < 4; w++) this.#words[at + w] = this.#sum[w]! ^ this.#offset[w]! ^ this.#deltas[last + w]! ^ this.#dollar[w]!;
+    const [words, last, message] = [this.#words, (this.#tableAt + this.#sectorBytes) / 4 - 4, (this.#messagesAt + i * MESSAGE_BYTES) / 4];
+    for (let w = 0; w < 4; w++) words[at + w] = words[message + sumAt / 4 + w]! ^ words[message + w]! ^ words[last + w]! ^ this.#dollar[w]!;
   }
 
   #finishTag(count: number, i: number): void {
