@@ -35,6 +35,8 @@ export interface DiskDescriptor {
   readonly holes?: HolePolicy;
   /** Of LUKS2, when its header is not in the image. */
   readonly header?: string;
+  /** A file that keeps what stands for all of a disk with sealed sectors, so that an older image of it is noticed; made when there is none. */
+  readonly root?: string;
   /** A differencing VHD that takes all stores; made when there is none. */
   readonly overlay?: string;
   /** Stores stay in memory and are gone at the end. */
@@ -60,12 +62,13 @@ const VALUES: Readonly<Record<string, (fields: Fields, value: string) => void>> 
   cipher: (fields, value) => void (fields.cipher = value),
   holes: (fields, value) => void (fields.holes = oneOf('holes', ['zero', 'noise'], value)),
   header: (fields, value) => void (fields.header = value),
+  root: (fields, value) => void (fields.root = value),
   overlay: (fields, value) => void (fields.overlay = value),
   name: (fields, value) => void (fields.name = parseDiskName(value)),
   bus: (fields, value) => void (fields.bus = oneOf('bus', ['virtio', 'ata'], value)),
 };
 
-export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=KEY][,parent-key=KEY][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,header=FILE][,overlay=FILE][,snapshot][,readonly]';
+export const DISK_SYNTAX = 'file=FILE[,format=raw|vhd][,key=KEY][,parent-key=KEY][,crypt=none|payload|file][,cipher=NAME][,holes=zero|noise][,header=FILE][,root=FILE][,overlay=FILE][,snapshot][,readonly]';
 
 /** Fields are separated by commas; two commas are one in a name. A first field without `=` is the file. Throws RangeError. */
 export function parseDiskDescriptor(text: string): DiskDescriptor {
@@ -90,18 +93,20 @@ export function parseDiskDescriptor(text: string): DiskDescriptor {
   const { file } = fields;
   if (file === undefined) throw new RangeError('file=FILE is missing');
   if (fields.overlay !== undefined && fields.snapshot === true) throw new RangeError('overlay and snapshot exclude each other');
+  if (fields.root !== undefined && (fields.overlay !== undefined || fields.header !== undefined)) throw new RangeError('root goes with neither overlay nor header');
   if (fields.readonly === true && (fields.overlay !== undefined || fields.snapshot === true)) throw new RangeError('readonly goes with neither overlay nor snapshot');
   if (fields.cipher !== undefined && fields.key !== undefined && fields.key.kind !== 'file' && fields.key.kind !== 'fd') throw new RangeError('cipher= takes a key of exact length, so it needs key=file:FILE or key=fd:N');
   return { ...fields, file };
 }
 
 /** With all its files where they are seen from a folder. */
-export function resolveDisk({ file, overlay, header, key, parentKey, ...rest }: DiskDescriptor, folder: string): DiskDescriptor {
+export function resolveDisk({ file, overlay, header, root, key, parentKey, ...rest }: DiskDescriptor, folder: string): DiskDescriptor {
   return {
     ...rest,
     file: resolve(folder, file),
     ...(overlay === undefined ? {} : { overlay: resolve(folder, overlay) }),
     ...(header === undefined ? {} : { header: resolve(folder, header) }),
+    ...(root === undefined ? {} : { root: resolve(folder, root) }),
     ...(key === undefined ? {} : { key: resolveKey(key, folder) }),
     ...(parentKey === undefined ? {} : { parentKey: resolveKey(parentKey, folder) }),
   };

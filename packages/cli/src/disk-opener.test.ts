@@ -33,6 +33,34 @@ async function firstBytes(disk: OpenedDisk): Promise<string> {
 const store = (disk: OpenedDisk, text: string): Promise<void> => disk.write(0, new TextEncoder().encode(text));
 
 describe('disks by their descriptors', () => {
+  it('of sealed sectors are refused as older images, with their root in a file (VHD-29)', async () => {
+    const luks = { version: 2, math: nodeKeyMath(), ciphers: standardCiphers(), keys: keyOf(secret), cipher: 'aes-ocb-random', cost: { kdf: 'pbkdf2', iterations: 1000 } } as const;
+    await make('sealed.vhd', { crypt: 'payload', luks });
+    const use = async (text: string): Promise<void> => {
+      const disk = await open('@sealed.vhd,key=file:@key,root=@root');
+      await store(disk, text);
+      await disk.close();
+    };
+    await use('one     ');
+    const [old, first] = [readFileSync(at('sealed.vhd')), readFileSync(at('root'), 'utf8')];
+    await use('two     ');
+    expect(readFileSync(at('root'), 'utf8')).not.toBe(first);
+    const newest = readFileSync(at('sealed.vhd'));
+    writeFileSync(at('sealed.vhd'), old);
+    await expect(use('three')).rejects.toMatchObject({ rule: 'integrity' });
+    const unknowing = await open('@sealed.vhd,key=file:@key,readonly');
+    expect(await firstBytes(unknowing)).toBe('one     ');
+    await unknowing.close();
+    writeFileSync(at('sealed.vhd'), newest);
+    const disk = await open('@sealed.vhd,key=file:@key,root=@root,readonly');
+    expect(await firstBytes(disk)).toBe('two     ');
+    await disk.close();
+    writeFileSync(at('root'), 'no root');
+    await expect(use('three')).rejects.toThrow('64 hexadecimal digits');
+    await make('plain.vhd', { crypt: 'payload' });
+    await expect(open('@plain.vhd,key=file:@key,root=@other')).rejects.toThrow('not sealed');
+  });
+
   it('are opened with a key from a file or a descriptor, and refused without', async () => {
     await make('a.vhd', { crypt: 'payload' });
     const disk = await open('@a.vhd,key=file:@key');

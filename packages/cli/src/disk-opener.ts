@@ -5,6 +5,7 @@ import { readJsonText } from '@vm/core/directory';
 import { containerBytes, type ContainerModule, copySecret, createChild, type DiskOptions, formatOfName, type ImageFile, type KeyRequest, type KeySource, luks1, luks2, openDisk, type OpenedDisk, openVhd, type ParentSource, plainContainer } from '@vm/vhd-crypt';
 import { askingKeys, keyDescriptor, keyEnvironment, keyFile, keyService, nodeKeyMath, openImageFile, parentsBeside, parsePkcs11Uri, pkcs11Keys, standardCiphers } from '@vm/vhd-crypt/node';
 import type { DiskDescriptor, KeyOrigin } from './disk-descriptor.ts';
+import { keepRoot, readRoot } from './disk-root.ts';
 import { explainFileError, readNamedFile } from './host-file.ts';
 import { askPassphrase } from './passphrase-prompt.ts';
 import { UsageError } from './usage-error.ts';
@@ -25,10 +26,22 @@ export async function openDescribedDisk(descriptor: DiskDescriptor, options: Dis
     if (!existsSync(overlayPath)) await makeOverlay(descriptor, overlayPath);
     return openDisk(await openNamedFile(overlayPath, { writable }), { ...diskOptions(descriptor, options), format: 'vhd', writable, parents: parentsOf(descriptor, overlayPath) });
   }
-  const disk = await openDisk(await openNamedFile(file, { writable: writable && snapshot !== true }), diskOptions(descriptor, options));
+  const rootPath = descriptor.root;
+  const root = rootPath === undefined ? null : readRoot(rootPath);
+  const opened = await openDisk(await openNamedFile(file, { writable: writable && snapshot !== true }), { ...diskOptions(descriptor, options), ...(root === null ? {} : { root }) });
+  const disk = rootPath === undefined ? opened : await rooted(opened, rootPath);
   if (snapshot !== true) return disk;
   const { read, write, flush, discard, writeZeroes, writable: stores } = overlay(disk);
   return { ...disk, read, write, flush, discard, writeZeroes, writable: stores, allocationBytes: null, close: () => disk.close() };
+}
+
+async function rooted(opened: OpenedDisk, path: string): Promise<OpenedDisk> {
+  try {
+    return keepRoot(opened, path);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
 }
 
 /** The header is read before the disk is there, and stays open no longer than that. */

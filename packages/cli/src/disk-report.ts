@@ -82,7 +82,9 @@ async function encryptionOf(bytes: Parameters<typeof readHeaderFacts>[0], mode: 
   // Which engine would be taken here, measured with a key that is none.
   const made = await standardCiphers().create(bytes.name, cipher, Uint8Array.from({ length: keyBits / 8 }, (_, i) => i), sectorBytes).catch(() => null);
   await made?.cipher.close();
-  return { mode, container, cipher, keyBits, hash, uuid, sectorBytes, keySlots: keySlots.map(({ slot }) => slot), slots: keySlots, engine: made?.engine ?? 'none', engines: made?.speeds ?? [] };
+  const sealed = made === null ? await standardCiphers().createSealed(bytes.name, cipher, new Uint8Array(keyBits / 8), sectorBytes).catch(() => null) : null;
+  await sealed?.sectors.close();
+  return { mode, container, cipher, keyBits, hash, uuid, sectorBytes, keySlots: keySlots.map(({ slot }) => slot), slots: keySlots, engine: made?.engine ?? sealed?.engine ?? 'none', engines: made?.speeds ?? [] };
 }
 
 /** `0  argon2id, 4 passes, 128 MiB` */

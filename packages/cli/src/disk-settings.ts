@@ -47,7 +47,7 @@ export const DISK_OPTIONS: DiskOptionTable = {
   type: choice(['dynamic', 'fixed', 'raw'], 'create, convert: a VHD that grows (default), one of full size, or no VHD'),
   encrypt: choice(['payload', 'file'], 'create, convert: a container in the disk, which others open too, or around the whole file'),
   luks: choice(['1', '2'], 'with --encrypt: the version of LUKS; QEMU opens 1 (default), cryptsetup both'),
-  cipher: text('NAME', 'with --luks 2, encrypt, rekey: as dm-crypt names it: aes-xts-plain64 (default), or xchacha12,aes-adiantum-plain64 for hosts without AES'),
+  cipher: text('NAME', 'with --luks 2, encrypt, rekey: as dm-crypt names it: aes-xts-plain64 (default), xchacha12,aes-adiantum-plain64 for hosts without AES; create, convert: aes-ocb-random, which notices changes'),
   'sector-bytes': choice(['512', '1024', '2048', '4096'], 'with --luks 2, encrypt, rekey: what is encrypted at once; default: 4096'),
   'key-bits': choice(['256', '512'], 'with --encrypt, encrypt, rekey: AES-128 or AES-256 in XTS mode; default: the longest of the cipher'),
   kdf: choice(['pbkdf2', 'argon2id'], 'with --luks 2, key add and change, encrypt, rekey: what makes guessing dear; default: argon2id'),
