@@ -22,16 +22,16 @@ export function orderModules(modules: readonly KernelModule[]): readonly KernelM
   return [...ordered];
 }
 
-/** What a module says in its section .modinfo: strings that end with a zero, one of them `depends=a,b`. */
+/** What a module says in its section .modinfo: strings that end with a zero, one of them `depends=a,b`, with dashes where files have them. */
 function dependenciesOf(bytes: Uint8Array): readonly string[] {
   const mark = new TextEncoder().encode('\0depends=');
   const at = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(mark);
   if (at < 0) return [];
   const begin = at + mark.length;
-  return new TextDecoder('latin1').decode(bytes.subarray(begin, bytes.indexOf(0, begin))).split(',').filter((name) => name !== '');
+  return new TextDecoder('latin1').decode(bytes.subarray(begin, bytes.indexOf(0, begin))).split(',').filter((name) => name !== '').map(moduleName);
 }
 
-/** Files say virtio-rng.ko, other modules virtio_rng. */
+/** Files say virtio-rng.ko, other modules virtio_rng or, of dm-mod, the name of the file. */
 function moduleName(file: string): string {
   return basename(file, '.ko').replaceAll('-', '_');
 }
