@@ -99,7 +99,7 @@ function* presentRuns(from: number, to: number, most: number): Generator<readonl
   }
 }
 
-describe.runIf(process.platform === 'linux')('secrets after disks were closed (VHD-30)', () => {
+describe.runIf(process.platform === 'linux')('secrets after disks were closed (VHD-32)', () => {
   it('are neither in the memory of the process nor in a snapshot of its heap, with any engine', async () => {
     const secrets = [Masked.random(24), Masked.random(24), Masked.random(24)];
     const keys: Masked[] = [];
