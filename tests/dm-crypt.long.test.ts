@@ -1,0 +1,135 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findOracle, itWithOracle } from '@vm/testkit/oracle';
+import { afterAll, describe, expect, it } from 'vitest';
+import { GuestSession } from '../bench/guest-session.ts';
+import { type CryptGuest, cryptGuest } from './crypt-guest.ts';
+import { start, VM } from './vm-program.ts';
+
+const MIB = 2 ** 20;
+const GUEST = 'linux-image-cloud-amd64';
+const APPEND = 'console=ttyS0 quiet cryptomgr.notests vm.term=dumb';
+const SECRET = 'a secret of host and guest';
+/** Two MiB at a place of the disk. */
+const [WRITTEN_AT, WRITTEN_MIB] = [3, 2];
+/** How a disk is encrypted: by `vm disk`, and by cryptsetup. */
+const KINDS = [
+  { name: '512', cipher: 'aes-xts-plain64', sectorBytes: 512, keyBits: 512 },
+  { name: '4096', cipher: 'aes-xts-plain64', sectorBytes: 4096, keyBits: 512 },
+  { name: 'adiantum', cipher: 'xchacha12,aes-adiantum-plain64', sectorBytes: 4096, keyBits: 256 },
+] as const;
+
+const folder = mkdtempSync(join(tmpdir(), 'vm-dm-crypt-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (name: string): string => join(folder, name);
+const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+const key = (path: string): string => `${path},key=file:${at('key')}`;
+
+/** The same in the guest, by `yes`. */
+const textOf = (word: string, bytes: number): Buffer => Buffer.alloc(bytes, `${word}\n`);
+const known = Buffer.alloc(8 * MIB);
+for (let i = 0; i < known.length; i += 4) known.writeUInt32LE(Math.imul(i + 1, 0x9e3779b1) >>> 0, i);
+
+async function vm(...args: readonly string[]): Promise<void> {
+  const { code, errors } = await start([...VM, ...args], '').done;
+  expect({ code, errors }).toMatchObject({ code: 0 });
+}
+
+async function contentsOf(image: string): Promise<Buffer> {
+  rmSync(at('back.img'), { force: true });
+  await vm('disk', 'convert', key(image), at('back.img'));
+  return readFileSync(at('back.img'));
+}
+
+/** What the guest is told: it reads what was made here, stores, makes disks of its own, stores there too. */
+function commands(): string[] {
+  const store = (name: string): string => `yes of-the-guest-${name} | head -c ${WRITTEN_MIB * MIB} | dd of=/dev/mapper/${name} bs=1M seek=${WRITTEN_AT} conv=fsync iflag=fullblock 2>/dev/null`;
+  const lines = ['export DM_DISABLE_UDEV=1', 'load-modules'];
+  for (const [i, { name, cipher, sectorBytes, keyBits }] of KINDS.entries()) {
+    const [ours, theirs] = [`/dev/vd${'abc'[i]!}`, `/dev/vd${'def'[i]!}`];
+    lines.push(
+      `cryptsetup open --type luks2 --key-file /key ${ours} ours-${name} && sha256sum /dev/mapper/ours-${name}`,
+      `echo ours-${name} sectors of $(cat /sys/block/dm-0/queue/logical_block_size)`,
+      store(`ours-${name}`),
+      `cryptsetup close ours-${name} && echo closed ours-${name}`,
+      `cryptsetup luksFormat -q --type luks2 --cipher ${cipher} --key-size ${keyBits} --sector-size ${sectorBytes} --pbkdf argon2id --pbkdf-force-iterations 4 --pbkdf-memory 64 --pbkdf-parallel 1 --luks2-metadata-size 16k --luks2-keyslots-size 1m --key-file /key ${theirs}`,
+      `cryptsetup open --key-file /key ${theirs} theirs-${name}`,
+      store(`theirs-${name}`),
+      `cryptsetup close theirs-${name} && echo closed theirs-${name}`,
+    );
+  }
+  lines.push(
+    'cryptsetup luksFormat -q --type luks2 --integrity hmac-sha256 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --luks2-metadata-size 16k --luks2-keyslots-size 1m --key-file /key /dev/vdg',
+    'cryptsetup open --key-file /key /dev/vdg authenticated',
+    store('authenticated'),
+    'cryptsetup close authenticated && echo closed authenticated',
+    'sync',
+  );
+  return lines;
+}
+
+/** The disks of one run: three made here, three empty ones, and one for dm-integrity. */
+async function makeDisks(run: string): Promise<{ readonly ours: string[]; readonly theirs: string[]; readonly authenticated: string }> {
+  const ours: string[] = [];
+  for (const { name, cipher, sectorBytes, keyBits } of KINDS) {
+    const path = at(`${run}-ours-${name}.img`);
+    await vm('disk', 'convert', at('known.img'), path, '--encrypt', 'payload', '--luks', '2', '--cipher', cipher, '--key-bits', String(keyBits), '--sector-bytes', String(sectorBytes), '--kdf', 'argon2id', '--iterations', '1', '--kdf-memory', '64K', '--new-key-file', at('key'));
+    ours.push(path);
+  }
+  const empty = [...KINDS.map(({ name }) => `theirs-${name}`), 'authenticated'].map((name) => at(`${run}-${name}.img`));
+  for (const path of empty) {
+    writeFileSync(path, '');
+    truncateSync(path, 12 * MIB);
+  }
+  return { ours, theirs: empty.slice(0, KINDS.length), authenticated: empty.at(-1)! };
+}
+
+let guest: Promise<CryptGuest> | null = null;
+async function exchange(run: string, cryptsetup: string, program: (kernel: string, initrd: string, disks: readonly string[]) => readonly string[]): Promise<void> {
+  writeFileSync(at('key'), SECRET);
+  writeFileSync(at('known.img'), known);
+  const { kernel, initrd } = await (guest ??= cryptGuest(GUEST, cryptsetup, folder, { key: Buffer.from(SECRET) }));
+  writeFileSync(at('initrd'), initrd);
+  const { ours, theirs, authenticated } = await makeDisks(run);
+  const session = new GuestSession(program(kernel, at('initrd'), [...ours, ...theirs, authenticated]));
+  let said = '';
+  try {
+    await session.ready();
+    // One after the other, as QEMU's firmware takes what is typed before the guest reads it.
+    for (const command of commands()) said += (await session.run(command)).output;
+    await session.powerOff();
+  } finally {
+    session.kill();
+  }
+  for (const [i, { name, sectorBytes }] of KINDS.entries()) {
+    expect(said).toContain(`${digest(known)}  /dev/mapper/ours-${name}`);
+    expect(said).toContain(`ours-${name} sectors of ${sectorBytes}`);
+    for (const who of ['ours', 'theirs']) expect(said).toContain(`closed ${who}-${name}\r`);
+    const stored = (who: string): Buffer => textOf(`of-the-guest-${who}-${name}`, WRITTEN_MIB * MIB);
+    const back = await contentsOf(ours[i]!);
+    const expected = Buffer.from(known);
+    stored('ours').copy(expected, WRITTEN_AT * MIB);
+    expect(digest(back)).toBe(digest(expected));
+    const made = await contentsOf(theirs[i]!);
+    expect(digest(made.subarray(WRITTEN_AT * MIB, (WRITTEN_AT + WRITTEN_MIB) * MIB))).toBe(digest(stored('theirs')));
+    for (const path of [ours[i]!, theirs[i]!]) expect(readFileSync(path).includes('of-the-guest')).toBe(false);
+  }
+  expect(said).toContain('closed authenticated\r');
+  expect(digest((await contentsOf(authenticated)).subarray(WRITTEN_AT * MIB, (WRITTEN_AT + WRITTEN_MIB) * MIB))).toBe(digest(textOf('of-the-guest-authenticated', WRITTEN_MIB * MIB)));
+}
+
+describe('a Debian guest with dm-crypt opens the LUKS2 that is made here, stores there, and makes disks that open here (VHD-33)', { timeout: 1_800_000 }, () => {
+  itWithOracle(it, 'cryptsetup', 'in this machine', (cryptsetup) =>
+    exchange('here', cryptsetup, (kernel, initrd, disks) => [...VM, 'boot', '--kernel', kernel, '--initrd', initrd, '--append', APPEND, '--memory', '512M', ...disks.flatMap((disk) => ['--disk', `${disk},format=raw,crypt=none`])]));
+
+  itWithOracle(it, 'cryptsetup', 'in QEMU', (cryptsetup) => {
+    const qemu = findOracle('qemu-system-x86_64');
+    if (qemu === null) throw new Error('qemu-system-x86_64 is not installed');
+    return exchange('qemu', cryptsetup, (kernel, initrd, disks) => [
+      qemu, '-accel', 'tcg,thread=single', '-M', 'pc', '-nographic', '-no-reboot', '-cpu', 'Nehalem', '-nic', 'none', '-m', '512', '-kernel', kernel, '-initrd', initrd, '-append', APPEND,
+      ...disks.flatMap((disk) => ['-drive', `file=${disk},format=raw,if=virtio`]),
+    ]);
+  });
+});
