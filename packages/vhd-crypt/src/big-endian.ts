@@ -27,6 +27,12 @@ export function putAscii(bytes: Uint8Array, at: number, text: string): void {
   for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
 }
 
+export function asciiBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  putAscii(bytes, 0, text);
+  return bytes;
+}
+
 /** Ones' complement of the sum of all bytes, those of the checksum itself not counted (VHD specification, "Checksum"). */
 export function checksum(bytes: Uint8Array, field: number): number {
   let sum = 0;

@@ -1,5 +1,6 @@
 // Sealed sectors in a LUKS2 container: a segment that names the cipher and the kind, and a requirement, so that nobody who does not
 // know it touches the data.
+import { asciiBytes } from './big-endian.ts';
 import type { CipherRegistry } from './cipher-registry.ts';
 import type { ContainerBytes, ContainerFacts, OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
@@ -26,7 +27,7 @@ export async function openSealed(disk: string, segment: Luks2Segment, key: Uint8
   const dataAt = Number(segment.offset);
   if (segment.size !== 'dynamic' || segment.sector_size !== SECTOR_BYTES || !Number.isSafeInteger(journalBytes)) throw new CryptError(disk, 'header', 'LUKS2 header: sealed sectors that are none');
   // The key of the container is used for nothing itself, so that it opens no data under another name.
-  const [dataKey, journalKey] = await Promise.all(['data', 'journal'].map((what) => hmacSha256(math, key, new TextEncoder().encode(`${SEALED} ${what}`)))) as [Uint8Array, Uint8Array];
+  const [dataKey, journalKey] = await Promise.all(['data', 'journal'].map((what) => hmacSha256(math, key, asciiBytes(`${SEALED} ${what}`)))) as [Uint8Array, Uint8Array];
   const { engine, sectors } = await ciphers.createSealed(disk, segment.encryption!, dataKey, SECTOR_BYTES);
   dataKey.fill(0);
   let opened: SealedDisk | null = null;

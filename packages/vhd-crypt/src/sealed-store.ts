@@ -1,5 +1,5 @@
 // What sealed sectors are kept in: records of runs, which are remembered, and sectors beside them.
-import { isZero } from './big-endian.ts';
+import { asciiBytes, isZero } from './big-endian.ts';
 import { CryptError } from './crypt-error.ts';
 import type { MappedDisk } from './extent.ts';
 import type { KeyMath } from './key-math.ts';
@@ -77,7 +77,7 @@ export class SealedStore {
   /** A hash over everything that is stored: over the hashes of the records of all runs, and the size. */
   async root(): Promise<Uint8Array> {
     const all = this.#hashes ?? (await this.#allHashes());
-    const text = new TextEncoder().encode(`vm-sealed ${this.#layout.sectors}\n`);
+    const text = asciiBytes(`vm-sealed ${this.#layout.sectors}\n`);
     const whole = new Uint8Array(text.length + all.length);
     whole.set(text);
     whole.set(all, text.length);
