@@ -77,13 +77,12 @@ function shownInFiles(): string[] {
 /** Makes the key of the disk something to look for too. */
 async function hideKeyOf(name: string, secret: Buffer, what: string): Promise<void> {
   const module = nodeCiphers();
+  // Halves: of XTS either one alone would be too much.
+  const hide = (key: Uint8Array): void => [key.slice(0, key.length / 2), key.slice(key.length / 2)].forEach((half, i) => void hidden.set(`${what}, half ${i}`, Buffer.from(half)));
   const watched: CipherModule = {
     ...module,
-    create: (cipher, key, sectorBytes) => {
-      // Halves: of XTS either one alone would be too much.
-      for (const [i, half] of [key.slice(0, key.length / 2), key.slice(key.length / 2)].entries()) hidden.set(`${what}, half ${i}`, Buffer.from(half));
-      return module.create(cipher, key, sectorBytes);
-    },
+    create: (cipher, key, sectorBytes) => (hide(key), module.create(cipher, key, sectorBytes)),
+    createSealed: (cipher, key, sectorBytes) => (hide(key), module.createSealed!(cipher, key, sectorBytes)),
   };
   const file = await openImageFile(at(name));
   const before = hidden.size;
@@ -151,6 +150,21 @@ describe('what commands about encrypted disks say and leave behind (VHD-01, VHD-
     await vm(0, 'convert', `@${name}`, '@back.img');
     expect(readFileSync(at('back.img')).equals(readFileSync(at('data.img')))).toBe(true);
     expect(readdirSync(folder).toSorted()).toEqual(['back.img', 'data.img', name, 'header', 'secret-one', 'secret-three', 'secret-two', 'secret-wrong', 'tmp', 'token'].toSorted());
+  }, 120_000);
+
+  it('shows nothing of a disk with sealed sectors either, also when one of them was changed', async () => {
+    await vm(0, 'convert', '@data.img', '@disk.img', '--encrypt', 'payload', '--luks', '2', '--cipher', 'aes-ocb-random', '--new-key-file', '@secret-one', ...QUICK);
+    hidden.set('guest', Buffer.from(GUEST.slice(0, 16)));
+    await hideKeyOf('disk.img', hidden.get('one')!, 'key');
+    await vm(0, 'info', '@disk.img', '--json');
+    await vm(2, 'convert', '@disk.img,key=file:@secret-wrong', '@back.img');
+    const image = readFileSync(at('disk.img'));
+    image[image.length - MIB]! ^= 1;
+    writeFileSync(at('disk.img'), image);
+    said = '';
+    await vm(2, 'convert', '@disk.img,key=file:@secret-one', '@back.img');
+    expect(said).toMatch(/sector \d+/);
+    expect(readdirSync(folder).filter((name) => name.startsWith('back'))).toEqual([]);
   }, 120_000);
 
   it('shows none of the environment, of a descriptor and of a service, nor the secrets that the service wraps', () => withService(async (url) => {
