@@ -155,7 +155,8 @@ async function loadLibrary(disk: string, path: string): Promise<(name: string, .
     koffi.struct('vm_mechanism', { mechanism: 'unsigned long', parameter: 'void *', parameterBytes: 'unsigned long' }),
   ];
   try {
-    const library = koffi.load(path);
+    // Its own libraries before those of this process: Node.js brings another OpenSSL.
+    const library = koffi.load(path, { deep: true });
     const calls = new Map(SIGNATURES.map((signature) => [signature.slice(0, signature.indexOf('(')), library.func(`unsigned long ${signature}`) as Call]));
     return (name, ...args) => Number(calls.get(name)!(...args));
   } catch (error) {
