@@ -21,6 +21,7 @@ const DOCUMENTS: Readonly<Record<string, readonly RegExp[]>> = {
     /^true true\n$/,
     /^(there is room for more\n)+1\n(there is room for more\n)*power-off running true\n$/,
     /^Checksums of what the guest writes to it \{ base: 3489660928, polynomial: 'crc32c' \} 0 0 running\n$/,
+    /^connected\n$/,
     /^\{ name: 'virtio-late', slot: 3, state: 'there' \}\nasked 1\ngone\n$/,
   ],
 };
@@ -31,6 +32,7 @@ beforeAll(() => {
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   writeFileSync(join(folder, 'bzImage'), smallKernel(shell));
   cpSync(join(ROOT, 'examples/plug-ins'), join(folder, 'devices'), { recursive: true });
+  writeFileSync(join(folder, 'partner.js'), "process.on('message', () => {});\n");
   writeFileSync(join(folder, 'initrd.gz'), 'nobody looks at it');
 });
 afterAll(() => rmSync(folder, { recursive: true }));
