@@ -3,6 +3,7 @@ import type { OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import { type Extent, type MappedDisk, pushExtent } from './extent.ts';
 import { StoreGate } from './store-gate.ts';
+import { storeZeroes } from './store-zeroes.ts';
 
 /**
  * What reads where nothing is stored. `zero`: zeros, as on a disk without encryption; whoever has the file sees where nothing is,
@@ -156,8 +157,7 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     },
     async writeZeroes(at, count) {
       check(at, count, true);
-      const zeros = new Uint8Array(Math.min(STEP, count));
-      for (let done = 0; done < count; done += STEP) await write(at + done, zeros.subarray(0, Math.min(STEP, count - done)));
+      await storeZeroes(write, at, at + count);
     },
     async extents(at, count) {
       check(at, count, false);

@@ -1,6 +1,7 @@
 import type { OpenedContainer } from './container.ts';
 import { CryptError } from './crypt-error.ts';
 import type { ImageFile } from './image-file.ts';
+import { storeZeroes } from './store-zeroes.ts';
 
 const STEP = 1 << 20;
 
@@ -42,8 +43,7 @@ export function encryptedFile(file: ImageFile, { cipher, dataAt, facts }: Pick<O
     }
   };
   const grow = async (from: number, to: number): Promise<void> => {
-    const zeros = new Uint8Array(Math.min(STEP, Math.max(0, to - from)));
-    for (let at = from; at < to; at += STEP) await storeSectors(at, zeros.subarray(0, Math.min(STEP, to - at)));
+    await storeZeroes(storeSectors, from, to);
   };
   const write = async (at: number, from: Uint8Array): Promise<void> => {
     if (from.length === 0) return;

@@ -3,6 +3,7 @@ import type { MappedDisk } from './extent.ts';
 import { type IntegrityLayout, isSectionUsed, parseSuperblock, placeOf, sectionAt, SUPERBLOCK_BYTES } from './integrity-layout.ts';
 import type { SealedSectors } from './sector-cipher.ts';
 import { StoreGate } from './store-gate.ts';
+import { storeZeroes } from './store-zeroes.ts';
 
 const STEP = 1 << 20;
 
@@ -80,8 +81,7 @@ export async function openIntegrityDisk(name: string, below: MappedDisk, at: num
     },
     async writeZeroes(from, count) {
       check(from, count, true);
-      const zeros = new Uint8Array(Math.min(STEP, count));
-      for (let done = 0; done < count; done += STEP) await write(from + done, zeros.subarray(0, Math.min(STEP, count - done)));
+      await storeZeroes(write, from, from + count);
     },
     async extents(from, count) {
       check(from, count, false);
