@@ -239,7 +239,7 @@ export class LookAhead implements Executor {
     this.done = host.retired() - before;
     if (this.#back) return ENDED_BACK;
     if (stopped) return ENDED_INSTRUCTION;
-    if (this.#stops || this.#over || host.isEventful()) return ENDED_EVENT;
+    if (this.#over || host.isEventful()) return ENDED_EVENT;
     return this.trapped ? ENDED_TRAP : this.done < count ? ENDED_EVENT : ENDED_COUNT;
   }
 

@@ -23,7 +23,7 @@ export const EFFECTS = 11; // in the list
 export const CALL_KIND = 12;
 export const TIMED = 13; // the accesses of the list have times of their own
 export const TOLD = 14; // the last access done did more than answer
-export const STEADY = 15; // it was a read, and another one would give the same
+export const STEADY = 15; // it was a read, and what others give from now on stays the same
 const WORDS = 16;
 
 /** Requests. */

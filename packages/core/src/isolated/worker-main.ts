@@ -67,8 +67,7 @@ function serveAccesses(): number {
     if (what === READ) {
       numbers[at + 4] = handler.read(offset, size as Size);
       if (handler.isSteady?.(offset, size as Size) === true) words[STEADY] = 1;
-    }
-    else if (what === WRITE) handler.write(offset, size as Size, numbers[at + 4]!);
+    } else if (what === WRITE) handler.write(offset, size as Size, numbers[at + 4]!);
     else if (what === READ_WIDE) {
       handler.readWide!(offset, size, wide);
       box.bytes.set(new Uint8Array(wide.buffer, 0, size));
