@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCli } from '@vm/cli';
-import { afterAll, beforeAll, describe, expect, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { itWithGuest } from './guest-image.ts';
+import { ctl } from './vm-ctl.ts';
 import { printed, start, VM } from './vm-program.ts';
 
 const MiB = 2 ** 20;
@@ -21,16 +22,6 @@ let folder = '';
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'vm-disk-work-'))));
 afterAll(() => rmSync(folder, { recursive: true }));
 const at = (name: string): string => join(folder, name);
-
-async function ctl(...args: readonly string[]): Promise<{ readonly code: number; readonly output: string; readonly errors: string }> {
-  const lines = { output: '', errors: '' };
-  const spies = [vi.spyOn(console, 'log').mockImplementation((line: string) => void (lines.output += `${line}\n`)), vi.spyOn(console, 'error').mockImplementation((line: string) => void (lines.errors += `${line}\n`))];
-  try {
-    return { code: await runCli(['ctl', ...args]), ...lines };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 async function workOf(name: string): Promise<Work | null> {
   for (;;) {

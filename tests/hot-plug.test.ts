@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { memoryDisk } from '@vm/block';
-import { runCli } from '@vm/cli';
 import { bootGuest } from '@vm/pc';
 import { wasmEngine } from '@vm/vcpu-wasm';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { itWithGuest } from './guest-image.ts';
 import { shell, smallKernel } from './small-kernel.ts';
+import { ctl } from './vm-ctl.ts';
 import { printed, type Result, start, VM } from './vm-program.ts';
 
 const MiB = 2 ** 20;
@@ -21,16 +21,6 @@ let folder = '';
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'vm-hot-plug-'))));
 afterAll(() => rmSync(folder, { recursive: true }));
 const at = (name: string): string => join(folder, name);
-/** `vm ctl`, in this process. */
-async function ctl(...args: readonly string[]): Promise<Result> {
-  const lines = { output: '', errors: '' };
-  const spies = [vi.spyOn(console, 'log').mockImplementation((line: string) => void (lines.output += `${line}\n`)), vi.spyOn(console, 'error').mockImplementation((line: string) => void (lines.errors += `${line}\n`))];
-  try {
-    return { code: await runCli(['ctl', ...args]), ...lines };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 function raw(name: string, bytes: number): string {
   writeFileSync(at(name), '');
