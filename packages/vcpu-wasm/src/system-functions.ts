@@ -1,12 +1,11 @@
 /** The system functions behind `system-call.ts`: one method for each group, one switch over all. */
 import {
   CR0_EM, CR0_NE, CR0_PE, CR0_TS, CR4_DE, CR4_OSFXSR, CR4_PCE, CR4_PCIDE, CR4_TSD, DESCRIPTOR_S, DR6_BD, DR7_GD, FLAG_IOPL, MSR_APIC_BASE, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE, VECTOR_DB,
-  VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, descriptorLimit,
+  VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, cpuid, descriptorLimit,
 } from '@vm/x86';
+import type { CpuidContext } from '@vm/x86';
 import type { HypervisorPort } from '@vm/core/engine';
 import type { ControlRegisters } from './control-registers.ts';
-import { cpuid } from './cpuid.ts';
-import type { CpuidContext } from './cpuid.ts';
 import * as state from './cpu-state.ts';
 import type { FarTransfer } from './far-transfer.ts';
 import type { FastSystemCall } from './fast-system-call.ts';

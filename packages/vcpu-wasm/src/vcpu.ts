@@ -1,12 +1,12 @@
 /** One software processor: the loop around generated code, events and faults. */
 import { CR4_OSXSAVE, CR0_PG, CR4_PAE, CR4_PVI, CR4_VME, DR6_BS, DR6_BT, EFER_LMA, FLAG_AC, FLAG_IF, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, MSR_APIC_BASE, SELECTOR_ERROR_EXTERNAL, SELECTOR_ERROR_IDT, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NMI, VECTOR_PF, VECTORS_WITH_ERROR_CODE } from '@vm/x86';
+import type { CpuidContext } from '@vm/x86';
 import type { CompoundOptions } from '@vm/trap-compound';
 import type { Plain } from '@vm/core';
 import type { ExitCode, IoBus, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_PAUSE, EXIT_POLL, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import { CodeFetch } from './code-fetch.ts';
 import { ControlRegisters } from './control-registers.ts';
-import type { CpuidContext } from './cpuid.ts';
 import type { CpuModel } from './cpu-model.ts';
 import * as state from './cpu-state.ts';
 import { EVENT_EXCEPTION, EVENT_IN, EVENT_INTERRUPT, EVENT_READ, EventLog, LoggedBus } from './event-log.ts';

@@ -1,35 +1,16 @@
 /** XSAVE, XSAVEOPT and XRSTOR in the standard format (SDM vol. 1, chapter 13), and the register that says which state they know. */
-import { VECTOR_GP } from '@vm/x86';
-import type { CpuFeature } from '@vm/x86';
+import { AVX_BYTES, AVX_OFFSET, VECTOR_GP, XSTATE_AVX, XSTATE_SSE, XSTATE_X87 } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import { IMAGE_BYTES, MXCSR_OFFSET, ST_OFFSET, StateImage, XMM_OFFSET } from './fxsave.ts';
 import type { LinearMemory } from './linear-memory.ts';
 import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 
-/** State components. */
-export const XSTATE_X87 = 1;
-export const XSTATE_SSE = 2;
-export const XSTATE_AVX = 4;
+export { AVX_OFFSET, isExtendedControl, stateComponents, XSTATE_AVX, XSTATE_SSE } from '@vm/x86';
 
-const HEADER_BYTES = 64;
-export const AVX_OFFSET: number = IMAGE_BYTES + HEADER_BYTES;
-export const AVX_BYTES = 256;
 const ALIGNMENT = 64;
 const WHOLE = 0x1_0000_0000;
 const X87_INITIAL_CONTROL = 0x37f;
-
-/** The components that a processor with these features has: bits of XCR0. */
-export function stateComponents(features: ReadonlySet<CpuFeature>): number {
-  return features.has('xsave') ? XSTATE_X87 | XSTATE_SSE | (features.has('avx') ? XSTATE_AVX : 0) : 0;
-}
-/** Bytes of an area that holds these components. */
-export const xsaveBytes = (components: number): number => ((components & XSTATE_AVX) !== 0 ? AVX_OFFSET + AVX_BYTES : AVX_OFFSET);
-
-/** Whether XSETBV takes the value for XCR0: x87 always, AVX not without SSE (SDM vol. 2, XSETBV). */
-export function isExtendedControl(low: number, high: number, components: number): boolean {
-  return high === 0 && (low & ~components) === 0 && (low & XSTATE_X87) !== 0 && (low & (XSTATE_SSE | XSTATE_AVX)) !== XSTATE_AVX;
-}
 
 export class XsaveArea {
   readonly #state: StateView;

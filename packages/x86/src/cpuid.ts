@@ -1,8 +1,8 @@
 /** What CPUID answers: the features of the processor's model, and nothing that does not work (SDM vol. 2, CPUID; AMD APM vol. 3, appendix E). */
-import { CPU_FEATURES } from '@vm/x86';
-import type { CpuFeature, CpuidRegister } from '@vm/x86';
+import { CPU_FEATURES } from './cpu-feature.ts';
+import type { CpuFeature, CpuidRegister } from './cpu-feature.ts';
 import type { CpuModel } from './cpu-model.ts';
-import { AVX_BYTES, AVX_OFFSET, stateComponents, XSTATE_AVX, xsaveBytes } from './xsave.ts';
+import { AVX_BYTES, AVX_OFFSET, stateComponents, XSTATE_AVX, xsaveBytes } from './xsave-area.ts';
 
 const OSXSAVE = 1 << 27;
 /** Leaf 1, edx: the count of processors of the package there is valid. Leaf 0x80000001, ecx, of AMD: they are cores, not threads. */
