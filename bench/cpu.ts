@@ -1,133 +1,190 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createProgress, defaultCacheFolder, fetchGuest, GuestCache } from '@vm/cli';
-import { findOracle } from '@vm/testkit/oracle';
-import { ourCommand, QEMU, qemuCommand } from './guest-commands.ts';
-import { initrdWith, type ProgramResult, resultsIn } from './guest-programs.ts';
-import { type Answer, GuestSession } from './guest-session.ts';
-import { type Benchmark, median, row, type Row } from './registry.ts';
+import { fileURLToPath } from 'node:url';
+import { type CachedGuest, createProgress, defaultCacheFolder, fetchGuest, GuestCache } from '@vm/cli';
+import { BOOT, type Comparison, compareGroups, compareRows, MOST_RATIO, PROGRAMS, type Round, V86_TARGET } from './cpu-groups.ts';
+import { type Bits, PEER_NAMES, type PeerName, type SideName, SIDES } from './cpu-peers.ts';
+import { cpuCharts, cpuMarkdown, type SetResults } from './cpu-report.ts';
+import { type Contest, runRound } from './cpu-rounds.ts';
+import { initrdWith } from './guest-programs.ts';
+import { GuestSession } from './guest-session.ts';
+import { type Benchmark, type BenchOptions, median, type Row } from './registry.ts';
+import { RoundCache } from './round-cache.ts';
+import { translatorProfile } from './translator-profile.ts';
 
-const GUEST = 'linux-image-cloud-amd64';
+/** v86 has no 64 bits and starts no kernel with PAE as quickly. */
+const GUESTS = { 64: 'linux-image-cloud-amd64', 32: 'linux-image-686' } as const;
 const APPEND = 'console=ttyS0 quiet cryptomgr.notests vm.term=dumb';
 const MEMORY_MIB = 512;
-/** The same features and maker on both sides, so that the C library and the kernel choose the same code. */
-const OUR_CPU = 'x86-64-v2';
-const QEMU_CPU = 'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand,+aes,+pclmulqdq';
-const PROGRAMS = ['intmix', 'dhry', 'sieve', 'membw', 'chase', 'fpu', 'i64', 'branchy', 'smc', 'syscall', 'pfault', 'forkx', 'pingpong'];
 const QUICK_PROGRAMS = ['intmix', 'dhry', 'fpu', 'i64', 'branchy', 'syscall'];
-const SCALE = 0.25;
-const QUICK_SCALE = 0.02;
-const ROUNDS = 3;
-/** How far the guest's clock may be from the host's, as a share of the time and in seconds. */
-const CLOCK_TOLERANCE = 0.05;
-const CLOCK_SECONDS = 0.25;
-/** Below this share of a processor the host had something else to do. */
-const BUSY_SHARE = 0.9;
-const NANOS = 1e9;
+const SCALE = 0.25, QUICK_SCALE = 0.02;
+const ROUNDS = 5, QUICK_ROUNDS = 1;
+/** Bochs takes twenty times as long as QEMU: it gets less work, once, and so do we beside it. */
+const BOCHS_SCALE = 0.02;
+const BOCHS_ROUNDS = 1;
 
-/** Nanoseconds a unit of each run. */
-interface Timings {
-  readonly ours: number[];
-  readonly peer: number[];
+interface Settings {
+  readonly bits: readonly Bits[];
+  readonly peers: readonly PeerName[];
+  readonly programs: readonly string[];
+  readonly scale: number;
+  readonly rounds: number;
+}
+interface GuestSet {
+  readonly title: string;
+  readonly bits: Bits;
+  readonly sides: readonly SideName[];
+  readonly programs: readonly string[];
+  readonly scale: number;
+  readonly rounds: number;
 }
 
-/** Programs of bench/programs, in one guest under `vm` and in one under QEMU's translator, each program in turn in both. */
+/** What the last run found, for charts. */
+let results: readonly SetResults[] = [];
+
+/** Programs of bench/programs in guests under `vm` and under other emulators, each program in turn in all of them. */
 export const cpu: Benchmark = {
-  summary: 'compiled programs in a guest',
-  async run({ quick }) {
-    const guest = await fetchGuest(new GuestCache(defaultCacheFolder()), GUEST, createProgress(process.stderr));
-    const folder = mkdtempSync(join(tmpdir(), 'vm-bench-'));
-    const sessions: GuestSession[] = [];
-    try {
-      const names = quick ? QUICK_PROGRAMS : PROGRAMS;
-      const initrd = join(folder, 'initrd');
-      writeFileSync(initrd, initrdWith(readFileSync(guest.initrd), names, folder));
-      const files = { kernel: guest.kernel, initrd, append: APPEND, memoryMiB: MEMORY_MIB };
-      const ours = new GuestSession(ourCommand(files, ['--translator', 'on', '--cpu-model', OUR_CPU, '--stats=json']));
-      sessions.push(ours);
-      await ours.ready();
-      const peer = findOracle(QEMU) === null ? null : new GuestSession(qemuCommand(files, QEMU_CPU));
-      if (peer !== null) sessions.push(peer);
-      await peer?.ready();
-      const rounds = quick ? 1 : ROUNDS;
-      const timings = await measure(names, rounds, quick ? QUICK_SCALE : SCALE, ours, peer);
-      await peer?.powerOff();
-      await ours.powerOff();
-      return [...rowsOf(timings, rounds), ...profile(ours.errors)];
-    } finally {
-      for (const session of sessions) session.kill();
-      rmSync(folder, { recursive: true, force: true });
+  summary: 'compiled programs in a guest, against QEMU TCG, v86 and Bochs',
+  options: {
+    bits: 'of the guests: 32, 64 or both, which is the default',
+    peers: `of ${PEER_NAMES.join(', ')}; default: those that are installed`,
+    programs: `of ${PROGRAMS.join(', ')}; default: all`,
+    scale: `work, as a part of what the programs do by themselves; default: ${SCALE}`,
+    rounds: `default: ${ROUNDS}`,
+    resume: 'go on with a run that was broken off, after its last finished round',
+    markdown: 'FILE that gets the tables of docs/benchmarks.md',
+  },
+  charts: () => cpuCharts(results),
+  async run(options) {
+    const settings = settingsOf(options);
+    const sets = setsOf(settings, options.quick);
+    const cache = new RoundCache<Round>('cpu', { scale: String(settings.scale), programs: settings.programs.join(), peers: settings.peers.join() }, options.resume === true);
+    if (settings.programs.includes(BOOT)) execFileSync('turbo', ['run', 'build', '--output-logs=errors-only'], { cwd: fileURLToPath(new URL('..', import.meta.url)), stdio: ['ignore', 'ignore', 'inherit'] });
+    const found: SetResults[] = [];
+    const rows: Row[] = [];
+    for (const set of sets) {
+      const boots = await runBoots(set, cache);
+      const { rounds: programs, profile } = await runPrograms(set, cache);
+      const rounds = Array.from({ length: set.rounds }, (_, i) => ({ ...programs[i], ...boots[i] }));
+      for (const peer of set.sides) {
+        if (peer === 'vm') continue;
+        const comparisons = compareRows(rounds, peer);
+        const groups = compareGroups(comparisons);
+        found.push({ title: set.title, peer, rounds: rounds.length, comparisons, groups });
+        rows.push(...rowsOf(found.at(-1)!));
+      }
+      rows.push(...profile);
     }
+    results = found;
+    if (options.markdown !== undefined) writeFileSync(options.markdown, cpuMarkdown(found));
+    return rows;
   },
 };
 
-async function measure(names: readonly string[], rounds: number, scale: number, ours: GuestSession, peer: GuestSession | null): Promise<ReadonlyMap<string, Timings>> {
-  const timings = new Map<string, Timings>();
-  const checks = new Map<string, string>();
-  for (let round = 0; round < rounds; round++) {
-    for (const program of names) {
-      const took: string[] = [];
-      for (const [session, side] of [[ours, 'ours'], [peer, 'peer']] as const) {
-        if (session === null) continue;
-        const begin = performance.now();
-        for (const { name, units, nanos, check } of await runProgram(session, side, program, scale)) {
-          const expected = checks.get(name) ?? check;
-          if (check !== expected) throw new Error(`${name}: ${side} computed ${check}, and before that ${expected} was computed`);
-          checks.set(name, check);
-          const known = timings.get(name) ?? { ours: [], peer: [] };
-          timings.set(name, known);
-          known[side].push(nanos / units);
-        }
-        took.push(`${side} ${((performance.now() - begin) / 1000).toFixed(1)} s`);
-      }
-      console.error(`round ${round + 1} of ${rounds}, ${program}: ${took.join(', ')}`);
+function settingsOf({ quick, bits, peers, programs, scale, rounds }: BenchOptions): Settings {
+  const some = <T extends string>(option: string, given: string | undefined, all: readonly T[], usual: readonly T[]): readonly T[] => {
+    if (given === undefined) return usual;
+    const names = given.split(',').filter((name) => name !== '') as T[];
+    const wrong = names.find((name) => !all.includes(name));
+    if (wrong !== undefined) throw new Error(`--${option}: there is no ${wrong}, only ${all.join(', ')}`);
+    return names;
+  };
+  const number = (option: string, given: string | undefined, usual: number): number => {
+    const value = given === undefined ? usual : Number(given);
+    if (!(value > 0)) throw new Error(`--${option}: expected a number above 0, got ${given}`);
+    return value;
+  };
+  const wanted = some('peers', peers, PEER_NAMES, quick ? ['qemu', 'v86'] : PEER_NAMES);
+  return {
+    bits: some('bits', bits, ['64', '32'], ['64', '32']).map((text) => Number(text) as Bits),
+    peers: wanted.filter((name) => {
+      const missing = SIDES[name].missing();
+      if (missing !== null) console.error(`${SIDES[name].title} is left out: ${missing}`);
+      return missing === null;
+    }),
+    programs: some('programs', programs, PROGRAMS, quick ? QUICK_PROGRAMS : PROGRAMS),
+    scale: number('scale', scale, quick ? QUICK_SCALE : SCALE),
+    rounds: number('rounds', rounds, quick ? QUICK_ROUNDS : ROUNDS),
+  };
+}
+
+function setsOf({ bits, peers, programs, scale, rounds }: Settings, quick: boolean): GuestSet[] {
+  const sets: GuestSet[] = bits.map((width) => ({ title: `${width}-bit`, bits: width, sides: ['vm' as const, ...peers.filter((peer) => peer !== 'bochs' && SIDES[peer].bits.includes(width))], programs, scale, rounds }));
+  if (!peers.includes('bochs') || !bits.includes(32)) return sets;
+  return [...sets, { title: '32-bit, less work', bits: 32, sides: ['vm', 'bochs'], programs: programs.filter((name) => name !== BOOT), scale: quick ? scale : Math.min(scale, BOCHS_SCALE), rounds: BOCHS_ROUNDS }];
+}
+
+async function guestFor(bits: Bits): Promise<CachedGuest> {
+  return fetchGuest(new GuestCache(defaultCacheFolder()), GUESTS[bits], createProgress(process.stderr));
+}
+
+/** Rounds of boots, as far as they are not in the cache yet. */
+async function runBoots({ title, bits, sides, programs, rounds }: GuestSet, cache: RoundCache<Round>): Promise<readonly Round[]> {
+  if (!programs.includes(BOOT)) return [];
+  const { kernel, initrd } = await guestFor(bits);
+  const bootCommands = Object.fromEntries(sides.map((side) => [side, SIDES[side].bootCommand({ kernel, initrd, append: APPEND, memoryMiB: MEMORY_MIB })]));
+  const name = `${title}, boots`;
+  for (let round = cache.rounds(name).length; round < rounds; round++) cache.add(name, await runRound({ title, sides, sessions: {}, bootCommands, programs: [BOOT], scale: 1, timeless: [] }, round, new Map()));
+  return cache.rounds(name);
+}
+
+/** Rounds of programs, as far as they are not in the cache yet, and what the translator did meanwhile. */
+async function runPrograms(set: GuestSet, cache: RoundCache<Round>): Promise<{ readonly rounds: readonly Round[]; readonly profile: readonly Row[] }> {
+  const { title, bits, sides, scale } = set;
+  const programs = set.programs.filter((name) => name !== BOOT);
+  const finished = cache.rounds(title).length;
+  if (finished >= set.rounds || programs.length === 0) return { rounds: cache.rounds(title), profile: [] };
+  const guest = await guestFor(bits);
+  const folder = mkdtempSync(join(tmpdir(), 'vm-bench-'));
+  const sessions: Partial<Record<SideName, GuestSession>> = {};
+  try {
+    const initrd = join(folder, 'initrd');
+    writeFileSync(initrd, initrdWith(readFileSync(guest.initrd), programs, folder, bits));
+    for (const side of sides) {
+      console.error(`${title}: ${SIDES[side].title} boots`);
+      sessions[side] = new GuestSession(SIDES[side].command({ kernel: guest.kernel, initrd, append: APPEND, memoryMiB: MEMORY_MIB }));
+      await sessions[side].ready();
     }
+    const contest: Contest = { title, sides, sessions, bootCommands: {}, programs, scale, timeless: ['bochs'] };
+    const checks = new Map<string, string>();
+    for (let round = finished; round < set.rounds; round++) cache.add(title, await runRound(contest, round, checks));
+    const { vm } = sessions;
+    const { most } = vm!.memoryMiB;
+    await vm!.powerOff();
+    return { rounds: cache.rounds(title), profile: [...translatorProfile(title, vm!.errors), memoryRow(title, most)] };
+  } finally {
+    for (const session of Object.values(sessions)) session.kill();
+    rmSync(folder, { recursive: true, force: true });
   }
-  return timings;
 }
 
-async function runProgram(session: GuestSession, side: string, program: string, scale: number): Promise<readonly ProgramResult[]> {
-  const answer = await session.run(`cat /proc/uptime; /programs/${program} ${scale}; cat /proc/uptime`);
-  const results = resultsIn(answer.output);
-  if (results.length === 0) throw new Error(`${program}, ${side}: no results in ${JSON.stringify(answer.output)}`);
-  checkClock(program, side, answer, results);
-  return results;
+function memoryRow(title: string, mostMiB: number): Row {
+  return { name: `${title}, most memory of the host`, unit: 'MiB', ours: mostMiB, peer: MEMORY_MIB, peerName: "guest's RAM", ratio: mostMiB / MEMORY_MIB, runs: 1 };
 }
 
-/** The times are the guest's, so its clock has to go like the host's. */
-function checkClock(program: string, side: string, { output, arrivedAt, seconds, cpuSeconds }: Answer, results: readonly ProgramResult[]): void {
-  const uptimes = [...output.matchAll(/^(\d+\.\d+) \d+\.\d+\r?$/gm)].map((match) => ({ guest: Number(match[1]), host: arrivedAt(match.index) }));
-  const [first, last] = [uptimes[0], uptimes.at(-1)];
-  if (first === undefined || last === undefined || first === last) throw new Error(`${program}, ${side}: no times in ${JSON.stringify(output)}`);
-  const guest = last.guest - first.guest;
-  const host = last.host - first.host;
-  const measured = results.reduce((sum, { nanos }) => sum + nanos, 0) / NANOS;
-  if (!(Math.abs(guest - host) <= host * CLOCK_TOLERANCE + CLOCK_SECONDS) || measured > guest + CLOCK_SECONDS) {
-    throw new Error(`${program}, ${side}: ${host.toFixed(2)} s of the host were ${guest.toFixed(2)} s of the guest, of which it measured ${measured.toFixed(2)} s`);
+function rowsOf({ title, peer, rounds, comparisons, groups }: SetResults): Row[] {
+  const peerName = SIDES[peer].title;
+  const rows: Row[] = comparisons.map(({ row, group, ours, theirs, ratio }) => {
+    const [unit, divisor] = group === BOOT ? ['s', 1e9] : ['ns', 1];
+    return { name: `${title}, ${row}`, unit, ours: median(ours) / divisor, peer: median(theirs) / divisor, peerName, ratio: ratio.ratio, ...intervalOf(ratio), runs: rounds };
+  });
+  for (const { group, ratio, rows: count } of groups) {
+    const most = peer === 'qemu' ? group.target : peer === 'v86' && group.name === 'all programs' ? V86_TARGET : null;
+    rows.push({ name: `${title}, ${group.name}, ${count} rows, against ${peerName}`, unit: 'times', ours: ratio.ratio, peer: null, peerName: null, ratio: null, ...intervalOf(ratio), runs: rounds, ...(most === null ? {} : { target: { most } }) });
   }
-  if (cpuSeconds < seconds * BUSY_SHARE - CLOCK_SECONDS) console.error(`${program}, ${side}: only ${cpuSeconds.toFixed(2)} s of a processor in ${seconds.toFixed(2)} s; the host is busy`);
-}
-
-function rowsOf(timings: ReadonlyMap<string, Timings>, rounds: number): Row[] {
-  const rows = [...timings].map(([name, { ours, peer }]) => row(name, 'ns', rounds, median(ours), ...(peer.length === 0 ? [] : [{ name: 'QEMU TCG', value: median(peer) }])));
-  const ratios = rows.flatMap(({ ratio }) => (ratio === null ? [] : [ratio]));
-  if (ratios.length > 0) rows.push(row('geometric mean of the ratios', 'times', rounds, Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length)));
+  if (peer === 'qemu' && rounds > 1) {
+    const slow = slowRows(comparisons);
+    rows.push({ name: `${title}, rows reliably above ${MOST_RATIO}${slow.length === 0 ? '' : `: ${slow.join(', ')}`}`, unit: '', ours: slow.length, peer: null, peerName: null, ratio: null, runs: rounds, target: { most: 0 } });
+  }
   return rows;
 }
+/** Those whose whole interval lies above. */
+function slowRows(comparisons: readonly Comparison[]): string[] {
+  return comparisons.filter(({ ratio }) => (ratio.low ?? 0) > MOST_RATIO).map(({ row }) => row);
+}
 
-/** What the translator did from power-on to power-off. */
-function profile(errors: string): Row[] {
-  const { instructions, counters } = JSON.parse(errors.slice(errors.indexOf('{"elapsed'))) as { readonly instructions: number; readonly counters: Readonly<Record<string, number>> };
-  const count = (name: string): number => counters[`cpu.translator.${name}`] ?? NaN;
-  return [
-    row('instructions, all in all', 'million', 1, instructions / 1e6),
-    row('of them translated', '%', 1, (count('executed') / instructions) * 100),
-    row('instructions an entry into translated code', '', 1, count('executed') / count('entries')),
-    ...['branch', 'address', 'instruction', 'budget', 'change'].map((reason) => row(`exits, ${reason}`, '% of entries', 1, (count(`exits.${reason}`) / count('entries')) * 100)),
-    row('accesses of translated code that the TLB answered', '%', 1, (1 - count('exits.instruction') / count('accesses')) * 100),
-    row('regions', '', 1, count('regions')),
-    row('time to write regions', 'us an instruction', 1, count('microseconds') / count('instructions')),
-    row('WebAssembly', 'bytes an instruction', 1, count('bytes') / count('instructions')),
-  ];
+function intervalOf({ low, high }: Comparison['ratio']): Pick<Row, 'interval'> {
+  return low === undefined || high === undefined ? {} : { interval: [low, high] };
 }

@@ -9,10 +9,26 @@ export interface GuestFiles {
 }
 
 export const QEMU = 'qemu-system-x86_64';
+/** `vm` as it is published; `turbo run build` makes it. */
+const BUILT_VM = [process.execPath, fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url))];
 const VM = [process.execPath, '--conditions=vm-source', '--disable-warning=ExperimentalWarning', fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url))];
 
-export function ourCommand({ kernel, initrd, append, memoryMiB }: GuestFiles, more: readonly string[]): readonly string[] {
-  return [...VM, 'boot', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', `${memoryMiB}M`, ...more];
+/** `vm` with any arguments. */
+export function vmCommand(from: 'built' | 'sources', ...args: readonly string[]): readonly string[] {
+  return [...(from === 'built' ? BUILT_VM : VM), ...args];
+}
+export function ourCommand({ kernel, initrd, append, memoryMiB }: GuestFiles, more: readonly string[], from: 'built' | 'sources' = 'sources'): readonly string[] {
+  return vmCommand(from, 'boot', '--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', `${memoryMiB}M`, ...more);
+}
+
+/** v86 in a Node.js of its own. */
+export function v86Command(files: GuestFiles): readonly string[] { return scriptCommand('v86-guest.ts', files); }
+
+/** Bochs, with a script between its serial port and the standard input and output. */
+export function bochsCommand(files: GuestFiles): readonly string[] { return scriptCommand('bochs-guest.ts', files); }
+
+function scriptCommand(script: string, { kernel, initrd, append, memoryMiB }: GuestFiles): readonly string[] {
+  return [process.execPath, '--conditions=vm-source', '--disable-warning=ExperimentalWarning', fileURLToPath(new URL(script, import.meta.url)), kernel, initrd, String(memoryMiB), append];
 }
 
 /** No network card, because its boot ROM waits for a key. */

@@ -20,6 +20,9 @@ const MOST_SECONDS = 1200;
 export class GuestSession {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
+  readonly #begin = performance.now() / 1000;
+  /** When the output last ended with a prompt. */
+  #prompted = NaN;
   #output = '';
   /** When how much of the present command's output had come. */
   #arrivals: { readonly length: number; readonly seconds: number }[] = [];
@@ -35,6 +38,7 @@ export class GuestSession {
       this.#output += chunk.toString('latin1');
       this.#length += chunk.length;
       this.#arrivals.push({ length: this.#length, seconds: performance.now() / 1000 });
+      if (this.#output.endsWith(PROMPT)) this.#prompted = performance.now() / 1000;
       this.#wake();
     });
     this.#child.stderr!.on('data', (chunk: Buffer) => (this.errors += chunk.toString()));
@@ -47,12 +51,15 @@ export class GuestSession {
     });
   }
 
-  /** Waits for the shell. */
-  async ready(): Promise<void> { await this.#until(PROMPT); }
+  /** Waits for the shell; answers how long that took from the start of the program, in seconds. */
+  async ready(): Promise<number> {
+    await this.#until(PROMPT);
+    return this.#prompted - this.#begin;
+  }
 
   async run(command: string): Promise<Answer> {
     const end = `end ${6 * 7} of ${++this.#commands}\r\n`;
-    const cpu = this.#cpuSeconds();
+    const cpu = this.cpuSeconds;
     const begin = performance.now();
     this.#arrivals = [];
     this.#length = this.#output.length;
@@ -60,7 +67,7 @@ export class GuestSession {
     this.#child.stdin!.write(`${command}; echo end $((6 * 7)) of ${this.#commands}\n`);
     const output = await this.#until(end);
     const seconds = (performance.now() - begin) / 1000;
-    const cpuSeconds = this.#cpuSeconds() - cpu;
+    const cpuSeconds = this.cpuSeconds - cpu;
     const arrivals = this.#arrivals;
     await this.#until(PROMPT);
     return { output, arrivedAt: (index) => arrivals.find(({ length }) => length > index)?.seconds ?? NaN, seconds, cpuSeconds };
@@ -73,6 +80,17 @@ export class GuestSession {
     clearTimeout(timer);
   }
   kill(): void { this.#child.kill('SIGKILL'); }
+  /** Time of the host's processors that the program took so far, in all its threads: utime and stime (proc(5)). */
+  get cpuSeconds(): number {
+    const fields = readFileSync(`/proc/${this.#child.pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
+  }
+  /** Memory of the host that the program has, and the most that it had (VmRSS and VmHWM of proc(5)). */
+  get memoryMiB(): { readonly now: number; readonly most: number } {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'latin1');
+    const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? NaN) / 1024;
+    return { now: field('VmRSS'), most: field('VmHWM') };
+  }
 
   /** Takes the output up to and including a text. */
   async #until(text: string): Promise<string> {
@@ -93,10 +111,5 @@ export class GuestSession {
         };
       });
     }
-  }
-  /** utime and stime (proc(5)). */
-  #cpuSeconds(): number {
-    const fields = readFileSync(`/proc/${this.#child.pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
   }
 }

@@ -9,13 +9,32 @@ export interface Row {
   readonly peerName: string | null;
   readonly ratio: number | null; // ours / peer
   readonly runs: number;
+  /** Ends of the ratio's 95 % interval, where runs in turn gave one. */
+  readonly interval?: readonly [low: number, high: number];
+  /** What the ratio is to be at most; of a row without a ratio what `ours` is to be. */
+  readonly target?: Target;
 }
-export interface BenchOptions {
+export interface Target { readonly most?: number; readonly least?: number }
+
+/** Options that some benchmarks have, as they were given. */
+export interface BenchSettings {
+  readonly bits?: string;
+  readonly peers?: string;
+  readonly programs?: string;
+  readonly rows?: string;
+  readonly scale?: string;
+  readonly rounds?: string;
+  readonly markdown?: string;
+  readonly resume?: boolean;
+}
+export interface BenchOptions extends BenchSettings {
   /** Fewer and shorter runs, to see whether it works rather than how fast. */
   readonly quick: boolean;
 }
 export interface Benchmark {
   readonly summary: string;
+  /** Which options it has beside `quick`, with what they are. */
+  readonly options?: Readonly<Partial<Record<keyof BenchSettings, string>>>;
   run(options: BenchOptions): Promise<readonly Row[]>;
   /** Pictures of rows that it gave. */
   charts?(rows: readonly Row[]): readonly Chart[];
@@ -33,6 +52,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   io: async () => (await import('./io.ts')).io,
   longmode: async () => (await import('./longmode.ts')).longmode,
   mmu: async () => (await import('./mmu.ts')).mmu,
+  startup: async () => (await import('./startup.ts')).startup,
   translate: async () => (await import('./translate.ts')).translate,
   v8: async () => (await import('./v8.ts')).v8,
 };
