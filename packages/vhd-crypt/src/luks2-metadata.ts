@@ -35,7 +35,7 @@ export interface Luks2Segment {
   readonly iv_tweak?: string;
   readonly encryption?: string;
   readonly sector_size?: number;
-  readonly integrity?: { readonly type: string; readonly journal_encryption: string; readonly journal_integrity: string; readonly journal_bytes?: string };
+  readonly integrity?: { readonly type: string; readonly journal_encryption: string; readonly journal_integrity: string; readonly journal_bytes?: string; readonly journal_parts?: string };
   readonly flags?: readonly string[];
 }
 export interface Luks2Digest {

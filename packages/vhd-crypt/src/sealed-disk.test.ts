@@ -19,7 +19,7 @@ const [KIB, MIB, SECTOR] = [1024, 2 ** 20, 4096];
 const math = nodeKeyMath();
 const [ciphers, keys] = [createCipherRegistry([nodeCiphers()]), keyOf(new TextEncoder().encode('a secret'))];
 const luks = { version: 2, math, ciphers, keys, cipher: 'aes-ocb-random', cost: { kdf: 'pbkdf2', iterations: 1000 } } as const;
-const JOURNAL = 64 * KIB; // six sectors a batch
+const JOURNAL = 128 * KIB; // six sectors a batch
 const secret = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
 const pattern = (bytes: number, seed: number): Uint8Array => Uint8Array.from({ length: bytes }, (_, i) => 1 + ((i * 7 + seed * 31 + (i >>> 8)) % 255));
 
@@ -31,9 +31,9 @@ async function make(format: DiskFormat, bytes: number): Promise<MemoryFile> {
 const open = (file: ImageFile, rest: Partial<DiskOptions> = {}): Promise<OpenedDisk> => openDisk({ ...file, close: () => Promise.resolve() }, { format: 'raw', containers: [luks2({ math })], ciphers, keys, ...rest });
 
 /** Without a container around it: a journal and so many sectors. */
-async function sealed(file: ImageFile, writable = true, root?: string): Promise<SealedDisk> {
+async function sealed(file: ImageFile, writable = true, root?: string, parts = 4): Promise<SealedDisk> {
   const cipher = new OcbSectors('disk', secret, SECTOR, makeAes);
-  return openSealedDisk({ name: 'disk', below: await openRaw(file, writable), at: 0, journalBytes: JOURNAL, cipher, math, journalKey: secret, ...(root === undefined ? {} : { root }) });
+  return openSealedDisk({ name: 'disk', below: await openRaw(file, writable), at: 0, journalBytes: (JOURNAL / 4) * parts, parts, cipher, math, journalKey: secret, ...(root === undefined ? {} : { root }) });
 }
 async function contentsOf(disk: Pick<SealedDisk, 'bytes' | 'read'>): Promise<Buffer> {
   const all = Buffer.alloc(disk.bytes);
@@ -90,6 +90,70 @@ describe('sealed sectors in LUKS2', () => {
     const other = keyOf(new TextEncoder().encode('another'));
     expect(await addLuks2Key(bytes, { math }, { ciphers, keys, cost: luks.cost }, other)).toBe(1);
     await (await open(file, { keys: other })).close();
+  });
+
+  it('are read while they go to their places, and each as it was stored', async () => {
+    const plain = memoryFile('disk', new Uint8Array(sealedBytes(600 * SECTOR, JOURNAL)));
+    const wait = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    // What is written is half there for a while, and what is read may be of two times.
+    const slow: ImageFile = {
+      ...plain,
+      async read(at, into) {
+        await plain.read(at, into.subarray(0, into.length / 2));
+        for (let turn = random(8); turn > 0; turn--) await wait();
+        await plain.read(at + into.length / 2, into.subarray(into.length / 2));
+      },
+      async write(at, from) {
+        await plain.write(at, from.subarray(0, from.length / 2));
+        await wait();
+        await plain.write(at + from.length / 2, from.subarray(from.length / 2));
+      },
+      flush: wait,
+    };
+    const random = randomOf(3);
+    const disk = await sealed(slow);
+    let [reads, running] = [0, true];
+    const read = async (): Promise<void> => {
+      for (; running || reads < 300; reads++) {
+        const got = new Uint8Array(SECTOR * (1 + random(3)));
+        await disk.read(random(30) * SECTOR, got);
+        for (let at = 0; at < got.length; at++) if (got[at] !== got[at - (at % SECTOR)]) throw new Error('a sector of two stores');
+        await wait();
+      }
+    };
+    const store = async (): Promise<void> => {
+      for (let i = 0; i < 60; i++) {
+        await disk.write(random(20) * SECTOR, new Uint8Array(SECTOR * (1 + random(10))).fill(1 + i));
+        if (random(4) === 0) await disk.flush();
+      }
+    };
+    await Promise.all([read(), read(), read(), Promise.all([store(), store()]).then(() => { running = false; })]);
+    await disk.end();
+  });
+
+  it('that could not be stored wait for the next attempt, and who asked is told', async () => {
+    const plain = memoryFile('disk', new Uint8Array(sealedBytes(600 * SECTOR, JOURNAL)));
+    let broken: 'write' | 'flush' | null = null;
+    const fail = (what: 'write' | 'flush'): void => {
+      if (broken === what) throw new Error(`no ${what} now`);
+    };
+    const disk = await sealed({ ...plain, write: async (at, from) => { fail('write'); await plain.write(at, from); }, flush: async () => fail('flush') });
+    for (const [i, what] of (['write', 'flush'] as const).entries()) {
+      broken = what;
+      await disk.write(i * 7 * SECTOR, pattern(5 * SECTOR, i));
+      await expect(disk.flush()).rejects.toThrow(`no ${what} now`);
+      // As many as there is room for.
+      await expect(disk.write(100 * SECTOR, pattern(100 * SECTOR, i))).rejects.toThrow(`no ${what} now`);
+      await expect(disk.flush()).rejects.toThrow(`no ${what} now`);
+      expect((await contentsOf(disk)).subarray(i * 7 * SECTOR, (i * 7 + 5) * SECTOR).equals(pattern(5 * SECTOR, i))).toBe(true);
+      broken = null;
+      await disk.write(100 * SECTOR, pattern(100 * SECTOR, i));
+      await disk.flush();
+    }
+    const all = await contentsOf(await sealed(memoryFile('disk', plain.contents()), false));
+    for (const i of [0, 1]) expect(all.subarray(i * 7 * SECTOR, (i * 7 + 5) * SECTOR).equals(pattern(5 * SECTOR, i))).toBe(true);
+    expect(all.subarray(100 * SECTOR, 200 * SECTOR).equals(pattern(100 * SECTOR, 1))).toBe(true);
+    await disk.end();
   });
 
   it('take no room where nothing was stored, nor for zeros there', async () => {
@@ -214,17 +278,24 @@ describe('a sealed disk that somebody changes (VHD-28)', () => {
 });
 
 describe('a crash of a sealed disk (VHD-30)', () => {
-  it('at any write leaves each sector old or new, and none that looks changed', async () => {
-    const plain = memoryFile('disk', new Uint8Array(sealedBytes(600 * SECTOR, JOURNAL)));
-    const before = await sealed(plain);
+  // What is stored while a barrier is under way may come before or after it; and journals of two parts were made before.
+  it.each([[4, 'begin'], [4, 'end'], [2, 'begin']] as const)('at any write leaves each sector old or new, and none that looks changed: %i parts of the journal, barriers as they %s', async (parts, counted) => {
+    const journalBytes = (JOURNAL / 4) * parts;
+    const plain = memoryFile('disk', new Uint8Array(sealedBytes(540 * SECTOR, journalBytes)));
+    const before = await sealed(plain, true, undefined, parts);
     await before.write(500 * SECTOR, pattern(40 * SECTOR, 1));
     await before.end();
     const initial = plain.contents();
     const { file, steps } = recordSteps(memoryFile('disk', initial.slice()));
-    const disk = await sealed({ ...file });
+    const flush = async (): Promise<void> => {
+      if (counted === 'begin') steps.push('flush');
+      await new Promise((resolve) => setImmediate(resolve));
+      if (counted === 'end') steps.push('flush');
+    };
+    const disk = await sealed({ ...file, flush }, true, undefined, parts);
     const model = Buffer.from(await contentsOf(disk));
     const states = [{ steps: steps.length, flushed: true, contents: Buffer.from(model) }];
-    const stores: readonly (readonly [number, number])[] = [[500, 3], [506, 5], [503, 12], [0, 1], [506, 1], [515, 4]];
+    const stores: readonly (readonly [number, number])[] = [[500, 3], [506, 5], [503, 12], [0, 1], [506, 1], [515, 4], [505, 25], [504, 7]];
     for (const [i, [sector, count]] of stores.entries()) {
       const data = pattern(count * SECTOR - (i % 2) * 700, i + 10);
       await disk.write(sector * SECTOR + (i % 2) * 300, data);
@@ -238,24 +309,24 @@ describe('a crash of a sealed disk (VHD-30)', () => {
     await disk.end();
     states.push({ steps: steps.length, flushed: true, contents: Buffer.from(model) });
     let count = 0;
-    for (const { upTo, kept } of crashCuts(steps, { wholeSets: 5 })) {
-      const after = memoryFile('disk', initial.slice());
+    for (const { upTo, kept } of crashCuts(steps, { wholeSets: 4 })) {
+      const after = memoryFile('disk', initial);
       await replayCut(after, kept);
       const first = states.findLastIndex((state) => state.flushed && state.steps <= upTo);
       const next = states.findIndex((state) => state.steps >= upTo);
       const allowed = states.slice(first, (next < 0 ? states.length : next) + 2).map(({ contents }) => contents);
-      const looked = await contentsOf(await sealed(after, false));
+      const looked = await contentsOf(await sealed(after, false, undefined, parts));
       for (let at = 0; at < looked.length; at += SECTOR) {
         if (!allowed.some((one) => one.compare(looked, at, at + SECTOR, at, at + SECTOR) === 0)) throw new Error(`cut ${count}: sector ${at / SECTOR}`);
       }
       // Mended, used and looked at again.
       if (count++ % 4 !== 0) continue;
-      const mended = await sealed(after);
-      await mended.write(590 * SECTOR, pattern(SECTOR, 77));
+      const mended = await sealed(after, true, undefined, parts);
+      await mended.write(30 * SECTOR, pattern(SECTOR, 77));
       await mended.end();
-      const last = await contentsOf(await sealed(after, false));
-      expect(last.subarray(0, 590 * SECTOR).equals(looked.subarray(0, 590 * SECTOR))).toBe(true);
-      expect(last[590 * SECTOR]).toBe(pattern(1, 77)[0]);
+      const last = await contentsOf(await sealed(after, false, undefined, parts));
+      expect(last.subarray(31 * SECTOR).equals(looked.subarray(31 * SECTOR))).toBe(true);
+      expect(last[30 * SECTOR]).toBe(pattern(1, 77)[0]);
     }
     console.log(`${count} cuts of stores to a sealed disk`);
     expect(count).toBeGreaterThan(200);

@@ -1,4 +1,4 @@
-// The journal of sealed sectors. Each half holds one batch: how many, numbers and records, authenticated, and the sectors themselves as
+// The journal of sealed sectors. Each part holds one batch: how many, numbers and records, authenticated, and the sectors themselves as
 // they are stored. What does not prove itself whole was cut off, and its sectors are as they were.
 import { sameBytes } from './big-endian.ts';
 import { hmacSha256, type KeyMath } from './key-math.ts';
@@ -35,13 +35,13 @@ export async function encodeBatch(into: Uint8Array, sequence: number, sectors: r
   into.set(await hmacSha256(math, key, into.subarray(0, end)), MAC_AT);
 }
 
-/** The batch of a half of the journal; null when there is none, or not all of it. */
-export async function decodeBatch(half: Uint8Array, layout: SealedLayout, math: KeyMath, key: Uint8Array, cipher: SealedSectors): Promise<JournalBatch | null> {
-  const view = new DataView(half.buffer, half.byteOffset);
-  if (String.fromCharCode(...half.subarray(0, MAGIC.length)) !== MAGIC) return null;
+/** The batch of a part of the journal; null when there is none, or not all of it. */
+export async function decodeBatch(part: Uint8Array, layout: SealedLayout, math: KeyMath, key: Uint8Array, cipher: SealedSectors): Promise<JournalBatch | null> {
+  const view = new DataView(part.buffer, part.byteOffset);
+  if (String.fromCharCode(...part.subarray(0, MAGIC.length)) !== MAGIC) return null;
   const count = view.getUint32(16, true);
   if (count === 0 || count > layout.batch) return null;
-  const head = half.slice(0, JOURNAL_HEAD_BYTES + count * ENTRY_BYTES);
+  const head = part.slice(0, JOURNAL_HEAD_BYTES + count * ENTRY_BYTES);
   const mac = head.slice(MAC_AT, MAC_AT + MAC_BYTES);
   head.fill(0, MAC_AT, MAC_AT + MAC_BYTES);
   if (!sameBytes(await hmacSha256(math, key, head), mac)) return null;
@@ -53,9 +53,27 @@ export async function decodeBatch(half: Uint8Array, layout: SealedLayout, math: 
     records.set(head.subarray(at + 8, at + ENTRY_BYTES), i * RECORD_BYTES);
   }
   if (sectors.some((sector) => sector >= layout.sectors)) return null; // of a disk that was longer
-  const data = half.slice(layout.entriesBytes, layout.entriesBytes + count * SECTOR_BYTES);
+  const data = part.slice(layout.entriesBytes, layout.entriesBytes + count * SECTOR_BYTES);
   const failed = await cipher.open(data, new Uint8Array(data.length), records, sectors.map((sector) => sector * (SECTOR_BYTES / 512)));
   return failed < 0 ? { sequence: getU64(view, 8), sectors, records, data } : null;
+}
+
+/**
+ * What is in the journal, in the order in which it is stored again. Behind one that is missing nothing counts: what came before that one
+ * is in its places, and what was stored since would be lost.
+ */
+export async function readJournal(read: (at: number, into: Uint8Array) => Promise<void>, layout: SealedLayout, math: KeyMath, key: Uint8Array, cipher: SealedSectors): Promise<JournalBatch[]> {
+  const { parts, partBytes } = layout;
+  const found: JournalBatch[] = [];
+  for (let which = 0; which < parts; which++) {
+    const all = new Uint8Array(partBytes);
+    await read(which * partBytes, all);
+    const one = await decodeBatch(all, layout, math, key, cipher);
+    if (one !== null && one.sequence % parts === which) found.push(one);
+  }
+  found.sort((a, b) => b.sequence - a.sequence);
+  const newest = found[0]?.sequence ?? 0;
+  return found.filter(({ sequence }, i) => sequence === newest - i).reverse();
 }
 
 function putU64(view: DataView, at: number, value: number): void {

@@ -8,6 +8,7 @@ import { RECORDS_BYTES, recordsAt, RUN_SECTORS, SECTOR_BYTES, sectorAt, type Sea
 
 const MOST_RUNS = 512; // 8 MiB of records
 const HASH_BYTES = 32;
+const AT_ONCE = 16;
 
 export class SealedStore {
   readonly #name: string;
@@ -16,6 +17,8 @@ export class SealedStore {
   readonly #layout: SealedLayout;
   readonly #math: KeyMath;
   readonly #runs = new Map<number, Promise<Uint8Array>>();
+  /** Of runs whose sectors are being stored: theirs are not what the image holds. */
+  readonly #changing = new Map<number, Uint8Array>();
   /** What came out of the journal of an image that is opened for reading. */
   readonly #overlay = new Map<number, Uint8Array>();
   /** Of the records of each run, when somebody knows what they have to be. */
@@ -31,6 +34,8 @@ export class SealedStore {
 
   /** The records of a run, to be changed in place. */
   records(run: number): Promise<Uint8Array> {
+    const changing = this.#changing.get(run);
+    if (changing !== undefined) return Promise.resolve(changing);
     const known = this.#runs.get(run);
     if (known !== undefined) return known;
     if (this.#runs.size >= MOST_RUNS) this.#runs.delete(this.#runs.keys().next().value!);
@@ -44,27 +49,44 @@ export class SealedStore {
     return this.#below.read(this.#at + sectorAt(this.#layout, sector), into);
   }
 
-  /** Stores sectors and their records, in any order. */
+  /**
+   * Stores sectors and their records: in the order of their places, which the host likes better. Who reads one of them meanwhile may
+   * find a sector and a record that do not belong together.
+   */
   async write(sectors: readonly number[], data: Uint8Array, records: Uint8Array): Promise<void> {
-    // Held here: those remembered may go meanwhile.
-    const changed = new Map<number, { readonly kept: Uint8Array; first: number; last: number }>();
-    for (let i = 0; i < sectors.length; ) {
-      const sector = sectors[i]!;
-      const run = Math.floor(sector / RUN_SECTORS);
-      let count = 1;
-      while (i + count < sectors.length && sectors[i + count] === sector + count && (sector + count) % RUN_SECTORS !== 0) count++;
-      const kept = changed.get(run)?.kept ?? (await this.records(run));
-      const index = sector - run * RUN_SECTORS;
-      kept.set(records.subarray(i * RECORD_BYTES, (i + count) * RECORD_BYTES), index * RECORD_BYTES);
-      const range = changed.get(run) ?? { first: index, last: index };
-      changed.set(run, { kept, first: Math.min(range.first, index), last: Math.max(range.last, index + count - 1) });
-      await this.#below.write(this.#at + sectorAt(this.#layout, sector), data.subarray(i * SECTOR_BYTES, (i + count) * SECTOR_BYTES));
-      i += count;
-    }
-    for (const [run, { kept, first, last }] of changed) {
-      const [from, to] = [Math.floor((first * RECORD_BYTES) / 512) * 512, Math.ceil(((last + 1) * RECORD_BYTES) / 512) * 512];
-      await this.#below.write(this.#at + recordsAt(this.#layout, run) + from, kept.subarray(from, to));
-      if (this.#hashes !== null) this.#hashes.set(await this.#hash(kept), run * HASH_BYTES);
+    const order = Array.from(sectors.keys());
+    if (sectors.some((sector, i) => i > 0 && sector < sectors[i - 1]!)) order.sort((a, b) => sectors[a]! - sectors[b]!);
+    const changed = new Map<number, { readonly first: number; last: number }>();
+    const stores = new Stores();
+    try {
+      for (let i = 0; i < order.length; ) {
+        const place = order[i]!;
+        const sector = sectors[place]!;
+        const run = Math.floor(sector / RUN_SECTORS);
+        let count = 1;
+        while (i + count < order.length && order[i + count] === place + count && sectors[place + count] === sector + count && (sector + count) % RUN_SECTORS !== 0) count++;
+        const kept = await this.records(run);
+        this.#changing.set(run, kept);
+        const index = sector - run * RUN_SECTORS;
+        kept.set(records.subarray(place * RECORD_BYTES, (place + count) * RECORD_BYTES), index * RECORD_BYTES);
+        changed.set(run, { first: changed.get(run)?.first ?? index, last: index + count - 1 });
+        await stores.add(this.#below.write(this.#at + sectorAt(this.#layout, sector), data.subarray(place * SECTOR_BYTES, (place + count) * SECTOR_BYTES)));
+        i += count;
+      }
+      for (const [run, { first, last }] of changed) {
+        const kept = this.#changing.get(run)!;
+        const [from, to] = [Math.floor((first * RECORD_BYTES) / 512) * 512, Math.ceil(((last + 1) * RECORD_BYTES) / 512) * 512];
+        await stores.add(this.#below.write(this.#at + recordsAt(this.#layout, run) + from, kept.subarray(from, to)));
+        if (this.#hashes !== null) this.#hashes.set(await this.#hash(kept), run * HASH_BYTES);
+      }
+    } finally {
+      try {
+        await stores.end();
+      } finally {
+        // Those remembered may have gone meanwhile, or have been read from the image again.
+        for (const [run, kept] of this.#changing) this.#runs.set(run, Promise.resolve(kept));
+        this.#changing.clear();
+      }
     }
   }
 
@@ -126,6 +148,22 @@ export class SealedStore {
       if (hash.some((byte, i) => byte !== wanted[i])) throw new CryptError(this.#name, 'integrity', `records of the sectors from ${run * RUN_SECTORS * (SECTOR_BYTES / 512)} are not those of the root`);
     }
     return records;
+  }
+}
+
+/** Some stores at once, and not too many. */
+class Stores {
+  #running: Promise<void>[] = [];
+
+  async add(store: Promise<void>): Promise<void> {
+    store.catch(() => undefined); // told below
+    this.#running.push(store);
+    if (this.#running.length >= AT_ONCE) await this.end();
+  }
+
+  /** Waits for all, also when one of them fails: they share buffers. */
+  async end(): Promise<void> {
+    for (const result of await Promise.allSettled(this.#running.splice(0))) if (result.status === 'rejected') throw result.reason;
   }
 }
 

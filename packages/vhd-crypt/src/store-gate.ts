@@ -4,6 +4,11 @@ export class StoreGate {
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
+  /** Nobody is alone, or waits to be: what needs no waiting can be done without asking. */
+  get isOpen(): boolean {
+    return !this.#closed;
+  }
+
   /** Begins at once unless somebody is alone, or waits to be. */
   together<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#closed ? this.#last.then(work) : work();
