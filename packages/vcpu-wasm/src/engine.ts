@@ -61,6 +61,8 @@ export interface WasmEngineOptions {
   readonly shadowTables?: number;
   /** Bytes of WebAssembly that translated code may take; default 48 MiB. When there are more, the oldest goes. */
   readonly translatedBytes?: number;
+  /** Count what each region of translated code does, for `tracedRegions`. Slower. */
+  readonly traceRegions?: boolean;
   /** A stored interpreter; default: written for the first engine of the process. */
   readonly image?: InterpreterImage;
   /** Pages of guest code that are kept decoded, each in one mode; default 4096. When they run out, all are dropped. */
@@ -95,7 +97,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     const cache = new CodeCache(surroundings.ram.memory.buffer, region());
     watchStores(cache, surroundings);
     return new ProcessorGroup({
-      processors, memory: surroundings.ram.memory as WebAssembly.Memory, cache, translatedBytes, translator: options.translator ?? defaultTranslatorMode(),
+      processors, memory: surroundings.ram.memory as WebAssembly.Memory, cache, translatedBytes, traceRegions: options.traceRegions === true, translator: options.translator ?? defaultTranslatorMode(),
       shadow: mode === 'off' ? null : new ShadowTables(surroundings.ram, tablesAt(), tableBytes, processors, { policy: mode, audit: options.auditShadow ?? isShadowAudited() }),
       handlers: { long: handlersOf(long.keys, true, model), legacy: handlersOf(legacy.keys, false, model) },
       instantiate: (imports): Interpreters => ({ long: instantiate(long.module, surroundings, imports), legacy: instantiate(legacy.module, surroundings, imports) }),

@@ -22,7 +22,7 @@ export type FlatMode = 'real' | 'protected' | 'long';
 
 export interface FlatMachineOptions {
   /** The processor. */
-  readonly processor?: Pick<WasmEngineOptions, 'cpuModel' | 'cpuFeatures' | 'randomSeed' | 'translator' | 'shadow' | 'auditShadow'>;
+  readonly processor?: Pick<WasmEngineOptions, 'cpuModel' | 'cpuFeatures' | 'randomSeed' | 'translator' | 'shadow' | 'auditShadow' | 'traceRegions'>;
   /** How many processors; default 1. */
   readonly processors?: number;
   /** RAM from address 0; default 4 MiB. */

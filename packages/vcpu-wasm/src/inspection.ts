@@ -3,6 +3,7 @@ import type { Ram } from '@vm/core/engine';
 import { EFER_LMA } from '@vm/x86';
 import * as state from './cpu-state.ts';
 import { READ } from './page-walk.ts';
+import type { TracedRegion } from './translate/region-trace.ts';
 import type { WasmVcpu } from './vcpu.ts';
 
 export interface InspectedProcessor {
@@ -43,4 +44,9 @@ export function readLinear({ state: view, memory }: Pick<WasmVcpu, 'state' | 'me
   }
   view.set64(state.CR2, faultAddress[0], faultAddress[1]);
   return Uint8Array.from(read);
+}
+
+/** What the engine counted of the translated regions of all processors, with its option `traceRegions`; those in which most instructions ran come first. */
+export function tracedRegions({ translator }: Pick<WasmVcpu, 'translator'>): readonly TracedRegion[] {
+  return translator.regionsTraced;
 }

@@ -30,6 +30,7 @@ export interface GroupParts {
   readonly handlers: HandlerTables;
   readonly translator: TranslatorMode;
   readonly translatedBytes: number;
+  readonly traceRegions: boolean;
   readonly instantiate: (imports: EngineImports) => Interpreters;
 }
 
@@ -70,9 +71,9 @@ export class ProcessorGroup {
   enter(imports: EngineImports): void { this.#running = imports; }
 
   #makeTranslator({ long, legacy }: Interpreters): Translator {
-    const { memory, cache, handlers, translator: mode, translatedBytes: mostBytes } = this.#parts;
+    const { memory, cache, handlers, translator: mode, translatedBytes: mostBytes, traceRegions: traced } = this.#parts;
     return new Translator({
-      buffer: memory.buffer, cache, memory, mode, mostBytes, long: { host: long, keys: handlers.long.keys }, legacy: { host: legacy, keys: handlers.legacy.keys },
+      buffer: memory.buffer, cache, memory, mode, mostBytes, traced, long: { host: long, keys: handlers.long.keys }, legacy: { host: legacy, keys: handlers.legacy.keys },
     });
   }
   #dispatching(): EngineImports {

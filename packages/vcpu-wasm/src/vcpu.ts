@@ -66,7 +66,7 @@ export class WasmVcpu implements Vcpu {
   readonly #index: number;
   readonly #model: CpuModel;
   readonly #interpreters: Interpreters;
-  readonly #translator: Translator;
+  readonly translator: Translator;
   readonly #group: ProcessorGroup;
   readonly #calls: EngineImports;
   #issued = 0;
@@ -109,7 +109,7 @@ export class WasmVcpu implements Vcpu {
     this.code = new CodeFetch(this.state, this.memory, this.segments, group.cache, group.handlers);
     this.#debug = new DebugRegisters(this.state, () => this.memory.watchData(this.#debug.hasData ? this.#debug : null, () => this.#attend()), () => this.#attend());
     this.#calls = this.#imports();
-    ({ interpreters: this.#interpreters, translator: this.#translator } = group.join(this.state, this.#calls, () => this.#latch.isStuck && (this.flags.other() & FLAG_IF) === 0));
+    ({ interpreters: this.#interpreters, translator: this.translator } = group.join(this.state, this.#calls, () => this.#latch.isStuck && (this.flags.other() & FLAG_IF) === 0));
     this.flags = new FlagsRegister(this.state, this.#interpreters.long, (flags) => {
       this.memory.tlb.updateTags();
       if ((flags & VIRTUAL_INTERRUPT) === VIRTUAL_INTERRUPT) this.#attend();
@@ -170,7 +170,7 @@ export class WasmVcpu implements Vcpu {
       slowLinear: (segment, offset, bytes, write) => this.segments.checkAccess(segment, offset >>> 0, bytes, write !== 0),
       resolve: () => this.#resolve(),
       link: (branch) => this.code.link(branch),
-      hot: (at) => this.#translator.hot(this.state, at),
+      hot: (at) => this.translator.hot(this.state, at),
       stale: (at) => this.code.renew(at),
       crossPage: (check) => this.code.crossPage(check),
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
@@ -194,7 +194,7 @@ export class WasmVcpu implements Vcpu {
 
   #resolve(): number {
     const found = this.code.resolve();
-    if (this.#translator.isEager) this.#translator.hot(this.state, found);
+    if (this.translator.isEager) this.translator.hot(this.state, found);
     return found;
   }
 
@@ -209,7 +209,7 @@ export class WasmVcpu implements Vcpu {
     const s = this.state;
     if (this.#latch.shutdown) return EXIT_SHUTDOWN;
     this.#requested = false;
-    this.#translator.collect();
+    this.translator.collect();
     this.#issued += instructions;
     s.set(state.BUDGET, instructions);
     s.set(state.BUDGET_HELD, 0);

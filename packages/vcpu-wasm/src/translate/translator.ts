@@ -15,6 +15,8 @@ import { CodeWriter } from '../wasm/code-writer.ts';
 import { HandlerForms } from './handler-forms.ts';
 import { REGION_FUNCTIONS, regionImports, RegionModule, regionName } from './region-module.ts';
 import { RegionScan } from './region-scan.ts';
+import { EXITS, RegionTrace } from './region-trace.ts';
+import type { TracedRegion } from './region-trace.ts';
 import type { Block, Scan } from './region-scan.ts';
 import { RegionTable } from './region-table.ts';
 import { RegionWriter } from './region-writer.ts';
@@ -31,6 +33,8 @@ export interface TranslatorParts {
   readonly mode: TranslatorMode;
   /** Bytes of WebAssembly that are kept. */
   readonly mostBytes: number;
+  /** Regions are counted one by one. */
+  readonly traced: boolean;
   readonly long: { readonly host: RegionHost; readonly keys: readonly string[] };
   readonly legacy: { readonly host: RegionHost; readonly keys: readonly string[] };
 }
@@ -46,9 +50,6 @@ const MOST_DROPS = 12;
 const KEPT_SHARE = 0.75;
 /** Copies that there has to be room for before a slice begins. */
 const LEAST_COPIES = 1024;
-
-/** Why regions are left, by name. */
-const EXITS = [['branch', state.EXIT_BRANCH], ['address', state.EXIT_ADDRESS], ['instruction', state.EXIT_INSTRUCTION], ['budget', state.EXIT_BUDGET], ['change', state.EXIT_CHANGE]] as const;
 
 interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
 interface Waiting { readonly state: StateView; readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
@@ -77,6 +78,7 @@ export class Translator {
   /** The oldest first. */
   readonly #modules = new Set<LiveModule>();
   readonly #mostBytes: number;
+  readonly #trace: RegionTrace | null;
   #bytesLive = 0;
 
   // Counters.
@@ -89,12 +91,13 @@ export class Translator {
   compileMicroseconds = 0;
   evictions = 0;
 
-  constructor({ buffer, cache, memory, mode, mostBytes, long, legacy }: TranslatorParts) {
+  constructor({ buffer, cache, memory, mode, mostBytes, traced, long, legacy }: TranslatorParts) {
     this.#view = new DataView(buffer);
     this.#cache = cache;
     this.#memory = memory;
     this.#mode = mode;
     this.#mostBytes = mostBytes;
+    this.#trace = traced ? new RegionTrace(memory) : null;
     this.#table = new RegionTable(cache, buffer);
     this.#scanner = new RegionScan(cache, this.#view, this.#table);
     const half = ({ host, keys }: TranslatorParts['long'], isLong: boolean): Half => {
@@ -112,6 +115,9 @@ export class Translator {
     view.set(state.REGION_WORDS, this.#cache.regionWords);
     this.#cool(view);
   }
+
+  /** Empty unless they are counted one by one. */
+  get regionsTraced(): readonly TracedRegion[] { return this.#trace?.list() ?? []; }
 
   get isEager(): boolean { return this.#mode === 'eager'; }
 
@@ -185,6 +191,7 @@ export class Translator {
       module ??= new RegionModule(this.#code);
       const vectors = half.writer.write(scan);
       module.add(this.#code, vectors);
+      this.#trace?.note(scan, this.#view, at, { low: ripLow, high: ripHigh }, this.#code.length);
       written.push(scan);
     }
     if (module !== null) this.#install(half, module, written);
@@ -202,7 +209,8 @@ export class Translator {
     this.#modules.add(live);
     scans.forEach((scan, place) => {
       const index = half.free.pop() ?? host.table.grow(1);
-      host.table.set(index, instance.exports[regionName(place)]);
+      const region = instance.exports[regionName(place)];
+      host.table.set(index, this.#trace === null ? region : this.#trace.between(scan, region));
       this.regions++;
       this.instructions += scan.instructions;
       this.blocks += scan.blocks.length;
