@@ -145,7 +145,7 @@ export interface ProcessorState {
 export interface Engine<V extends Vcpu = Vcpu> {
   readonly abi: 0;
   readonly id: string; // e.g. 'vm.wasm'
-  readonly features: readonly string[];
+  readonly features: readonly string[]; // 'real-time': it counts no instructions, and is refused the virtual clock
   readonly processorState?: ProcessorState; // absent: machines with this engine cannot be saved
   /** Bytes of linear memory below RAM that this many processors need. */
   reserveBytes(processors: number): number;

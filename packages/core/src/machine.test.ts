@@ -16,6 +16,12 @@ describe('a machine under the virtual clock', () => {
     expect(seen).toEqual([10, 100, 101, 5_000]);
   });
 
+  it('is refused with an engine that counts no instructions', async () => {
+    const engine = Object.assign(new ScriptedEngine((cpu) => cpu.work()), { features: ['real-time'] });
+    await expect(machineOf(engine, [])).rejects.toMatchObject({ code: 'E_ENGINE' });
+    await expect(machineOf(engine, [], { clock: { kind: 'host' } })).resolves.toBeDefined();
+  });
+
   it('shortens the present run when a device arms a timer in the middle of it', async () => {
     const seen: number[] = [];
     const engine = new ScriptedEngine((cpu) => {

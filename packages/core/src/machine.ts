@@ -52,6 +52,7 @@ export interface MachineOptions<V extends Vcpu = Vcpu> {
 export async function createMachine<V extends Vcpu>(options: MachineOptions<V>): Promise<Machine<V>> {
   const { engine, devices } = options;
   if (engine.abi !== ENGINE_ABI) throw new VmError('E_ABI', `${engine.id} is made for engine ABI ${engine.abi as number}, this is ${ENGINE_ABI}`);
+  if (options.clock?.kind === 'virtual' && engine.features.includes('real-time')) throw new VmError('E_ENGINE', `${engine.id} counts no instructions, which the virtual clock is made of`);
   const saved = options.restore === undefined ? null : readSnapshot(options.restore.bytes, options.restore.codec);
   if (saved !== null) checkComposition(saved, options.ramBytes + (options.firmwareBytes ?? 0), options.firmwareBytes ?? 0, engine.processorState, devices, processorCount(options));
   const machine = new Machine(options, saved);
@@ -135,9 +136,7 @@ export class Machine<V extends Vcpu = Vcpu> {
   get retired(): number { return this.#processors.runner.retired; } // instructions of all processors
 
   /** From off to running, the processor included. Throws one AggregateError, with everything rolled back, when a device fails. */
-  powerUp(): Promise<void> {
-    return this.#saved === null ? this.#up('cold') : this.#restore(this.#saved);
-  }
+  powerUp(): Promise<void> { return this.#saved === null ? this.#up('cold') : this.#restore(this.#saved); }
 
   /** Freezes machine time and all work; the phase stays `running`. Afterwards nothing is in flight. */
   async pause(): Promise<void> {

@@ -55,6 +55,7 @@ export { ROWS } from './rows.ts';
 export { VEX_MAPS } from './opcode-row.ts';
 export { CPU_FEATURES } from './cpu-feature.ts';
 export type { CpuFeature, CpuidPlace, CpuidRegister } from './cpu-feature.ts';
+export type { EntryState, SegmentState } from './entry-state.ts';
 export { AVAILABLE_FEATURES, CPU_MODEL_NAMES, cpuModel, DEFAULT_CPU_MODEL, modelText } from './cpu-model.ts';
 export type { CpuModel, CpuModelName } from './cpu-model.ts';
 export { cpuid } from './cpuid.ts';

@@ -1,0 +1,127 @@
+/** The engine of KVM: a machine of it, the RAM as its memory, processors with the model's CPUID. */
+import { cpuModel, modelText } from '@vm/x86';
+import type { CpuFeature, CpuModel, CpuModelName } from '@vm/x86';
+import type { Engine, Surroundings } from '@vm/core/engine';
+import { cpuidTable, missingFeatures } from './cpuid-table.ts';
+import { Kick } from './kick.ts';
+import { KvmDevice, type KvmVcpuFd, type KvmVm } from './kvm-calls.ts';
+import { KvmError } from './kvm-error.ts';
+import { ENABLE_CAP, RUN } from './kvm-layout-table.ts';
+import { NUMBERS } from './kvm-number-table.ts';
+import { MemorySlots } from './memory-slots.ts';
+import { kernelRegisters } from './model-register-table.ts';
+import { msrFilter } from './msr-filter.ts';
+import { PROCESSOR_STATE } from './saved-processor.ts';
+import { KvmVcpu } from './vcpu.ts';
+
+export interface KvmEngineOptions {
+  /** The processor that guests see; default the same as under the software engine. */
+  readonly cpuModel?: CpuModelName;
+  /** Features beside those of the model. */
+  readonly cpuFeatures?: readonly CpuFeature[];
+  /** Features of the model that this processor lacks. */
+  readonly cpuWithout?: readonly CpuFeature[];
+}
+
+const NEEDED = ['KVM_CAP_USER_MEMORY', 'KVM_CAP_READONLY_MEM', 'KVM_CAP_IMMEDIATE_EXIT', 'KVM_CAP_XSAVE', 'KVM_CAP_VCPU_EVENTS', 'KVM_CAP_DEBUGREGS', 'KVM_CAP_X86_USER_SPACE_MSR', 'KVM_CAP_X86_MSR_FILTER'] as const;
+/** Below all RAM, where processors without hardware for real mode keep their own tables: three pages. */
+const TSS_ADDRESS = 0xfffb_d000;
+const COUNTER_HZ = 1_000_000_000; // as under the software engine, where the host can
+const LEAST_NANOS = 100_000;
+const ENTRIES_IN_LEAST = 50;
+
+/** Nothing is opened before a processor is made: `createMachine` throws VmError then, with one line on what is missing. */
+export function kvmEngine(options: KvmEngineOptions = {}): Engine<KvmVcpu> {
+  const model = cpuModel(options.cpuModel, options.cpuFeatures, options.cpuWithout);
+  let machine: KvmMachine | null = null;
+  let processors = 1;
+  return {
+    abi: 0,
+    id: 'vm.kvm',
+    features: ['real-time'], // it cannot count instructions
+    processorState: { ...PROCESSOR_STATE, model: modelText(model) },
+    reserveBytes: (count) => {
+      processors = count;
+      return 0;
+    },
+    createVcpu: (index, surroundings) => {
+      machine ??= new KvmMachine(model, processors, surroundings);
+      return machine.createVcpu(index, surroundings);
+    },
+    tearDown: () => {
+      machine?.close();
+      machine = null;
+    },
+  };
+}
+
+class KvmMachine {
+  readonly #device: KvmDevice;
+  readonly #model: CpuModel;
+  readonly #processors: number;
+  #vm: KvmVm | null = null;
+  #kick: Kick | null = null;
+  #slots: MemorySlots | null = null;
+  readonly #vcpus: KvmVcpuFd[] = [];
+
+  constructor(model: CpuModel, processors: number, { ram }: Surroundings) {
+    this.#model = model;
+    this.#processors = processors;
+    this.#device = KvmDevice.open();
+    try {
+      for (const name of NEEDED) if (this.#device.extension(NUMBERS[name]) === 0) throw new KvmError(`the host's kernel is too old: it has no ${name}`);
+      const missing = missingFeatures(model, this.#device.supportedCpuid());
+      if (missing.length > 0) throw new KvmError(`this host has not all of the processor ${modelText(model)}: ${missing.join(', ')}`);
+      const vm = (this.#vm = this.#device.createVm());
+      vm.call('KVM_SET_TSS_ADDR', TSS_ADDRESS);
+      this.#filterRegisters(vm);
+      this.#slots = new MemorySlots(vm, ram);
+      this.#kick = new Kick(this.#device.libc);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  createVcpu(index: number, surroundings: Surroundings): KvmVcpu {
+    if (surroundings.interrupts.hypervisor !== undefined) throw new KvmError('guests that ask for a hypervisor would find KVM\'s own calls; choose no enlightenment with this engine');
+    const fd = this.#vm!.createVcpu(index);
+    this.#vcpus.push(fd);
+    fd.call('KVM_SET_CPUID2', cpuidTable({ model: this.#model, index, processors: this.#processors }));
+    if (this.#device.extension(NUMBERS.KVM_CAP_TSC_CONTROL) > 0) fd.call('KVM_SET_TSC_KHZ', COUNTER_HZ / 1000);
+    const counterHz = fd.call('KVM_GET_TSC_KHZ', 0) * 1000;
+    return new KvmVcpu({ index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd) }, surroundings);
+  }
+
+  /** What KVM does not know of comes to us, and not as an exception into the guest. */
+  #filterRegisters(vm: KvmVm): void {
+    const view = new DataView(new ArrayBuffer(ENABLE_CAP.bytes));
+    view.setUint32(0, NUMBERS.KVM_CAP_X86_USER_SPACE_MSR, true);
+    view.setUint32(ENABLE_CAP.fields.args[0], NUMBERS.KVM_MSR_EXIT_REASON_FILTER | NUMBERS.KVM_MSR_EXIT_REASON_UNKNOWN | NUMBERS.KVM_MSR_EXIT_REASON_INVAL, true);
+    vm.call('KVM_ENABLE_CAP', new Uint8Array(view.buffer));
+    const { filter, bitmaps } = msrFilter(kernelRegisters(this.#model), (bytes) => vm.libc.addressOf(bytes));
+    vm.call('KVM_X86_SET_MSR_FILTER', filter);
+    if (bitmaps.length === 0) throw new KvmError('a processor without registers');
+  }
+
+  close(): void {
+    this.#kick?.close();
+    for (const vcpu of this.#vcpus) vcpu.close();
+    this.#vm?.close();
+    this.#device.close();
+  }
+}
+
+/** So many times what it takes to go into KVM_RUN and out again, that a run cannot end before the guest has done something. */
+function leastNanos(fd: KvmVcpuFd): number {
+  const page = new Uint8Array(fd.page);
+  page[RUN.fields.immediate_exit[0]] = 1;
+  let best = Infinity;
+  for (let i = 0; i < 8; i++) {
+    const begin = performance.now();
+    fd.run();
+    best = Math.min(best, performance.now() - begin);
+  }
+  page[RUN.fields.immediate_exit[0]] = 0;
+  return Math.max(LEAST_NANOS, Math.ceil(best * 1e6 * ENTRIES_IN_LEAST));
+}

@@ -1,0 +1,364 @@
+/** One processor of KVM: the loop around KVM_RUN, interrupts, and what ends it. */
+import { CR4_PAE, EFER_LMA, CR0_PG, FLAG_IF, MSR_APIC_BASE, MSR_TSC } from '@vm/x86';
+import type { CpuModel, EntryState } from '@vm/x86';
+import type { Plain } from '@vm/core';
+import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
+import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
+import { ExitAnswers } from './exit-answers.ts';
+import { beginAt, entryFields, initFields, resetFields } from './initial-fields.ts';
+import type { Kick } from './kick.ts';
+import type { KvmVcpuFd } from './kvm-calls.ts';
+import { RUN, SREGS, VCPU_EVENTS } from './kvm-layout-table.ts';
+import { EXIT_NAMES, NUMBERS } from './kvm-number-table.ts';
+import { errorName } from './libc.ts';
+import type { MemorySlots } from './memory-slots.ts';
+import { ModelRegisters } from './model-registers.ts';
+import { type ProcessorFields, readFields, writeFields } from './processor-fields.ts';
+import { type Latches, newLatches, readProcessor, saveProcessor } from './saved-processor.ts';
+
+export interface VcpuPlace {
+  readonly index: number;
+  readonly fd: KvmVcpuFd;
+  readonly kick: Kick;
+  readonly slots: MemorySlots;
+  readonly model: CpuModel;
+  /** Ticks of the guest's time-stamp counter in a second. */
+  readonly counterHz: number;
+  /** The shortest run in nanoseconds that is sure to get the guest on. */
+  readonly leastNanos: number;
+}
+
+const F = RUN.fields;
+const REQUEST_WINDOW = F.request_interrupt_window[0], IMMEDIATE = F.immediate_exit[0], READY = F.ready_for_interrupt_injection[0], IF_FLAG = F.if_flag[0], CR8 = F.cr8[0], REASON = F.exit_reason[0] >> 2;
+const MSR_ERROR = F['msr.error'][0], MSR_INDEX = F['msr.index'][0] >> 2, MSR_DATA = F['msr.data'][0] >> 2;
+const SUBERROR = F['internal.suberror'][0] >> 2, ENTRY_FAILURE = F['fail_entry.hardware_entry_failure_reason'][0] >> 2;
+const EINTR = -4;
+const APIC_BASE_BSP = 0x100;
+const MOST_TRIES = 1000; // to get what is being delivered into the guest
+const STANDS_STILL = 2e6; // nanoseconds that machine time may be behind the host's before it has been held
+const MILLION = 1e6;
+const milliseconds = (): number => performance.now();
+
+/** KVM counts no instructions: a nanosecond of the host is taken for one. */
+export class KvmVcpu implements Vcpu {
+  readonly registers: ModelRegisters;
+  readonly #place: VcpuPlace;
+  readonly #surroundings: Surroundings;
+  readonly #fd: KvmVcpuFd;
+  readonly #u8: Uint8Array;
+  readonly #u32: Uint32Array;
+  readonly #answers: ExitAnswers;
+  #latches: Latches = newLatches();
+  #retired = 0;
+  #begin = -1; // milliseconds; -1: outside of `run`
+  #end = 0;
+  #leaving = false;
+  #requested = false;
+  #nmi = false; // KVM has one for the guest
+  #baseMoved = false; // the interrupt controller has been moved, or turned on or off
+  #placed = false; // memory slots are those of the attributes of pages
+  #lastPriority = 0;
+  #lastHost = 0; // when the last run ended, in the host's time and in that of the machine
+  #lastMachine = 0;
+  #random = 0n; // what a software engine has left for its random numbers
+  readonly #exits = new Float64Array(EXIT_NAMES.length);
+  #interrupts = 0;
+  #signals = 0;
+
+  constructor(place: VcpuPlace, surroundings: Surroundings) {
+    this.#place = place;
+    this.#surroundings = surroundings;
+    this.#fd = place.fd;
+    this.#u8 = new Uint8Array(place.fd.page);
+    this.#u32 = new Uint32Array(place.fd.page);
+    this.#answers = new ExitAnswers(place.fd.page, surroundings.pio, surroundings.mmio, surroundings.interrupts);
+    this.registers = new ModelRegisters(surroundings.interrupts, place.model, { counter: () => this.#counter(), now: surroundings.now, hz: place.counterHz });
+    place.kick.attach(place.fd);
+    this.reset();
+  }
+
+  // ---- Vcpu ----------------------------------------------------------------------------------------------------------------
+
+  get retired(): number { return this.#begin < 0 ? this.#retired : this.#retired + Math.floor((milliseconds() - this.#begin) * MILLION); }
+
+  run(instructions: number): ExitCode {
+    const { kick, leastNanos } = this.#place;
+    if (this.#latches.shutdown) return EXIT_SHUTDOWN;
+    if (this.#fd.isClosed) return EXIT_FAIL;
+    if (!this.#isAwake()) return EXIT_HALT;
+    this.#leaving = false;
+    this.#requested = false;
+    const nanos = Math.max(instructions, leastNanos);
+    this.#begin = milliseconds();
+    this.#end = this.#begin + nanos / MILLION;
+    if (this.#lastHost > 0) this.#catchUp();
+    try {
+      if (!this.#placed) this.#placeMemory();
+      kick.after(nanos);
+      return this.#loop();
+    } catch (error) {
+      this.#surroundings.log('warn', `processor ${this.#place.index}: ${(error as Error).message}`);
+      return EXIT_FAIL;
+    } finally {
+      this.#retired = Math.max(this.#retired + 1, this.retired);
+      this.#begin = -1;
+      this.#u8[IMMEDIATE] = 0;
+      this.#lastHost = milliseconds();
+      this.#lastMachine = this.#surroundings.now();
+    }
+  }
+
+  /** HOT. */
+  #loop(): ExitCode {
+    const fd = this.#fd;
+    const u8 = this.#u8;
+    const { interrupts } = this.#surroundings;
+    let tries = 0;
+    for (;;) {
+      if (!this.#isAwake()) return EXIT_HALT;
+      if (this.#baseMoved) this.#followBase();
+      if (interrupts.isPending()) this.#inject();
+      else u8[REQUEST_WINDOW] = 0;
+      u8[CR8] = this.#lastPriority = interrupts.priority;
+      const result = fd.run();
+      if (u8[CR8] !== this.#lastPriority) interrupts.priority = this.#lastPriority = u8[CR8] as number;
+      if (result === 0) {
+        const end = this.#serve();
+        if (end >= 0) return end as ExitCode;
+        continue;
+      }
+      if (result !== EINTR) throw new Error(`KVM_RUN: ${errorName(-result)}`);
+      const kicked = this.#place.kick.take();
+      if (kicked) this.#signals++;
+      if (!kicked && !this.#leaving) continue; // a signal for somebody else
+      if (!this.#isDelivering() || ++tries > MOST_TRIES) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
+      // Halfway into a handler is nowhere that a processor could be saved: on to its first instruction.
+      u8[IMMEDIATE] = 0;
+      this.#place.kick.after(this.#place.leastNanos);
+      this.#leaving = true;
+    }
+  }
+
+  /** -1: the guest goes on. HOT. */
+  #serve(): ExitCode | -1 {
+    const reason = this.#u32[REASON] as number;
+    this.#exits[reason] = (this.#exits[reason] as number) + 1;
+    switch (reason) {
+      case NUMBERS.KVM_EXIT_IO: this.#answers.port(); return -1;
+      case NUMBERS.KVM_EXIT_MMIO: this.#answers.memory(); return -1;
+      case NUMBERS.KVM_EXIT_HLT: this.#latches.halted = true; return -1;
+      case NUMBERS.KVM_EXIT_IRQ_WINDOW_OPEN: case NUMBERS.KVM_EXIT_SET_TPR: case NUMBERS.KVM_EXIT_INTR: return -1;
+      case NUMBERS.KVM_EXIT_X86_RDMSR: {
+        const { registers } = this;
+        const known = registers.read(this.#u32[MSR_INDEX] as number);
+        this.#u8[MSR_ERROR] = known ? 0 : 1;
+        this.#u32[MSR_DATA] = registers.low;
+        this.#u32[MSR_DATA + 1] = registers.high;
+        return -1;
+      }
+      case NUMBERS.KVM_EXIT_X86_WRMSR: {
+        const index = this.#u32[MSR_INDEX] as number;
+        this.#u8[MSR_ERROR] = this.registers.write(index, this.#u32[MSR_DATA] as number, this.#u32[MSR_DATA + 1] as number) ? 0 : 1;
+        if (index === MSR_APIC_BASE) this.#baseMoved = true;
+        return -1;
+      }
+      case NUMBERS.KVM_EXIT_SHUTDOWN: return this.#shutDown();
+      default: return this.#fail(reason);
+    }
+  }
+
+  #shutDown(): ExitCode {
+    this.#latches.shutdown = true;
+    // A table of interrupts without room for one gate is how systems reset a machine. KVM with SVM has forgotten it by now.
+    this.#latches.deliberate = this.#fd.read('KVM_GET_SREGS', SREGS.bytes).getUint16(SREGS.fields.idt[0] + 8, true) === 0;
+    if (!this.#latches.deliberate) this.#surroundings.log('warn', `processor ${this.#place.index}: triple fault`);
+    return EXIT_SHUTDOWN;
+  }
+  #fail(reason: number): ExitCode {
+    const name = EXIT_NAMES[reason] ?? 'unknown';
+    const detail = reason === NUMBERS.KVM_EXIT_INTERNAL_ERROR ? `, ${this.#u32[SUBERROR]}` : reason === NUMBERS.KVM_EXIT_FAIL_ENTRY ? `, 0x${this.#u32[ENTRY_FAILURE]!.toString(16)}` : '';
+    this.#surroundings.log('warn', `processor ${this.#place.index}: KVM gave up (${reason} ${name}${detail}) at ${this.ripText()}`);
+    return EXIT_FAIL;
+  }
+
+  /** Takes what no interrupt flag holds back. False: nothing to do before something is sent. */
+  #isAwake(): boolean {
+    const latches = this.#latches;
+    if (latches.init) this.#initialize();
+    if (latches.waitsForStartup) {
+      if (latches.startPage < 0) return false;
+      this.#startUp();
+    }
+    if (!latches.halted) return true;
+    if (!this.#nmi && !(this.#u8[IF_FLAG] !== 0 && this.#surroundings.interrupts.isPending())) return false;
+    latches.halted = false;
+    this.#nmi = false;
+    return true;
+  }
+
+  #inject(): void {
+    const { interrupts } = this.#surroundings;
+    const u8 = this.#u8;
+    if (u8[READY] !== 0) {
+      u8[READY] = 0; // until KVM says so again
+      const vector = interrupts.acknowledge();
+      if (vector >= 0) {
+        this.#interrupts++;
+        if (!this.#fd.interrupt(vector)) throw new Error(`KVM_INTERRUPT refused vector ${vector}`);
+      }
+    }
+    u8[REQUEST_WINDOW] = interrupts.isPending() ? 1 : 0;
+  }
+
+  /** An interrupt or an exception is on its way into the guest. */
+  #isDelivering(): boolean {
+    const events = this.#fd.read('KVM_GET_VCPU_EVENTS', VCPU_EVENTS.bytes);
+    const { fields } = VCPU_EVENTS;
+    const at = (name: 'exception.injected' | 'exception.pending' | 'interrupt.injected' | 'nmi.injected'): number => events.getUint8(fields[name][0]);
+    return (at('exception.injected') | at('exception.pending') | at('interrupt.injected') | at('nmi.injected')) !== 0;
+  }
+
+  /** In `run`, after an exit that KVM has to finish: so far and no further. */
+  #finishInstruction(): void {
+    const before = this.#u8[IMMEDIATE] as number;
+    this.#u8[IMMEDIATE] = 1;
+    while (this.#fd.run() === 0) if (this.#serve() >= 0) break;
+    this.#u8[IMMEDIATE] = before;
+  }
+  #followBase(): void {
+    this.#baseMoved = false;
+    this.#finishInstruction();
+    const sregs = this.#fd.read('KVM_GET_SREGS', SREGS.bytes);
+    sregs.setBigUint64(SREGS.fields.apic_base[0], this.#apicBase(), true);
+    this.#fd.write('KVM_SET_SREGS', sregs);
+    this.#placeMemory();
+  }
+
+  signal(): void { /* the interrupt port is asked before the guest goes on anyhow */ }
+  notify(event: ProcessorEvent, page: number): void {
+    const latches = this.#latches;
+    if (event === 'nmi') {
+      this.#nmi = true;
+      this.#fd.call('KVM_NMI', 0);
+    } else if (event === 'init') {
+      latches.init = true;
+      latches.startPage = -1;
+    } else if (event === 'startup' && (latches.waitsForStartup || latches.init)) latches.startPage = page & 0xff;
+  }
+  stopAfter(instructions: number): void {
+    if (this.#begin < 0) return;
+    if (instructions > 0) {
+      const end = milliseconds() + Math.max(instructions, this.#place.leastNanos) / MILLION;
+      if (end >= this.#end) return;
+      this.#end = end;
+      this.#place.kick.after(Math.max(instructions, this.#place.leastNanos));
+      return;
+    }
+    this.#requested = true;
+    this.#leaving = true;
+    this.#u8[IMMEDIATE] = 1; // what is under way is finished, and no more
+  }
+
+  reset(): void {
+    const { interrupts } = this.#surroundings;
+    const isFirst = !interrupts.readModelRegister(MSR_APIC_BASE) || (interrupts.low & APIC_BASE_BSP) !== 0;
+    this.#latches = { ...newLatches(), waitsForStartup: !isFirst, halted: !isFirst };
+    this.#enter(resetFields(this.#place.model));
+  }
+  /** Puts the processor into a state at the entry of a program. */
+  loadBootState(entry: EntryState): void {
+    this.reset();
+    this.#enter(entryFields(entry, this.#place.model));
+  }
+  save(): Plain {
+    return saveProcessor({ fields: this.#fields(), latches: this.#latches, retired: this.#retired });
+  }
+  /** Throws TypeError or RangeError. */
+  load(saved: Plain, _fresh: boolean): void {
+    const { fields, latches, retired } = readProcessor(saved, this.#place.model);
+    if (this.#place.counterHz !== 1e9) this.#surroundings.log('warn', `processor ${this.#place.index}: its time-stamp counter runs at ${this.#place.counterHz / MILLION} MHz here, and guests of the software engine know it at 1000; this host cannot scale it`);
+    this.#latches = latches;
+    this.#retired = retired;
+    try {
+      this.#enter(fields);
+    } catch (cause) {
+      throw new RangeError(`the processor refuses the state: ${(cause as Error).message}`, { cause });
+    }
+  }
+
+  // ---- Registers -----------------------------------------------------------------------------------------------------------
+
+  #fields(): ProcessorFields {
+    const fields = readFields(this.#fd, this.#hasXcr());
+    const { wide, rows } = fields;
+    const { memory, offsetOf } = { memory: this.#surroundings.ram.memory, offsetOf: (gpa: number) => this.#surroundings.ram.offsetOf(gpa) };
+    wide.tscOffset = BigInt(this.#counter()) - BigInt(Math.floor(this.#surroundings.now()));
+    wide.miscEnable = this.registers.misc;
+    wide.random = this.#random;
+    const isPae = (wide.cr0 & BigInt(CR0_PG >>> 0)) !== 0n && (wide.cr4 & BigInt(CR4_PAE)) !== 0n && (wide.efer & BigInt(EFER_LMA)) === 0n;
+    const table = offsetOf(Number(wide.cr3 & 0xffff_ffe0n));
+    if (isPae && table >= 0) rows.directoryPointers.set(new Uint8Array(memory.buffer, table, 32));
+    return fields;
+  }
+  #enter(fields: ProcessorFields): void {
+    this.#placeMemory(); // page tables are looked at when control registers are set
+    writeFields(this.#fd, fields, { apicBase: this.#apicBase(), priority: this.#surroundings.interrupts.priority, hasXcr: this.#hasXcr() });
+    this.registers.misc = fields.wide.miscEnable;
+    this.#random = fields.wide.random;
+    this.#u8[READY] = 0;
+    this.#u8[IF_FLAG] = (fields.rflags & FLAG_IF) === 0 ? 0 : 1;
+    this.#nmi = fields.nmi;
+    this.#setCounter(BigInt.asIntN(64, BigInt(Math.floor(this.#surroundings.now())) + fields.wide.tscOffset));
+    this.#lastHost = 0;
+    this.#placed = false; // a loader may come and say which pages are read-only
+  }
+  #hasXcr(): boolean { return this.#place.model.features.has('xsave'); }
+  #apicBase(): bigint {
+    const { interrupts } = this.#surroundings;
+    return interrupts.readModelRegister(MSR_APIC_BASE) ? (BigInt(interrupts.high >>> 0) << 32n) | BigInt(interrupts.low >>> 0) : 0xfee0_0900n;
+  }
+  #placeMemory(): void {
+    this.#place.slots.update(this.#surroundings.interrupts.window());
+    this.#placed = true;
+  }
+  #initialize(): void {
+    const { startPage } = this.#latches; // of a message that came behind INIT
+    const fields = initFields(this.#fields(), this.#place.model);
+    this.reset();
+    this.#latches.startPage = startPage;
+    this.#enter(fields);
+  }
+  #startUp(): void {
+    const fields = this.#fields();
+    beginAt(fields, this.#latches.startPage);
+    this.#enter(fields);
+    Object.assign(this.#latches, { startPage: -1, waitsForStartup: false, halted: false });
+  }
+
+  // ---- Time ----------------------------------------------------------------------------------------------------------------
+
+  #counter(): number { return Number(this.#fd.readMsrs([MSR_TSC]).get(MSR_TSC) ?? 0n); }
+  #setCounter(value: bigint): void { this.#fd.writeMsrs([[MSR_TSC, value]]); }
+  /** The counter goes on while machine time is held: it is put back. */
+  #catchUp(): void {
+    const held = (this.#begin - this.#lastHost) * MILLION - (this.#surroundings.now() - this.#lastMachine);
+    if (held > STANDS_STILL) this.#setCounter(BigInt(Math.max(0, Math.round(this.#counter() - (held * this.#place.counterHz) / 1e9))));
+  }
+
+  // ---- What devices and people may ask --------------------------------------------------------------------------------------
+
+  get shutDownOnPurpose(): boolean { return this.#latches.deliberate; }
+  get missing(): ReadonlyMap<string, number> { return this.registers.missing; }
+  ripText(): string {
+    const { wide, segments } = readFields(this.#fd, this.#hasXcr());
+    return `${segments.cs.selector.toString(16)}:${BigInt.asUintN(64, wide.rip).toString(16).padStart(16, '0')}`;
+  }
+  /** Registers as a saved machine has them; between runs. */
+  inspect(): ProcessorFields { return this.#fields(); }
+
+  *counts(): Generator<readonly [name: string, count: number]> {
+    yield ['interrupts', this.#interrupts];
+    yield ['kicks', this.#signals];
+    for (const [reason, count] of this.#exits.entries()) if (count > 0) yield [`exits.${EXIT_NAMES[reason]}`, count];
+  }
+}
