@@ -199,6 +199,9 @@ export const WINDOW_FRAME = 0x2094;
 export const YIELDS = 0x2098;
 export const PAUSED = 0x209c;
 
+/** Budget that was taken away while generated code ran, modulo 2^32: those instructions did not run. */
+export const BUDGET_TAKEN = 0x20a0;
+
 /** Not 0: the TLBs may hold pieces of large pages in that part of the address space: by 4 MiB, and of pages of 1 GiB by 1 GiB. */
 export const LARGE_PAGES = 0x3000;
 export const HUGE_PAGES = 0x3400;

@@ -7,7 +7,7 @@
  */
 import { CodeWriter } from './wasm/code-writer.ts';
 import type { Label } from './wasm/code-writer.ts';
-import { I32, I64 } from './wasm/code-writer.ts';
+import { I32 } from './wasm/code-writer.ts';
 import { ModuleWriter } from './wasm/module-writer.ts';
 import type { Signature } from './wasm/module-writer.ts';
 import { Emitter } from './emitter.ts';
@@ -133,16 +133,16 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
 /** (s, uop) -> the uop to go on with: runs the region at the uop, and the next one where another begins, as most often it does. */
 function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, lookup: number): void {
   const BEFORE = 2, COUNTER = 3;
-  const budget = (): void => { code.get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add(); };
+  const budget = (): void => { code.get(S).load32(state.BUDGET).get(S).load32(state.BUDGET_HELD).add32().get(S).load32(state.BUDGET_TAKEN).add32(); };
   code.reset();
   const next = code.loop();
   code.get(S).get(S).load(state.REGION_ENTRIES).const(1).add().store(state.REGION_ENTRIES);
   budget();
   code.set(BEFORE);
   code.get(S).get(U).get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().callIndirect(module.typeIndex(APART)).set(U);
-  code.get(S).get(S).load(state.REGION_INSTRUCTIONS).get(BEFORE).add();
+  code.get(S).get(S).load(state.REGION_INSTRUCTIONS).get(BEFORE);
   budget();
-  code.sub().store(state.REGION_INSTRUCTIONS);
+  code.sub32().extendU().add().store(state.REGION_INSTRUCTIONS);
   code.get(S).get(S).load32(state.REGION_EXIT).const32(3).shl32().add32().tee(COUNTER).get(COUNTER).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
   code.get(U).eqz32();
   code.if();
@@ -151,5 +151,5 @@ function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, 
   code.get(U).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).eq32().get(S).load32(state.BUDGET).const32(0).ne32().and32().brIf(next);
   code.end();
   code.get(U);
-  module.define(index, [I64, I32], code);
+  module.define(index, [I32, I32], code);
 }

@@ -440,11 +440,10 @@ export class WasmVcpu implements Vcpu {
     if (after >= left) return;
     this.#requested = true;
     this.#issued -= left - after;
-    if (s.get(state.BUDGET_HELD) !== 0) {
-      // It is about to leave anyhow.
-      s.set(state.BUDGET, 0);
-      s.set(state.BUDGET_HELD, after);
-    } else s.set(state.BUDGET, after);
+    s.set(state.BUDGET_TAKEN, s.get(state.BUDGET_TAKEN) + left - after);
+    const leaves = s.get(state.BUDGET_HELD) !== 0; // anyhow
+    s.set(state.BUDGET, leaves ? 0 : after);
+    if (leaves) s.set(state.BUDGET_HELD, after);
   }
 
   /** SDM vol. 3, section 9.1.1. */

@@ -5,7 +5,7 @@
 import * as state from '../cpu-state.ts';
 import { S, U } from '../locals.ts';
 import * as uop from '../uop.ts';
-import { CodeWriter, I32, I64 } from '../wasm/code-writer.ts';
+import { CodeWriter, I32 } from '../wasm/code-writer.ts';
 import { ModuleWriter } from '../wasm/module-writer.ts';
 import type { Scan } from './region-scan.ts';
 
@@ -101,13 +101,13 @@ function writeBetween(): Uint8Array {
   const traced = module.declare({ parameters: [I32, I32], results: [I32] }, 'traced');
   const code = new CodeWriter();
   const BEFORE = 2, RESULT = 3;
-  const budget = (): void => { code.get(S).load32U(state.BUDGET).get(S).load32U(state.BUDGET_HELD).add(); };
+  const budget = (): void => { code.get(S).load32(state.BUDGET).get(S).load32(state.BUDGET_HELD).add32().get(S).load32(state.BUDGET_TAKEN).add32(); };
   code.call(enter);
   budget();
   code.set(BEFORE).get(S).get(U).call(region).set(RESULT);
   code.get(BEFORE);
   budget();
-  code.sub().wrap().get(S).load32(state.REGION_EXIT).call(leave).get(RESULT);
-  module.define(traced, [I64, I32], code);
+  code.sub32().get(S).load32(state.REGION_EXIT).call(leave).get(RESULT);
+  module.define(traced, [I32, I32], code);
   return module.finish();
 }
