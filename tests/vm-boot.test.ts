@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Assembler, r16, r8, RAX, RDX } from '@vm/x86';
+import { type Assembler, CONDITION_NE, r16, r32, r8, RAX, RCX, RDX } from '@vm/x86';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { echo, outByte, powerOff, print, smallKernel, spin } from './small-kernel.ts';
 import { printed, type Result, start, VM } from './vm-program.ts';
@@ -105,6 +105,24 @@ it('prints statistics for people and for programs', async () => {
   expect(statistics.instructions).toBe(5 * 3 + 3);
   expect(statistics.counters['pio.writes']).toBe(6);
   expect((await boot(kernel, ['--stats'])).errors).toMatch(/^time .*\ninstructions +18 /);
+});
+
+it('lists the hottest regions, with the names of the System.map', async () => {
+  const kernel = writeKernel('hot', (code) => {
+    code.mov(r32(RCX), 1000).label('turn').add(r32(RAX), 3).dec(r32(RCX)).jcc(CONDITION_NE, 'turn');
+    powerOff(code);
+    spin(code);
+  });
+  const map = join(folder, 'System.map');
+  writeFileSync(map, '0000000000100200 T start\n0000000000200000 T end\n');
+  // The budget that the device takes away when it turns the machine off is not counted.
+  const { code, errors } = await boot(kernel, ['--translator', 'eager', '--stats', '--trace-hot=1', '--system-map', map]);
+  expect(code).toBe(0);
+  expect(errors).toMatch(/\ntranslated +100\.0 % of the instructions, 3004 an entry;/);
+  expect(errors).toContain('\nhot regions: 1 of 1, in which 100.0 % of 3,004 instructions ran; 100.0 % ran in all of them\n');
+  expect(errors).toMatch(/\n {2}100\.0 % +3,004 +1 +3004\.0 +8 +[\d,]+ +1 {2}start: change 100\.0 %\n/);
+  expect((await boot(kernel, ['--translator', 'off', '--trace-hot'])).errors).toBe('hot regions: none, because no code was translated\n');
+  expect((await boot(kernel, ['--trace-hot=none'])).errors).toContain('--trace-hot: expected a number of regions, got "none"');
 });
 
 describe('a reset by the guest', () => {

@@ -7,6 +7,7 @@ import { describeCrash } from './crash-report.ts';
 import { formatDuration } from './duration.ts';
 import { ESCAPE_HELP, type EscapeCommand, EscapeKeys } from './escape-keys.ts';
 import { EXIT_BROKEN, EXIT_CRASH, EXIT_FINE, EXIT_SIGNAL, EXIT_TIMEOUT } from './exit-code.ts';
+import { hotRegionsOf } from './hot-regions.ts';
 import { explainFileError } from './host-file.ts';
 import { basisOf, type InputLog, InputRecorder } from './input-log.ts';
 import { traceLifecycle } from './lifecycle-trace.ts';
@@ -32,6 +33,8 @@ export interface BootSession extends BoardSettings {
   readonly verbose: boolean;
   /** What to print of what the machine does with its devices. */
   readonly trace?: 'lifecycle';
+  /** How many of the hottest regions of translated code are listed at the end; absent: none are traced. */
+  readonly traceHot?: number;
   /** The guest gets an exception for an instruction in kernel mode that the processor does not have; otherwise that is the end. */
   readonly keepGoing?: boolean;
   readonly record?: string; // path
@@ -137,13 +140,13 @@ class SessionRun {
   }
 
   #boot(): Promise<Guest<WasmVcpu>> {
-    const { exitOn, script, replay, verbose, keepGoing, bare, trace, append = '' } = this.#session;
+    const { exitOn, script, replay, verbose, keepGoing, bare, trace, traceHot, append = '' } = this.#session;
     const unknownInKernel = (text: string): void => this.#stop({ code: EXIT_CRASH, text: `unknown instruction in kernel mode: ${text}`, crash: true });
     const run = bare === undefined ? null : new BareRun(bare, (end) => this.#stop(end), (text) => verbose && this.#terminal.tell(`vm: ${text}`));
     // Programs that test a processor try instructions that it does not have.
     const told = run === null ? (keepGoing === true ? {} : { unknownInKernel }) : { haltedForGood: () => run.haltedForGood() };
     return bootGuest({
-      ...boardOf({ ...this.#session, append: run === null ? `${append} ${this.#words}`.trim() : append }, told),
+      ...boardOf({ ...this.#session, append: run === null ? `${append} ${this.#words}`.trim() : append }, { ...told, traceRegions: traceHot !== undefined }),
       ...(run === null ? {} : { devices: [...run.devices(), ...(this.#session.devices ?? [])], firmwareConfig: true }),
       ...(typeof bare?.charPort === 'number' ? { consolePort: bare.charPort } : {}),
       typing: this.#basis().typing,
@@ -268,6 +271,7 @@ class SessionRun {
       const statistics = this.#statistics(guest);
       this.#terminal.tell(this.#session.statistics === 'json' ? JSON.stringify(statistics) : formatStatistics(statistics));
     }
+    if (this.#session.traceHot !== undefined) this.#terminal.tell(hotRegionsOf(machine, this.#session.traceHot, this.#session.symbols ?? null));
     const recorded = this.#session.replay?.end ?? null;
     if (recorded === null || recorded.instructions === instructions) return code;
     this.#terminal.tell(`vm: this was another run than the recorded one: it ended at instruction ${instructions}, the other at ${recorded.instructions}`);

@@ -1,11 +1,10 @@
 import type { Machine } from '@vm/core';
 import { describeProcessor, inspectProcessor, type ProcessorEvent, readLinear, type WasmVcpu } from '@vm/vcpu-wasm';
+import { findShift } from './kernel-shift.ts';
 import type { SymbolTable } from './symbol-table.ts';
 
 const STACK_BYTES = 2048; // looked through for return addresses
 const MOST_FRAMES = 16;
-const SYSCALL_ENTRIES = ['entry_SYSCALL_64'];
-const SYSENTER_ENTRIES = ['entry_SYSENTER_32', 'entry_SYSENTER_compat'];
 
 /** What is known of a guest that crashed: each processor, what it did last, and with symbols where it was. */
 export function describeCrash({ vcpus, ram }: Pick<Machine<WasmVcpu>, 'vcpus' | 'ram'>, symbols: SymbolTable | null): string {
@@ -49,17 +48,4 @@ function describeStack({ vcpu, ram }: Pick<Machine<WasmVcpu>, 'vcpu' | 'ram'>, n
     if (name?.includes('+') === true) frames.push(`  ${name}`); // a return address is never the first one of a function
   }
   return [`where it was, with what its stack holds of addresses in the kernel${shift === 0n ? '' : ` (which has moved itself by 0x${shift.toString(16)})`}:`, ...frames];
-}
-
-/** Kernels move themselves to a place of their choice; the system call entry tells where to, once it is set. */
-function findShift(vcpu: WasmVcpu, symbols: SymbolTable): bigint {
-  const { systemCallEntry, sysenterEntry } = inspectProcessor(vcpu);
-  for (const [entry, names] of [[systemCallEntry, SYSCALL_ENTRIES], [sysenterEntry, SYSENTER_ENTRIES]] as const) {
-    if (entry === 0n) continue;
-    for (const name of names) {
-      const expected = symbols.addressOf(name);
-      if (expected !== null) return entry - expected;
-    }
-  }
-  return 0n;
 }

@@ -9,8 +9,10 @@ import { UsageError } from './usage-error.ts';
 export type SessionOptionTable = Readonly<
   Record<'exit-on' | 'name' | 'prompt' | 'script' | 'system-map', Option<string>>
   & Record<'keep-going' | 'no-reboot' | 'verbose', Option<true>>
-  & { timeout: Option<number>; stats: Option<'text' | 'json'>; trace: Option<'lifecycle'> }
+  & { timeout: Option<number>; stats: Option<'text' | 'json'>; 'trace-hot': Option<number>; trace: Option<'lifecycle'> }
 >;
+
+const HOT_REGIONS = 20;
 
 /** Options of one run of a machine, whatever the machine is. */
 export const SESSION_OPTIONS: SessionOptionTable = {
@@ -32,6 +34,16 @@ export const SESSION_OPTIONS: SessionOptionTable = {
   'keep-going': flag('do not end at an instruction in kernel mode that the processor does not have: the guest gets its exception'),
   'no-reboot': flag('end when the guest resets the machine'),
   trace: choice(['lifecycle'], 'print each phase of the machine, and how long each device took in it'),
+  'trace-hot': {
+    hint: 'N',
+    optional: true,
+    summary: `list at the end the N regions of translated code in which most instructions ran (default: ${HOT_REGIONS}); the guest is slower with it`,
+    parse: (given: string): number => {
+      const most = given === '' ? HOT_REGIONS : Number(given);
+      if (!Number.isInteger(most) || most < 1) throw new RangeError(`expected a number of regions, got ${JSON.stringify(given)}`);
+      return most;
+    },
+  },
   verbose: flag('print what the machine logs'),
 };
 
@@ -39,7 +51,7 @@ export const SESSION_EXIT_CODES: string = 'exit codes: 0 the guest turned itself
   + '3 the guest crashed, 124 --timeout passed, 128 and more a signal. SIGTERM presses the power button, which the guest has\n'
   + 'to answer: those of vm guest fetch turn themselves off. A second SIGTERM ends at once.';
 
-type SessionSettings = Pick<BootSession, 'timeoutMs' | 'exitOn' | 'script' | 'statistics' | 'symbols' | 'keepGoing' | 'name' | 'trace' | 'verbose'>;
+type SessionSettings = Pick<BootSession, 'timeoutMs' | 'exitOn' | 'script' | 'statistics' | 'symbols' | 'keepGoing' | 'name' | 'trace' | 'traceHot' | 'verbose'>;
 
 /** Reads the files that the options name. Throws UsageError. */
 export function sessionOf(values: OptionValues<SessionOptionTable>): SessionSettings {
@@ -56,6 +68,7 @@ export function sessionOf(values: OptionValues<SessionOptionTable>): SessionSett
     ...(systemMap === undefined ? {} : { symbols: SymbolTable.parse(read('--system-map', systemMap), systemMap) }),
     keepGoing: values['keep-going'] === true,
     ...(values.trace === undefined ? {} : { trace: values.trace }),
+    ...(values['trace-hot'] === undefined ? {} : { traceHot: values['trace-hot'] }),
     verbose: values.verbose === true,
   };
 }
