@@ -55,6 +55,16 @@ export function kvmEngine(options: KvmEngineOptions = {}): Engine<KvmVcpu> {
   };
 }
 
+/** Features of a processor that guests cannot have here. Throws KvmError where there is no KVM. */
+export function kvmLacks(options: KvmEngineOptions = {}): CpuFeature[] {
+  const device = KvmDevice.open();
+  try {
+    return missingFeatures(cpuModel(options.cpuModel, options.cpuFeatures, options.cpuWithout), device.supportedCpuid());
+  } finally {
+    device.close();
+  }
+}
+
 class KvmMachine {
   readonly #device: KvmDevice;
   readonly #model: CpuModel;

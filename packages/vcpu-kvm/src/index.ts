@@ -1,4 +1,4 @@
-export { kvmEngine } from './engine.ts';
+export { kvmEngine, kvmLacks } from './engine.ts';
 export type { KvmEngineOptions } from './engine.ts';
 export type { KvmVcpu } from './vcpu.ts';
 export { KvmError } from './kvm-error.ts';

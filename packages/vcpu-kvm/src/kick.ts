@@ -33,8 +33,12 @@ export class Kick {
   attach(vcpu: KvmVcpuFd): void { vcpu.call('KVM_SET_SIGNAL_MASK', this.#mask); }
   /** Once, so much later. */
   after(nanos: number): void { this.#libc.setTimer(this.#timer, Math.max(1, nanos)); }
-  /** True: there was one. */
-  take(): boolean { return this.#libc.takeSignal(KICK_SIGNAL); }
+  /** Takes all that came. True: there was one. */
+  take(): boolean {
+    let came = false;
+    while (this.#libc.takeSignal(KICK_SIGNAL)) came = true;
+    return came;
+  }
   /** From any thread of the process. */
   send(): void { this.#libc.sendSignal(this.thread, KICK_SIGNAL); }
 

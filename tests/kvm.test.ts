@@ -1,0 +1,220 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { ApicBus, createApicFabric } from '@vm/apic';
+import { createMachine, device, type DeviceModule, type Machine } from '@vm/core';
+import { EXIT_BUDGET, EXIT_HALT, EXIT_REQUEST, PAGE_READ_ONLY } from '@vm/core/exit';
+import { prepareEntry } from '@vm/pc';
+import { kvmEngine, type KvmVcpu, probeKvm } from '@vm/vcpu-kvm';
+import { wasmEngine } from '@vm/vcpu-wasm';
+import { type Assembler, CONDITION_NE, createAssembler, mem, r16, r32, r8, RAX, RBX, RCX, RDX } from '@vm/x86';
+import { describe, expect, it } from 'vitest';
+import { Kick, KICK_SIGNAL } from '../packages/vcpu-kvm/src/kick.ts';
+import { libc } from '../packages/vcpu-kvm/src/libc.ts';
+import { slotsOf } from '../packages/vcpu-kvm/src/memory-slots.ts';
+import { itWithKvm, kvmHost } from './kvm-host.ts';
+
+const ENTRY = 0x10_0000;
+const MIB = 1 << 20;
+const { processor } = kvmHost();
+
+const program = (write: (code: Assembler) => void): Uint8Array => {
+  const code = createAssembler(64, { origin: ENTRY });
+  write(code);
+  return code.bytes();
+};
+const forever = (code: Assembler): void => void code.label('round').inc(r32(RCX)).jmp('round');
+
+/** A machine in long mode at the program, paused before its first instruction. */
+async function machineOf(bytes: Uint8Array, devices: Parameters<typeof device>[] = [], ramBytes = 2 * MIB): Promise<Machine<KvmVcpu>> {
+  const machine = await createMachine<KvmVcpu>({
+    engine: kvmEngine(processor), ramBytes, interrupts: (services) => createApicFabric(services, { processors: 1, bus: new ApicBus() }), devices: devices.map((one) => device(...one)),
+    load: ({ memory, vcpu }) => {
+      memory.copyIn(ENTRY, bytes);
+      vcpu.loadBootState(prepareEntry(memory, { bits: 64, rip: ENTRY }));
+    },
+  });
+  await machine.powerUp();
+  await machine.pause();
+  machine.vcpu.loadBootState(prepareEntry(machine.memory, { bits: 64, rip: ENTRY }));
+  return machine;
+}
+
+describe('a host without KVM', () => {
+  it('is told in one line what is missing', () => {
+    for (const path of ['/dev/no-such-kvm', '/dev/null']) {
+      const { usable, text, modes } = probeKvm(path);
+      expect([usable, text.split('\n').length, Object.values(modes)]).toEqual([false, 1, [false, false, false, false, false]]);
+      expect(text).toMatch(/^KVM: /);
+    }
+  });
+  it('can import the package, in which nothing is opened by that', () => {
+    const script = "import { createRequire } from 'node:module'; import { kvmEngine } from '@vm/vcpu-kvm'; kvmEngine(); console.log(Object.keys(createRequire(import.meta.url).cache).length);";
+    expect(execFileSync(process.execPath, ['--conditions=vm-source', '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], { cwd: new URL('..', import.meta.url), encoding: 'utf8' })).toBe('0\n');
+  });
+});
+
+describe('the memory slots of a machine', () => {
+  const ram = (readOnly: readonly number[], firmware = 0) => {
+    const memory = new WebAssembly.Memory({ initial: 4, maximum: 4 });
+    const pages = 16 + firmware;
+    const attributes = new Uint8Array(memory.buffer, 0, pages);
+    for (const page of readOnly) attributes[page] = PAGE_READ_ONLY;
+    return { memory, base: 0x1_0000, bytes: pages * 4096, ranges: [{ gpa: 0, offset: 0x1_0000, bytes: 0x1_0000 }], attributesOffset: 0, offsetOf: () => -1, watch: () => undefined, written: () => undefined };
+  };
+  it('are cut where pages are read-only, and at the window of the interrupt controller', () => {
+    expect(slotsOf(ram([]), -1)).toEqual([{ gpa: 0, offset: 0x1_0000, bytes: 0x1_0000, readOnly: false }]);
+    expect(slotsOf(ram([2, 3]), 0x8000).map(({ gpa, bytes, readOnly }) => [gpa, bytes, readOnly])).toEqual([[0, 0x2000, false], [0x2000, 0x2000, true], [0x4000, 0x4000, false], [0x9000, 0x7000, false]]);
+  });
+  it('have firmware end at 4 GiB', () => {
+    expect(slotsOf(ram([16, 17], 2), -1).at(-1)).toEqual({ gpa: 2 ** 32 - 0x2000, offset: 0x2_0000, bytes: 0x2000, readOnly: true });
+  });
+});
+
+describe('a processor of KVM', () => {
+  itWithKvm('long', 'works in the very memory of the machine, in both directions', async () => {
+    await using machine = await machineOf(program((code) => code.mov(r32(RBX), 0x18_0000).mov(r32(RAX), mem(4, { base: RBX })).add(r32(RAX), 1).mov(mem(4, { base: RBX, displacement: 4 }), r32(RAX)).hlt()));
+    machine.memory.write(0x18_0000, 4, 0x1234);
+    expect(machine.vcpu.run(1e9)).toBe(EXIT_HALT);
+    expect(machine.memory.read(0x18_0004, 4)).toBe(0x1235);
+  });
+
+  itWithKvm('long', 'cannot store to pages that are read-only', async () => {
+    await using machine = await machineOf(program((code) => code.mov(r32(RBX), 0x18_0000).mov(mem(4, { base: RBX }), 0x55).mov(r32(RAX), mem(4, { base: RBX })).mov(mem(4, { base: RBX, displacement: 0x1000 }), r32(RAX)).hlt()));
+    const { ram, memory, vcpu } = machine;
+    memory.write(0x18_0000, 4, 0x77);
+    new Uint8Array(ram.memory.buffer, ram.attributesOffset, ram.bytes / 4096)[0x180] = PAGE_READ_ONLY;
+    vcpu.loadBootState(prepareEntry(memory, { bits: 64, rip: ENTRY }));
+    expect(vcpu.run(1e9)).toBe(EXIT_HALT);
+    expect([memory.read(0x18_0000, 4), memory.read(0x18_1000, 4)]).toEqual([0x77, 0x77]);
+  });
+
+  itWithKvm('long', 'comes back from an endless loop when its time is up, again and again, and gets on each time', async () => {
+    await using machine = await machineOf(program(forever));
+    let before = -1n;
+    for (let i = 0; i < 20; i++) {
+      expect(machine.vcpu.run(1)).toBe(EXIT_BUDGET); // the shortest run there is
+      const now = new DataView(machine.vcpu.inspect().rows.general.buffer).getBigUint64(8, true);
+      expect(now > before).toBe(true);
+      before = now;
+    }
+  });
+
+  itWithKvm('long', 'leaves behind the access in which a device asks for it, with the instruction finished', async () => {
+    let vcpu: KvmVcpu | null = null;
+    const stopper: DeviceModule<void, 'pio'> = {
+      manifest: { abi: 1, id: 'test.stopper', version: '1.0.0', state: 0, needs: ['pio'] },
+      create: ({ pio }) => {
+        pio.claim('port', 4, { read: () => (vcpu?.stopAfter(0), 0x1234_5678), write: () => undefined }).map(0x60);
+        return {};
+      },
+    };
+    await using machine = await machineOf(program((code) => code.mov(r32(RBX), 1).in(r32(RAX), 0x60).mov(r32(RBX), 2).hlt()), [['stopper', stopper]]);
+    vcpu = machine.vcpu;
+    expect(vcpu.run(1e9)).toBe(EXIT_REQUEST);
+    const general = new DataView(vcpu.inspect().rows.general.buffer);
+    expect([general.getBigUint64(0, true), general.getBigUint64(24, true)]).toEqual([0x1234_5678n, 1n]);
+    expect(vcpu.run(1e9)).toBe(EXIT_HALT);
+    expect(new DataView(vcpu.inspect().rows.general.buffer).getBigUint64(24, true)).toBe(2n);
+  });
+
+  itWithKvm('long', 'goes on with the state of a software engine, and a software engine with its', async () => {
+    const bytes = program((code) => code.mov(r32(RBX), 3).op('fninit').in(r8(RAX), 0x60).mov(r32(RCX), 0x1234).mov(r16(RDX), 0x5678).in(r8(RAX), 0x60).inc(r32(RBX)).hlt());
+    for (const [first, second] of [[wasmEngine(processor), kvmEngine(processor)], [wasmEngine(processor), wasmEngine(processor)]] as const) {
+      expect(await savedTwice(bytes, first, second)).toEqual([3, 4]);
+    }
+    const simple = program((code) => code.mov(r32(RBX), 3).in(r8(RAX), 0x60).mov(r32(RCX), 0x1234).mov(r16(RDX), 0x5678).in(r8(RAX), 0x60).inc(r32(RBX)).hlt());
+    expect(await savedTwice(simple, kvmEngine(processor), wasmEngine(processor))).toEqual([3, 4]);
+    expect(await savedTwice(simple, kvmEngine(processor), kvmEngine(processor))).toEqual([3, 4]);
+  });
+
+  itWithKvm('long', 'refuses states that no processor can be in', async () => {
+    await using machine = await machineOf(program(forever));
+    const good = machine.vcpu.save() as Readonly<Record<string, never>>;
+    for (const wrong of [null, {}, { ...good, cr0: 0x8000_0000n }, { ...good, efer: 0x400n }, { ...good, cr3: -1n }, { ...good, x87: new Uint8Array(1) }, { ...good, rflags: 2 ** 31 }, { ...good, cpl: 3.5 }, { ...good, cs: { selector: 8, attributes: 1, limit: 0, base: 0n } }]) {
+      expect(() => machine.vcpu.load(wrong as never, false)).toThrow(/^/);
+      expect(() => machine.vcpu.load(wrong as never, false)).not.toThrow('Cannot read');
+    }
+    machine.vcpu.load(good as never, false);
+    expect(machine.vcpu.run(1e5)).toBe(EXIT_BUDGET);
+  });
+
+  itWithKvm('long', 'names what the host has not, and refuses guests the virtual clock', async () => {
+    const options = { ramBytes: MIB, interrupts: (services: Parameters<typeof createApicFabric>[0]) => createApicFabric(services, { processors: 1, bus: new ApicBus() }), devices: [] };
+    await expect(createMachine({ ...options, engine: kvmEngine(processor), clock: { kind: 'virtual', nanosPerInstruction: 10 } })).rejects.toMatchObject({ code: 'E_ENGINE' });
+    if (processor.cpuWithout!.length > 0) await expect(createMachine({ ...options, engine: kvmEngine({ cpuModel: 'x86-64-v1' }) })).rejects.toThrow(processor.cpuWithout!.join(', '));
+  });
+});
+
+describe('a thread in KVM_RUN', () => {
+  itWithKvm('long', 'is brought back by a signal of another thread, and by one that came before', async () => {
+    await using machine = await machineOf(program(forever));
+    const kick = new Kick(libc());
+    kick.send(); // waits for the next run
+    machine.vcpu.run(60e9);
+    const sender = new Worker(`
+      const { workerData } = require('node:worker_threads');
+      const koffi = require(workerData.koffi);
+      const kill = koffi.load(null).func('syscall', 'long', ['long', 'long', 'long', 'long']);
+      setInterval(() => kill(234, workerData.pid, workerData.thread, workerData.signal), 5);
+    `, { eval: true, workerData: { koffi: new URL('../packages/vcpu-kvm/node_modules/koffi', import.meta.url).pathname, pid: process.pid, thread: kick.thread, signal: KICK_SIGNAL } });
+    await new Promise((resolve) => sender.once('online', resolve));
+    for (let i = 0; i < 10; i++) machine.vcpu.run(60e9); // the timer alone would take ten minutes
+    await sender.terminate();
+    kick.close();
+    expect(new Map(machine.vcpu.counts()).get('kicks')).toBe(11);
+  }, 120_000);
+
+  itWithKvm('long', 'is begun and ended a thousand times without a descriptor, a mapping or a thread left over', async () => {
+    const memory = new WebAssembly.Memory({ initial: 64, maximum: 64 });
+    const bytes = program((code) => code.mov(r32(RCX), 3).label('round').dec(r32(RCX)).jcc(CONDITION_NE, 'round').hlt());
+    const life = async (): Promise<void> => {
+      await using machine = await createMachine<KvmVcpu>({
+        engine: kvmEngine(processor), ramBytes: 2 * MIB, interrupts: (services) => createApicFabric(services, { processors: 1, bus: new ApicBus() }), devices: [], createMemory: () => memory,
+      });
+      machine.memory.copyIn(ENTRY, bytes);
+      machine.vcpu.loadBootState(prepareEntry(machine.memory, { bits: 64, rip: ENTRY }));
+      if (machine.vcpu.run(1e9) !== EXIT_HALT) throw new Error('the program did not come to its end');
+      machine.vcpu.reset();
+      await machine.powerUp();
+    };
+    const counts = (): readonly number[] => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length, readFileSync('/proc/self/maps', 'utf8').split('\n').filter((line) => line.includes('kvm')).length, timers()];
+    for (let i = 0; i < 10; i++) await life();
+    const before = counts();
+    for (let i = 0; i < 1000; i++) await life();
+    expect(counts()).toEqual(before);
+  }, 300_000);
+});
+
+/** Timers of this process. */
+function timers(): number { return readFileSync('/proc/self/timers', 'utf8').split('\n').filter((line) => line.startsWith('ID:')).length; }
+
+/** Runs to the first port access on one engine, goes on on another one: EBX there and at the end. */
+async function savedTwice(bytes: Uint8Array, first: ReturnType<typeof wasmEngine> | ReturnType<typeof kvmEngine>, second: ReturnType<typeof wasmEngine> | ReturnType<typeof kvmEngine>): Promise<readonly number[]> {
+  const seen: number[] = [];
+  const pieces: Uint8Array[] = [];
+  const options = (engine: typeof first, stop: () => void) => ({
+    engine: engine as ReturnType<typeof kvmEngine>, ramBytes: 2 * MIB, interrupts: (services: Parameters<typeof createApicFabric>[0]) => createApicFabric(services, { processors: 1, bus: new ApicBus() }),
+    devices: [device('stopper', { manifest: { abi: 1, id: 'test.stopper', version: '1.0.0', state: 0, needs: ['pio'] }, create: ({ pio }) => (pio.claim('port', 1, { read: () => (stop(), 0), write: () => undefined }, [1]).map(0x60), {}) } satisfies DeviceModule<void, 'pio'>)],
+    load: ({ memory, vcpu }: Machine<KvmVcpu>) => {
+      memory.copyIn(ENTRY, bytes);
+      vcpu.loadBootState(prepareEntry(memory, { bits: 64, rip: ENTRY }));
+    },
+  });
+  const ebx = (machine: Machine<KvmVcpu>): number => new DataView((machine.vcpu.save() as { readonly general: Uint8Array }).general.slice().buffer).getUint32(24, true);
+  {
+    const late: { machine: Machine<KvmVcpu> | null } = { machine: null };
+    await using machine = (late.machine = await createMachine<KvmVcpu>(options(first, () => late.machine!.requestStop('power-off'))));
+    await machine.powerUp();
+    await machine.stopped();
+    seen.push(ebx(machine));
+    await machine.save((piece) => void pieces.push(piece));
+  }
+  const late: { machine: Machine<KvmVcpu> | null } = { machine: null };
+  await using machine = (late.machine = await createMachine<KvmVcpu>({ ...options(second, () => undefined), restore: { bytes: Buffer.concat(pieces) } }));
+  await machine.powerUp();
+  while ((machine.counters.read()['cpu.halts'] ?? 0) === 0) await new Promise((resolve) => setImmediate(resolve));
+  await machine.pause();
+  seen.push(ebx(machine));
+  return seen;
+}
