@@ -1,7 +1,7 @@
 /** What a guest that waits costs the host: turns of the machine's loop are counted, not time. */
 import { setTimeout } from 'node:timers/promises';
 import { bootGuest, type Guest } from '@vm/pc';
-import { wasmEngine } from '@vm/vcpu-wasm';
+import { wasmEngine, type WasmVcpu } from '@vm/vcpu-wasm';
 import type { Assembler } from '@vm/x86';
 import { expect, it } from 'vitest';
 import { outByte, print, smallKernel } from './small-kernel.ts';
@@ -15,7 +15,7 @@ const OWN_TURNS = 8;
 /** One that comes too early, for want of precision of the host, and the right one; a loop that does not sleep takes thousands. */
 const MOST_TURNS_A_FIRE = 4;
 
-function waiting(write: (code: Assembler) => void): Promise<Guest> {
+function waiting(write: (code: Assembler) => void): Promise<Guest<WasmVcpu>> {
   const kernel = smallKernel((code) => {
     write(code);
     print(code, 'waits');
@@ -23,7 +23,7 @@ function waiting(write: (code: Assembler) => void): Promise<Guest> {
   });
   return bootGuest({ engine: wasmEngine({ haltedForGood: () => undefined }), ramBytes: 16 * MiB, kernel, clock: { kind: 'host' } });
 }
-async function countsWhileItWaits(guest: Guest): Promise<{ readonly slices: number; readonly instructions: number; readonly fires: number }> {
+async function countsWhileItWaits(guest: Guest<WasmVcpu>): Promise<{ readonly slices: number; readonly instructions: number; readonly fires: number }> {
   await guest.waitFor('waits');
   while ((guest.machine.counters.read()['cpu.halts'] ?? 0) === 0) await setTimeout(1);
   const before = guest.machine.counters.read();
