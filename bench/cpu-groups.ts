@@ -24,6 +24,8 @@ export const V86_TARGET = 0.25;
 /** No row is to be reliably slower than this against QEMU. */
 export const MOST_RATIO = 2;
 
+const LEAST_ROUNDS = 3;
+
 /** Nanoseconds a unit by row, of each program and side in one round. */
 export type Round = Readonly<Record<string, Readonly<Partial<Record<SideName, Readonly<Record<string, number>>>>>>>;
 
@@ -37,9 +39,9 @@ export interface Comparison {
 export interface GroupRatio { readonly group: Group; readonly ratio: MeasuredRatio; readonly rows: number }
 export type MeasuredRatio = Pick<PairedRatio, 'ratio'> & Partial<PairedRatio>;
 
-/** One round has no interval. */
+/** One round has no interval, and that of two is so wide that it says nothing. */
 function ratioOf(ours: readonly number[], theirs: readonly number[]): MeasuredRatio {
-  return ours.length > 1 ? pairedRatio(ours, theirs) : { ratio: ours[0]! / theirs[0]! };
+  return ours.length >= LEAST_ROUNDS ? pairedRatio(ours, theirs) : { ratio: geometricMean(ours.map((value, i) => value / theirs[i]!)) };
 }
 
 /** Every row against one peer. */

@@ -42,7 +42,7 @@ export function cpuMarkdown(results: readonly SetResults[]): string {
     ...table('row', rows, (set, name) => {
       const found = set.comparisons.find(({ row }) => row === name);
       return found === undefined ? '' : cellOf(found.ratio);
-    }),
+    }).slice(0, -1),
   ].join('\n');
 }
 

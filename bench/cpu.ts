@@ -54,9 +54,9 @@ export const cpu: Benchmark = {
     scale: `work, as a part of what the programs do by themselves; default: ${SCALE}`,
     rounds: `default: ${ROUNDS}`,
     resume: 'go on with a run that was broken off, after its last finished round',
-    markdown: 'FILE that gets the tables of docs/benchmarks.md',
   },
   charts: () => cpuCharts(results),
+  tables: () => cpuMarkdown(results),
   async run(options) {
     const settings = settingsOf(options);
     const sets = setsOf(settings, options.quick);
@@ -78,7 +78,6 @@ export const cpu: Benchmark = {
       rows.push(...profile);
     }
     results = found;
-    if (options.markdown !== undefined) writeFileSync(options.markdown, cpuMarkdown(found));
     return rows;
   },
 };
@@ -174,7 +173,7 @@ function rowsOf({ title, peer, rounds, comparisons, groups }: SetResults): Row[]
     const most = peer === 'qemu' ? group.target : peer === 'v86' && group.name === 'all programs' ? V86_TARGET : null;
     rows.push({ name: `${title}, ${group.name}, ${count} rows, against ${peerName}`, unit: 'times', ours: ratio.ratio, peer: null, peerName: null, ratio: null, ...intervalOf(ratio), runs: rounds, ...(most === null ? {} : { target: { most } }) });
   }
-  if (peer === 'qemu' && rounds > 1) {
+  if (peer === 'qemu' && comparisons.some(({ ratio }) => ratio.low !== undefined)) {
     const slow = slowRows(comparisons);
     rows.push({ name: `${title}, rows reliably above ${MOST_RATIO}${slow.length === 0 ? '' : `: ${slow.join(', ')}`}`, unit: '', ours: slow.length, peer: null, peerName: null, ratio: null, runs: rounds, target: { most: 0 } });
   }

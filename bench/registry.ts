@@ -24,7 +24,6 @@ export interface BenchSettings {
   readonly rows?: string;
   readonly scale?: string;
   readonly rounds?: string;
-  readonly markdown?: string;
   readonly resume?: boolean;
 }
 export interface BenchOptions extends BenchSettings {
@@ -38,6 +37,8 @@ export interface Benchmark {
   run(options: BenchOptions): Promise<readonly Row[]>;
   /** Pictures of rows that it gave. */
   charts?(rows: readonly Row[]): readonly Chart[];
+  /** Tables of the last run in place of one of its rows. */
+  tables?(): string;
 }
 
 /** Every benchmark by name, loaded when it is asked for. */
@@ -48,6 +49,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   disk: async () => (await import('./disk.ts')).disk,
   exits: async () => (await import('./exits.ts')).exits,
   flat: async () => (await import('./flat.ts')).flat,
+  growth: async () => (await import('./growth.ts')).growth,
   interrupts: async () => (await import('./interrupts.ts')).interrupts,
   io: async () => (await import('./io.ts')).io,
   longmode: async () => (await import('./longmode.ts')).longmode,

@@ -1,7 +1,8 @@
-// npm run bench -- NAME [--quick] [--json FILE] [--charts FOLDER]
+// npm run bench -- NAME [--quick] [--json FILE] [--charts FOLDER] [--markdown FILE]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { hintBranches } from '@vm/vcpu-wasm/node';
+import { short, tableOf, writeTables } from './markdown.ts';
 import { BENCHMARKS, type Row } from './registry.ts';
 
 const NAMED = { type: 'string' } as const;
@@ -9,10 +10,10 @@ const OPTIONS = {
   quick: { type: 'boolean', default: false }, json: NAMED, charts: NAMED, help: { type: 'boolean', short: 'h' },
   bits: NAMED, peers: NAMED, programs: NAMED, rows: NAMED, scale: NAMED, rounds: NAMED, markdown: NAMED, resume: { type: 'boolean' },
 } as const;
-const GENERAL = new Set(['quick', 'json', 'charts', 'help']);
+const GENERAL = new Set(['quick', 'json', 'charts', 'markdown', 'help']);
 
 async function usage(): Promise<string> {
-  const lines = ['usage: npm run bench -- NAME... [--quick] [--json FILE] [--charts FOLDER] [OPTION...]', ''];
+  const lines = ['usage: npm run bench -- NAME... [--quick] [--json FILE] [--charts FOLDER] [--markdown FILE] [OPTION...]', ''];
   for (const [name, load] of Object.entries(BENCHMARKS)) {
     const { summary, options = {} } = await load();
     lines.push(`  ${name.padEnd(12)} ${summary}`, ...Object.entries(options).map(([option, what]) => `  ${''.padEnd(14)} --${option.padEnd(10)} ${what}`));
@@ -46,7 +47,7 @@ const benchmarks = await Promise.all(names.map((name) => BENCHMARKS[name]!()));
 for (const given of Object.keys(values)) {
   if (!GENERAL.has(given) && !benchmarks.some(({ options }) => options !== undefined && given in options)) await refuse(`--${given} is not an option of ${names.join(', ')}`);
 }
-const { quick, json, charts: folder, help: _help, ...settings } = values;
+const { quick, json, charts: folder, markdown, help: _help, ...settings } = values;
 
 hintBranches();
 const rows: Row[] = [];
@@ -56,6 +57,7 @@ for (const [i, name] of names.entries()) {
   for (const { name: what, ...rest } of found) rows.push({ name: `${name}: ${what}`, ...rest });
   const charts = benchmark.charts?.(found) ?? [];
   if (folder !== undefined && charts.length > 0) await (await import('./chart.ts')).drawCharts(charts, folder);
+  if (markdown !== undefined) writeTables(markdown, name, benchmark.tables?.() ?? tableOf(found));
 }
 printTable(rows);
 if (json !== undefined) writeFileSync(json, `${JSON.stringify(rows, null, 2)}\n`);
@@ -75,8 +77,4 @@ function targetOf({ ours, ratio, target }: Row): string {
   const value = ratio ?? ours;
   if (most !== undefined) return `target ${most}: ${value <= most ? 'met' : 'missed'}`;
   return least === undefined ? '' : `target ${least} and more: ${value >= least ? 'met' : 'missed'}`;
-}
-
-function short(value: number): string {
-  return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3);
 }

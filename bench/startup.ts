@@ -47,7 +47,7 @@ function commandRows(rounds: number, program: string, compileCache: string): Row
   const empty: [string, readonly string[]] = ['an empty program', [process.execPath, '-e', '0']];
   const commands = (['built', 'sources'] as const).flatMap((from): [string, readonly string[]][] => [
     [`vm --version, ${KINDS[from].name}`, vmCommand(from, '--version')],
-    [`vm boot of a program that halts, ${KINDS[from].name}`, vmCommand(from, 'boot', '--multiboot', program, '--pass', '0', '--memory', `${MEMORY_MIB}M`)],
+    [`vm boot of a program that halts, ${KINDS[from].name}`, vmCommand(from, 'boot', '--multiboot', program, '--memory', `${MEMORY_MIB}M`)],
   ]);
   const took = new Map<string, number[]>();
   const time = (name: string, command: readonly string[], cache: string | null): void => {
