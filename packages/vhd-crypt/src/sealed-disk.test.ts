@@ -127,7 +127,7 @@ describe('sealed sectors in LUKS2', () => {
         if (random(4) === 0) await disk.flush();
       }
     };
-    await Promise.all([read(), read(), read(), Promise.all([store(), store()]).then(() => { running = false; })]);
+    await Promise.all([read(), read(), read(), Promise.all([store(), store()]).finally(() => { running = false; })]);
     await disk.end();
   });
 

@@ -3,7 +3,7 @@ import { CryptError } from './crypt-error.ts';
 import { type Extent, type MappedDisk, pushExtent } from './extent.ts';
 import type { KeyMath } from './key-math.ts';
 import { RECORD_BYTES } from './ocb-sectors.ts';
-import { readJournal } from './sealed-journal.ts';
+import { FIRST_SEQUENCE, readJournal } from './sealed-journal.ts';
 import { RUN_SECTORS, SECTOR_BYTES, sealedLayout } from './sealed-layout.ts';
 import { isUnused, SealedStore } from './sealed-store.ts';
 import { SealedWriter } from './sealed-writer.ts';
@@ -45,8 +45,8 @@ export async function openSealedDisk({ name, below, at, journalBytes, parts, cip
   /** Out of the journal of an image that is opened for reading. */
   const overlay = new Map<number, Uint8Array>();
 
-  const found = await readJournal((from, into) => below.read(at + from, into), layout, math, journalKey, cipher);
-  for (const one of found) {
+  const { batches, stale } = await readJournal((from, into) => below.read(at + from, into), layout, math, journalKey, cipher);
+  for (const one of batches) {
     if (below.writable) await store.write(one.sectors, one.data, one.records);
     else {
       const opened = new Uint8Array(one.data.length);
@@ -55,8 +55,11 @@ export async function openSealedDisk({ name, below, at, journalBytes, parts, cip
       await store.pretend(one.sectors, one.records);
     }
   }
-  if (found.length > 0 && below.writable) await below.flush();
-  const writer = new SealedWriter({ below, at, layout, store, cipher, math, journalKey, sequence: (found.at(-1)?.sequence ?? 0) + 1 });
+  if (below.writable) {
+    for (const part of stale) await below.write(at + part * layout.partBytes, new Uint8Array(512));
+    if (batches.length + stale.length > 0) await below.flush();
+  }
+  const writer = new SealedWriter({ below, at, layout, store, cipher, math, journalKey, sequence: (batches.at(-1)?.sequence ?? FIRST_SEQUENCE - 1) + 1 });
   const check = (from: number, count: number, isStore: boolean): void => {
     if (isStore && !below.writable) throw new CryptError(name, 'request', 'opened for reading');
     if (!Number.isSafeInteger(from) || from < 0 || count < 0 || from + count > bytes) throw new CryptError(name, 'request', `${count} bytes at ${from} are not on a disk of ${bytes} bytes`);

@@ -10,6 +10,8 @@ const MAGIC = 'vmsealj1';
 const MAC_AT = 32;
 const MAC_BYTES = 32;
 const WORD = 0x1_0000_0000;
+/** Of an empty journal's first batch. */
+export const FIRST_SEQUENCE = 1;
 
 export interface JournalBatch {
   readonly sequence: number;
@@ -58,12 +60,19 @@ export async function decodeBatch(part: Uint8Array, layout: SealedLayout, math: 
   return failed < 0 ? { sequence: getU64(view, 8), sectors, records, data } : null;
 }
 
+/** What is in the journal, and the parts that hold something else and are to be emptied before the journal is used again. */
+export interface Journal {
+  /** To be stored again in this order. */
+  readonly batches: readonly JournalBatch[];
+  readonly stale: readonly number[];
+}
+
 /**
- * What is in the journal, in the order in which it is stored again. Behind one that is missing nothing counts: what came before that one
- * is in its places, and what was stored since would be lost.
+ * Reads the journal. Behind a batch that is missing nothing counts: what came before that one is in its places, and what was stored
+ * since would be lost. The newest one, when the one before it is missing, had no barrier, since both would be there.
  */
-export async function readJournal(read: (at: number, into: Uint8Array) => Promise<void>, layout: SealedLayout, math: KeyMath, key: Uint8Array, cipher: SealedSectors): Promise<JournalBatch[]> {
-  const { parts, partBytes } = layout;
+export async function readJournal(read: (at: number, into: Uint8Array) => Promise<void>, layout: SealedLayout, math: KeyMath, key: Uint8Array, cipher: SealedSectors): Promise<Journal> {
+  const { parts, partBytes, unsafeBatches } = layout;
   const found: JournalBatch[] = [];
   for (let which = 0; which < parts; which++) {
     const all = new Uint8Array(partBytes);
@@ -72,8 +81,10 @@ export async function readJournal(read: (at: number, into: Uint8Array) => Promis
     if (one !== null && one.sequence % parts === which) found.push(one);
   }
   found.sort((a, b) => b.sequence - a.sequence);
-  const newest = found[0]?.sequence ?? 0;
-  return found.filter(({ sequence }, i) => sequence === newest - i).reverse();
+  const isAlone = unsafeBatches > 1 && found[0] !== undefined && found[0].sequence > FIRST_SEQUENCE && found[1]?.sequence !== found[0].sequence - 1;
+  const rest = isAlone ? found.slice(1) : found;
+  const batches = rest.filter(({ sequence }, i) => sequence === rest[0]!.sequence - i).reverse();
+  return { batches, stale: found.filter((one) => !batches.includes(one)).map(({ sequence }) => sequence % parts) };
 }
 
 function putU64(view: DataView, at: number, value: number): void {

@@ -10,7 +10,7 @@ export const RUN_SECTORS = 508;
 export const RECORDS_BYTES = 16_384; // those of a run
 export const ENTRY_BYTES: number = 8 + RECORD_BYTES; // of the journal: number, record
 export const JOURNAL_HEAD_BYTES = 64;
-/** Of the journal, as it is made: with three or more, one batch goes to its places while the next goes into the journal. */
+/** Of the journal, as it is made: with so many, one batch goes to its places while the next has its barrier and one more is written. */
 export const JOURNAL_PARTS = 4;
 /** Of journals that were made before. */
 export const FEWEST_PARTS = 2;
@@ -23,6 +23,8 @@ export interface SealedLayout {
   readonly journalBytes: number;
   readonly parts: number;
   readonly partBytes: number;
+  /** How many batches may be in the journal without a barrier. */
+  readonly unsafeBatches: number;
   readonly runs: number;
   readonly sectors: number;
   /** Sectors that are stored at once. */
@@ -41,7 +43,7 @@ export function sealedLayout(bytes: number, journalBytes: number, parts: number 
   const rest = Math.max(0, Math.floor((bytes - journalBytes - full * RUN_BYTES - RECORDS_BYTES) / SECTOR_BYTES));
   const sectors = full * RUN_SECTORS + rest;
   if (sectors <= 0) return null;
-  return { journalBytes, parts, partBytes, runs: full + (rest > 0 ? 1 : 0), sectors, batch, entriesBytes: Math.ceil((JOURNAL_HEAD_BYTES + batch * ENTRY_BYTES) / SECTOR_BYTES) * SECTOR_BYTES };
+  return { journalBytes, parts, partBytes, unsafeBatches: parts < JOURNAL_PARTS ? 1 : 2, runs: full + (rest > 0 ? 1 : 0), sectors, batch, entriesBytes: Math.ceil((JOURNAL_HEAD_BYTES + batch * ENTRY_BYTES) / SECTOR_BYTES) * SECTOR_BYTES };
 }
 
 /** How large the journal is made. */

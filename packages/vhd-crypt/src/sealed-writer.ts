@@ -26,8 +26,10 @@ interface Batch {
   readonly places: Map<number, number>;
   readonly plain: Uint8Array;
   sealed: Promise<SealedBatch> | null;
-  /** In the journal, for good; null before. */
+  /** In the journal; null before. */
   sequence: number | null;
+  /** With a barrier behind it. */
+  lasting: boolean;
 }
 interface SealedBatch {
   readonly sectors: readonly number[];
@@ -37,16 +39,16 @@ interface SealedBatch {
 }
 
 const PER_512 = SECTOR_BYTES / 512;
-/** Besides the one that gathers: one goes to its places, one into the journal, and one is sealed meanwhile. */
-const MOST_WAITING = 3;
+/** Besides the one that gathers: one goes to its places, one waits for its barrier, one goes into the journal, and one is sealed. */
+const MOST_WAITING = 4;
 /** What lies between the entries and the data of a batch is written with them, unless it is more than this. */
 const SMALL_GAP = 16_384;
 
 /**
- * A batch goes into the part of the journal whose turn it is, and a barrier makes it last; after that it goes to its places, while the
- * next one goes into the journal. Never are two in the journal without a barrier between them, and before a part is used again, what was
- * in it is in its places, with a barrier behind it. When something fails, everything stays where it is, who asked is told, and who asks
- * next tries again.
+ * A batch goes into the part of the journal whose turn it is, and a barrier makes it last; after that it goes to its places, while those
+ * behind it go into the journal. At most `unsafeBatches` are there without a barrier, and before a part is used again, what was in it is
+ * in its places, with a barrier behind it. When something fails, everything stays where it is, who asked is told, and who asks next tries
+ * again.
  */
 export class SealedWriter {
   readonly #options: SealedWriterOptions;
@@ -54,8 +56,11 @@ export class SealedWriter {
   /** The oldest first. */
   readonly #waiting: Batch[] = [];
   #sequence: number;
-  #journaling: Promise<void> | null = null;
+  #writing: Promise<void> | null = null;
+  #flushing: Promise<void> | null = null;
   #moving: Promise<void> | null = null;
+  /** Nothing goes on by itself until somebody asks again. */
+  #failed = false;
   #alone: Promise<unknown> = Promise.resolve();
   readonly #plains: Uint8Array[] = [];
   readonly #outgoing: Uint8Array[] = [];
@@ -77,7 +82,7 @@ export class SealedWriter {
 
   /** False when there is no room before `makeRoom`. */
   put(sector: number, from: Uint8Array): boolean {
-    const batch = (this.#filling ??= { places: new Map(), plain: this.#plains.pop() ?? new Uint8Array(this.#options.layout.batch * SECTOR_BYTES), sealed: null, sequence: null });
+    const batch = (this.#filling ??= { places: new Map(), plain: this.#plains.pop() ?? new Uint8Array(this.#options.layout.batch * SECTOR_BYTES), sealed: null, sequence: null, lasting: false });
     let place = batch.places.get(sector);
     if (place === undefined) {
       place = batch.places.size;
@@ -89,15 +94,17 @@ export class SealedWriter {
   }
 
   async makeRoom(): Promise<void> {
+    this.#failed = false;
     while (this.#filling !== null && this.#filling.places.size >= this.#options.layout.batch) await this.#send();
   }
 
   /** All that was put so far will be there after a crash. */
   async commit(): Promise<void> {
+    this.#failed = false;
     const asked = this.#filling;
     while (asked !== null && this.#filling === asked) await this.#send();
     const last = this.#waiting.at(-1);
-    while (last !== undefined && last.sequence === null) await this.#journalNext();
+    while (last !== undefined && !last.lasting) await (last.sequence === null ? this.#writeNext() : this.#flushNext());
   }
 
   /** All that was put so far is in its places. */
@@ -131,26 +138,53 @@ export class SealedWriter {
 
   /** What can go on goes on. When it fails, who asks for it next is told. */
   #goOn(): void {
-    if (this.#journaling === null && this.#waiting.some(({ sequence }) => sequence === null)) this.#journalNext().catch(() => undefined);
-    if (this.#moving === null && typeof this.#waiting[0]?.sequence === 'number') this.#moveNext().catch(() => undefined);
+    if (this.#failed) return;
+    const { unsafeBatches } = this.#options.layout;
+    const unsafe = this.#unsafe().length;
+    if (this.#writing === null && unsafe < unsafeBatches && this.#waiting.some(({ sequence }) => sequence === null)) this.#writeNext().catch(() => undefined);
+    if (this.#flushing === null && unsafe > 0) this.#flushNext().catch(() => undefined);
+    if (this.#moving === null && this.#waiting[0]?.lasting === true) this.#moveNext().catch(() => undefined);
   }
 
+  /** What is in the journal without a barrier. */
+  #unsafe(): Batch[] {
+    return this.#waiting.filter(({ sequence, lasting }) => sequence !== null && !lasting);
+  }
+
+  /** The oldest gets further. */
   #advance(): Promise<void> {
-    return this.#waiting[0]?.sequence === null ? this.#journalNext() : this.#moveNext();
+    const oldest = this.#waiting[0];
+    return oldest?.lasting === true ? this.#moveNext() : oldest?.sequence === null ? this.#writeNext() : this.#flushNext();
   }
 
-  async #journalNext(): Promise<void> {
-    await (this.#journaling ??= this.#journal().finally(() => {
-      this.#journaling = null;
+  async #writeNext(): Promise<void> {
+    await (this.#writing ??= this.#tried(this.#write()).finally(() => {
+      this.#writing = null;
+    }));
+    this.#goOn();
+  }
+
+  async #flushNext(): Promise<void> {
+    await (this.#flushing ??= this.#tried(this.#flush()).finally(() => {
+      this.#flushing = null;
     }));
     this.#goOn();
   }
 
   async #moveNext(): Promise<void> {
-    await (this.#moving ??= this.#move().finally(() => {
+    await (this.#moving ??= this.#tried(this.#move()).finally(() => {
       this.#moving = null;
     }));
     this.#goOn();
+  }
+
+  async #tried(step: Promise<void>): Promise<void> {
+    try {
+      await step;
+    } catch (error) {
+      this.#failed = true;
+      throw error;
+    }
   }
 
   async #seal({ places, plain }: Batch): Promise<SealedBatch> {
@@ -164,31 +198,50 @@ export class SealedWriter {
   }
 
   /** The oldest that is not there goes into the journal. */
-  async #journal(): Promise<void> {
+  async #write(): Promise<void> {
     const batch = this.#waiting.find(({ sequence }) => sequence === null);
     if (batch === undefined) return;
-    const { below, at, layout: { parts, partBytes, entriesBytes }, math, journalKey } = this.#options;
+    const { below, at, layout: { parts, partBytes, entriesBytes, unsafeBatches }, math, journalKey } = this.#options;
     const { sectors, records, outgoing } = await (batch.sealed ??= this.#seal(batch)).catch((error: unknown) => {
       batch.sealed = null;
       throw error;
     });
-    await encodeBatch(outgoing, this.#sequence, sectors, records, math, journalKey);
-    const place = at + (this.#sequence % parts) * partBytes;
+    while (this.#unsafe().length >= unsafeBatches) await this.#flushNext();
+    const sequence = this.#sequence;
+    await encodeBatch(outgoing, sequence, sectors, records, math, journalKey);
+    const place = at + (sequence % parts) * partBytes;
     const [entriesEnd, end] = [JOURNAL_HEAD_BYTES + sectors.length * ENTRY_BYTES, entriesBytes + sectors.length * SECTOR_BYTES];
     if (entriesBytes - entriesEnd > SMALL_GAP) {
       await below.write(place, outgoing.subarray(0, Math.ceil(entriesEnd / 512) * 512));
       await below.write(place + entriesBytes, outgoing.subarray(entriesBytes, end));
     } else await below.write(place, outgoing.subarray(0, end));
-    // The barrier is also that of what is in its places: after it the part that comes next can be used again.
-    for (let oldest = this.#waiting[0]!; oldest.sequence !== null && oldest.sequence <= this.#sequence + 1 - parts; oldest = this.#waiting[0]!) await this.#moveNext();
-    await below.flush();
-    batch.sequence = this.#sequence++;
+    if (this.#sequence !== sequence) return; // a barrier has failed, and everything behind the one before is written again
+    batch.sequence = sequence;
+    this.#sequence++;
+  }
+
+  async #flush(): Promise<void> {
+    const unsafe = this.#unsafe();
+    const newest = unsafe.at(-1)?.sequence ?? null;
+    if (newest === null) return;
+    const { below, layout: { parts, unsafeBatches } } = this.#options;
+    // The barrier is also that of what is in its places: after it the parts that come next can be used again.
+    for (let oldest = this.#waiting[0]!; oldest.lasting && oldest.sequence! <= newest + unsafeBatches - parts; oldest = this.#waiting[0]!) await this.#moveNext();
+    try {
+      await below.flush();
+    } catch (error) {
+      // Whether any of it was stored, nobody knows.
+      this.#sequence = unsafe[0]!.sequence!;
+      for (const batch of this.#unsafe()) batch.sequence = null;
+      throw error;
+    }
+    for (const batch of unsafe) batch.lasting = true;
   }
 
   /** The oldest goes from the journal to its places. */
   async #move(): Promise<void> {
     const batch = this.#waiting[0];
-    if (batch === undefined || batch.sequence === null) return;
+    if (batch?.lasting !== true) return;
     const { store, layout: { entriesBytes } } = this.#options;
     const { sectors, records, outgoing } = await batch.sealed!;
     await this.alone(() => store.write(sectors, outgoing.subarray(entriesBytes), records));
