@@ -1,9 +1,12 @@
 import { randomFillSync, randomInt } from 'node:crypto';
-import type { BlockBackend, DeviceSpec } from '@vm/core';
+import type { BlockBackend, DeviceSpec, Engine } from '@vm/core';
 import type { RestoreOptions } from '@vm/core/snapshot';
 import type { ConsoleKind, Enlightenment, EoiPolicy, GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
-import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
+import { kvmEngine } from '@vm/vcpu-kvm';
+import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions } from '@vm/vcpu-wasm';
+import type { CpuFeature } from '@vm/x86';
+import type { MachineVcpu } from './machine-vcpu.ts';
 
 /** The machine of a session, as its options say it. */
 export interface BoardSettings {
@@ -14,6 +17,10 @@ export interface BoardSettings {
   readonly rom?: Uint8Array; // in place of a kernel
   readonly romShadow?: boolean;
   readonly append?: string;
+  /** Default: the software engine. */
+  readonly engine?: 'wasm' | 'kvm';
+  /** Features of that processor that this one lacks. */
+  readonly cpuWithout?: readonly CpuFeature[];
   /** The processor that the guest sees; default the engine's. */
   readonly cpuModel?: CpuModelName;
   /** What of the guest's code is translated; default the engine's. */
@@ -51,7 +58,7 @@ export interface BoardSettings {
 /** Interrupt controllers: the pair of 8259 alone, or APICs beside it, with their registers in memory or as model-specific ones too. */
 export type ApicKind = 'none' | 'xapic' | 'x2apic';
 export const APIC_KINDS: readonly ApicKind[] = ['none', 'xapic', 'x2apic'];
-const LACKING: Readonly<Record<ApicKind, NonNullable<WasmEngineOptions['cpuWithout']>>> = { none: ['apic', 'x2apic', 'tsc-deadline'], xapic: ['x2apic'], x2apic: [] };
+const LACKING: Readonly<Record<ApicKind, readonly CpuFeature[]>> = { none: ['apic', 'x2apic', 'tsc-deadline'], xapic: ['x2apic'], x2apic: [] };
 
 /** The kernel's command line where nobody gives one. */
 export const APPEND: Readonly<Record<ConsoleKind, string>> = { serial: 'console=ttyS0', virtio: 'console=hvc0' };
@@ -60,11 +67,14 @@ export const MOST_SEED: number = 2 ** 32 - 1;
 const VIRTUAL_NANOS_PER_INSTRUCTION = 10;
 const VIRTUAL_START_MS = Date.UTC(2025, 0, 1); // the same on every run
 
-export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {}): GuestOptions<WasmVcpu> {
+/** Features that processors have not with these interrupt controllers. */
+export function lackedBy(apic: ApicKind = 'x2apic'): readonly CpuFeature[] { return LACKING[apic]; }
+
+/** `engine`: what only the software engine takes, and who hears that all processors wait for good. */
+export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {}): GuestOptions<MachineVcpu> {
   const virtual = settings.clock === 'virtual';
   return {
-    // The register for the end of a chosen vector is AMD's, and CPUID says so.
-    engine: wasmEngine({ ...engine, ...(settings.eoi === 'selective' ? { cpuFeatures: [...(engine.cpuFeatures ?? []), 'extapic'] } : {}), ...(settings.apic === undefined || settings.apic === 'x2apic' ? {} : { cpuWithout: LACKING[settings.apic] }), randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)), ...(settings.cpuModel === undefined ? {} : { cpuModel: settings.cpuModel }), ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }), ...compoundOf(settings) }),
+    engine: settings.engine === 'kvm' ? kvmEngine({ ...processorOf(settings), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) }) : softwareEngine(settings, engine, virtual),
     ramBytes: settings.memoryBytes,
     ...(settings.enlighten === undefined ? {} : { enlighten: settings.enlighten }),
     ...(settings.eoi === undefined ? {} : { eoi: settings.eoi }),
@@ -90,6 +100,21 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
     ...(settings.restore === undefined ? {} : { restore: settings.restore }),
     ...(virtual ? {} : { wallClock: () => Date.now() }),
   };
+}
+
+function softwareEngine(settings: BoardSettings, engine: WasmEngineOptions, virtual: boolean): Engine<MachineVcpu> {
+  return wasmEngine({
+    ...engine, ...processorOf(settings),
+    // The register for the end of a chosen vector is AMD's, and CPUID says so.
+    ...(settings.eoi === 'selective' ? { cpuFeatures: [...(engine.cpuFeatures ?? []), 'extapic'] } : {}),
+    randomSeed: settings.seed ?? (virtual ? 0 : randomInt(MOST_SEED + 1)),
+    ...(settings.translator === undefined ? {} : { translator: settings.translator }), ...(settings.shadow === undefined ? {} : { shadow: settings.shadow }), ...compoundOf(settings),
+  });
+}
+
+function processorOf({ cpuModel, apic, cpuWithout = [] }: BoardSettings): Pick<WasmEngineOptions, 'cpuModel' | 'cpuWithout'> {
+  const lacks = [...lackedBy(apic), ...cpuWithout];
+  return { ...(cpuModel === undefined ? {} : { cpuModel }), ...(lacks.length === 0 ? {} : { cpuWithout: lacks }) };
 }
 
 /** Without a word of either nothing is compounded, and nobody pays for it. */

@@ -9,6 +9,7 @@ import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
 import { DISK_SYNTAX, type DiskDescriptor, parseDiskDescriptor, parseKeyOrigin } from './disk-descriptor.ts';
+import { chooseEngine, ENGINE_CHOICES, type EngineChoice } from './engine-choice.ts';
 import { ESCAPE_HELP } from './escape-keys.ts';
 import { readNamedFile } from './host-file.ts';
 import { checkInitrd } from './initrd-check.ts';
@@ -37,6 +38,7 @@ const OPTIONS = {
   pass: value('BYTE', `the byte of progress with which a final HLT means that all went well; default: ${formatPort(DEFAULT_PASS_BYTE)}`, parseByte),
   'char-port': value('PORT', `for a ROM or a multiboot image: a port of text, beside the serial port, or none; default: ${formatPort(DEFAULT_CHAR_PORT)} for a ROM`, (given) => (given === 'none' ? null : parsePort(given))),
   'rom-shadow': flag('the ROM lets itself be stored to below 1 MiB, as the shadow RAM of a PC does'),
+  engine: choice(ENGINE_CHOICES, "what runs the guest's code: the software engine (wasm, the default), the host's KVM (kvm), or KVM where a probe finds that it runs all\nguests and has all of the processor (auto), which says what it took and why"),
   translator: choice(TRANSLATOR_MODES, `which guest code becomes WebAssembly: none, all, or what is hot; default: ${defaultTranslatorMode()}`),
   shadow: choice(SHADOW_MODES, 'what keeps translations of address spaces that are not in use; default: off, nothing does'),
   compound: choice(COMPOUND_POLICIES, 'whether nearby instructions that would trap too are finished with one that traps: at every trap (fixed), where it has paid\n'
@@ -107,11 +109,12 @@ export const bootCommand: Command = {
     const restored = values.restore === undefined ? null : await readRestored(values.restore, values['restore-key']);
     const disks = values.disk ?? restored?.origin.disks ?? [];
     const cpuModel = values['cpu-model'] ?? restored?.origin.cpuModel ?? null;
-    const settings: BoardSettings = {
+    const asked: BoardSettings = {
       ...imagesOf(values),
       ...(restored === null ? {} : { restore: { bytes: restored.bytes, codec: PAGE_CODEC, fork: values.fork === true } }),
       ...(restored?.origin.multiboot === true && values.kernel === undefined ? { entry: 'multiboot' as const } : {}),
       ...(cpuModel === null ? {} : { cpuModel }),
+      ...(restored?.origin.cpuWithout === undefined ? {} : { cpuWithout: restored.origin.cpuWithout }),
       ...(values.translator === undefined ? {} : { translator: values.translator }),
       ...(values.shadow === undefined ? {} : { shadow: values.shadow }),
       ...(values.compound === undefined ? {} : { compound: values.compound }), ...(values.handoff === undefined ? {} : { handoff: values.handoff }),
@@ -126,11 +129,12 @@ export const bootCommand: Command = {
       ...(values.rng === true || restored?.origin.rng === true ? { rng: true } : {}),
       onReset: values['no-reboot'] === true ? 'end' : 'boot',
     };
+    const settings = withEngine(asked, values.engine, session.traceHot);
     const replay = values.replay === undefined ? null : parseInputLog(new TextDecoder().decode(readNamedFile('--replay', values.replay)), values.replay);
     if (replay !== null) checkSameRun(settings, replay);
     if (settings.initrd !== undefined) await checkInitrd(values.initrd!, settings.initrd);
     const { memoryBytes, clock } = settings;
-    const origin = { memoryBytes, cpus: settings.cpus ?? 1, ...apicOf(settings.apic), ...enlightenmentOf(settings.enlighten, settings.eoi), clock, cpuModel, disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
+    const origin = { memoryBytes, cpus: settings.cpus ?? 1, ...apicOf(settings.apic), ...enlightenmentOf(settings.enlighten, settings.eoi), clock, cpuModel, ...(settings.cpuWithout === undefined ? {} : { cpuWithout: settings.cpuWithout }), disks, multiboot: settings.entry === 'multiboot', rng: settings.rng === true, hpet: settings.hpet === true, console: settings.console ?? 'serial' };
     return withMachineDisks(disks, (opened) => runBootSession(
       {
         ...settings,
@@ -146,6 +150,15 @@ export const bootCommand: Command = {
     ));
   },
 };
+
+/** Says which engine was taken where that was not plainly asked for. */
+function withEngine(asked: BoardSettings, choice: EngineChoice | undefined, traceHot: number | undefined): BoardSettings {
+  if (choice === undefined) return asked;
+  const { name, without, text } = chooseEngine(choice, { ...asked, traceHot });
+  if (text !== null) process.stderr.write(`vm: engine ${name}: ${text}\n`);
+  const cpuWithout = [...(asked.cpuWithout ?? []), ...without];
+  return { ...asked, engine: name, ...(cpuWithout.length === 0 ? {} : { cpuWithout }) };
+}
 
 function apicOf(apic: BoardSettings['apic']): Pick<BoardSettings, 'apic'> {
   return apic === undefined ? {} : { apic };

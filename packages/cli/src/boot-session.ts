@@ -1,5 +1,4 @@
 import { bootGuest, type Guest, type GuestMoment } from '@vm/pc';
-import type { WasmVcpu } from '@vm/vcpu-wasm';
 import { type BareProgram, BareRun } from './bare-program.ts';
 import { type BoardSettings, boardOf } from './boot-board.ts';
 import { type BootMoment, BootPhases } from './boot-phases.ts';
@@ -11,6 +10,7 @@ import { hotRegionsOf } from './hot-regions.ts';
 import { explainFileError } from './host-file.ts';
 import { basisOf, type InputLog, InputRecorder } from './input-log.ts';
 import { traceLifecycle } from './lifecycle-trace.ts';
+import type { MachineVcpu } from './machine-vcpu.ts';
 import { endOf, type SessionEnd } from './session-end.ts';
 import { listenToSignals } from './session-signals.ts';
 import { openControl } from './control-socket.ts';
@@ -96,7 +96,7 @@ class SessionRun {
   readonly #phases = new BootPhases({ atMs: this.#begin, instructions: 0, nanos: 0 });
   readonly #finished: Promise<SessionEnd>;
   #finish: (end: SessionEnd) => void = () => {};
-  #guest: Guest<WasmVcpu> | null = null; // there before its first instruction
+  #guest: Guest<MachineVcpu> | null = null; // there before its first instruction
   #poweredUpMs = 0;
   #prompted = false;
   #recorder: InputRecorder | null = null;
@@ -139,7 +139,7 @@ class SessionRun {
     }
   }
 
-  #boot(): Promise<Guest<WasmVcpu>> {
+  #boot(): Promise<Guest<MachineVcpu>> {
     const { exitOn, script, replay, verbose, keepGoing, bare, trace, traceHot, append = '' } = this.#session;
     const unknownInKernel = (text: string): void => this.#stop({ code: EXIT_CRASH, text: `unknown instruction in kernel mode: ${text}`, crash: true });
     const run = bare === undefined ? null : new BareRun(bare, (end) => this.#stop(end), (text) => verbose && this.#terminal.tell(`vm: ${text}`));
@@ -187,7 +187,7 @@ class SessionRun {
     return { atMs: performance.now(), instructions: machine?.retired ?? 0, nanos: machine?.clock.now() ?? 0 };
   }
 
-  #startRecords(guest: Guest<WasmVcpu>): void {
+  #startRecords(guest: Guest<MachineVcpu>): void {
     const { record, replay } = this.#session;
     if (record !== undefined) this.#recorder = new InputRecorder(record, this.#basis());
     const end = replay?.end;
@@ -195,7 +195,7 @@ class SessionRun {
     guest.machine.clock.timer(() => this.#stop({ code: EXIT_FINE, text: 'the record ends here' })).arm(end.nanos);
   }
 
-  #openTerminal(guest: Guest<WasmVcpu>): void {
+  #openTerminal(guest: Guest<MachineVcpu>): void {
     const terminal = this.#terminal;
     const keys = new EscapeKeys({ type: (bytes) => guest.type(bytes), command: (command) => this.#obey(command, guest) });
     const reads = terminal.interactive || (wantsInput(this.#session) && (this.#session.clock === 'host' || this.#session.record !== undefined));
@@ -217,7 +217,7 @@ class SessionRun {
     });
   }
 
-  async #openControl(guest: Guest<WasmVcpu>): Promise<() => Promise<void>> {
+  async #openControl(guest: Guest<MachineVcpu>): Promise<() => Promise<void>> {
     const { name, origin, instance = null, seed = 0, plugIns = null, record, replay } = this.#session;
     if (name === undefined) return () => Promise.resolve();
     const refusal = record === undefined && replay === undefined ? null : 'this run is written down, and what comes and goes would not be';
@@ -226,7 +226,7 @@ class SessionRun {
     return openControl(name, (request) => control.handle(request));
   }
 
-  #listen(guest: Guest<WasmVcpu>): () => void {
+  #listen(guest: Guest<MachineVcpu>): () => void {
     return listenToSignals({
       pressPowerButton: () => {
         if (this.#session.replay !== undefined) return false;
@@ -238,7 +238,7 @@ class SessionRun {
     });
   }
 
-  #obey(command: EscapeCommand, guest: Guest<WasmVcpu>): void {
+  #obey(command: EscapeCommand, guest: Guest<MachineVcpu>): void {
     switch (command) {
       case 'quit': return this.#finish({ code: EXIT_FINE, text: null });
       case 'help': return this.#terminal.tell(ESCAPE_HELP.join('\n'));
@@ -249,12 +249,12 @@ class SessionRun {
     }
   }
 
-  #statistics(guest: Guest<WasmVcpu>): Statistics {
+  #statistics(guest: Guest<MachineVcpu>): Statistics {
     const now = this.#moment();
     return collectStatistics(guest.machine, now.atMs - this.#poweredUpMs, this.#phases.list(now));
   }
 
-  async #conclude(guest: Guest<WasmVcpu>, end: SessionEnd): Promise<number> {
+  async #conclude(guest: Guest<MachineVcpu>, end: SessionEnd): Promise<number> {
     const { machine } = guest;
     guest.hold();
     await machine.pause();
@@ -280,7 +280,7 @@ class SessionRun {
 }
 
 /** Types a script: each line when the prompt has come. The guest may end before its last line; then nobody reads the rest. */
-async function typeScript(guest: Guest<WasmVcpu>, script: NonNullable<BootSession['script']>): Promise<void> {
+async function typeScript(guest: Guest<MachineVcpu>, script: NonNullable<BootSession['script']>): Promise<void> {
   try {
     for (const line of script.lines) {
       await guest.waitFor(script.prompt);

@@ -1,18 +1,20 @@
 import type { Machine } from '@vm/core';
 import { describeProcessor, inspectProcessor, type ProcessorEvent, readLinear, type WasmVcpu } from '@vm/vcpu-wasm';
 import { findShift } from './kernel-shift.ts';
+import { isSoftware, type MachineVcpu } from './machine-vcpu.ts';
 import type { SymbolTable } from './symbol-table.ts';
 
 const STACK_BYTES = 2048; // looked through for return addresses
 const MOST_FRAMES = 16;
 
 /** What is known of a guest that crashed: each processor, what it did last, and with symbols where it was. */
-export function describeCrash({ vcpus, ram }: Pick<Machine<WasmVcpu>, 'vcpus' | 'ram'>, symbols: SymbolTable | null): string {
+export function describeCrash({ vcpus, ram }: Pick<Machine<MachineVcpu>, 'vcpus' | 'ram'>, symbols: SymbolTable | null): string {
   if (vcpus.length === 1) return describeOne({ vcpu: vcpus[0]!, ram }, symbols);
   return vcpus.map((vcpu, index) => `processor ${index}${vcpu.retired === 0 ? ', which has not been started' : `:\n${describeOne({ vcpu, ram }, symbols)}`}`).join('\n');
 }
 
-function describeOne({ vcpu, ram }: Pick<Machine<WasmVcpu>, 'vcpu' | 'ram'>, symbols: SymbolTable | null): string {
+function describeOne({ vcpu, ram }: Pick<Machine<MachineVcpu>, 'vcpu' | 'ram'>, symbols: SymbolTable | null): string {
+  if (!isSoftware(vcpu)) return vcpu.describe();
   const shift = symbols === null ? 0n : findShift(vcpu, symbols);
   const nameOf = (address: bigint): string | null => symbols?.nameOf(address - shift) ?? null;
   const inSymbols = (address: bigint): string => (nameOf(address) === null ? '' : ` ${nameOf(address)!}`);

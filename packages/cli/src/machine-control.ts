@@ -1,17 +1,17 @@
 import { resolve } from 'node:path';
 import type { Guest } from '@vm/pc';
-import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { ControlRequest } from './control-socket.ts';
 import type { KeyOrigin } from './disk-descriptor.ts';
 import { keySource } from './disk-opener.ts';
 import { unattendedKey, workOnDisks } from './machine-disk-work.ts';
 import type { MachineHotPlug } from './machine-hot-plug.ts';
+import type { MachineVcpu } from './machine-vcpu.ts';
 import { PAGE_CODEC, writeSnapshotFile } from './snapshot-file.ts';
 import { describeOrigin } from './snapshot-origin.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface MachineControlServices {
-  readonly guest: Guest<WasmVcpu>;
+  readonly guest: Guest<MachineVcpu>;
   /** Absent: nobody could put the machine together again. */
   readonly hotPlug: MachineHotPlug | null;
   /** Of the saved machine that this one goes on with. */

@@ -1,16 +1,16 @@
 import { randomFillSync } from 'node:crypto';
 import { type Guest, type HotDeviceState, placeDisks } from '@vm/pc';
-import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { ControlRequest } from './control-socket.ts';
 import { describeDisk, type DiskDescriptor, isUnattended, resolveDisk } from './disk-descriptor.ts';
 import type { LaterDevices } from './later-devices.ts';
 import type { LiveDisk } from './live-disk.ts';
 import { noPassphrase, openLiveDisk, serialOf } from './machine-disks.ts';
+import type { MachineVcpu } from './machine-vcpu.ts';
 import type { SnapshotOrigin } from './snapshot-origin.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface MachineHotPlugServices {
-  readonly guest: Guest<WasmVcpu>;
+  readonly guest: Guest<MachineVcpu>;
   readonly origin: SnapshotOrigin;
   readonly seed: number;
   /** In the order of `origin`. */

@@ -4,6 +4,8 @@ import { resolve } from 'node:path';
 import type { Plain } from '@vm/core';
 import { type ConsoleKind, ENLIGHTENMENTS, type Enlightenment, EOI_POLICIES, type EoiPolicy } from '@vm/pc';
 import { CPU_MODEL_NAMES, type CpuModelName } from '@vm/vcpu-wasm';
+import { AVAILABLE_FEATURES } from '@vm/x86';
+import type { CpuFeature } from '@vm/x86';
 import { APIC_KINDS, type ApicKind } from './boot-board.ts';
 import type { DiskDescriptor } from './disk-descriptor.ts';
 import { explainFileError } from './host-file.ts';
@@ -19,6 +21,7 @@ export interface SnapshotOrigin {
   readonly eoi?: EoiPolicy; // absent: lazy
   readonly clock: 'host' | 'virtual';
   readonly cpuModel: CpuModelName | null;
+  readonly cpuWithout?: readonly CpuFeature[]; // features of it that the guest goes without
   readonly multiboot: boolean;
   readonly rng: boolean;
   readonly hpet: boolean;
@@ -59,6 +62,7 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
     eoi: origin.eoi ?? null,
     clock: origin.clock,
     cpuModel: origin.cpuModel,
+    cpuWithout: origin.cpuWithout ?? null,
     multiboot: origin.multiboot,
     rng: origin.rng,
     hpet: origin.hpet,
@@ -71,14 +75,15 @@ export function describeOrigin(origin: SnapshotOrigin, instance: string | null):
 
 /** Throws UsageError for a machine that somebody else saved. */
 export function readOrigin(about: Plain): SavedOrigin {
-  const { program, instance, savedAtMs, memoryBytes, cpus, apic, enlighten, eoi, clock, cpuModel, multiboot, rng, hpet, console, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
+  const { program, instance, savedAtMs, memoryBytes, cpus, apic, enlighten, eoi, clock, cpuModel, cpuWithout, multiboot, rng, hpet, console, disks, plugIns, identities } = (about ?? {}) as Readonly<Record<string, Plain>>;
   const known = CPU_MODEL_NAMES.find((name) => name === cpuModel) ?? null;
   if (program !== 'vm' || typeof instance !== 'string' || typeof savedAtMs !== 'number' || typeof memoryBytes !== 'number' || (clock !== 'host' && clock !== 'virtual')
     || typeof multiboot !== 'boolean' || !Array.isArray(disks) || !Array.isArray(identities)) throw new UsageError('it was not saved by vm boot, and only who saved it knows what it is made of');
   const controllers = APIC_KINDS.find((name) => name === apic);
   const face = ENLIGHTENMENTS.find((name) => name === enlighten);
   const policy = EOI_POLICIES.find((name) => name === eoi);
-  return { ...(controllers === undefined ? {} : { apic: controllers }), ...(face === undefined ? {} : { enlighten: face }), ...(policy === undefined ? {} : { eoi: policy }), instance, savedAtMs, memoryBytes, cpus: typeof cpus === 'number' ? cpus : 1, clock, multiboot, rng: rng === true, hpet: hpet === true, console: console === 'virtio' ? 'virtio' : 'serial', cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
+  const lacks = Array.isArray(cpuWithout) ? [...AVAILABLE_FEATURES].filter((feature) => cpuWithout.includes(feature)) : [];
+  return { ...(lacks.length === 0 ? {} : { cpuWithout: lacks }), ...(controllers === undefined ? {} : { apic: controllers }), ...(face === undefined ? {} : { enlighten: face }), ...(policy === undefined ? {} : { eoi: policy }), instance, savedAtMs, memoryBytes, cpus: typeof cpus === 'number' ? cpus : 1, clock, multiboot, rng: rng === true, hpet: hpet === true, console: console === 'virtio' ? 'virtio' : 'serial', cpuModel: known, disks: (disks as readonly Plain[]).map(readDisk), ...(typeof plugIns === 'string' ? { plugIns: readChanges(plugIns) } : {}), identities: (identities as readonly Plain[]).map(readIdentity) };
 }
 
 /** Refuses disks that are not as the saved machine left them. Throws UsageError. */

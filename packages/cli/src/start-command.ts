@@ -1,5 +1,4 @@
 import { type Guest, bootGuest } from '@vm/pc';
-import type { WasmVcpu } from '@vm/vcpu-wasm';
 import { boardOf } from './boot-board.ts';
 import { runBootSession } from './boot-session.ts';
 import { type KnownFile, PROMPT } from './busybox-initramfs.ts';
@@ -10,6 +9,7 @@ import { EXIT_BROKEN, EXIT_FINE, EXIT_TIMEOUT } from './exit-code.ts';
 import { defaultCacheFolder, GuestCache } from './guest-cache.ts';
 import { fetchGuest } from './guest-fetch.ts';
 import { readNamedFile } from './host-file.ts';
+import type { MachineVcpu } from './machine-vcpu.ts';
 import { parseArguments, value } from './option-parser.ts';
 import { hasApt } from './private-apt.ts';
 import { createProgress } from './progress.ts';
@@ -84,7 +84,7 @@ async function findImages(): Promise<StartedImages> {
 async function runScript(images: StartedImages, memoryBytes: number, begin: number, timeoutMs: number): Promise<number> {
   const left = (): { readonly timeoutMs: number } => ({ timeoutMs: Math.max(1, timeoutMs - (performance.now() - begin)) });
   const prompt = images.known === null ? '# ' : PROMPT;
-  await using guest: Guest<WasmVcpu> = await bootGuest({
+  await using guest: Guest<MachineVcpu> = await bootGuest({
     ...boardOf({ kernel: images.kernel, initrd: images.initrd, append: `${APPEND} panic=-1 ${NO_TERMINAL}`, memoryBytes, clock: 'host', onReset: 'end' }),
     // panic=-1: a guest that crashes resets itself at once, and is not waited for
     onOutput: (bytes) => process.stdout.write(bytes),

@@ -1,7 +1,7 @@
 /** Runs programs on engines and writes down what passes between them and the machine: two engines are the same when their records are. */
 import { createMachine, device, type DeviceModule, type Engine, type FabricServices, type InterruptFabric, type InterruptPort, type Machine, type Plain, type StopReason, type Vcpu } from '@vm/core';
 import { CR0_ET, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, CR4_PSE, EFER_LMA, EFER_LME, type EntryState, type SegmentState } from '@vm/x86';
-import { assembleProgram, CODE, DATA, DATA_PORT, DEVICE, END_PORT, type EngineMode, type EngineProgram, LATER_PORT, MAPPED, RAISE_PORT, STACK } from './engine-programs.ts';
+import { assembleProgram, CODE, DATA, DATA_PORT, DEVICE, END_PORT, type EngineMode, type EngineProgram, LATER_PORT, MAPPED, RAISE_PORT, STACK, TASK_SELECTOR } from './engine-programs.ts';
 
 /** An engine whose processors begin where a loader says. */
 export type EngineUnderTest = Engine<Vcpu & { loadBootState(state: EntryState): void }>;
@@ -113,7 +113,7 @@ function writeTables(put: (at: number, value: number) => void, mode: EngineMode,
   }
   const isLong = mode === 'long';
   const code = isLong ? 0x00af_9b00 : 0x00cf_9b00;
-  const descriptors: readonly (readonly [low: number, high: number])[] = [[0, 0], [0xffff, code], [0xffff, 0x00cf_9300], [0, 0], [0xffff, 0x00cf_fb00], [0xffff, 0x00cf_f300], [0xffff, 0x00af_fb00], [0, 0], [0x67 | (TASK << 16), 0x0000_8b00], [0, 0]];
+  const descriptors: readonly (readonly [low: number, high: number])[] = [[0, 0], [0xffff, code], [0xffff, 0x00cf_9300], [0, 0], [0xffff, 0x00cf_fb00], [0xffff, 0x00cf_f300], [0xffff, 0x00af_fb00], [0, 0], [0x67 | (TASK << 16), 0x0000_8900], [0, 0]];
   descriptors.forEach(([low, high], i) => (put(GDT + i * 8, low), put(GDT + i * 8 + 4, high)));
   put(TASK + 4, STACK - 0x200); // the stack of ring 0, in both layouts of a task
   if (!isLong) put(TASK + 8, 0x10);
@@ -150,7 +150,7 @@ function entryOf(mode: EngineMode): EntryState {
   return {
     rip: CODE, rflags: 2, rax: 0, rbx: 0, rsi: 0, rsp: STACK,
     cs: isReal ? segment(0, 0x9b00) : segment(8, isLong ? 0xa0_9b00 : 0xc0_9b00), data: isReal ? segment(0, 0x9300) : segment(16, 0xc0_9300),
-    tr: isReal ? { selector: 0, base: 0, limit: 0xffff, attributes: 0x8b00 } : { selector: 0x40, base: TASK, limit: 0x67, attributes: 0x8b00 }, ldtr: { selector: 0, base: 0, limit: 0, attributes: 0 },
+    tr: isReal ? { selector: 0, base: 0, limit: 0xffff, attributes: 0x8b00 } : { selector: TASK_SELECTOR, base: TASK, limit: 0x67, attributes: 0x8b00 }, ldtr: { selector: 0, base: 0, limit: 0, attributes: 0 },
     gdt: { base: GDT, limit: 0x4f }, idt: { base: isReal ? 0 : IDT, limit: isReal ? 0x3ff : 0xfff },
     cr0: (CR0_ET | CR0_NE | (isReal ? 0 : CR0_PE) | (pages ? CR0_PG | CR0_WP : 0)) >>> 0, cr3: pages ? TABLES : 0,
     cr4: CR4_OSFXSR | CR4_OSXMMEXCPT | (mode === 'paging' ? CR4_PSE : mode === 'pae' || isLong ? CR4_PAE : 0), efer: isLong ? EFER_LME | EFER_LMA : 0,
@@ -159,8 +159,8 @@ function entryOf(mode: EngineMode): EntryState {
 
 const COMPARED = ['rip', 'cr0', 'cr2', 'cr3', 'cr4', 'efer', 'gdtBase', 'gdtLimit', 'idtBase', 'idtLimit', 'star', 'lstar', 'pat', 'dr6', 'dr7'] as const;
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'tr'] as const;
-/** Of RFLAGS those that no instruction leaves undefined. */
-const SYSTEM_FLAGS = 0x0025_7702;
+/** Of RFLAGS those that no instruction leaves undefined, and without RF, which a hypervisor lets stand. */
+const SYSTEM_FLAGS = 0x0024_7702;
 
 /** What a saved processor says, without what is not the guest's to see. */
 function registersOf(machine: Pick<Machine, 'vcpu'>): string[] {

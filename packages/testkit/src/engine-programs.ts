@@ -20,6 +20,8 @@ export const CODE = 0x8000, DATA = 0xa000, STACK = 0x7f00, DEVICE = 0xd000_0000;
 export const DATA_PORT = 0x60, RAISE_PORT = 0x70, LATER_PORT = 0x72, END_PORT = 0x74;
 /** With paging, the page at this linear address is DATA, the next one is not there, the one after it is DATA for reading only. */
 export const MAPPED = 0x40_0000;
+/** A task whose stack is for ring 0. */
+export const TASK_SELECTOR = 0x40;
 
 const FLAT: readonly EngineMode[] = ['protected', 'paging', 'pae', 'long'];
 const PAGED: readonly EngineMode[] = ['paging', 'pae', 'long'];
@@ -112,8 +114,9 @@ export const ENGINE_PROGRAMS: readonly EngineProgram[] = [
   {
     name: 'HLT waits for an interrupt that comes later', modes: ALL, native: ['protected', 'paging', 'pae'], gates: { 0x43: 'late' },
     write: (code, mode) => {
+      // STI holds the interrupt back for one instruction more, however slow everything is.
       code.mov(r8(RAX), 0x43).out(LATER_PORT, r8(RAX)).sti().hlt();
-      show(code, 0x20).mov(r8(RAX), 0x43).out(LATER_PORT, r8(RAX)).hlt();
+      show(code, 0x20).cli().mov(r8(RAX), 0x43).out(LATER_PORT, r8(RAX)).sti().hlt();
       done(show(code, 0x21));
       handler(code, mode, 'late', 0xa3);
     },
@@ -134,7 +137,7 @@ export const ENGINE_PROGRAMS: readonly EngineProgram[] = [
       for (const [index, low, high] of [[0xc000_0082, 0x1234_5678, 0xffff_8000], [0xc000_0081, 0, 0x23_0010], [0x277, 0x0007_0406, 0x0007_0106]] as const) {
         showAll(showWord(code.mov(r32(RCX), index | 0).mov(r32(RAX), low).mov(r32(RDX), high | 0).wrmsr().rdmsr()), RDX);
       }
-      code.mov(r32(RCX), 0x1234).rdmsr().mov(r32(RCX), 0xc000_0082 | 0).xor(r32(RAX), r32(RAX)).mov(r32(RDX), 0x1234_0000).wrmsr();
+      code.mov(r32(RCX), 0x1234).rdmsr().mov(r32(RCX), 0xc000_0080 | 0).mov(r32(RAX), 2).xor(r32(RDX), r32(RDX)).wrmsr();
       done(show(code, 0x30));
       faultHandler(code, mode, 'none', { mark: 0xad, hasCode: true, skip: 2 });
     },
@@ -169,10 +172,16 @@ export const ENGINE_PROGRAMS: readonly EngineProgram[] = [
     write: (code, mode) => {
       const reg = wide(mode);
       for (const number of [0, 3, 4]) showWord(code.mov(reg(RAX), control(number)));
-      code.mov(reg(RAX), control(0)).or(reg(RAX), 0x1_0000).mov(control(0), reg(RAX)).mov(reg(RAX), control(0));
-      showWord(code).mov(reg(RAX), control(3)).mov(control(3), reg(RAX)).mov(reg(RAX), control(4)).or(reg(RAX), 0x80).mov(control(4), reg(RAX)).mov(reg(RAX), control(4));
-      showWord(code);
+      showWord(code.mov(reg(RAX), control(0)).or(reg(RAX), 0x1_0000).mov(control(0), reg(RAX)).mov(reg(RAX), control(0)));
+      showWord(code.mov(reg(RAX), control(4)).or(reg(RAX), 0x80).mov(control(4), reg(RAX)).mov(reg(RAX), control(4)));
       if (mode === 'long') showWord(code.mov(r32(RAX), 5).mov(control(8), r64(RAX)).xor(r32(RAX), r32(RAX)).mov(r64(RAX), control(8)));
+    },
+  },
+  {
+    name: 'CR3 loaded anew', modes: FLAT, native: FLAT,
+    write: (code, mode) => {
+      const reg = wide(mode);
+      showWord(code.mov(reg(RAX), control(3)).mov(control(3), reg(RAX)).mov(r32(RBX), DATA).mov(mem(4, { base: RBX }), 0x1234_5678).mov(r32(RAX), mem(4, { base: RBX })));
     },
   },
   {
@@ -182,7 +191,7 @@ export const ENGINE_PROGRAMS: readonly EngineProgram[] = [
       code.mov(r32(RBX), DATA).op('fninit').op('fldpi').op('fld1').op('fadd', st(0), st(1)).op('fsqrt').op('fst', at(8, 0)).mov(r32(RAX), at(4, 0));
       showWord(code).mov(r32(RAX), at(4, 4));
       showWord(code).op('fnstcw', at(2, 0x10)).movzx(r32(RAX), at(2, 0x10));
-      showWord(code).op('fnstsw', r16(RAX));
+      showWord(code).op('fnstsw', r16(RAX)).and(r32(RAX), 0xfdff); // without the way of the last rounding, which not every emulator keeps
       showWord(code);
     },
   },
@@ -212,7 +221,7 @@ export const ENGINE_PROGRAMS: readonly EngineProgram[] = [
     name: 'ring 3 and the way back through a gate', modes: ['paging', 'pae', 'long'], native: ['paging', 'pae', 'long'], gates: { 0x60: 'call' },
     write: (code, mode) => {
       const reg = wide(mode);
-      code.mov(r32(RCX), STACK - 0x400).push(0x2b).push(reg(RCX)).pushf().push(mode === 'long' ? 0x33 : 0x23).mov(reg(RAX), addressOf('user')).push(reg(RAX));
+      code.mov(r32(RAX), TASK_SELECTOR).ltr(r16(RAX)).mov(r32(RCX), STACK - 0x400).push(0x2b).push(reg(RCX)).pushf().push(mode === 'long' ? 0x33 : 0x23).mov(reg(RAX), addressOf('user')).push(reg(RAX));
       returns(code, mode).label('user').mov(r32(RCX), 0x77).int(0x60).label('call');
       showAll(show(code, 0xc0), RCX).pop(reg(RAX)).pop(reg(RAX));
       showWord(code).pop(reg(RAX)).pop(reg(RAX));

@@ -21,6 +21,8 @@ export interface KvmEngineOptions {
   readonly cpuFeatures?: readonly CpuFeature[];
   /** Features of the model that this processor lacks. */
   readonly cpuWithout?: readonly CpuFeature[];
+  /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends, when no other processor could send one. */
+  readonly haltedForGood?: () => void;
 }
 
 const NEEDED = ['KVM_CAP_USER_MEMORY', 'KVM_CAP_READONLY_MEM', 'KVM_CAP_IMMEDIATE_EXIT', 'KVM_CAP_XSAVE', 'KVM_CAP_VCPU_EVENTS', 'KVM_CAP_DEBUGREGS', 'KVM_CAP_X86_USER_SPACE_MSR', 'KVM_CAP_X86_MSR_FILTER'] as const;
@@ -45,7 +47,7 @@ export function kvmEngine(options: KvmEngineOptions = {}): Engine<KvmVcpu> {
       return 0;
     },
     createVcpu: (index, surroundings) => {
-      machine ??= new KvmMachine(model, processors, surroundings);
+      machine ??= new KvmMachine(model, processors, surroundings, options.haltedForGood ?? (() => undefined));
       return machine.createVcpu(index, surroundings);
     },
     tearDown: () => {
@@ -72,9 +74,12 @@ class KvmMachine {
   #vm: KvmVm | null = null;
   #kick: Kick | null = null;
   #slots: MemorySlots | null = null;
-  readonly #vcpus: KvmVcpuFd[] = [];
+  readonly #haltedForGood: () => void;
+  readonly #fds: KvmVcpuFd[] = [];
+  readonly #vcpus: KvmVcpu[] = [];
 
-  constructor(model: CpuModel, processors: number, { ram }: Surroundings) {
+  constructor(model: CpuModel, processors: number, { ram }: Surroundings, haltedForGood: () => void) {
+    this.#haltedForGood = haltedForGood;
     this.#model = model;
     this.#processors = processors;
     this.#device = KvmDevice.open();
@@ -96,11 +101,14 @@ class KvmMachine {
   createVcpu(index: number, surroundings: Surroundings): KvmVcpu {
     if (surroundings.interrupts.hypervisor !== undefined) throw new KvmError('guests that ask for a hypervisor would find KVM\'s own calls; choose no enlightenment with this engine');
     const fd = this.#vm!.createVcpu(index);
-    this.#vcpus.push(fd);
+    this.#fds.push(fd);
     fd.call('KVM_SET_CPUID2', cpuidTable({ model: this.#model, index, processors: this.#processors }));
     if (this.#device.extension(NUMBERS.KVM_CAP_TSC_CONTROL) > 0) fd.call('KVM_SET_TSC_KHZ', COUNTER_HZ / 1000);
     const counterHz = fd.call('KVM_GET_TSC_KHZ', 0) * 1000;
-    return new KvmVcpu({ index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd) }, surroundings);
+    const halted = (): void => { if (this.#vcpus.every((one) => one.isStuck)) this.#haltedForGood(); };
+    const vcpu = new KvmVcpu({ index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd), halted }, surroundings);
+    this.#vcpus.push(vcpu);
+    return vcpu;
   }
 
   /** What KVM does not know of comes to us, and not as an exception into the guest. */
@@ -116,7 +124,7 @@ class KvmMachine {
 
   close(): void {
     this.#kick?.close();
-    for (const vcpu of this.#vcpus) vcpu.close();
+    for (const fd of this.#fds) fd.close();
     this.#vm?.close();
     this.#device.close();
   }

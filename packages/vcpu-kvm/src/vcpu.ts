@@ -5,6 +5,7 @@ import type { Plain } from '@vm/core';
 import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import { ExitAnswers } from './exit-answers.ts';
+import { describeFields } from './fields-text.ts';
 import { beginAt, entryFields, initFields, resetFields } from './initial-fields.ts';
 import type { Kick } from './kick.ts';
 import type { KvmVcpuFd } from './kvm-calls.ts';
@@ -26,6 +27,8 @@ export interface VcpuPlace {
   readonly counterHz: number;
   /** The shortest run in nanoseconds that is sure to get the guest on. */
   readonly leastNanos: number;
+  /** Told when the processor has begun to wait with interrupts disabled. */
+  readonly halted: () => void;
 }
 
 const F = RUN.fields;
@@ -146,7 +149,10 @@ export class KvmVcpu implements Vcpu {
     switch (reason) {
       case NUMBERS.KVM_EXIT_IO: this.#answers.port(); return -1;
       case NUMBERS.KVM_EXIT_MMIO: this.#answers.memory(); return -1;
-      case NUMBERS.KVM_EXIT_HLT: this.#latches.halted = true; return -1;
+      case NUMBERS.KVM_EXIT_HLT:
+        this.#latches.halted = true;
+        if (this.isStuck) this.#place.halted();
+        return -1;
       case NUMBERS.KVM_EXIT_IRQ_WINDOW_OPEN: case NUMBERS.KVM_EXIT_SET_TPR: case NUMBERS.KVM_EXIT_INTR: return -1;
       case NUMBERS.KVM_EXIT_X86_RDMSR: {
         const { registers } = this;
@@ -347,12 +353,19 @@ export class KvmVcpu implements Vcpu {
 
   // ---- What devices and people may ask --------------------------------------------------------------------------------------
 
+  /** Waits, and only an NMI, a reset or another processor could end that. */
+  get isStuck(): boolean {
+    const { halted, init, startPage } = this.#latches;
+    return halted && !init && startPage < 0 && !this.#nmi && this.#u8[IF_FLAG] === 0;
+  }
   get shutDownOnPurpose(): boolean { return this.#latches.deliberate; }
   get missing(): ReadonlyMap<string, number> { return this.registers.missing; }
   ripText(): string {
     const { wide, segments } = readFields(this.#fd, this.#hasXcr());
     return `${segments.cs.selector.toString(16)}:${BigInt.asUintN(64, wide.rip).toString(16).padStart(16, '0')}`;
   }
+  /** Its registers, for people; between runs. */
+  describe(): string { return describeFields(this.#fields()); }
   /** Registers as a saved machine has them; between runs. */
   inspect(): ProcessorFields { return this.#fields(); }
 

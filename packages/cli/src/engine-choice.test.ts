@@ -1,0 +1,24 @@
+import { expect, it } from 'vitest';
+import { probeKvm } from '@vm/vcpu-kvm';
+import { chooseEngine } from './engine-choice.ts';
+import { UsageError } from './usage-error.ts';
+
+const HOST = { clock: 'host' } as const;
+
+it('the software engine is what was asked for, without a word', () => {
+  expect(chooseEngine('wasm', HOST)).toEqual({ name: 'wasm', without: [], text: null });
+});
+
+it('KVM is refused what it has not, and auto says why it does without', () => {
+  for (const [more, told] of [[{ clock: 'virtual' }, '--clock virtual'], [{ ...HOST, shadow: 'cached' }, '--shadow'], [{ ...HOST, enlighten: 'kvm' }, '--enlighten kvm'], [{ ...HOST, traceHot: 20 }, '--trace-hot'], [{ ...HOST, compound: 'fixed' }, '--compound']] as const) {
+    expect(() => chooseEngine('kvm', more)).toThrow(new UsageError(`--engine kvm: ${told} is for the software engine only`));
+    expect(chooseEngine('auto', more)).toEqual({ name: 'wasm', without: [], text: `the software engine, because of ${told}` });
+  }
+});
+
+it('auto is what the probe allows, with its line', () => {
+  const { usable, text } = probeKvm();
+  const { name, text: told } = chooseEngine('auto', HOST);
+  if (!usable) expect(name).toBe('wasm');
+  expect(told).toContain(text);
+});
