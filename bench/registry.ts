@@ -52,6 +52,7 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   growth: async () => (await import('./growth.ts')).growth,
   interrupts: async () => (await import('./interrupts.ts')).interrupts,
   io: async () => (await import('./io.ts')).io,
+  kvm: async () => (await import('./kvm.ts')).kvm,
   longmode: async () => (await import('./longmode.ts')).longmode,
   mmu: async () => (await import('./mmu.ts')).mmu,
   startup: async () => (await import('./startup.ts')).startup,

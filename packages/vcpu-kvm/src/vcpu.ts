@@ -9,7 +9,7 @@ import { describeFields } from './fields-text.ts';
 import { beginAt, entryFields, initFields, resetFields } from './initial-fields.ts';
 import type { Kick } from './kick.ts';
 import type { KvmVcpuFd } from './kvm-calls.ts';
-import { RUN, SREGS, VCPU_EVENTS } from './kvm-layout-table.ts';
+import { REGS, RUN, SREGS, VCPU_EVENTS } from './kvm-layout-table.ts';
 import { EXIT_NAMES, NUMBERS } from './kvm-number-table.ts';
 import { errorName } from './libc.ts';
 import type { MemorySlots } from './memory-slots.ts';
@@ -368,6 +368,14 @@ export class KvmVcpu implements Vcpu {
   describe(): string { return describeFields(this.#fields()); }
   /** Registers as a saved machine has them; between runs. */
   inspect(): ProcessorFields { return this.#fields(); }
+
+  /** `struct kvm_regs` and `struct kvm_sregs` as the kernel has them; between runs. */
+  kernelState(): Uint8Array {
+    const bytes = new Uint8Array(REGS.bytes + SREGS.bytes);
+    bytes.set(new Uint8Array(this.#fd.read('KVM_GET_REGS', REGS.bytes).buffer));
+    bytes.set(new Uint8Array(this.#fd.read('KVM_GET_SREGS', SREGS.bytes).buffer), REGS.bytes);
+    return bytes;
+  }
 
   *counts(): Generator<readonly [name: string, count: number]> {
     yield ['interrupts', this.#interrupts];
