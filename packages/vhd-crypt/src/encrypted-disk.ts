@@ -1,7 +1,7 @@
 import { isZero } from './big-endian.ts';
 import type { OpenedContainer } from './container.ts';
-import { CryptError } from './crypt-error.ts';
 import { type Extent, type MappedDisk, pushExtent } from './extent.ts';
+import { checkSectorRange, readAround } from './sector-range.ts';
 import { StoreGate } from './store-gate.ts';
 import { storeZeroes } from './store-zeroes.ts';
 
@@ -32,10 +32,7 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
   const bytes = Math.floor(Math.min(dataBytes ?? Infinity, below.bytes - dataAt) / sectorBytes) * sectorBytes;
   const gate = new StoreGate();
   const scratch = new ScratchBytes();
-  const check = (at: number, count: number, store: boolean): void => {
-    if (store && !below.writable) throw new CryptError(name, 'request', 'opened for reading');
-    if (!Number.isSafeInteger(at) || at < 0 || count < 0 || at + count > bytes) throw new CryptError(name, 'request', `${count} bytes at ${at} are not on a disk of ${bytes} bytes`);
-  };
+  const check = (at: number, count: number, isStore: boolean): void => checkSectorRange(name, { bytes, writable: below.writable }, at, count, isStore);
   const begin = (at: number): number => Math.floor(at / sectorBytes) * sectorBytes;
   const end = (at: number): number => Math.ceil(at / sectorBytes) * sectorBytes;
 
@@ -140,12 +137,7 @@ export function encryptedDisk(name: string, below: MappedDisk, { cipher, dataAt,
     allocationBytes: holes === 'zero' ? below.allocationBytes : null,
     async read(at, into) {
       check(at, into.length, false);
-      if (into.length === 0) return;
-      const [first, last] = [begin(at), end(at + into.length)];
-      if (first === at && last === at + into.length) return readSectors(at, into);
-      const whole = new Uint8Array(last - first);
-      await readSectors(first, whole);
-      into.set(whole.subarray(at - first, at - first + into.length));
+      if (into.length > 0) await readAround(sectorBytes, at, into, readSectors);
     },
     write,
     flush: () => below.flush(),

@@ -4,7 +4,7 @@ import { createCipherRegistry } from './cipher-registry.ts';
 import type { MappedDisk } from './extent.ts';
 import { openRaw } from './fixed-disk.ts';
 import { openIntegrityDisk } from './integrity-disk.ts';
-import { parseSuperblock, placeOf, sectionAt } from './integrity-layout.ts';
+import { type IntegrityLayout, parseSuperblock, placeOf, sectionAt } from './integrity-layout.ts';
 import { luks2, readLuks2Facts } from './luks2.ts';
 import { formatLuks2, LUKS2_DATA_AT } from './luks2-format.ts';
 import type { Luks2Segment } from './luks2-metadata.ts';
@@ -66,6 +66,33 @@ async function bytesOf(disk: Pick<MappedDisk, 'read'>, at: number, count: number
   const got = Buffer.alloc(count);
   await disk.read(at, got);
   return got;
+}
+
+/** A section of the journal as dm-integrity writes it, of sectors that are in their places in another image. */
+function putSection(image: Uint8Array, layout: IntegrityLayout, section: number, round: number, from: Uint8Array, sectors: readonly number[]): void {
+  const { journal: { entriesPerSector, entryBytes, sectionSectors }, sectorBytes, tagBytes } = layout;
+  const at = sectionAt(layout, section);
+  image.fill(0, at, at + sectionSectors * 512);
+  const view = new DataView(image.buffer, at);
+  for (let entry = 0; entry < 8 * entriesPerSector; entry++) {
+    const place = Math.floor(entry / entriesPerSector) * 512 + (entry % entriesPerSector) * entryBytes;
+    const sector = sectors[entry];
+    if (sector === undefined) {
+      view.setUint32(place + 4, 0xffff_ffff, true);
+      continue;
+    }
+    view.setBigUint64(place, BigInt(sector), true);
+    const { data, tag } = placeOf(layout, sector);
+    const bytes = from.slice(data, data + sectorBytes);
+    if (bytes.length < sectorBytes) continue;
+    for (let i = 0; i < sectorBytes / 512; i++) image.set(bytes.subarray(i * 512 + 504, (i + 1) * 512), at + place + 8 + 8 * i);
+    image.set(from.subarray(tag, tag + tagBytes), at + place + 8 + sectorBytes / 64);
+    image.set(bytes, at + 4096 + entry * sectorBytes);
+  }
+  for (let sector = 0; sector < sectionSectors; sector++) putMark(image, layout, section, sector, round);
+}
+function putMark(image: Uint8Array, layout: IntegrityLayout, section: number, sector: number, round: number): void {
+  new DataView(image.buffer).setBigUint64(sectionAt(layout, section) + sector * 512 + 504, (0x1111_1111_1111_1111n * BigInt(round + 1)) ^ ((BigInt(section) << 32n) | BigInt(sector)), true);
 }
 
 describe('the layout of dm-integrity (VHD-31)', () => {
@@ -133,25 +160,55 @@ describe('the layout of dm-integrity (VHD-31)', () => {
     }
   });
 
-  it('is refused with a journal that is not in its place yet, and with numbers that cannot be', async () => {
+  it('stores what Linux left in its journal before anything else, and shows it where nothing may be stored', async () => {
+    const recorded = HMAC[1]!;
+    const image = imageOf(recorded.superblock);
+    const writer = await open(image, await hmacOf(recorded), recorded.sectorBytes);
+    await writer.write(0, first(recorded.text));
+    const older = image.contents();
+    await writer.write(LATER_AT, later(recorded.text));
+    await writer.write(0, later(recorded.text));
+    const newer = image.contents();
+    const layout = parseSuperblock(newer, RANGE_BYTES);
+    if (typeof layout === 'string') throw new Error(layout);
+    expect(layout.journal.sections).toBe(5);
+    const numbers = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
+    const laterAt = LATER_AT / 512;
+    const sections = [{ round: 1, from: newer, sectors: numbers(0, 16) }, { round: 1, from: newer, sectors: numbers(300, 5) }, { round: 0, from: older, sectors: numbers(0, 24) }, { round: 0, from: newer, sectors: numbers(laterAt, 16) }, { round: 0, from: older, sectors: [] }];
+    const dirty = imageOf(recorded.superblock).contents();
+    for (const [section, { round, from, sectors }] of sections.entries()) putSection(dirty, layout, section, round, from, sectors);
+    // The last one was cut off: its end is of the round before.
+    putMark(dirty, layout, 1, layout.journal.sectionSectors - 1, 0);
+    for (const writable of [false, true]) {
+      const file = memoryFile('disk', dirty);
+      const disk = await openIntegrityDisk('disk', await openRaw(file, writable), 0, recorded.sectorBytes, await hmacOf(recorded));
+      expect((await bytesOf(disk, 0, 12_288)).equals(Buffer.concat([later(recorded.text), first(recorded.text).subarray(8192)]))).toBe(true);
+      expect((await bytesOf(disk, LATER_AT, 8192)).equals(later(recorded.text))).toBe(true);
+      await expect(bytesOf(disk, 300 * 512, 512)).rejects.toMatchObject({ rule: 'integrity' });
+      expect(sha256(file.contents()) === sha256(dirty)).toBe(!writable);
+      if (!writable) continue;
+      // Everything behind the journal is as if it had never been in one, and what is stored now is not undone.
+      expect(sha256(file.contents().subarray(layout.initialSectors * 512))).toBe(sha256(newer.subarray(layout.initialSectors * 512)));
+      await disk.write(0, Buffer.alloc(512, 1));
+      const again = await open(file, await hmacOf(recorded), recorded.sectorBytes);
+      expect((await bytesOf(again, 0, 1024)).equals(Buffer.concat([Buffer.alloc(512, 1), later(recorded.text).subarray(512, 1024)]))).toBe(true);
+    }
+    // Marks of all four rounds are no ring, and sectors past the end are none of the disk's.
+    for (const round of [0, 1, 2, 3]) putSection(dirty, layout, round, round, newer, [2 ** 32 * 7]);
+    const odd = await open(memoryFile('disk', dirty), await hmacOf(recorded), recorded.sectorBytes);
+    await expect(bytesOf(odd, 0, 512)).rejects.toMatchObject({ rule: 'integrity' });
+    putSection(dirty, layout, 3, 0, newer, [2 ** 32 * 7, layout.dataSectors]);
+    await open(memoryFile('disk', dirty), await hmacOf(recorded), recorded.sectorBytes);
+  });
+
+  it('is refused with numbers that cannot be', async () => {
     const sectors = await hmacOf(HMAC[0]!);
     const good = imageOf(HMAC[0]!.superblock).contents();
-    const layout = parseSuperblock(good, RANGE_BYTES);
-    if (typeof layout === 'string') throw new Error(layout);
     const opening = (change: (bytes: DataView) => void, sectorBytes = 4096): Promise<MappedDisk> => {
       const bytes = good.slice();
       change(new DataView(bytes.buffer));
       return open(memoryFile('disk', bytes), sectors, sectorBytes);
     };
-    // An entry of a section, with the mark of the third round at the end of its sector.
-    const mark = (bytes: DataView, sector: number, entry: number): void => {
-      const at = sectionAt(layout, 0) + sector * 512;
-      for (let i = 0; i < layout.journal.entriesPerSector; i++) bytes.setUint32(at + i * layout.journal.entryBytes + 4, entry, true);
-      bytes.setUint32(at + 504, 0x3333_3333 ^ sector, true);
-      bytes.setUint32(at + 508, 0x3333_3333, true);
-    };
-    await expect(opening((bytes) => mark(bytes, 3, 0))).rejects.toMatchObject({ rule: 'request' });
-    await opening((bytes) => mark(bytes, 3, 0xffff_ffff));
     for (const change of [
       (bytes: DataView) => bytes.setUint8(0, 0), (bytes: DataView) => bytes.setUint8(8, 9), (bytes: DataView) => bytes.setUint8(9, 60), (bytes: DataView) => bytes.setUint16(10, 0, true),
       (bytes: DataView) => bytes.setUint16(10, 31, true), (bytes: DataView) => bytes.setUint32(12, 0xffff_ffff, true), (bytes: DataView) => bytes.setUint32(16, 61_000, true), (bytes: DataView) => bytes.setUint32(20, 0xffff_ffff, true),

@@ -1,25 +1,29 @@
 import { CryptError } from './crypt-error.ts';
 import type { MappedDisk } from './extent.ts';
-import { type IntegrityLayout, isSectionUsed, parseSuperblock, placeOf, sectionAt, SUPERBLOCK_BYTES } from './integrity-layout.ts';
+import { readIntegrityJournal, replayIntegrityJournal } from './integrity-journal.ts';
+import { type IntegrityLayout, parseSuperblock, placeOf, SUPERBLOCK_BYTES } from './integrity-layout.ts';
 import type { SealedSectors } from './sector-cipher.ts';
+import { checkSectorRange, readAround } from './sector-range.ts';
 import { StoreGate } from './store-gate.ts';
 import { storeZeroes } from './store-zeroes.ts';
 
 const STEP = 1 << 20;
 
 /**
- * The disk in the layout of dm-integrity. What Linux left in its journal has to be in its place: opening and closing the disk there does it.
+ * The disk in the layout of dm-integrity. What Linux left in its journal goes to its place first, or is shown when the disk is only read.
  * Stores go to their places without the journal, the sector first; after a crash those under way may be refused until they are stored again.
  */
 export async function openIntegrityDisk(name: string, below: MappedDisk, at: number, sectorBytes: number, cipher: SealedSectors): Promise<MappedDisk> {
   const layout = await readLayout(name, below, at, sectorBytes, cipher.recordBytes);
   const bytes = layout.dataSectors * 512;
+  const { found: journal, used } = await readIntegrityJournal(below, at, layout);
+  if (below.writable && used) {
+    await replayIntegrityJournal(below, at, layout, journal);
+    journal.clear();
+  }
   const step = sectorBytes / 512;
   const gate = new StoreGate();
-  const check = (from: number, count: number, isStore: boolean): void => {
-    if (isStore && !below.writable) throw new CryptError(name, 'request', 'opened for reading');
-    if (!Number.isSafeInteger(from) || from < 0 || count < 0 || from + count > bytes) throw new CryptError(name, 'request', `${count} bytes at ${from} are not on a disk of ${bytes} bytes`);
-  };
+  const check = (from: number, count: number, isStore: boolean): void => checkSectorRange(name, { bytes, writable: below.writable }, from, count, isStore);
   /** Whole sectors of one run at a time, and not too many. */
   const eachPart = async (from: number, count: number, visit: (place: ReturnType<typeof placeOf>, done: number, partBytes: number, numbers: readonly number[]) => Promise<void>): Promise<void> => {
     for (let done = 0; done < count; ) {
@@ -35,6 +39,12 @@ export async function openIntegrityDisk(name: string, below: MappedDisk, at: num
     const tags = new Uint8Array(numbers.length * layout.tagBytes);
     await below.read(at + tag, tags);
     await below.read(at + data, part);
+    for (const [i, number] of journal.size === 0 ? [] : numbers.entries()) {
+      const waiting = journal.get(number);
+      if (waiting === undefined) continue;
+      part.set(waiting.data, i * sectorBytes);
+      tags.set(waiting.tag, i * layout.tagBytes);
+    }
     const failed = await cipher.open(part, part, tags, numbers);
     if (failed >= 0) throw new CryptError(name, 'integrity', `sector ${numbers[failed]!} is not what was stored there: the image was changed or damaged, or nothing was ever stored there`);
   });
@@ -45,16 +55,8 @@ export async function openIntegrityDisk(name: string, below: MappedDisk, at: num
     await below.write(at + data, stored);
     await below.write(at + tag, tags);
   });
-  const around = (from: number, count: number): { readonly first: number; readonly last: number } => ({ first: Math.floor(from / sectorBytes) * sectorBytes, last: Math.ceil((from + count) / sectorBytes) * sectorBytes });
-  const readAny = async (from: number, into: Uint8Array): Promise<void> => {
-    const { first, last } = around(from, into.length);
-    if (first === from && last === from + into.length) return readSectors(from, into);
-    const whole = new Uint8Array(last - first);
-    await readSectors(first, whole);
-    into.set(whole.subarray(from - first, from - first + into.length));
-  };
   const storeAny = async (from: number, data: Uint8Array): Promise<void> => {
-    const { first, last } = around(from, data.length);
+    const [first, last] = [Math.floor(from / sectorBytes) * sectorBytes, Math.ceil((from + data.length) / sectorBytes) * sectorBytes];
     const whole = new Uint8Array(last - first);
     // Only the ends are read: what lies between is stored whole.
     if (first !== from) await readSectors(first, whole.subarray(0, sectorBytes));
@@ -72,7 +74,7 @@ export async function openIntegrityDisk(name: string, below: MappedDisk, at: num
     allocationBytes: null,
     async read(from, into) {
       check(from, into.length, false);
-      if (into.length > 0) await gate.together(() => readAny(from, into));
+      if (into.length > 0) await gate.together(() => readAround(sectorBytes, from, into, readSectors));
     },
     write,
     flush: () => gate.alone(() => below.flush()),
@@ -96,9 +98,5 @@ async function readLayout(name: string, below: MappedDisk, at: number, sectorByt
   const layout = parseSuperblock(block, below.bytes - at);
   if (typeof layout === 'string') throw new CryptError(name, 'header', layout);
   if (layout.sectorBytes !== sectorBytes || layout.tagBytes !== tagBytes) throw new CryptError(name, 'header', `dm-integrity has sectors of ${layout.sectorBytes} bytes with tags of ${layout.tagBytes}, and the container says ${sectorBytes} and ${tagBytes}`);
-  for (let section = 0; section < layout.journal.sections; section++) {
-    await below.read(at + sectionAt(layout, section), block);
-    if (isSectionUsed(layout, section, block)) throw new CryptError(name, 'request', 'the journal of dm-integrity holds what is not in its place yet: open and close it with cryptsetup first');
-  }
   return layout;
 }

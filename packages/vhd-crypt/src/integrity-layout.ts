@@ -16,15 +16,13 @@ export interface IntegrityLayout {
 
 export const SUPERBLOCK_BYTES = 4096;
 const MAGIC = 'integrt\0';
-const JOURNAL_SECTOR_BYTES = 504; // without the mark at its end
+export const JOURNAL_SECTOR_BYTES = 504; // without the mark at its end
 const JOURNAL_MAC_BYTES = 8;
-const ENTRY_SECTORS = 8; // of a section of the journal
+export const ENTRY_SECTORS = 8; // of a section of the journal
 const FIXED_PADDING = 8;
 const HAVE_JOURNAL_MAC = 1;
 const NEWEST = 5;
 const WORD = 0x1_0000_0000;
-const UNUSED = 0xffff_ffff;
-const MARKS = [0x1111_1111, 0x2222_2222, 0x3333_3333, 0x4444_4444];
 
 /** What a superblock says of a range of so many bytes, or why it is refused. */
 export function parseSuperblock(block: Uint8Array, bytes: number): IntegrityLayout | string {
@@ -53,18 +51,6 @@ export function parseSuperblock(block: Uint8Array, bytes: number): IntegrityLayo
 /** Where a section of the journal begins; its entries are in the first 4 KiB. */
 export function sectionAt({ journal }: IntegrityLayout, section: number): number {
   return SUPERBLOCK_BYTES + section * journal.sectionSectors * 512;
-}
-
-/** Whether a section holds what is not in its place. Sectors without their mark were never journal. */
-export function isSectionUsed({ journal }: IntegrityLayout, section: number, entries: Uint8Array): boolean {
-  const view = new DataView(entries.buffer, entries.byteOffset);
-  for (let sector = 0; sector < ENTRY_SECTORS; sector++) {
-    const at = sector * 512;
-    const mark = (view.getUint32(at + JOURNAL_SECTOR_BYTES, true) ^ sector) >>> 0;
-    if (!MARKS.includes(mark) || (view.getUint32(at + JOURNAL_SECTOR_BYTES + 4, true) ^ section) >>> 0 !== mark) continue;
-    for (let entry = 0; entry < journal.entriesPerSector; entry++) if (view.getUint32(at + entry * journal.entryBytes + 4, true) !== UNUSED) return true;
-  }
-  return false;
 }
 
 /** Where a sector of the disk lies, and its tag. */

@@ -8,6 +8,7 @@ import { RUN_SECTORS, SECTOR_BYTES, sealedLayout } from './sealed-layout.ts';
 import { isUnused, SealedStore } from './sealed-store.ts';
 import { SealedWriter } from './sealed-writer.ts';
 import type { SealedSectors } from './sector-cipher.ts';
+import { checkSectorRange, readAround } from './sector-range.ts';
 import { StoreGate } from './store-gate.ts';
 
 export interface SealedDiskOptions {
@@ -60,11 +61,7 @@ export async function openSealedDisk({ name, below, at, journalBytes, parts, cip
     if (batches.length + stale.length > 0) await below.flush();
   }
   const writer = new SealedWriter({ below, at, layout, store, cipher, math, journalKey, sequence: (batches.at(-1)?.sequence ?? FIRST_SEQUENCE - 1) + 1 });
-  const check = (from: number, count: number, isStore: boolean): void => {
-    if (isStore && !below.writable) throw new CryptError(name, 'request', 'opened for reading');
-    if (!Number.isSafeInteger(from) || from < 0 || count < 0 || from + count > bytes) throw new CryptError(name, 'request', `${count} bytes at ${from} are not on a disk of ${bytes} bytes`);
-  };
-
+  const check = (from: number, count: number, isStore: boolean): void => checkSectorRange(name, { bytes, writable: below.writable }, from, count, isStore);
   const waitingIn = (sector: number): Uint8Array | null => writer.find(sector) ?? overlay.get(sector) ?? null;
   /** Whole sectors. */
   const readNow = async (first: number, into: Uint8Array): Promise<void> => {
@@ -99,13 +96,6 @@ export async function openSealedDisk({ name, below, at, journalBytes, parts, cip
       // It may have been on its way to its place just then, and half of it there.
       await writer.alone(() => readNow(first, into));
     }
-  };
-  const readAny = async (from: number, into: Uint8Array): Promise<void> => {
-    const [first, end] = [Math.floor(from / SECTOR_BYTES), Math.ceil((from + into.length) / SECTOR_BYTES)];
-    if (first * SECTOR_BYTES === from && end * SECTOR_BYTES === from + into.length) return readSectors(first, into);
-    const whole = new Uint8Array((end - first) * SECTOR_BYTES);
-    await readSectors(first, whole);
-    into.set(whole.subarray(from - first * SECTOR_BYTES, from - first * SECTOR_BYTES + into.length));
   };
   /** A part of a sector, alone. */
   const putPart = async (from: number, part: Uint8Array): Promise<void> => {
@@ -170,7 +160,7 @@ export async function openSealedDisk({ name, below, at, journalBytes, parts, cip
     allocationBytes: null,
     async read(from, into) {
       check(from, into.length, false);
-      if (into.length > 0) await readAny(from, into);
+      if (into.length > 0) await readAround(SECTOR_BYTES, from, into, (at, whole) => readSectors(at / SECTOR_BYTES, whole));
     },
     write,
     flush: () => gate.alone(() => writer.commit()),
