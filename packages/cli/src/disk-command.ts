@@ -25,7 +25,7 @@ interface Action {
 const KEYS = ['key', 'key-file', 'key-fd'] as const;
 const NEW_KEYS = ['new-key', 'new-key-file', 'new-key-fd'] as const;
 const COST = ['kdf', 'kdf-memory', 'iterations'] as const;
-const NEW_DISK = ['size', 'type', 'encrypt', 'luks', 'cipher', 'sector-bytes', 'key-bits', ...COST, 'compatibility'] as const;
+const NEW_DISK = ['size', 'type', 'encrypt', 'luks', 'cipher', 'sector-bytes', 'key-bits', 'integrity', ...COST, 'compatibility'] as const;
 
 const ACTIONS: Readonly<Record<string, Action>> = {
   create: {

@@ -119,6 +119,41 @@ describe('vm disk key and header', () => {
     expect(await vm('encrypt', '@disk.img,header=@x', '--key-file', '@one')).toBe(2);
   });
 
+  it('says which disks are not changed in place, and why, and leaves them as they are', async () => {
+    for (const [name, args, message] of [
+      ['luks1', ['--iterations', '1000'], 'the header of LUKS1 has no room for the records of work in place'],
+      ['sealed', ['--luks', '2', '--cipher', 'aes-ocb-random', ...QUICK], 'its sectors are proved by "vm-sealed", and work in place changes ciphertext alone'],
+      ['tags', ['--luks', '2', '--integrity', 'hmac-sha256', ...QUICK], 'its sectors are proved by "hmac(sha256)", and work in place changes ciphertext alone'],
+    ] as const) {
+      expect([await vm('create', `@${name}.img`, '--size', '1M', '--encrypt', 'payload', ...args, '--key-file', '@one'), refused]).toEqual([0, []]);
+      const before = readFileSync(at(`${name}.img`));
+      for (const action of ['decrypt', 'rekey'] as const) {
+        expect(await vm(action, `@${name}.img`, '--key-file', '@one', ...(action === 'rekey' ? ['--new-key-file', '@two', ...QUICK] : []))).toBe(2);
+        expect(refused.join()).toContain(message);
+      }
+      expect(readFileSync(at(`${name}.img`)).equals(before)).toBe(true);
+    }
+    expect(await vm('rekey', '@luks1.img,header=@sealed.img', '--key-file', '@one', '--new-key-file', '@two', ...QUICK)).toBe(2);
+    expect(refused.join()).toContain('rekey is for disks whose LUKS2 header is before their data, where the records of the work are kept');
+  });
+
+  itWithOracle(it, 'cryptsetup', 'makes disks with tags that cryptsetup knows, and tells a sector that was changed', async (cryptsetup) => {
+    for (const [integrity, told] of [['hmac-sha256', /cipher: aes-xts-plain64[^]*integrity: hmac\(sha256\)/], ['aead', /cipher: aes-gcm-random[^]*integrity: aead/]] as const) {
+      const data = Buffer.alloc(MIB, 'what the guest wrote ');
+      writeFileSync(at('data.img'), data);
+      expect([await vm('convert', '@data.img', `@${integrity}.img`, '--encrypt', 'payload', '--luks', '2', '--integrity', integrity, ...QUICK, '--new-key-file', '@one'), refused]).toEqual([0, []]);
+      expect(execFileSync(cryptsetup, ['luksDump', at(`${integrity}.img`)], { encoding: 'utf8' })).toMatch(told);
+      execFileSync(cryptsetup, ['open', '--test-passphrase', '--key-file', at('one'), at(`${integrity}.img`)]);
+      expect([await vm('convert', `@${integrity}.img`, `@${integrity}.back`, '--key-file', '@one'), refused]).toEqual([0, []]);
+      expect(readFileSync(at(`${integrity}.back`)).equals(data)).toBe(true);
+      const changed = readFileSync(at(`${integrity}.img`));
+      changed[changed.length - 100_000]! ^= 1;
+      writeFileSync(at('changed.img'), changed);
+      expect(await vm('convert', '@changed.img', '@changed.back', '--key-file', '@one')).toBe(2);
+      expect(refused.join()).toMatch(/sector \d+ is not what was stored there/);
+    }
+  });
+
   it('takes secrets from the environment and where else a key says, and tells what is wrong with a description of a service', async () => {
     vi.stubEnv('VM_TEST_SECRET', 'secret number one');
     expect([await vm('create', '@disk.img', '--size', '4M', '--encrypt', 'payload', '--luks', '2', ...QUICK, '--key', 'env:VM_TEST_SECRET'), refused]).toEqual([0, []]);
@@ -145,6 +180,7 @@ describe('vm disk key and header', () => {
     for (const [args, message] of [
       [['create', '@x.img', '--size', '4M', '--luks', '2'], '--luks goes with --encrypt'],
       [['create', '@x.img', '--size', '4M', '--encrypt', 'payload', '--kdf', 'argon2id', '--key-file', '@one'], '--kdf argon2id goes with --luks 2'],
+      [['create', '@x.img', '--size', '4M', '--encrypt', 'payload', '--integrity', 'aead', '--key-file', '@one'], '--integrity goes with --luks 2'],
       [['create', '@x.img', '--size', '4M', '--encrypt', 'payload', '--sector-bytes', '4096', '--key-file', '@one'], '--sector-bytes goes with --luks 2'],
       [['create', '@x.vhd', '--size', '4M', '--encrypt', 'file', '--luks', '2', ...QUICK, '--key-file', '@one'], 'a whole file is encrypted with LUKS1'],
       [['key', 'forget', '@x.img'], 'no such file'],

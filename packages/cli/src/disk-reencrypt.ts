@@ -41,7 +41,7 @@ function howOf({ cipher, 'key-bits': keyBits, 'sector-bytes': sectorBytes }: Dis
 
 async function inPlace(descriptor: DiskDescriptor, action: string, what: string, signal: StopSignal, work: Work): Promise<void> {
   const { file: path, header, crypt, cipher, overlay, snapshot, parentKey } = descriptor;
-  if (header !== undefined || cipher !== undefined || (crypt !== undefined && crypt !== 'payload')) throw new UsageError(`${path}: ${action} is for disks whose LUKS2 header is before their data`);
+  if (header !== undefined || cipher !== undefined || (crypt !== undefined && crypt !== 'payload')) throw new UsageError(`${path}: ${action} is for disks whose LUKS2 header is before their data, where the records of the work are kept; copy it (convert)`);
   if (overlay !== undefined || snapshot !== undefined) throw new UsageError(`${path}: ${action} changes the file itself, and goes with neither overlay nor snapshot`);
   const keys = askedOnce(keySource(descriptor.key ?? { kind: 'prompt' }));
   const progress = createByteProgress(process.stderr, what);

@@ -20,6 +20,7 @@ type DiskOptionTable = {
   readonly cipher: Option<string>;
   readonly 'sector-bytes': Option<'512' | '1024' | '2048' | '4096'>;
   readonly 'key-bits': Option<'256' | '512'>;
+  readonly integrity: Option<'hmac-sha256' | 'aead'>;
   readonly kdf: Option<'pbkdf2' | 'argon2id'>;
   readonly 'kdf-memory': Option<number>;
   readonly iterations: Option<number>;
@@ -50,6 +51,7 @@ export const DISK_OPTIONS: DiskOptionTable = {
   cipher: text('NAME', 'with --luks 2, encrypt, rekey: as dm-crypt names it: aes-xts-plain64 (default), xchacha12,aes-adiantum-plain64 for hosts without AES; create, convert: aes-ocb-random, which notices changes'),
   'sector-bytes': choice(['512', '1024', '2048', '4096'], 'with --luks 2, encrypt, rekey: what is encrypted at once; default: 4096'),
   'key-bits': choice(['256', '512'], 'with --encrypt, encrypt, rekey: AES-128 or AES-256 in XTS mode; default: the longest of the cipher'),
+  integrity: choice(['hmac-sha256', 'aead'], 'with --luks 2: tags that prove the sectors, for dm-integrity; aead encrypts with aes-gcm-random, and both store the whole disk at once'),
   kdf: choice(['pbkdf2', 'argon2id'], 'with --luks 2, key add and change, encrypt, rekey: what makes guessing dear; default: argon2id'),
   'kdf-memory': value('SIZE', 'with argon2id: memory for each guess; default: 128M', parseByteSize),
   iterations: value('N', 'with --encrypt, key add and change, encrypt, rekey: rounds, or passes of argon2id; default: as many as take a second here', count(1, 20_000_000)),
@@ -103,17 +105,18 @@ export function newCost({ kdf, 'kdf-memory': memory, iterations }: DiskValues, l
 
 /** How a new disk is encrypted; undefined: not at all. */
 export function newLuks(values: DiskValues, forNew: 'key' | 'new-key'): NewContainer | undefined {
-  const { encrypt, luks = '1', cipher, 'sector-bytes': sectorBytes, 'key-bits': keyBits } = values;
+  const { encrypt, luks = '1', cipher, 'sector-bytes': sectorBytes, 'key-bits': keyBits, integrity } = values;
   const keys = newKeys(values, forNew);
   if (encrypt === undefined) {
-    const given = (['luks', 'cipher', 'sector-bytes', 'key-bits', 'kdf', 'kdf-memory', 'iterations'] as const).find((name) => values[name] !== undefined);
+    const given = (['luks', 'cipher', 'sector-bytes', 'key-bits', 'integrity', 'kdf', 'kdf-memory', 'iterations'] as const).find((name) => values[name] !== undefined);
     if (given !== undefined || keys !== null) throw new UsageError(`${given === undefined ? `--${forNew}-...` : `--${given}`} goes with --encrypt`);
     return undefined;
   }
   const cost = newCost(values, luks);
   const base = { math: nodeKeyMath(), ciphers: standardCiphers(), keys: keys ?? keySource({ kind: 'prompt' }) };
-  if (luks === '2') return { ...base, version: 2, ...(keyBits === undefined ? {} : { keyBits: Number(keyBits) }), ...(cipher === undefined ? {} : { cipher }), ...(sectorBytes === undefined ? {} : { sectorBytes: Number(sectorBytes) as 512 }), ...(cost === undefined ? {} : { cost }) };
-  if (cipher !== undefined || sectorBytes !== undefined) throw new UsageError(`--${cipher === undefined ? 'sector-bytes' : 'cipher'} goes with --luks 2`);
+  if (luks === '2') return { ...base, version: 2, ...(keyBits === undefined ? {} : { keyBits: Number(keyBits) }), ...(cipher === undefined ? {} : { cipher }), ...(sectorBytes === undefined ? {} : { sectorBytes: Number(sectorBytes) as 512 }), ...(integrity === undefined ? {} : { integrity: integrity === 'aead' ? 'aead' : 'hmac(sha256)' }), ...(cost === undefined ? {} : { cost }) };
+  const second = (['cipher', 'sector-bytes', 'integrity'] as const).find((name) => values[name] !== undefined);
+  if (second !== undefined) throw new UsageError(`--${second} goes with --luks 2`);
   return { ...base, ...(keyBits === undefined ? {} : { keyBits: keyBits === '256' ? 256 : 512 }), ...(cost?.kdf === 'pbkdf2' ? { iterations: cost.iterations } : {}) };
 }
 

@@ -9,6 +9,7 @@ import { openRaw } from './fixed-disk.ts';
 import type { ImageFile } from './image-file.ts';
 import { formatLuks1, type Luks1Format, type Luks1Settings } from './luks1.ts';
 import { formatLuks2, LUKS2_DATA_AT, type Luks2Format } from './luks2-format.ts';
+import { integritySpace } from './luks2-integrity.ts';
 import type { Luks2Settings } from './luks2-store.ts';
 import { sealedBytes, usualJournal } from './sealed-layout.ts';
 import { openVhd, type ParentSource } from './open-vhd.ts';
@@ -53,8 +54,9 @@ export async function createDisk(file: ImageFile, options: CreateDiskOptions): P
   if (made !== LUKS_BYTES && luks.version !== 2 && luks.keyBits !== 256) throw new CryptError(file.name, 'header', `data at ${made}`);
 }
 
-/** What sealed sectors take beside the data. */
+/** What records and tags of sectors take beside the data. */
 function overheadOf(crypt: CryptMode, luks: NewContainer | undefined, bytes: number): number {
+  if (crypt === 'payload' && luks?.version === 2 && luks.integrity !== undefined) return integritySpace(bytes, luks.sectorBytes ?? 4096, luks.integrity) - bytes;
   if (crypt !== 'payload' || luks?.version !== 2 || luks.cipher === undefined || !isSealed(luks.ciphers, luks.cipher)) return 0;
   // As the container will choose it, which sees only how much there is.
   let journalBytes = usualJournal(bytes);

@@ -8,7 +8,7 @@ import { type Luks2Settings, readLuks2, writeLuks2 } from './luks2-store.ts';
 import { memoryFile } from './memory-file.ts';
 import { containerBytes } from './open-disk.ts';
 import { imagePayload, type Payload, payloadBytes } from './payload.ts';
-import { goOn, type GoOnOptions, refuseOther } from './reencrypt-image.ts';
+import { goOn, type GoOnOptions, luks1InPlace, refuseOther } from './reencrypt-image.ts';
 import type { ReencryptMode, ReencryptPlan } from './reencrypt-record.ts';
 import { addWork, isUnderWay, onlySegment, planOf, zoneOf } from './reencrypt-work.ts';
 import { growForShift, moveAway, replaceMark, settleShift, shiftedBytes } from './shifted-disk.ts';
@@ -65,7 +65,7 @@ async function stateOf(payload: Payload, settings: Luks2Settings): Promise<State
     const first = new Uint8Array(Math.min(512, below.bytes));
     await below.read(0, first);
     if (!isLuks(first)) return 'plain';
-    if (!isLuks2(first)) throw new CryptError(payload.name, 'request', 'LUKS1 is not changed in place; copy it (convert)');
+    if (!isLuks2(first)) throw luks1InPlace(payload.name);
     const { metadata } = await readLuks2(payloadBytes(payload.name, below), settings);
     return isUnderWay(metadata) ? planOf(payload.name, metadata).plan.mode : 'encrypted';
   });

@@ -1,10 +1,12 @@
 import { createCipheriv, createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { adiantumCiphers } from './adiantum.ts';
 import { createCipherRegistry } from './cipher-registry.ts';
+import { createDisk } from './create-disk.ts';
 import type { MappedDisk } from './extent.ts';
 import { openRaw } from './fixed-disk.ts';
 import { openIntegrityDisk } from './integrity-disk.ts';
-import { type IntegrityLayout, parseSuperblock, placeOf, sectionAt } from './integrity-layout.ts';
+import { integrityBytes, type IntegrityLayout, makeSuperblock, parseSuperblock, placeOf, sectionAt } from './integrity-layout.ts';
 import { luks2, readLuks2Facts } from './luks2.ts';
 import { formatLuks2, LUKS2_DATA_AT } from './luks2-format.ts';
 import type { Luks2Segment } from './luks2-metadata.ts';
@@ -216,6 +218,42 @@ describe('the layout of dm-integrity (VHD-31)', () => {
     ]) await expect(opening(change)).rejects.toMatchObject({ rule: 'header' });
     await expect(opening(() => undefined, 512)).rejects.toMatchObject({ rule: 'header' });
   });
+});
+
+it.each([
+  ['hmac(sha256)', 'aes-xts-plain64', 512, 768, 4096],
+  ['hmac(sha256)', 'aes-xts-plain64', 256, 512, 512],
+  ['hmac(sha256)', 'xchacha12,aes-adiantum-plain64', 256, 512, 4096],
+  ['aead', 'aes-gcm-random', 256, 256, 4096],
+] as const)('LUKS2 with the integrity %s is made, with %s and keys of %i bits (VHD-31)', async (integrity, cipher, keyBits, allBits, sectorBytes) => {
+  const [ciphers, keys] = [createCipherRegistry([nodeCiphers(), adiantumCiphers()]), keyOf(new Uint8Array(8))];
+  const luks = { version: 2, math, ciphers, keys, cost: { kdf: 'pbkdf2', iterations: 1000 }, cipher, keyBits, sectorBytes, integrity } as const;
+  for (const format of ['raw', 'vhd'] as const) {
+    const file = memoryFile('disk');
+    await createDisk(file, { format, bytes: 3 << 20, crypt: 'payload', luks });
+    const opening = (): ReturnType<typeof openDisk> => openDisk({ ...file, close: () => Promise.resolve() }, { format, containers: [luks2({ math })], ciphers, keys });
+    const disk = await opening();
+    expect([disk.bytes, disk.encryption]).toMatchObject([3 << 20, { cipher: `${cipher}, ${integrity}`, keyBits: allBits, sectorBytes }]);
+    expect((await bytesOf(disk, 0, disk.bytes)).every((byte) => byte === 0)).toBe(true);
+    await disk.write(5000, first('here'));
+    await disk.close();
+    const again = await opening();
+    expect((await bytesOf(again, 4999, 12_289)).equals(Buffer.concat([Buffer.alloc(1), first('here')]))).toBe(true);
+    await again.close();
+  }
+  await expect(createDisk(memoryFile('disk'), { format: 'raw', bytes: 3 << 20, crypt: 'payload', luks: { ...luks, detached: true } })).rejects.toMatchObject({ rule: 'request' });
+  await expect(createDisk(memoryFile('disk'), { format: 'raw', bytes: 3 << 20, crypt: 'payload', luks: { ...luks, cipher: 'rot13' } })).rejects.toMatchObject({ rule: 'cipher' });
+});
+
+it('a superblock is made as Linux makes it (VHD-31)', () => {
+  for (const [{ superblock, sectorBytes }, tagBytes] of [...HMAC.map((one) => [one, 32] as const), [GCM, 28] as const]) expect(Buffer.from(makeSuperblock(RANGE_BYTES, sectorBytes, tagBytes)!.subarray(0, 30)).toString('hex')).toBe(superblock);
+  expect(makeSuperblock(65_536, 4096, 32)).toBe(null);
+  for (const bytes of [4096, 3 << 20, 2 ** 32 + 4096]) {
+    const range = integrityBytes(bytes, 4096, 32);
+    const layout = parseSuperblock(makeSuperblock(range, 4096, 32)!, range);
+    expect(typeof layout === 'string' ? layout : layout.dataSectors * 512).toBe(bytes);
+    expect(range).toBeLessThan(bytes * 1.03 + (4 << 20));
+  }
 });
 
 it.each([

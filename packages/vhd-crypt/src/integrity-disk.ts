@@ -9,11 +9,14 @@ import { storeZeroes } from './store-zeroes.ts';
 
 const STEP = 1 << 20;
 
+/** What is needed of what lies below. */
+export type BelowIntegrity = Pick<MappedDisk, 'bytes' | 'writable' | 'read' | 'write' | 'flush'>;
+
 /**
  * The disk in the layout of dm-integrity. What Linux left in its journal goes to its place first, or is shown when the disk is only read.
  * Stores go to their places without the journal, the sector first; after a crash those under way may be refused until they are stored again.
  */
-export async function openIntegrityDisk(name: string, below: MappedDisk, at: number, sectorBytes: number, cipher: SealedSectors): Promise<MappedDisk> {
+export async function openIntegrityDisk(name: string, below: BelowIntegrity, at: number, sectorBytes: number, cipher: SealedSectors): Promise<MappedDisk> {
   const layout = await readLayout(name, below, at, sectorBytes, cipher.recordBytes);
   const bytes = layout.dataSectors * 512;
   const { found: journal, used } = await readIntegrityJournal(below, at, layout);
@@ -92,7 +95,7 @@ export async function openIntegrityDisk(name: string, below: MappedDisk, at: num
   };
 }
 
-async function readLayout(name: string, below: MappedDisk, at: number, sectorBytes: number, tagBytes: number): Promise<IntegrityLayout> {
+async function readLayout(name: string, below: BelowIntegrity, at: number, sectorBytes: number, tagBytes: number): Promise<IntegrityLayout> {
   const block = new Uint8Array(SUPERBLOCK_BYTES);
   await below.read(at, block);
   const layout = parseSuperblock(block, below.bytes - at);

@@ -72,13 +72,18 @@ async function hasEntries(below: Pick<MappedDisk, 'read'>, at: number, layout: I
 }
 
 /** Stores what the journal holds, and empties it, so that it is not stored again over what comes later. */
-export async function replayIntegrityJournal(below: MappedDisk, at: number, layout: IntegrityLayout, found: ReadonlyMap<number, JournaledSector>): Promise<void> {
+export async function replayIntegrityJournal(below: Pick<MappedDisk, 'write' | 'flush'>, at: number, layout: IntegrityLayout, found: ReadonlyMap<number, JournaledSector>): Promise<void> {
   for (const [sector, { data, tag }] of found) {
     const place = placeOf(layout, sector);
     await below.write(at + place.data, data);
     await below.write(at + place.tag, tag);
   }
   await below.flush();
+  await emptyIntegrityJournal(below, at, layout);
+}
+
+/** Makes a journal in which nothing is. */
+export async function emptyIntegrityJournal(below: Pick<MappedDisk, 'write' | 'flush'>, at: number, layout: IntegrityLayout): Promise<void> {
   const { sections, sectionSectors } = layout.journal;
   for (let section = 0; section < sections; section++) await below.write(at + sectionAt(layout, section), emptySection(layout, section, new Uint8Array(sectionSectors * 512)));
   await below.flush();

@@ -48,6 +48,48 @@ export function parseSuperblock(block: Uint8Array, bytes: number): IntegrityLayo
   return { sectorBytes: 512 * 2 ** log2Block, tagBytes, dataSectors, initialSectors, tagSectors, runSectors, journal: { sections, sectionSectors, entryBytes, entriesPerSector } };
 }
 
+const [VERSION, LOG2_RUN, SECTORS_PER_BITMAP_BIT] = [4, 15, 15];
+const [MOST_JOURNAL_SECTORS, JOURNAL_SHARE] = [131_072, 128];
+
+/** A superblock for a range of so many bytes, with a journal and as many sectors as Linux would make of it; null when nothing fits. */
+export function makeSuperblock(bytes: number, sectorBytes: number, tagBytes: number): Uint8Array | null {
+  const block = new Uint8Array(SUPERBLOCK_BYTES);
+  const view = new DataView(block.buffer);
+  for (let i = 0; i < MAGIC.length; i++) block[i] = MAGIC.charCodeAt(i);
+  const log2Block = Math.log2(sectorBytes / 512);
+  view.setUint8(8, VERSION);
+  view.setUint8(9, LOG2_RUN);
+  view.setUint16(10, tagBytes, true);
+  view.setUint32(12, 1, true);
+  view.setUint32(16, sectorBytes / 512, true);
+  view.setUint32(24, FIXED_PADDING, true);
+  view.setUint8(28, log2Block);
+  view.setUint8(29, SECTORS_PER_BITMAP_BIT - log2Block);
+  const least = parseSuperblock(block, bytes);
+  if (typeof least === 'string') return null;
+  const sections = Math.max(1, Math.floor(Math.min(MOST_JOURNAL_SECTORS, Math.floor(bytes / 512 / JOURNAL_SHARE)) / least.journal.sectionSectors));
+  view.setUint32(12, sections, true);
+  const room = Math.floor(bytes / 512) - SUPERBLOCK_BYTES / 512 - sections * least.journal.sectionSectors;
+  const fullRuns = Math.floor(room / (least.tagSectors + least.runSectors));
+  const rest = Math.max(0, room - fullRuns * (least.tagSectors + least.runSectors) - least.tagSectors);
+  const dataSectors = fullRuns * least.runSectors + Math.floor(rest / 2 ** log2Block) * 2 ** log2Block;
+  view.setUint32(16, dataSectors % WORD, true);
+  view.setUint32(20, Math.floor(dataSectors / WORD), true);
+  return dataSectors === 0 ? null : block;
+}
+
+/** How long the range is in which a disk of so many bytes fits. */
+export function integrityBytes(diskBytes: number, sectorBytes: number, tagBytes: number): number {
+  const fitting = (bytes: number): number => {
+    const block = makeSuperblock(bytes, sectorBytes, tagBytes);
+    const layout = block === null ? '' : parseSuperblock(block, bytes);
+    return typeof layout === 'string' ? 0 : layout.dataSectors * 512;
+  };
+  let bytes = diskBytes + SUPERBLOCK_BYTES;
+  for (let missing = diskBytes - fitting(bytes); missing > 0; missing = diskBytes - fitting(bytes)) bytes += missing;
+  return bytes;
+}
+
 /** Where a section of the journal begins; its entries are in the first 4 KiB. */
 export function sectionAt({ journal }: IntegrityLayout, section: number): number {
   return SUPERBLOCK_BYTES + section * journal.sectionSectors * 512;

@@ -5,6 +5,7 @@ import { type KeyMath, randomBytes } from './key-math.ts';
 import type { AreaHeader } from './luks2-area.ts';
 import { encodeCopy } from './luks2-header.ts';
 import type { Luks2Metadata, Luks2Segment } from './luks2-metadata.ts';
+import { checkIntegrity, integrityKeyBits, integritySegment, type IntegrityType, makeIntegrity } from './luks2-integrity.ts';
 import { SEALED, sealedSegment } from './luks2-sealed.ts';
 import { areaBytes, CHEAP, digestOf, type Luks2Cost, newSecret, sealSlot } from './luks2-slot.ts';
 import type { Luks2Settings } from './luks2-store.ts';
@@ -26,6 +27,8 @@ export interface Luks2Format {
   /** Where the data begins, of an image whose header is before it. Default: 4 MiB. */
   readonly dataAt?: number;
   readonly label?: string;
+  /** With tags that prove the sectors, as `cryptsetup luksFormat --integrity` makes it: `hmac(sha256)` with a cipher of dm-crypt, `aead` with aes-gcm-random. */
+  readonly integrity?: IntegrityType;
   /** The data is somewhere else, from its beginning. */
   readonly detached?: boolean;
 }
@@ -41,7 +44,9 @@ export type Luks2Adapter = (header: AreaHeader, key: Uint8Array) => Promise<Luks
 
 /** Makes a container and gives its identity. What lay in the place of the header is gone. */
 export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings, format: Luks2Format, adapt?: Luks2Adapter): Promise<{ readonly uuid: string; readonly dataAt: number }> {
-  const { keys, ciphers, cipher = 'aes-xts-plain64', keyBits = longestKeyBits(ciphers, cipher), sectorBytes = 4096, label = '', detached = false } = format;
+  const { keys, ciphers, integrity, cipher = integrity === 'aead' ? 'aes-gcm-random' : 'aes-xts-plain64', sectorBytes = 4096, label = '', detached = false } = format;
+  const cipherBits = format.keyBits ?? longestKeyBits(ciphers, cipher);
+  const keyBits = integrity === undefined ? cipherBits : integrityKeyBits(integrity, cipherBits);
   const dataAt = detached ? 0 : (format.dataAt ?? LUKS2_DATA_AT);
   const headerBytes = detached ? LUKS2_DATA_AT : dataAt;
   const [keyBytes, roomBytes] = [keyBits / 8, headerBytes - 2 * COPY];
@@ -54,7 +59,10 @@ export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings
     // Refuses what nobody can encrypt with, before anything is written.
     const sealed = isSealed(ciphers, cipher);
     if (sealed && (adapt !== undefined || detached)) throw new CryptError(bytes.name, 'request', 'sealed sectors are made new, with their header before them; copy a disk into such an image (convert)');
-    if (sealed) await (await ciphers.createSealed(bytes.name, cipher, key, sectorBytes)).sectors.close();
+    if (integrity !== undefined && (sealed || adapt !== undefined || detached)) throw new CryptError(bytes.name, 'request', `sectors with tags (${integrity}) are made new, with their header before them and a cipher of dm-crypt; copy a disk into such an image (convert)`);
+    const proved = integrity === undefined ? null : integritySegment(cipher, dataAt, sectorBytes, integrity);
+    if (proved !== null) await checkIntegrity(bytes.name, proved, key, ciphers);
+    else if (sealed) await (await ciphers.createSealed(bytes.name, cipher, key, sectorBytes)).sectors.close();
     else await (await ciphers.create(bytes.name, cipher, key, sectorBytes)).cipher.close();
     const cost = token === null ? (format.cost ?? (await costOfASecond(settings.math))) : CHEAP;
     // Nothing that could be taken for a header, first of all.
@@ -65,7 +73,8 @@ export async function formatLuks2(bytes: ContainerBytes, settings: Luks2Settings
     const slot = await sealSlot(bytes, settings, ciphers, key, secret, 2 * COPY, cost);
     const journalBytes = usualJournal(bytes.bytes - dataAt);
     if (sealed && sealedLayout(bytes.bytes - dataAt, journalBytes) === null) throw new CryptError(bytes.name, 'request', `${bytes.bytes} bytes are too few for sealed sectors`);
-    const segment: Luks2Segment = sealed ? sealedSegment(cipher, dataAt, journalBytes) : { type: 'crypt', offset: String(dataAt), size: 'dynamic', iv_tweak: '0', encryption: cipher, sector_size: sectorBytes };
+    if (proved !== null) await makeIntegrity(bytes, proved, key, ciphers);
+    const segment: Luks2Segment = proved ?? (sealed ? sealedSegment(cipher, dataAt, journalBytes) : { type: 'crypt', offset: String(dataAt), size: 'dynamic', iv_tweak: '0', encryption: cipher, sector_size: sectorBytes });
     const metadata: Luks2Metadata = {
       keyslots: { 0: slot },
       tokens: token === null ? {} : { 0: { ...token, type: String(token['type']), keyslots: ['0'] } },

@@ -3,6 +3,7 @@ import type { AbortSignalLike } from './convert.ts';
 import { CryptError } from './crypt-error.ts';
 import type { MappedDisk } from './extent.ts';
 import type { ImageFile } from './image-file.ts';
+import { isLuks } from './luks1-header.ts';
 import { luks2 } from './luks2.ts';
 import { isLuks2 } from './luks2-header.ts';
 import { type Luks2Settings, readLuks2 } from './luks2-store.ts';
@@ -34,6 +35,7 @@ export async function rekeyImage(file: ImageFile, settings: Luks2Settings, optio
     const bytes = payloadBytes(file.name, below);
     const first = new Uint8Array(512);
     await below.read(0, first);
+    if (isLuks(first) && !isLuks2(first)) throw luks1InPlace(file.name);
     if (!isLuks2(first)) throw new CryptError(file.name, 'request', 'it is no LUKS2, and only that gets another key in place; copy it (convert)');
     const { metadata, copy } = await readLuks2(bytes, settings);
     if (isUnderWay(metadata)) return refuseOther(file.name, planOf(file.name, metadata).plan.mode, 'rekey');
@@ -68,6 +70,10 @@ export async function goOn(file: ImageFile, settings: Luks2Settings, { format, c
     await disk.close();
   }
   return true;
+}
+
+export function luks1InPlace(disk: string): CryptError {
+  return new CryptError(disk, 'request', 'the header of LUKS1 has no room for the records of work in place, so it is not changed there; copy it (convert)');
 }
 
 /** What was begun comes to its end first. */

@@ -5,7 +5,7 @@ import { CryptError } from './crypt-error.ts';
 import type { MappedDisk } from './extent.ts';
 import { randomBytes } from './key-math.ts';
 import { type AreaHeader, freeArea } from './luks2-area.ts';
-import { isBase64, type Luks2Keyslot, type Luks2Metadata, type Luks2Segment, MOST_SLOTS, u64 } from './luks2-metadata.ts';
+import { isBase64, type Luks2Keyslot, type Luks2Metadata, type Luks2Segment, MOST_SLOTS, printable, u64 } from './luks2-metadata.ts';
 import { type Luks2Settings, readLuks2, writeLuks2 } from './luks2-store.ts';
 import { deriveKey, recordBytes, type ReencryptMode, type ReencryptPlan, writeRecord } from './reencrypt-record.ts';
 
@@ -69,7 +69,8 @@ function withoutWork(metadata: Luks2Metadata): Luks2Metadata {
 export function onlySegment(disk: string, metadata: Luks2Metadata): { readonly segment: Luks2Segment; readonly digest: string } {
   const [[id, segment] = [] as never, ...others] = Object.entries(metadata.segments);
   const digest = Object.keys(metadata.digests).find((one) => metadata.digests[one]!.segments.includes(id!));
-  if ((metadata.config.requirements?.mandatory ?? []).length > 0 || others.length > 0 || segment?.type !== 'crypt' || segment.integrity !== undefined || segment.size !== 'dynamic' || digest === undefined) throw new CryptError(disk, 'request', 'only a disk of one encrypted segment is changed in place; copy it (convert)');
+  if (segment?.integrity !== undefined) throw new CryptError(disk, 'request', `its sectors are proved by ${printable(segment.integrity.type)}, and work in place changes ciphertext alone, not what is kept beside it; copy it (convert)`);
+  if ((metadata.config.requirements?.mandatory ?? []).length > 0 || others.length > 0 || segment?.type !== 'crypt' || segment.size !== 'dynamic' || digest === undefined) throw new CryptError(disk, 'request', 'only a disk of one encrypted segment is changed in place; copy it (convert)');
   return { segment, digest };
 }
 
