@@ -4,20 +4,22 @@ import { join } from 'node:path';
 import { createAssembler, r8, RAX } from '@vm/x86';
 import { expect } from 'vitest';
 import { itWithKvm } from './kvm-host.ts';
-import { start, VM } from './vm-program.ts';
+import { ctl } from './vm-ctl.ts';
+import { printed, start, VM } from './vm-program.ts';
 
 const LOAD = 0x10_0000;
 const TEXT = 'hello';
 const TEST_EXIT_PORT = 0xf4;
 
-/** A multiboot image, version 1, without an ELF header: writes a word to COM1 and ends with the number 7. */
-function image(): Uint8Array {
+/** A multiboot image, version 1, without an ELF header: writes a word to COM1, and ends with the number 7 or goes on for ever. */
+function image(end: 'ends' | 'goes on'): Uint8Array {
   const code = createAssembler(32, { origin: LOAD });
   const [magic, flags] = [0x1bad_b002, 0x1_0000];
   const word = (value: number): readonly number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
   code.data(...[magic, flags, -(magic + flags), LOAD, LOAD, 0, 0, LOAD + 32].flatMap(word));
   code.op('mov', { kind: 'gpr', number: 2, bytes: 4 }, 0x3f8);
   for (const byte of new TextEncoder().encode(`${TEXT}\n`)) code.mov(r8(RAX), byte).data(0xee);
+  if (end === 'goes on') return code.label('round').jmp('round').bytes();
   return code.mov(r8(RAX), 7).out(TEST_EXIT_PORT, r8(RAX)).hlt().bytes();
 }
 
@@ -25,11 +27,31 @@ itWithKvm('protected', 'vm boot --engine kvm runs a program without an operating
   const folder = mkdtempSync(join(tmpdir(), 'vm-kvm-cli-'));
   try {
     const path = join(folder, 'hello.flat');
-    writeFileSync(path, image());
+    writeFileSync(path, image('ends'));
     const { code, output, errors } = await start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--memory', '32M', '--timeout', '60s', '--stats=json'], '').done;
     expect([code, output]).toEqual([7, `${TEXT}\n`]);
     expect(errors).toContain('exits.io');
   } finally {
     rmSync(folder, { recursive: true });
   }
-});
+}, 120_000);
+
+itWithKvm('protected', 'vm ctl NAME engine moves a running machine to KVM and back', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vm-kvm-cli-'));
+  const name = `kvm-cli-${process.pid}`;
+  try {
+    const path = join(folder, 'hello.flat');
+    writeFileSync(path, image('goes on'));
+    const { child, done } = start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--memory', '32M', '--name', name], null);
+    await printed(child, TEXT);
+    const engines = [];
+    for (const to of [[], ['wasm'], ['kvm'], []]) engines.push((JSON.parse((await ctl(name, 'engine', ...to)).output) as { readonly engine: string }).engine);
+    expect(engines).toEqual(['kvm', 'wasm', 'kvm', 'kvm']);
+    const { 'cpu.exits.io': exits = null } = JSON.parse((await ctl(name, 'counters')).output) as Readonly<Record<string, number>>;
+    expect(exits).not.toBeNull(); // of the same processor as at first
+    await ctl(name, 'quit');
+    expect((await done).code).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 120_000);

@@ -3,10 +3,11 @@ import type { BlockBackend, DeviceSpec, Engine } from '@vm/core';
 import type { RestoreOptions } from '@vm/core/snapshot';
 import type { ConsoleKind, Enlightenment, EoiPolicy, GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
-import { kvmEngine } from '@vm/vcpu-kvm';
-import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions } from '@vm/vcpu-wasm';
+import { kvmEngine, type KvmVcpu } from '@vm/vcpu-kvm';
+import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 import type { CpuFeature } from '@vm/x86';
 import type { MachineVcpu } from './machine-vcpu.ts';
+import { type EngineName, switchedEngine } from './switched-engine.ts';
 
 /** The machine of a session, as its options say it. */
 export interface BoardSettings {
@@ -18,7 +19,9 @@ export interface BoardSettings {
   readonly romShadow?: boolean;
   readonly append?: string;
   /** Default: the software engine. */
-  readonly engine?: 'wasm' | 'kvm';
+  readonly engine?: EngineName;
+  /** The running machine can be moved to the other engine; not under the virtual clock. */
+  readonly movable?: boolean;
   /** Features of that processor that this one lacks. */
   readonly cpuWithout?: readonly CpuFeature[];
   /** The processor that the guest sees; default the engine's. */
@@ -74,7 +77,7 @@ export function lackedBy(apic: ApicKind = 'x2apic'): readonly CpuFeature[] { ret
 export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {}): GuestOptions<MachineVcpu> {
   const virtual = settings.clock === 'virtual';
   return {
-    engine: settings.engine === 'kvm' ? kvmEngine({ ...processorOf(settings), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) }) : softwareEngine(settings, engine, virtual),
+    engine: engineOf(settings, engine, virtual),
     ramBytes: settings.memoryBytes,
     ...(settings.enlighten === undefined ? {} : { enlighten: settings.enlighten }),
     ...(settings.eoi === undefined ? {} : { eoi: settings.eoi }),
@@ -102,7 +105,14 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
   };
 }
 
-function softwareEngine(settings: BoardSettings, engine: WasmEngineOptions, virtual: boolean): Engine<MachineVcpu> {
+function engineOf(settings: BoardSettings, engine: WasmEngineOptions, virtual: boolean): Engine<MachineVcpu> {
+  const { engine: name = 'wasm', movable = false } = settings;
+  const hardware = (): Engine<KvmVcpu> => kvmEngine({ ...processorOf(settings), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) });
+  if (movable && !virtual) return switchedEngine(softwareEngine(settings, engine, virtual), hardware(), name);
+  return name === 'kvm' ? hardware() : softwareEngine(settings, engine, virtual);
+}
+
+function softwareEngine(settings: BoardSettings, engine: WasmEngineOptions, virtual: boolean): Engine<WasmVcpu> {
   return wasmEngine({
     ...engine, ...processorOf(settings),
     // The register for the end of a chosen vector is AMD's, and CPUID says so.

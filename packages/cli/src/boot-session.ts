@@ -140,13 +140,13 @@ class SessionRun {
   }
 
   #boot(): Promise<Guest<MachineVcpu>> {
-    const { exitOn, script, replay, verbose, keepGoing, bare, trace, traceHot, append = '' } = this.#session;
+    const { exitOn, script, replay, verbose, keepGoing, bare, trace, traceHot, append = '', name } = this.#session;
     const unknownInKernel = (text: string): void => this.#stop({ code: EXIT_CRASH, text: `unknown instruction in kernel mode: ${text}`, crash: true });
     const run = bare === undefined ? null : new BareRun(bare, (end) => this.#stop(end), (text) => verbose && this.#terminal.tell(`vm: ${text}`));
     // Programs that test a processor try instructions that it does not have.
     const told = run === null ? (keepGoing === true ? {} : { unknownInKernel }) : { haltedForGood: () => run.haltedForGood() };
     return bootGuest({
-      ...boardOf({ ...this.#session, append: run === null ? `${append} ${this.#words}`.trim() : append }, { ...told, traceRegions: traceHot !== undefined }),
+      ...boardOf({ ...this.#session, append: run === null ? `${append} ${this.#words}`.trim() : append, movable: name !== undefined }, { ...told, traceRegions: traceHot !== undefined }),
       ...(run === null ? {} : { devices: [...run.devices(), ...(this.#session.devices ?? [])], firmwareConfig: true }),
       ...(typeof bare?.charPort === 'number' ? { consolePort: bare.charPort } : {}),
       typing: this.#basis().typing,

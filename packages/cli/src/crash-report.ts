@@ -1,7 +1,7 @@
 import type { Machine } from '@vm/core';
 import { describeProcessor, inspectProcessor, type ProcessorEvent, readLinear, type WasmVcpu } from '@vm/vcpu-wasm';
 import { findShift } from './kernel-shift.ts';
-import { isSoftware, type MachineVcpu } from './machine-vcpu.ts';
+import { isSoftware, type MachineVcpu, presentOf } from './machine-vcpu.ts';
 import type { SymbolTable } from './symbol-table.ts';
 
 const STACK_BYTES = 2048; // looked through for return addresses
@@ -13,7 +13,8 @@ export function describeCrash({ vcpus, ram }: Pick<Machine<MachineVcpu>, 'vcpus'
   return vcpus.map((vcpu, index) => `processor ${index}${vcpu.retired === 0 ? ', which has not been started' : `:\n${describeOne({ vcpu, ram }, symbols)}`}`).join('\n');
 }
 
-function describeOne({ vcpu, ram }: Pick<Machine<MachineVcpu>, 'vcpu' | 'ram'>, symbols: SymbolTable | null): string {
+function describeOne({ vcpu: machineVcpu, ram }: Pick<Machine<MachineVcpu>, 'vcpu' | 'ram'>, symbols: SymbolTable | null): string {
+  const vcpu = presentOf(machineVcpu);
   if (!isSoftware(vcpu)) return vcpu.describe();
   const shift = symbols === null ? 0n : findShift(vcpu, symbols);
   const nameOf = (address: bigint): string | null => symbols?.nameOf(address - shift) ?? null;

@@ -36,6 +36,8 @@ export const ctlCommand: Command = {
       + '{"name":"second","id":"example.alarm-card"}; vm devices verify has agreed to it before. devices\n'
       + 'lists what can go, and what was asked to. remove DEVICE asks the guest to let go of it; exit code 1 when it has not in time: it\n'
       + 'stays asked, and may still. --force takes it away from a guest that does not answer, which may hang over it.',
+    'engine kvm moves the machine to the host\'s KVM, engine wasm to the software engine; it stands still meanwhile. KVM has to have all\n'
+      + 'of its processor, which it has for certain when the machine was started with vm boot --engine kvm or auto.',
     'disk lists the disks, and how far work on them is. disk encrypt|decrypt|rekey DISK --key-file FILE begins it: the image changes behind\n'
       + 'the guest, in at most a quarter of the time. disk stop DISK holds it; disk go DISK goes on, also when the machine was stopped or\n'
       + 'killed in between; so does vm disk encrypt without a machine.',
@@ -85,6 +87,9 @@ function requestOf(command: ControlCommand, rest: readonly string[], { force, wa
     case 'disk':
       takes(0, 2, `needs ${DISK_WORK.join(', ')}, and the name of a disk`);
       return { command, work: first ?? 'list', ...(second === undefined ? {} : { disk: second }), ...(key === undefined ? {} : { key: formatKeyOrigin(key) }), ...(newKey === undefined ? {} : { newKey: `file:${resolve(newKey)}` }), ...(iterations === undefined ? {} : { iterations }) };
+    case 'engine':
+      takes(0, 1, 'takes wasm or kvm, or nothing to ask which it is');
+      return { command, ...(first === undefined ? {} : { engine: first }) };
     default:
       takes(0, 0, 'takes nothing behind it');
       return { command };

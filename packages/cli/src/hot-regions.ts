@@ -1,7 +1,7 @@
 import type { Machine } from '@vm/core';
 import { type ExitReason, type TracedRegion, tracedRegions } from '@vm/vcpu-wasm';
 import { findShift } from './kernel-shift.ts';
-import { isSoftware, type MachineVcpu } from './machine-vcpu.ts';
+import { isSoftware, type MachineVcpu, presentOf } from './machine-vcpu.ts';
 import type { SymbolTable } from './symbol-table.ts';
 
 export interface HotRegionsContext {
@@ -17,7 +17,8 @@ const LEAST_SHARE = 0.01; // of the exits of a region, to be told
 const HEAD = ['share', 'executed', 'entries', 'each', 'guest', 'bytes', 'written', 'where, and why it was left'];
 
 /** Of a machine that was made to trace them. */
-export function hotRegionsOf({ vcpu, retired }: Pick<Machine<MachineVcpu>, 'vcpu' | 'retired'>, most: number, symbols: SymbolTable | null): string {
+export function hotRegionsOf({ vcpu: machineVcpu, retired }: Pick<Machine<MachineVcpu>, 'vcpu' | 'retired'>, most: number, symbols: SymbolTable | null): string {
+  const vcpu = presentOf(machineVcpu);
   if (!isSoftware(vcpu)) return 'hot regions: none, because the software engine does not run the guest';
   const shift = symbols === null ? 0n : findShift(vcpu, symbols);
   return formatHotRegions(tracedRegions(vcpu), { most, instructions: retired, nameOf: (address) => symbols?.nameOf(address - shift) ?? null });

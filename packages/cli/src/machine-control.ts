@@ -8,6 +8,7 @@ import type { MachineHotPlug } from './machine-hot-plug.ts';
 import type { MachineVcpu } from './machine-vcpu.ts';
 import { PAGE_CODEC, writeSnapshotFile } from './snapshot-file.ts';
 import { describeOrigin } from './snapshot-origin.ts';
+import { SwitchedVcpu } from './switched-engine.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface MachineControlServices {
@@ -19,7 +20,7 @@ export interface MachineControlServices {
   quit(): void;
 }
 
-export const CONTROL_COMMANDS = ['pause', 'resume', 'snapshot', 'counters', 'quit', 'devices', 'add', 'remove', 'disk', 'screenshot'] as const;
+export const CONTROL_COMMANDS = ['pause', 'resume', 'snapshot', 'counters', 'quit', 'devices', 'add', 'remove', 'disk', 'engine', 'screenshot'] as const;
 export type ControlCommand = (typeof CONTROL_COMMANDS)[number];
 
 /** What a control socket can have a running machine do. */
@@ -52,9 +53,30 @@ export class MachineControl {
       case 'add': return this.#hotPlug(request.command).add(request);
       case 'remove': return this.#hotPlug(request.command).remove(request);
       case 'disk': return workOnDisks(this.#hotPlug(request.command).live, request);
+      case 'engine': return this.#move(request['engine']);
       case 'screenshot': throw new UsageError('screenshot: this machine has no display, and its console is text');
       default: throw new UsageError(`unknown command ${JSON.stringify(request.command)}; there are ${CONTROL_COMMANDS.join(', ')}`);
     }
+  }
+
+  /** To the engine of that name, or none: which it is. */
+  async #move(to: unknown): Promise<unknown> {
+    const { guest } = this.#services;
+    const { vcpu } = guest.machine;
+    if (!(vcpu instanceof SwitchedVcpu)) throw new UsageError('engine: a machine with --clock virtual stays with its engine');
+    if (to === undefined) return { engine: vcpu.group.name };
+    if (to !== 'wasm' && to !== 'kvm') throw new UsageError(`engine: expected wasm or kvm, got ${JSON.stringify(to)}`);
+    const begin = performance.now();
+    const release = guest.hold();
+    try {
+      await guest.standing();
+      vcpu.group.move(to);
+    } catch (error) {
+      throw new UsageError(`engine: ${(error as Error).message}`, { cause: error });
+    } finally {
+      release();
+    }
+    return { engine: vcpu.group.name, milliseconds: Math.round(performance.now() - begin) };
   }
 
   #hotPlug(command: string): MachineHotPlug {

@@ -168,8 +168,8 @@ function registersOf(machine: Pick<Machine, 'vcpu'>): string[] {
   const wide = (name: string): string => `${name} ${BigInt.asUintN(64, saved[name] as bigint).toString(16)}`;
   const row = (name: string): string => `${name} ${Array.from(saved[name] as Uint8Array, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
   const segments = SEGMENTS.map((name) => {
-    const { selector, base, limit } = saved[name] as { readonly selector: number; readonly base: bigint; readonly limit: number };
-    return `${name} ${selector.toString(16)} ${base.toString(16)} ${limit.toString(16)}`;
+    const { selector, attributes, base, limit } = saved[name] as { readonly selector: number; readonly attributes: number; readonly base: bigint; readonly limit: number };
+    return attributes === 0 ? `${name} ${selector.toString(16)}, which cannot be used` : `${name} ${selector.toString(16)} ${base.toString(16)} ${limit.toString(16)}`;
   });
   return [...COMPARED.map(wide), row('general'), row('vectors'), ...segments, `flags ${((saved['rflags'] as number) & SYSTEM_FLAGS).toString(16)}`, `cpl ${saved['cpl'] as number}`];
 }

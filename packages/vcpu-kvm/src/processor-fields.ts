@@ -159,7 +159,7 @@ function readSegment(view: DataView, at: number): SegmentFields {
   return {
     selector: view.getUint16(at + SEGMENT.fields.selector[0], true),
     attributes: usable ? (byte('type') << 8) | (byte('s') << 12) | (byte('dpl') << 13) | (1 << 15) | (byte('avl') << 20) | (byte('l') << 21) | (byte('db') << 22) | (byte('g') << 23) : 0,
-    limit: view.getUint32(at + SEGMENT.fields.limit[0], true),
+    limit: usable ? view.getUint32(at + SEGMENT.fields.limit[0], true) : 0,
     base: view.getBigInt64(at + SEGMENT.fields.base[0], true),
   };
 }

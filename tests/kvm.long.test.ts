@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { hasApt } from '@vm/cli';
+import { ENGINE_PROGRAMS, firstParting, recordProgram } from '@vm/testkit';
+import { itWithOracle } from '@vm/testkit/oracle';
+import type { KvmEngineOptions } from '@vm/vcpu-kvm';
+import { wasmEngine } from '@vm/vcpu-wasm';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { type NestedImage, nestedImage, runNested } from './nested-guest.ts';
+
+// A PC of QEMU's translator has an AMD processor with its extension for virtual machines, whole: what runs in it has a KVM like that of
+// a real host, on any host. There is no other way to try one in a test.
+
+vi.setConfig({ testTimeout: 20 * 60_000 });
+const folder = mkdtempSync(join(tmpdir(), 'vm-nested-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let image: Promise<NestedImage> | null = null;
+
+/** What QEMU's translator does otherwise than a processor. */
+const EXCUSED: Readonly<Record<string, string>> = {
+  'max: control registers read back as they were written: pae': 'marks entries of the first level of PAE as accessed with nested paging, where KVM finds a reserved bit',
+};
+
+// With nested paging of the processor, and with the page tables that KVM keeps itself.
+describe.each(['max', 'qemu64,+svm'])('KVM in a machine of QEMU with -cpu %s', (cpu) => {
+  itWithOracle(it, hasApt() ? 'qemu-system-x86_64' : 'apt-get', 'is the same as the software engine exit by exit, and boots a kernel to its shell', async (qemu) => {
+    const told = await runNested(qemu, await (image ??= nestedImage(folder)), cpu);
+    const find = (what: string): unknown => told.find(([name]) => name === what)?.[1];
+    expect(find('probe')).toMatchObject({ usable: true, modes: { real: true, protected: true, paging: true, pae: true, long: true } });
+    const processor = find('processor') as KvmEngineOptions;
+    const records = new Map(told.filter(([name]) => name === 'record').map(([, value]) => value as readonly [string, string, readonly string[]]).map(([name, mode, lines]) => [`${name}: ${mode}`, lines]));
+    for (const program of ENGINE_PROGRAMS) {
+      for (const mode of program.modes) {
+        const name = `${program.name}: ${mode}`;
+        const parting = firstParting(await recordProgram(wasmEngine(processor), program, mode), records.get(name) ?? []);
+        expect([name, EXCUSED[`${cpu}: ${name}`] === undefined ? parting : null]).toEqual([name, null]);
+      }
+    }
+    expect(find('output')).toContain('NESTED-GUEST-IS-UP');
+    expect([find('ended'), find('code')]).toEqual(['power-off', 0]);
+  });
+});
