@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { adiantumCiphers, createDisk, type CreateDiskOptions, keyOf, luks1, luks2, nobleCiphers, openDisk, type OpenedDisk } from '@vm/vhd-crypt';
 import { nodeKeyMath, openImageFile, standardCiphers, workerCiphers } from '@vm/vhd-crypt/node';
 import { findOracle } from '@vm/testkit/oracle';
+import { chromiumRows } from './chromium-disks.ts';
 import { guestRows } from './guest-disks.ts';
 import { connectNbd, type NbdClient } from './nbd-client.ts';
 import { type Benchmark, median, type Row, row } from './registry.ts';
@@ -39,7 +40,7 @@ const [ADIANTUM, SEALED] = ['xchacha12,aes-adiantum-plain64', 'aes-ocb-random'];
 
 /** Encrypted disks: the same LUKS1 container in a fixed VHD here and in QEMU, in turn. */
 export const disk: Benchmark = {
-  summary: 'encrypted disks, in process and over NBD, against qemu-nbd with luks over vpc; and in a guest, against plain ones',
+  summary: 'encrypted disks, in process and over NBD, against qemu-nbd with luks over vpc; in Chromium; and in a guest, against plain ones',
   async run({ quick }) {
     const folder = mkdtempSync(join(tmpdir(), 'vm-bench-disk-'));
     const bytes = (quick ? 64 : 512) * MIB;
@@ -65,6 +66,7 @@ export const disk: Benchmark = {
         ...(await inProcess('in process, Adiantum with sectors of 4 KiB: ', adiantum, paths.luks2, runs, milliseconds, 'AES-XTS')),
         ...(await inProcess('in process, sealed sectors: ', sealed, paths.luks2, runs, milliseconds, 'AES-XTS')),
         ...(await overNbd(paths.encrypted, folder, children, runs, milliseconds)),
+        ...(await chromiumRows([SEALED, ADIANTUM], quick)),
         ...(await guestRows({ ...paths, secret: join(folder, 'secret') }, folder, quick)),
       ];
     } finally {
