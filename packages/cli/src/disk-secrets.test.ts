@@ -1,11 +1,14 @@
+import { execFileSync } from 'node:child_process';
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CipherModule, createCipherRegistry, keyOf, luks2, openDisk } from '@vm/vhd-crypt';
-import { nodeCiphers, nodeKeyMath, openImageFile } from '@vm/vhd-crypt/node';
+import { itWithOracle } from '@vm/testkit/oracle';
+import { type CipherModule, createCipherRegistry, keyOf, type KeySource, luks2, openDisk } from '@vm/vhd-crypt';
+import { nodeCiphers, nodeKeyMath, openImageFile, pkcs11Keys } from '@vm/vhd-crypt/node';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { runCli } from './cli.ts';
 import { openSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
@@ -13,6 +16,7 @@ import { openSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
 const MIB = 2 ** 20;
 const QUICK = ['--kdf', 'argon2id', '--iterations', '1', '--kdf-memory', '64K'];
 const GUEST = 'what the guest wrote to its disk ';
+const SOFTHSM = '/usr/lib/softhsm/libsofthsm2.so';
 const TOKEN = 'a bearer token of the service';
 
 let folder = '';
@@ -75,7 +79,7 @@ function shownInFiles(): string[] {
 }
 
 /** Makes the key of the disk something to look for too. */
-async function hideKeyOf(name: string, secret: Buffer, what: string): Promise<void> {
+async function hideKeyOf(name: string, secret: Buffer | KeySource, what: string): Promise<void> {
   const module = nodeCiphers();
   // Halves: of XTS either one alone would be too much.
   const hide = (key: Uint8Array): void => [key.slice(0, key.length / 2), key.slice(key.length / 2)].forEach((half, i) => void hidden.set(`${what}, half ${i}`, Buffer.from(half)));
@@ -86,7 +90,7 @@ async function hideKeyOf(name: string, secret: Buffer, what: string): Promise<vo
   };
   const file = await openImageFile(at(name));
   const before = hidden.size;
-  const disk = await openDisk(file, { format: name.endsWith('.vhd') ? 'vhd' : 'raw', containers: [luks2({ math: nodeKeyMath() })], ciphers: createCipherRegistry([watched]), keys: keyOf(secret), writable: false });
+  const disk = await openDisk(file, { format: name.endsWith('.vhd') ? 'vhd' : 'raw', containers: [luks2({ math: nodeKeyMath() })], ciphers: createCipherRegistry([watched]), keys: secret instanceof Uint8Array ? keyOf(secret) : secret, writable: false });
   await disk.close();
   expect(hidden.size).toBeGreaterThan(before);
 }
@@ -188,6 +192,61 @@ describe('what commands about encrypted disks say and leave behind (VHD-01, VHD-
       closeSync(descriptor);
     }
   }), 120_000);
+
+  it('shows none of what somebody types, right or wrong', async () => {
+    const answers: Buffer[] = [];
+    const terminal = Object.assign(new EventEmitter(), {
+      isTTY: true,
+      setRawMode: () => undefined,
+      pause: () => undefined,
+      resume: () => void setImmediate(() => terminal.emit('data', Buffer.concat([answers.shift()!, Buffer.from('\r')]))),
+    });
+    vi.spyOn(process, 'stdin', 'get').mockReturnValue(terminal as unknown as typeof process.stdin);
+    const types = (...names: string[]): void => void answers.push(...names.map((name) => Buffer.from(hidden.get(name)!)));
+    types('one', 'wrong', 'one', 'one');
+    await vm(0, 'create', '@disk.img', '--size', '4M', '--encrypt', 'payload', '--luks', '2', ...QUICK, '--key', 'prompt');
+    expect(said).toContain('The two differ.');
+    await hideKeyOf('disk.img', hidden.get('one')!, 'key');
+    types('wrong', 'one');
+    await vm(0, 'map', '@disk.img', '--json');
+    types('wrong', 'wrong', 'three');
+    await vm(2, 'map', '@disk.img');
+    types('one', 'two', 'two');
+    await vm(0, 'key', 'change', '@disk.img', '--new-key', 'prompt', ...QUICK);
+    types('two');
+    await vm(0, 'convert', '@disk.img', '@back.img');
+    expect(answers).toEqual([]);
+  }, 120_000);
+
+  itWithOracle(it, 'softhsm2-util', 'shows none of a token: not its PIN, its key, nor what it wraps', async (program) => {
+    const [pin, aes] = [hidden.get('one')!, randomBytes(32).map((byte) => byte | 0x40)];
+    hidden.set('aes', Buffer.from(aes));
+    mkdirSync(at('tokens'));
+    writeFileSync(at('softhsm2.conf'), `directories.tokendir = ${at('tokens')}\nobjectstore.backend = file\nlog.level = ERROR\n`);
+    process.env['SOFTHSM2_CONF'] = at('softhsm2.conf'); // the library reads it here
+    writeFileSync(at('secret-aes'), aes);
+    const run = (...args: string[]): void => void execFileSync(program, args, { stdio: 'pipe' });
+    run('--init-token', '--free', '--label', 'a token', '--pin', pin.toString(), '--so-pin', hidden.get('two')!.toString());
+    run('--import', at('secret-aes'), '--aes', '--token', 'a token', '--label', 'aes key', '--id', 'a1', '--pin', pin.toString());
+    const token = (file: string): string => `pkcs11:token=a%20token;object=aes%20key?module-path=${SOFTHSM}&pin-source=${at(file)}`;
+    await vm(0, 'create', '@disk.img', '--size', '4M', '--encrypt', 'payload', '--luks', '2', '--key', token('secret-one'));
+    const keys = pkcs11Keys({ modulePath: SOFTHSM, token: 'a token', object: 'aes key', pin: () => Promise.resolve(Uint8Array.from(pin)) });
+    const watched: KeySource = {
+      id: 'watched',
+      async getSecret(request) {
+        const secret = await keys.getSecret(request);
+        if (secret !== null) hidden.set('wrapped', Buffer.from(secret));
+        return secret;
+      },
+    };
+    await hideKeyOf('disk.img', watched, 'key');
+    expect(hidden.has('wrapped')).toBe(true);
+    await vm(0, 'map', '@disk.img', '--key', token('secret-one'), '--json');
+    await vm(0, 'info', '@disk.img', '--json');
+    await vm(2, 'map', '@disk.img', '--key', token('secret-wrong'));
+    await vm(0, 'key', 'add', '@disk.img', '--key', token('secret-one'), '--new-key-file', '@secret-three', ...QUICK);
+    await vm(0, 'convert', '@disk.img', '@back.img', '--key-file', '@secret-three');
+  });
 
   it('shows nothing of a saved machine that is encrypted, and leaves no file when it cannot be written', async () => {
     const machine = Buffer.alloc(3 * MIB, 'what the guest has in its memory ');
