@@ -9,7 +9,7 @@ import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
 import { DISK_SYNTAX, type DiskDescriptor, parseDiskDescriptor, parseKeyOrigin } from './disk-descriptor.ts';
-import { chooseEngine, ENGINE_CHOICES, type EngineChoice } from './engine-choice.ts';
+import { ENGINE_CHOICES, withEngine } from './engine-choice.ts';
 import { ESCAPE_HELP } from './escape-keys.ts';
 import { readNamedFile } from './host-file.ts';
 import { checkInitrd } from './initrd-check.ts';
@@ -150,15 +150,6 @@ export const bootCommand: Command = {
     ));
   },
 };
-
-/** Says which engine was taken where that was not plainly asked for. */
-function withEngine(asked: BoardSettings, choice: EngineChoice | undefined, traceHot: number | undefined): BoardSettings {
-  if (choice === undefined) return asked;
-  const { name, without, text } = chooseEngine(choice, { ...asked, traceHot });
-  if (text !== null) process.stderr.write(`vm: engine ${name}: ${text}\n`);
-  const cpuWithout = [...(asked.cpuWithout ?? []), ...without];
-  return { ...asked, engine: name, ...(cpuWithout.length === 0 ? {} : { cpuWithout }) };
-}
 
 function apicOf(apic: BoardSettings['apic']): Pick<BoardSettings, 'apic'> {
   return apic === undefined ? {} : { apic };

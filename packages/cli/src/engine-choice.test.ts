@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { probeKvm } from '@vm/vcpu-kvm';
-import { chooseEngine } from './engine-choice.ts';
+import { chooseEngine, withEngine } from './engine-choice.ts';
 import { UsageError } from './usage-error.ts';
 
 const HOST = { clock: 'host' } as const;
@@ -21,4 +21,10 @@ it('auto is what the probe allows, with its line', () => {
   const { name, text: told } = chooseEngine('auto', HOST);
   if (!usable) expect(name).toBe('wasm');
   expect(told).toContain(text);
+});
+
+it('the settings of a machine get the engine, and what its processor goes without', () => {
+  const asked = { ...HOST, memoryBytes: 1 << 20, onReset: 'boot' } as const;
+  expect(withEngine(asked, undefined, undefined)).toBe(asked);
+  expect(withEngine({ ...asked, cpuWithout: ['aes'] }, 'wasm', undefined)).toEqual({ ...asked, engine: 'wasm', cpuWithout: ['aes'] });
 });

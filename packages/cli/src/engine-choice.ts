@@ -40,6 +40,15 @@ export function chooseEngine(choice: EngineChoice, settings: Asked): ChosenEngin
   return { name: 'kvm', without, text: [text, ...notes].join('; ') };
 }
 
+/** The settings with an engine, which is said on the standard error where it was not plainly asked for. Throws UsageError. */
+export function withEngine(asked: BoardSettings, choice: EngineChoice | undefined, traceHot: number | undefined): BoardSettings {
+  if (choice === undefined) return asked;
+  const { name, without, text } = chooseEngine(choice, { ...asked, traceHot });
+  if (text !== null) process.stderr.write(`vm: engine ${name}: ${text}\n`);
+  const cpuWithout = [...(asked.cpuWithout ?? []), ...without];
+  return { ...asked, engine: name, ...(cpuWithout.length === 0 ? {} : { cpuWithout }) };
+}
+
 /** What of the settings no other engine has. */
 function softwareOnly(settings: Asked): string | null {
   if (settings.clock === 'virtual') return '--clock virtual';

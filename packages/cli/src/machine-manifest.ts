@@ -4,6 +4,7 @@ import type { ConsoleKind, Enlightenment, EoiPolicy } from '@vm/pc';
 import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
 import type { CpuModelName, ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
 import type { ApicKind } from './boot-board.ts';
+import type { EngineChoice } from './engine-choice.ts';
 import { readNamedFile } from './host-file.ts';
 import { findNearest } from './nearest-word.ts';
 import { UsageError } from './usage-error.ts';
@@ -11,7 +12,7 @@ import { checkManifestShape } from './manifest-schema.ts';
 
 /** A machine of a vm.json. The schema beside this file says what each member means. */
 export interface MachineSettings {
-  readonly engine?: { readonly id?: 'wasm'; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode; readonly compound?: CompoundPolicyName; readonly handoff?: Handoff };
+  readonly engine?: { readonly id?: EngineChoice; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode; readonly compound?: CompoundPolicyName; readonly handoff?: Handoff };
   readonly ram?: number | string;
   readonly cpus?: number;
   readonly apic?: ApicKind;

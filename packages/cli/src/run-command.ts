@@ -2,6 +2,7 @@ import { readPluginFiles } from '@vm/core/directory';
 import { runBootSession } from './boot-session.ts';
 import type { Command } from './command.ts';
 import { readLock } from './device-lock.ts';
+import { withEngine } from './engine-choice.ts';
 import { EXIT_FINE } from './exit-code.ts';
 import { LaterDevices, NO_CHANGES, type PlugInChanges } from './later-devices.ts';
 import { checkConflicts, checkLocked, loadDevices, planDevices, scanFor } from './machine-devices.ts';
@@ -62,14 +63,16 @@ export const runCommand: Command = {
       return EXIT_FINE;
     }
     const devices = await loadDevices(planned);
-    const { memoryBytes, cpus = 1, apic, enlighten, eoi, clock, cpuModel = null, hpet = false, console: terminal = 'serial' } = board;
+    const lacks = restored?.origin.cpuWithout;
+    const chosen = withEngine({ ...board, ...(lacks === undefined ? {} : { cpuWithout: lacks }), ...(restored === null ? {} : { restore: { bytes: restored.bytes } }) }, settings.engine?.id, session.traceHot);
+    const { memoryBytes, cpus = 1, apic, enlighten, eoi, clock, cpuModel = null, cpuWithout, hpet = false, console: terminal = 'serial' } = chosen;
     const rng = restored?.origin.plugIns === undefined ? board.rng === true : restored.origin.rng;
     const plugIns = new LaterDevices(file, name, partsOf(file, settings), planned, changes);
-    const origin = { memoryBytes, cpus, ...(apic === undefined ? {} : { apic }), ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }), clock, cpuModel, disks, rng, hpet, console: terminal, multiboot: bare !== undefined };
+    const origin = { memoryBytes, cpus, ...(apic === undefined ? {} : { apic }), ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }), clock, cpuModel, ...(cpuWithout === undefined ? {} : { cpuWithout }), disks, rng, hpet, console: terminal, multiboot: bare !== undefined };
     const blocks = planned.flatMap((one) => one.blocks);
     return withMachineDisks([...disks, ...blocks.map(({ disk }) => disk)], (opened) => runBootSession(
       {
-        ...board,
+        ...chosen,
         ...session,
         rng,
         origin,
