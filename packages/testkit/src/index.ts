@@ -1,5 +1,6 @@
 export { type CipherConformanceOptions, cipherConformance, type CipherUnderTest, type ConformanceCase, type SectorCipherUnderTest } from './cipher-conformance.ts';
 export { type CrashCut, crashCuts, type CrashStep, type CutOptions, type RecordableFile, recordSteps, replayCut } from './crash-cuts.ts';
+export { CrashStates, strangeSector } from './crash-states.ts';
 export { type Bench, bench } from './device-bench.ts';
 export { type FlatMode, type FlatRegion, type FlatRegisters, type FlatRequest, type FlatResult, type FlatState, runFlat, type VectorLanes, type X87Register } from '@vm/vcpu-wasm/flat';
 export { deviceConformance, type DeviceConformanceOptions, type DeviceUnderTest } from './device-conformance.ts';

@@ -1,5 +1,5 @@
 import type { BlockBackend } from '@vm/core';
-import { type CrashCut, crashCuts, recordSteps, replayCut } from '@vm/testkit';
+import { type CrashCut, crashCuts, CrashStates, recordSteps, replayCut, strangeSector } from '@vm/testkit';
 import { describe, expect, it } from 'vitest';
 import { checkVhd, repairVhd } from './check.ts';
 import { compactVhd } from './compact.ts';
@@ -39,10 +39,8 @@ async function contentsOf(disk: Pick<VhdDisk, 'bytes' | 'read'>): Promise<Uint8A
 
 /** Every sector of `got` is that of one of the `allowed` disks. */
 function expectSectors(got: Uint8Array, allowed: readonly Uint8Array[], cut: number): void {
-  for (let at = 0; at < got.length; at += 512) {
-    const sector = Buffer.from(got.buffer, got.byteOffset + at, 512);
-    if (!allowed.some((one) => sector.equals(one.subarray(at, at + 512)))) throw new Error(`cut ${cut}: sector ${at / 512} is neither old nor new`);
-  }
+  const strange = strangeSector(got, allowed);
+  if (strange >= 0) throw new Error(`cut ${cut}: sector ${strange} is neither old nor new`);
 }
 
 describe('a crash at any write (VHD-13)', () => {
@@ -53,24 +51,21 @@ describe('a crash at any write (VHD-13)', () => {
     const { file, steps } = recordSteps(plain);
     const disk = await openVhd(file);
     const model = new Uint8Array(BYTES);
-    const states = [{ steps: 0, flushed: true, contents: model.slice() }];
+    const states = new CrashStates(steps, model);
     for (const [at, bytes] of [[0, 3000], [BLOCK * 3 + 100, 700], [BLOCK - 512, 2048], [100, 9000], [BLOCK * 6, BLOCK * 2], [BLOCK * 3, BLOCK], [BLOCK * 4 - 3, 10], [0, BLOCK * 8]] as const) {
-      const from = Uint8Array.from({ length: bytes }, (_, i) => 1 + ((at + i + states.length * 7) % 255));
+      const from = Uint8Array.from({ length: bytes }, (_, i) => 1 + ((at + i + states.count * 7) % 255));
       await disk.write(at, from);
       model.set(from, at);
-      states.push({ steps: steps.length, flushed: false, contents: model.slice() });
-      if (states.length % 2 === 0) {
+      states.stored(model);
+      if (states.count % 2 === 0) {
         await disk.flush();
-        states.push({ steps: steps.length, flushed: true, contents: model.slice() });
+        states.flushed(model);
       }
     }
     let count = 0;
     for (const { upTo, kept } of crashCuts(steps)) {
       const after = await replay(initial, kept);
-      // What was flushed before the cut must be there; what came later may be.
-      const first = states.findLastIndex((state) => state.flushed && state.steps <= upTo);
-      const next = states.findIndex((state) => state.steps >= upTo);
-      const allowed = states.slice(first, (next < 0 ? states.length : next) + 1).map(({ contents }) => contents);
+      const allowed = states.allowed(upTo);
       expectSectors(await contentsOf(await openVhd(after, { writable: false })), allowed, count);
       if (count++ % 5 !== 0) continue;
       const report = await checkVhd(after);
@@ -213,7 +208,7 @@ describe('a crash at any write (VHD-13)', () => {
       const { file, steps } = recordSteps(plain);
       const disk = await open(file);
       const model = await contentsOf(disk);
-      const states = [{ steps: 0, flushed: true, contents: model.slice() }];
+      const states = new CrashStates(steps, model);
       for (let i = 0; i < 8; i++) {
         // A fixed disk hands parts of sectors to its file, which stores them one after the other in one page; guests write sectors.
         const unit = kind === 'fixed' ? 512 : 1;
@@ -224,21 +219,19 @@ describe('a crash at any write (VHD-13)', () => {
           const end = Math.min(10, first + count);
           await disk.discard(first * BLOCK, (end - first) * BLOCK);
           if (kind !== 'fixed') model.fill(0, first * BLOCK, end * BLOCK);
-          states.push({ steps: steps.length, flushed: false, contents: model.slice() });
+          states.stored(model);
         }
         const from = Uint8Array.from({ length: Math.min(BYTES - at, unit + Math.floor((random() * 2.5 * BLOCK) / unit) * unit) }, () => 1 + Math.floor(random() * 255));
         await disk.write(at, from);
         model.set(from, at);
-        states.push({ steps: steps.length, flushed: false, contents: model.slice() });
+        states.stored(model);
         if (random() < 0.4) {
           await disk.flush();
-          states.push({ steps: steps.length, flushed: true, contents: model.slice() });
+          states.flushed(model);
         }
       }
       for (const { upTo, kept } of crashCuts(steps, { wholeSets: 6, seed })) {
-        const first = states.findLastIndex((state) => state.flushed && state.steps <= upTo);
-        const next = states.findIndex((state) => state.steps >= upTo);
-        const allowed = states.slice(first, (next < 0 ? states.length : next) + 1).map((state) => state.contents);
+        const allowed = states.allowed(upTo);
         const after = await replay(initial, kept);
         expectSectors(await contentsOf(await open(after, false)), allowed, count);
         // It can be written to again, and what it makes room for reads as zeros.

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crashCuts, recordSteps, replayCut } from '@vm/testkit';
+import { crashCuts, CrashStates, recordSteps, replayCut, strangeSector } from '@vm/testkit';
 import { itWithOracle } from '@vm/testkit/oracle';
 import { afterAll, describe, expect, it } from 'vitest';
 import { checkVhd } from './check.ts';
@@ -168,7 +168,7 @@ describe('a crash at any write of encrypting and decrypting in place (VHD-21)', 
         const work = mode === 'encrypt' ? encryptImage : decryptImage;
         const initial = file.contents();
         const { file: watched, steps } = recordSteps(file);
-        const states = [{ steps: 0, flushed: true, contents: Buffer.from(data) }];
+        const states = new CrashStates(steps, data);
         let stops = 0;
         await work(watched, quick, { ...small, signal: { get aborted() { return ++stops > round % 3; } } });
         const disk = await open(watched, kind, true, quick);
@@ -177,27 +177,25 @@ describe('a crash at any write of encrypting and decrypting in place (VHD-21)', 
           const from = pattern(512 * (1 + (i % 9)), i + round);
           await disk.write(at, from);
           data.set(from, at);
-          states.push({ steps: steps.length, flushed: false, contents: Buffer.from(data) });
+          states.stored(data);
           if (i % 2 === round % 2) {
             await disk.flush();
-            states.push({ steps: steps.length, flushed: true, contents: Buffer.from(data) });
+            states.flushed(data);
           }
           more = await disk.reencryption!.step();
         }
         await disk.flush();
-        states.push({ steps: steps.length, flushed: true, contents: Buffer.from(data) });
+        states.flushed(data);
         await disk.close();
         for (const { upTo, kept } of crashCuts(steps, { wholeSets: 2, seed: round })) {
           const cut = memoryFile('cut', initial);
           await replayCut(cut, kept);
-          const first = states.findLastIndex((state) => state.flushed && state.steps <= upTo);
-          const next = states.findIndex((state) => state.steps >= upTo);
-          const allowed = states.slice(first, (next < 0 ? states.length : next) + 1).map(({ contents }) => contents);
           const expectSectors = async (opened: OpenedDisk): Promise<void> => {
             const got = await contentsOf(opened);
             // One that was cut off just when a VHD grew is longer.
             if (got.length !== BYTES && (kind.format === 'raw' || opened.crypt !== 'none')) throw new Error(`${mode}, cut ${cuts}: ${got.length} bytes`);
-            for (let at = 0; at < BYTES; at += 512) if (!allowed.some((one) => one.subarray(at, at + 512).equals(got.subarray(at, at + 512)))) throw new Error(`${mode}, round ${round}, cut ${cuts}: sector ${at / 512} is neither old nor new`);
+            const strange = strangeSector(got.subarray(0, BYTES), states.allowed(upTo));
+            if (strange >= 0) throw new Error(`${mode}, round ${round}, cut ${cuts}: sector ${strange} is neither old nor new`);
             await opened.close();
           };
           await expectSectors(await open(cut, kind, false, quick));

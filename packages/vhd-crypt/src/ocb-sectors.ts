@@ -79,39 +79,22 @@ export class OcbSectors implements SealedSectors {
       if (i % 2048 === 0) this.#putNonces(records, i, Math.min(2048, sectors.length - i));
       records[at + RECORD_BYTES - 1] = 1;
     }
-    for (let first = 0; first < sectors.length; first += this.#most) {
-      const count = Math.min(this.#most, sectors.length - first);
-      const bytes = count * this.#sectorBytes;
-      this.#bytes.set(from.subarray(first * this.#sectorBytes, first * this.#sectorBytes + bytes));
-      this.#prepare(records, sectors, first, count);
-      for (let i = 0; i < count; i++) {
-        this.#begin(i, records, first + i);
-        this.#mixSector(i);
-        this.#putTag(count, i, 16);
-      }
-      this.#aes.encrypt(this.#bytes.subarray(0, bytes));
-      this.#aes.encrypt(this.#bytes.subarray(bytes, bytes + count * TAG_BYTES));
+    this.#eachChunk(from, into, records, sectors, (first, count, bytes) => {
+      for (let i = 0; i < count; i++) this.#putTag(count, i, 16);
+      // The tags stand right behind the data.
+      this.#aes.encrypt(this.#bytes.subarray(0, bytes + count * TAG_BYTES));
       for (let i = 0; i < count; i++) {
         this.#mixSector(i);
         this.#finishTag(count, i);
         records.set(this.#bytes.subarray(bytes + i * TAG_BYTES, bytes + (i + 1) * TAG_BYTES), (first + i) * RECORD_BYTES);
       }
-      into.set(this.#bytes.subarray(0, bytes), first * this.#sectorBytes);
-    }
+    });
   }
 
   async open(from: Uint8Array, into: Uint8Array, records: Uint8Array, sectors: ArrayLike<number>): Promise<number> {
     this.#check(from, into, records, sectors);
     let failed = -1;
-    for (let first = 0; first < sectors.length; first += this.#most) {
-      const count = Math.min(this.#most, sectors.length - first);
-      const bytes = count * this.#sectorBytes;
-      this.#bytes.set(from.subarray(first * this.#sectorBytes, first * this.#sectorBytes + bytes));
-      this.#prepare(records, sectors, first, count);
-      for (let i = 0; i < count; i++) {
-        this.#begin(i, records, first + i);
-        this.#mixSector(i);
-      }
+    this.#eachChunk(from, into, records, sectors, (first, count, bytes) => {
       this.#aes.decrypt(this.#bytes.subarray(0, bytes));
       for (let i = 0; i < count; i++) {
         this.#mixSector(i);
@@ -126,8 +109,7 @@ export class OcbSectors implements SealedSectors {
         if (failed < 0) failed = first + i;
         this.#bytes.fill(0, i * this.#sectorBytes, (i + 1) * this.#sectorBytes); // nobody is to see what was not proved
       }
-      into.set(this.#bytes.subarray(0, bytes), first * this.#sectorBytes);
-    }
+    });
     return failed;
   }
 
@@ -137,6 +119,23 @@ export class OcbSectors implements SealedSectors {
     this.#open = false;
     this.#aes.close();
     for (const secret of [this.#bytes, this.#dollar, this.#first, this.#stretch]) secret.fill(0);
+  }
+
+  /** As many sectors as the arena takes, their offsets in them; `work` does the rest in place. */
+  #eachChunk(from: Uint8Array, into: Uint8Array, records: Uint8Array, sectors: ArrayLike<number>, work: (first: number, count: number, bytes: number) => void): void {
+    for (let first = 0; first < sectors.length; first += this.#most) {
+      const count = Math.min(this.#most, sectors.length - first);
+      const bytes = count * this.#sectorBytes;
+      const at = first * this.#sectorBytes;
+      this.#bytes.set(from.subarray(at, at + bytes));
+      this.#prepare(records, sectors, first, count);
+      for (let i = 0; i < count; i++) {
+        this.#begin(i, records, first + i);
+        this.#mixSector(i);
+      }
+      work(first, count, bytes);
+      into.set(this.#bytes.subarray(0, bytes), at);
+    }
   }
 
   #check(from: Uint8Array, into: Uint8Array, records: Uint8Array, sectors: ArrayLike<number>): void {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crashCuts, recordSteps, replayCut } from '@vm/testkit';
+import { crashCuts, CrashStates, recordSteps, replayCut, strangeSector } from '@vm/testkit';
 import { itWithOracle } from '@vm/testkit/oracle';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createCipherRegistry } from './cipher-registry.ts';
@@ -128,7 +128,7 @@ describe('a crash at any write of a re-encryption (VHD-20)', () => {
       const { file, data } = await filled('raw', BYTES, DATA_AT, quick);
       const initial = file.contents();
       const { file: watched, steps } = recordSteps(file);
-      const states = [{ steps: 0, flushed: true, contents: Buffer.from(data) }];
+      const states = new CrashStates(steps, data);
       let stops = 0;
       await rekeyImage(watched, quick, { ...rekey, format: 'raw', zoneBytes: ZONE, signal: { get aborted() { return ++stops > round % 3; } } });
       const disk = await open(watched, newKeys, 'raw', true, quick);
@@ -138,24 +138,21 @@ describe('a crash at any write of a re-encryption (VHD-20)', () => {
         const from = pattern(512 * (1 + (i % 9)), i + round);
         await disk.write(at, from);
         data.set(from, at);
-        states.push({ steps: steps.length, flushed: false, contents: Buffer.from(data) });
+        states.stored(data);
         if (i % 2 === round % 2) {
           await disk.flush();
-          states.push({ steps: steps.length, flushed: true, contents: Buffer.from(data) });
+          states.flushed(data);
         }
         more = await disk.reencryption!.step();
       }
       await disk.close();
-      states.push({ steps: steps.length, flushed: true, contents: Buffer.from(data) });
+      states.flushed(data);
       for (const { upTo, kept } of crashCuts(steps, { wholeSets: 3, seed: round })) {
         const cut = memoryFile('cut.raw', initial);
         await replayCut(cut, kept);
-        const first = states.findLastIndex((state) => state.flushed && state.steps <= upTo);
-        const next = states.findIndex((state) => state.steps >= upTo);
-        const allowed = states.slice(first, (next < 0 ? states.length : next) + 1).map(({ contents }) => contents);
         const expectSectors = async (opened: OpenedDisk): Promise<void> => {
-          const got = await contentsOf(opened);
-          for (let at = 0; at < got.length; at += 512) if (!allowed.some((one) => one.subarray(at, at + 512).equals(got.subarray(at, at + 512)))) throw new Error(`round ${round}, cut ${cuts}: sector ${at / 512} is neither old nor new`);
+          const strange = strangeSector(await contentsOf(opened), states.allowed(upTo));
+          if (strange >= 0) throw new Error(`round ${round}, cut ${cuts}: sector ${strange} is neither old nor new`);
           await opened.close();
         };
         const isNew = await open(cut, newKeys, 'raw', true, quick).catch(() => null);
