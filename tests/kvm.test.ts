@@ -180,6 +180,46 @@ describe('a processor of KVM', () => {
   });
 });
 
+describe('several processors of KVM', () => {
+  itWithKvm('long', 'are started by messages of their local APICs, have turns, and interrupt each other', async () => {
+    const [APIC, ICR, ICR_HIGH, SVR, EOI, START, IDT, VECTOR] = [0xfee0_0000, 0x300, 0x310, 0xf0, 0xb0, 0x6_0000, 0x11_0000, 0x51];
+    const seen: string[] = [];
+    const shown: DeviceModule<void, 'pio'> = {
+      manifest: { abi: 1, id: 'test.shown', version: '1.0.0', state: 0, needs: ['pio'] },
+      create: ({ pio }) => (pio.claim('port', 2, { read: () => 0, write: (offset, _size, value) => void seen.push(`${offset === 0 ? 'first' : 'second'} ${value}`) }, [1]).map(0x60), {}),
+    };
+    // The second one: shows itself, then waits with interrupts on.
+    const second = createAssembler(16, { origin: START }).xor(r16(RAX), r16(RAX)).mov(r8(RAX), 1).out(0x61, r8(RAX)).hlt().bytes();
+    const gate = new DataView(new ArrayBuffer(16));
+    const apic = (register: number) => mem(4, { base: RBX, displacement: register });
+    const code = createAssembler(64, { origin: ENTRY }).mov(r32(RBX), APIC | 0).mov(r32(RAX), 0x1ff).mov(apic(SVR), r32(RAX));
+    for (const command of [0x4500, 0x4600 | (START >>> 12)]) code.mov(apic(ICR_HIGH), 1 << 24).mov(apic(ICR), command);
+    code.mov(r32(RCX), 200).label('wait').dec(r32(RCX)).jcc(CONDITION_NE, 'wait').mov(r8(RAX), 1).out(0x60, r8(RAX)); // the other has its turn
+    code.lidt(mem(0, { label: 'table' })).mov(apic(ICR), 0x4_0000 | VECTOR).sti().hlt().mov(r8(RAX), 3).out(0x60, r8(RAX)).label('end').hlt().jmp('end');
+    code.label('handler').mov(r8(RAX), 2).out(0x60, r8(RAX)).mov(apic(EOI), 0).size(8).iret().align(8).label('table').data(0xff, 0x0f).dataAddress('table at', 8).label('table at');
+    const bytes = code.bytes();
+    new DataView(bytes.buffer, bytes.byteOffset).setBigUint64(code.offsetOf('table')! + 2, BigInt(IDT), true);
+    const handler = ENTRY + code.offsetOf('handler')!;
+    gate.setUint32(0, (0x10 << 16) | (handler & 0xffff), true);
+    gate.setUint32(4, (handler & 0xffff_0000) | 0x8e00, true);
+    await using machine = await createMachine<KvmVcpu>({
+      engine: kvmEngine(processor), processors: 2, ramBytes: 2 * MIB, interrupts: (services) => createApicFabric(services, { processors: 2, bus: new ApicBus() }), devices: [device('shown', shown)],
+      load: ({ memory, vcpu }) => {
+        memory.copyIn(ENTRY, bytes);
+        memory.copyIn(START, second);
+        memory.copyIn(IDT + VECTOR * 16, new Uint8Array(gate.buffer));
+        vcpu.loadBootState(prepareEntry(memory, { bits: 64, rip: ENTRY }));
+      },
+    });
+    await machine.powerUp();
+    while (seen.length < 4) await new Promise((resolve) => setImmediate(resolve));
+    await machine.pause();
+    expect(seen.toSorted()).toEqual(['first 1', 'first 2', 'first 3', 'second 1']);
+    expect(seen.filter((one) => one.startsWith('first'))).toEqual(['first 1', 'first 2', 'first 3']);
+    expect([machine.vcpus[0]!.retired > 0, machine.vcpus[1]!.retired > 0, new Map(machine.vcpus[1]!.counts()).get('exits.hlt')]).toEqual([true, true, 1]);
+  }, 120_000);
+});
+
 describe('a thread in KVM_RUN', () => {
   itWithKvm('long', 'is brought back by a signal of another thread, and by one that came before', async () => {
     await using machine = await machineOf(program(forever));
