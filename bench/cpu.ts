@@ -110,7 +110,8 @@ function settingsOf({ quick, bits, peers, programs, scale, rounds }: BenchOption
 }
 
 function setsOf({ bits, peers, programs, scale, rounds }: Settings, quick: boolean): GuestSet[] {
-  const sets: GuestSet[] = bits.map((width) => ({ title: `${width}-bit`, bits: width, sides: ['vm' as const, ...peers.filter((peer) => peer !== 'bochs' && SIDES[peer].bits.includes(width))], programs, scale, rounds }));
+  const sets: GuestSet[] = bits.map((width) => ({ title: `${width}-bit`, bits: width, sides: ['vm' as const, ...peers.filter((peer) => peer !== 'bochs' && SIDES[peer].bits.includes(width))], programs, scale, rounds }))
+    .filter(({ sides }) => sides.length > 1 || peers.length === 0);
   if (!peers.includes('bochs') || !bits.includes(32)) return sets;
   return [...sets, { title: '32-bit, less work', bits: 32, sides: ['vm', 'bochs'], programs: programs.filter((name) => name !== BOOT), scale: quick ? scale : Math.min(scale, BOCHS_SCALE), rounds: BOCHS_ROUNDS }];
 }

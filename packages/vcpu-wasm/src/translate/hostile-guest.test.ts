@@ -103,3 +103,29 @@ describe('a guest with more hot code than may be translated', () => {
     expect(count(translated, 'bytes') / count(translated, 'evictions')).toBeLessThan(LIMIT);
   });
 });
+
+/** Branches to the instruction behind them, taken and not, each after an addition; and a LOOP of that kind. */
+function branchesToNext(translator: TranslatorMode, branches: number): FlatMachine {
+  const machine = new FlatMachine('long', { processor: { translator } });
+  const code = createAssembler(64, { origin: PAGE }).label('start');
+  for (let i = 0; i < branches; i++) code.add(r32(RAX), i - 3).data(i % 5 === 4 ? 0xe2 : 0x74 + (i & 1), 0); // loop, jz, jnz
+  machine.put(PAGE, code.dec(r32(RDX)).jcc(CONDITION_NE, 'start').hlt().bytes());
+  machine.enter(PAGE);
+  machine.setGpr(RCX, 1000n);
+  machine.setGpr(RDX, 5n);
+  return machine;
+}
+
+describe('a guest whose branches all lead to the next instruction', () => {
+  it('gets code that grows with them and does not double with each', () => {
+    const bytes = [8, 16].map((branches) => {
+      const [translated, interpreted] = (['eager', 'off'] as const).map((mode) => branchesToNext(mode, branches)) as [FlatMachine, FlatMachine];
+      for (const machine of [translated, interpreted]) while (!machine.run(50)) expect(machine.vcpu.retired).toBeLessThan(10_000);
+      expect(readState(translated.vcpu)).toEqual(readState(interpreted.vcpu));
+      expect(translated.vcpu.retired).toBe(interpreted.vcpu.retired);
+      expect(count(translated, 'executed')).toBeGreaterThan(branches);
+      return count(translated, 'bytes') / count(translated, 'regions');
+    });
+    expect(bytes[1]).toBeLessThan(3 * bytes[0]!);
+  });
+});

@@ -264,6 +264,8 @@ export class RegionWriter {
     };
     bound.onBranch = () => {
       leave();
+      // A branch to the next instruction goes on behind the branch: written on both ways, what follows would double each time.
+      if (block.end === END_CONDITIONAL && block.taken >= 0 && block.taken === block.next) return;
       if (block.taken >= 0) { this.#follow(at, node, block.taken, null); return; }
       bound.branchTarget(emitter);
       code.set(T);
