@@ -9,7 +9,7 @@ import { type DebianPackage, PrivateApt } from '../packages/cli/src/private-apt.
 /** What cryptsetup needs of the kernel: the device mapper, what LUKS2 is encrypted with by default, Adiantum, and the way to all of it from programs. */
 const MODULES = [
   ...['dm-mod', 'dm-crypt', 'dm-bufio', 'dm-integrity'].map((name) => `drivers/md/${name}`),
-  ...['xts', 'ecb', 'authenc', 'adiantum', 'nhpoly1305', 'chacha_generic', 'xor', 'async_tx/async_tx', 'async_tx/async_xor', 'af_alg', 'algif_skcipher', 'algif_hash'].map((name) => `crypto/${name}`),
+  ...['xts', 'ecb', 'authenc', 'gf128mul', 'ghash-generic', 'ctr', 'gcm', 'adiantum', 'nhpoly1305', 'chacha_generic', 'xor', 'async_tx/async_tx', 'async_tx/async_xor', 'af_alg', 'algif_skcipher', 'algif_hash', 'algif_aead'].map((name) => `crypto/${name}`),
   ...['libchacha', 'libpoly1305'].map((name) => `lib/crypto/${name}`),
 ];
 /** The library that others load where a thread ends; nobody is linked with it. */

@@ -2,15 +2,14 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findOracle, itWithOracle } from '@vm/testkit/oracle';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect } from 'vitest';
 import { GuestSession } from '../bench/guest-session.ts';
 import { type CryptGuest, cryptGuest } from './crypt-guest.ts';
+import { type GuestProgram, inBothMachines } from './crypt-machines.ts';
 import { start, VM } from './vm-program.ts';
 
 const MIB = 2 ** 20;
 const GUEST = 'linux-image-cloud-amd64';
-const APPEND = 'console=ttyS0 quiet cryptomgr.notests vm.term=dumb';
 const SECRET = 'a secret of host and guest';
 /** What the guest stores, and where: lines that are all different. */
 const WRITTEN_AT = 3 * MIB;
@@ -90,7 +89,7 @@ async function makeDisks(run: string): Promise<{ readonly ours: string[]; readon
 }
 
 let guest: Promise<CryptGuest> | null = null;
-async function exchange(run: string, cryptsetup: string, program: (kernel: string, initrd: string, disks: readonly string[]) => readonly string[]): Promise<void> {
+async function exchange(run: string, cryptsetup: string, program: GuestProgram): Promise<void> {
   writeFileSync(at('key'), SECRET);
   writeFileSync(at('known.img'), known);
   const { kernel, initrd } = await (guest ??= cryptGuest(GUEST, cryptsetup, folder, { key: Buffer.from(SECRET), written }));
@@ -121,19 +120,6 @@ async function exchange(run: string, cryptsetup: string, program: (kernel: strin
   await expectWritten(authenticated);
 }
 
-/** With all of some tools, or left out for the first that is missing. */
-function itWithTools(tools: readonly string[], name: string, body: (paths: readonly string[]) => Promise<void>): void {
-  const paths = tools.map((tool) => findOracle(tool));
-  itWithOracle(it, tools[Math.max(0, paths.indexOf(null))]!, name, () => body(paths.map((path) => path!)));
-}
-
 describe('a Debian guest with dm-crypt opens the LUKS2 that is made here, stores there, and makes disks that open here (VHD-33)', { timeout: 1_800_000 }, () => {
-  itWithTools(['cryptsetup', 'apt-get'], 'in this machine', ([cryptsetup]) =>
-    exchange('here', cryptsetup!, (kernel, initrd, disks) => [...VM, 'boot', '--kernel', kernel, '--initrd', initrd, '--append', APPEND, '--memory', '512M', ...disks.flatMap((disk) => ['--disk', `${disk},format=raw,crypt=none`])]));
-
-  itWithTools(['cryptsetup', 'apt-get', 'qemu-system-x86_64'], 'in QEMU', ([cryptsetup, , qemu]) =>
-    exchange('qemu', cryptsetup!, (kernel, initrd, disks) => [
-      qemu!, '-accel', 'tcg,thread=single', '-M', 'pc', '-nographic', '-no-reboot', '-cpu', 'Nehalem', '-nic', 'none', '-m', '512', '-kernel', kernel, '-initrd', initrd, '-append', APPEND,
-      ...disks.flatMap((disk) => ['-drive', `file=${disk},format=raw,if=virtio`]),
-    ]));
+  inBothMachines(exchange);
 });

@@ -77,7 +77,7 @@ function putSection(image: Uint8Array, layout: IntegrityLayout, section: number,
   image.fill(0, at, at + sectionSectors * 512);
   const view = new DataView(image.buffer, at);
   for (let entry = 0; entry < 8 * entriesPerSector; entry++) {
-    const place = Math.floor(entry / entriesPerSector) * 512 + (entry % entriesPerSector) * entryBytes;
+    const place = (entry % 8) * 512 + Math.floor(entry / 8) * entryBytes;
     const sector = sectors[entry];
     if (sector === undefined) {
       view.setUint32(place + 4, 0xffff_ffff, true);

@@ -65,7 +65,7 @@ async function hasEntries(below: Pick<MappedDisk, 'read'>, at: number, layout: I
   for (let section = 0; section < sections; section++) {
     await below.read(at + sectionAt(layout, section), bytes);
     for (let entry = 0; entry < ENTRY_SECTORS * entriesPerSector; entry++) {
-      if (roundOf(view, section, Math.floor(entry / entriesPerSector)) !== null && view.getUint32(entryAt(layout.journal, entry) + 4, true) !== UNUSED) return true;
+      if (roundOf(view, section, entry % ENTRY_SECTORS) !== null && view.getUint32(entryAt(layout.journal, entry) + 4, true) !== UNUSED) return true;
     }
   }
   return false;
@@ -120,9 +120,9 @@ function putMark(view: DataView, section: number, sector: number, round: number)
   view.setUint32(sector * 512 + JOURNAL_SECTOR_BYTES + 4, ROUNDS[round]! ^ section, true);
 }
 
-function entryAt({ entriesPerSector, entryBytes }: IntegrityLayout['journal'], entry: number): number {
-  const sector = Math.floor(entry / entriesPerSector);
-  return sector * 512 + (entry - sector * entriesPerSector) * entryBytes;
+/** Entries are dealt out to the sectors in turn. */
+function entryAt({ entryBytes }: IntegrityLayout['journal'], entry: number): number {
+  return (entry % ENTRY_SECTORS) * 512 + Math.floor(entry / ENTRY_SECTORS) * entryBytes;
 }
 
 function takeEntries(bytes: Uint8Array, { journal, sectorBytes, dataSectors, tagBytes }: IntegrityLayout, into: Map<number, JournaledSector>): void {

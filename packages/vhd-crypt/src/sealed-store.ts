@@ -8,7 +8,7 @@ import { RECORDS_BYTES, recordsAt, RUN_SECTORS, SECTOR_BYTES, sectorAt, type Sea
 
 const MOST_RUNS = 512; // 8 MiB of records
 const HASH_BYTES = 32;
-const AT_ONCE = 16;
+const AT_ONCE = 4;
 
 export class SealedStore {
   readonly #name: string;
@@ -73,6 +73,8 @@ export class SealedStore {
         await stores.add(this.#below.write(this.#at + sectorAt(this.#layout, sector), data.subarray(place * SECTOR_BYTES, (place + count) * SECTOR_BYTES)));
         i += count;
       }
+      // Small stores, which hosts do at once: they would wait for large ones to the same file.
+      await stores.end();
       for (const [run, { first, last }] of changed) {
         const kept = this.#changing.get(run)!;
         const [from, to] = [Math.floor((first * RECORD_BYTES) / 512) * 512, Math.ceil(((last + 1) * RECORD_BYTES) / 512) * 512];

@@ -43,6 +43,7 @@ const PER_512 = SECTOR_BYTES / 512;
 const MOST_WAITING = 4;
 /** What lies between the entries and the data of a batch is written with them, unless it is more than this. */
 const SMALL_GAP = 16_384;
+const PIECE = 1 << 20;
 
 /**
  * A batch goes into the part of the journal whose turn it is, and a barrier makes it last; after that it goes to its places, while those
@@ -211,10 +212,10 @@ export class SealedWriter {
     await encodeBatch(outgoing, sequence, sectors, records, math, journalKey);
     const place = at + (sequence % parts) * partBytes;
     const [entriesEnd, end] = [JOURNAL_HEAD_BYTES + sectors.length * ENTRY_BYTES, entriesBytes + sectors.length * SECTOR_BYTES];
-    if (entriesBytes - entriesEnd > SMALL_GAP) {
-      await below.write(place, outgoing.subarray(0, Math.ceil(entriesEnd / 512) * 512));
-      await below.write(place + entriesBytes, outgoing.subarray(entriesBytes, end));
-    } else await below.write(place, outgoing.subarray(0, end));
+    const gap = entriesBytes - entriesEnd > SMALL_GAP;
+    if (gap) await below.write(place, outgoing.subarray(0, Math.ceil(entriesEnd / 512) * 512));
+    // In pieces: hosts let one store to a file wait for the other.
+    for (let from = gap ? entriesBytes : 0; from < end; from += PIECE) await below.write(place + from, outgoing.subarray(from, Math.min(end, from + PIECE)));
     if (this.#sequence !== sequence) return; // a barrier has failed, and everything behind the one before is written again
     batch.sequence = sequence;
     this.#sequence++;
