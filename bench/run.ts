@@ -1,5 +1,6 @@
 // npm run bench -- NAME [--quick] [--json FILE] [--charts FOLDER] [--markdown FILE]
 import { writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { hintBranches } from '@vm/vcpu-wasm/node';
 import { short, tableOf, writeTables } from './markdown.ts';
@@ -57,7 +58,7 @@ for (const [i, name] of names.entries()) {
   for (const { name: what, ...rest } of found) rows.push({ name: `${name}: ${what}`, ...rest });
   const charts = benchmark.charts?.(found) ?? [];
   if (folder !== undefined && charts.length > 0) await (await import('./chart.ts')).drawCharts(charts, folder);
-  if (markdown !== undefined) writeTables(markdown, name, benchmark.tables?.() ?? tableOf(found));
+  if (markdown !== undefined) writeTables(markdown, name, [benchmark.tables?.() ?? tableOf(found), ...(folder === undefined ? [] : charts.map(({ title, file }) => `![${title}](${relative(dirname(markdown), join(folder, file))})`))].join('\n\n'));
 }
 printTable(rows);
 if (json !== undefined) writeFileSync(json, `${JSON.stringify(rows, null, 2)}\n`);

@@ -18,7 +18,7 @@ static void processes(int np,double sc){ static int fd[MOST][2]; static pid_t k[
   for(int i=1;i<np;i++) waitpid(k[i],0,0); }
 static void code(int mib,double sc){ size_t size=(size_t)mib<<20; unsigned char*m=mmap(0,size,PROT_READ|PROT_WRITE|PROT_EXEC,MAP_PRIVATE|MAP_ANONYMOUS,-1,0); if(m==MAP_FAILED){perror("mmap");exit(1);}
   uint32_t s=12345;
-  for(size_t f=0;f<size;f+=4096){ unsigned char*p=m+f,*end=p+4096-12; while(p<end){ s=s*1664525u+1013904223u; *p++=0x35; memcpy(p,&s,4); p+=4; /* xor eax, constant */ *p++=0xd1; *p++=0xc0; /* rol eax, 1 */ *p++=0x01; *p++=0xc8; /* add eax, ecx */ *p++=0x74; *p++=0x00; /* jz to the next */ } *p=0xc3; }
+  for(size_t f=0;f<size;f+=4096){ unsigned char*p=m+f,*end=p+4096-12; while(p<end){ s=s*1664525u+1013904223u; *p++=0x35; memcpy(p,&s,4); p+=4; /* xor eax, constant */ *p++=0xd1; *p++=0xc0; /* rol eax, 1 */ *p++=0x72; *p++=0x02; /* jc over the next */ *p++=0x01; *p++=0xc8; /* add eax, ecx */ } *p=0xc3; }
   long functions=(long)(size>>12), passes=(long)(131072*sc)/functions; if(passes<1) passes=1;
   uint32_t v=1; uint64_t t0=now_ns();
   for(long r=0;r<passes;r++) for(long f=0;f<functions;f++){ unsigned char*at=m+((size_t)f<<12); asm volatile("call *%1":"+a"(v):"r"(at),"c"((uint32_t)r):"cc","memory"); }
