@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { ApicBus, createApicFabric } from '@vm/apic';
 import { createMachine, device, type DeviceModule, type Machine } from '@vm/core';
-import { EXIT_BUDGET, EXIT_HALT, EXIT_REQUEST, PAGE_READ_ONLY } from '@vm/core/exit';
+import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, PAGE_READ_ONLY } from '@vm/core/exit';
 import { prepareEntry } from '@vm/pc';
 import { kvmEngine, type KvmVcpu, probeKvm } from '@vm/vcpu-kvm';
 import { wasmEngine } from '@vm/vcpu-wasm';
@@ -171,6 +171,16 @@ describe('a processor of KVM', () => {
     }
     machine.vcpu.load(good as never, false);
     expect(machine.vcpu.run(1e5)).toBe(EXIT_BUDGET);
+  });
+
+  itWithKvm('long', 'is gone with its machine, and says so', async () => {
+    const machine = await machineOf(program(forever));
+    const { vcpu } = machine;
+    await machine[Symbol.asyncDispose]();
+    expect(vcpu.run(1000)).toBe(EXIT_FAIL);
+    expect(() => vcpu.save()).toThrow('torn down');
+    expect(() => vcpu.reset()).toThrow('torn down');
+    expect(() => vcpu.notify('nmi', 0)).toThrow('torn down');
   });
 
   itWithKvm('long', 'names what the host has not, and refuses guests the virtual clock', async () => {

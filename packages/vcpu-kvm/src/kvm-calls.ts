@@ -114,6 +114,7 @@ export class KvmVcpuFd {
   run(): number { return this.libc.ioctl(this.fd, CALLS.KVM_RUN, 0); }
   /** Throws KvmError. */
   call(name: CallName, argument: number | Uint8Array): number {
+    if (this.#closed) throw new KvmError(`${name}: the machine has been torn down`); // the descriptor may be somebody else's by now
     const request = CALLS[name];
     return check(name, typeof argument === 'number' ? this.libc.ioctl(this.fd, request, argument) : this.libc.ioctlBytes(this.fd, request, argument));
   }
@@ -133,7 +134,7 @@ export class KvmVcpuFd {
   /** Values of registers, as far as there are such: KVM stops at the first that there is not. */
   readMsrs(indices: readonly number[]): Map<number, bigint> {
     const found = new Map<number, bigint>();
-    for (const index of indices) {
+    for (const index of this.#closed ? [] : indices) {
       const view = msrs([[index, 0n]]);
       if (this.libc.ioctlBytes(this.fd, CALLS.KVM_GET_MSRS, new Uint8Array(view.buffer)) === 1) found.set(index, view.getBigUint64(MSRS.bytes + MSR_ENTRY.fields.data[0], true));
     }
@@ -143,7 +144,7 @@ export class KvmVcpuFd {
   writeMsrs(values: Iterable<readonly [index: number, value: bigint]>): number[] {
     const refused: number[] = [];
     for (const [index, value] of values) {
-      if (this.libc.ioctlBytes(this.fd, CALLS.KVM_SET_MSRS, new Uint8Array(msrs([[index, value]]).buffer)) !== 1) refused.push(index);
+      if (this.#closed || this.libc.ioctlBytes(this.fd, CALLS.KVM_SET_MSRS, new Uint8Array(msrs([[index, value]]).buffer)) !== 1) refused.push(index);
     }
     return refused;
   }

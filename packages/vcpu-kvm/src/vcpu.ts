@@ -40,9 +40,11 @@ const APIC_BASE_BSP = 0x100;
 const MOST_TRIES = 1000; // to get what is being delivered into the guest
 const STANDS_STILL = 2e6; // nanoseconds that machine time may be behind the host's before it has been held
 const MILLION = 1e6;
+/** About what the software engine takes, so that what the run loop has learnt of one holds for the other when a machine moves. */
+const NANOS_PER_INSTRUCTION = 5;
 const milliseconds = (): number => performance.now();
 
-/** KVM counts no instructions: a nanosecond of the host is taken for one. */
+/** KVM counts no instructions: five nanoseconds of the host are taken for one. */
 export class KvmVcpu implements Vcpu {
   readonly registers: ModelRegisters;
   readonly #place: VcpuPlace;
@@ -82,7 +84,7 @@ export class KvmVcpu implements Vcpu {
 
   // ---- Vcpu ----------------------------------------------------------------------------------------------------------------
 
-  get retired(): number { return this.#begin < 0 ? this.#retired : this.#retired + Math.floor((milliseconds() - this.#begin) * MILLION); }
+  get retired(): number { return this.#begin < 0 ? this.#retired : this.#retired + Math.floor(((milliseconds() - this.#begin) * MILLION) / NANOS_PER_INSTRUCTION); }
 
   run(instructions: number): ExitCode {
     const { kick, leastNanos } = this.#place;
@@ -91,7 +93,7 @@ export class KvmVcpu implements Vcpu {
     if (!this.#isAwake()) return EXIT_HALT;
     this.#leaving = false;
     this.#requested = false;
-    const nanos = Math.max(instructions, leastNanos);
+    const nanos = Math.max(instructions * NANOS_PER_INSTRUCTION, leastNanos);
     this.#begin = milliseconds();
     this.#end = this.#begin + nanos / MILLION;
     if (this.#lastHost > 0) this.#catchUp();
@@ -254,10 +256,11 @@ export class KvmVcpu implements Vcpu {
   stopAfter(instructions: number): void {
     if (this.#begin < 0) return;
     if (instructions > 0) {
-      const end = milliseconds() + Math.max(instructions, this.#place.leastNanos) / MILLION;
+      const nanos = Math.max(instructions * NANOS_PER_INSTRUCTION, this.#place.leastNanos);
+      const end = milliseconds() + nanos / MILLION;
       if (end >= this.#end) return;
       this.#end = end;
-      this.#place.kick.after(Math.max(instructions, this.#place.leastNanos));
+      this.#place.kick.after(nanos);
       return;
     }
     this.#requested = true;
