@@ -15,7 +15,7 @@ interface RangeChart extends Picture { readonly kind: 'ranges'; readonly ranges:
 export type Chart = LineChart | RangeChart;
 
 const axis = (field: string, { title, isLogarithmic }: Axis): object => ({ field, type: 'quantitative', title, scale: isLogarithmic ? { type: 'log' } : { zero: true }, axis: { tickCount: 8 } });
-const COLOUR = { field: 'series', type: 'nominal', title: null, sort: null };
+const COLOUR = { field: 'series', type: 'nominal', title: null, sort: null, legend: { labelLimit: 300 } };
 
 function lineSpec({ x, y, points }: LineChart): object {
   const several = new Set(points.map(({ series }) => series)).size > 1;

@@ -16,7 +16,7 @@ const titleOf = ({ title, peer }: SetResults): string => `${title} against ${SID
 /** Ratios of the rows and of the groups, each with its interval. */
 export function cpuCharts(results: readonly SetResults[]): Chart[] {
   if (results.length === 0) return [];
-  const x = { title: 'time, as a part of the other one\'s; the line is 95 % of the chance', isLogarithmic: true };
+  const x = { title: 'time, as a part of the other one\'s, with its interval of 95 %', isLogarithmic: true };
   const range = (series: string, label: string, { ratio, low = ratio, high = ratio }: MeasuredRatio) => ({ series, label, value: ratio, low, high });
   return [
     { kind: 'ranges', file: 'cpu-groups.svg', title: 'Groups of programs, geometric means', x, ranges: results.flatMap((set) => set.groups.map(({ group, ratio }) => range(titleOf(set), group.name, ratio))) },
