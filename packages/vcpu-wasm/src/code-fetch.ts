@@ -151,7 +151,7 @@ export class CodeFetch {
       const listed = this.#cache.find(page, offset);
       if (listed !== 0 && view.getUint16(listed + uop.UOP_HANDLER, true) === HANDLER_STALE) this.#cache.enter(page, offset, 0);
     }
-    this.#setRip(stale);
+    this.setRip(stale, this.#segments.is64Bit());
     return this.resolve();
   }
 
@@ -167,7 +167,7 @@ export class CodeFetch {
     if (page.mode !== 64) { low = (s.base(state.CS) + ripLow) >>> 0; high = 0; }
     const nextLow = (low + 4096) >>> 0;
     if (nextLow === 0 && page.mode === 64) high = (high + 1) >>> 0;
-    this.#setRip(check);
+    this.setRip(check, this.#segments.is64Bit());
     this.fetching = true;
     this.#memory.walk.translate(nextLow, high, FETCH);
     this.fetching = false;
@@ -178,11 +178,11 @@ export class CodeFetch {
     this.#cache.enter(page, next, 0);
     return this.resolve();
   }
-  /** RIP = the instruction that `at` stands for. */
-  #setRip(at: number): void {
+  /** RIP = the instruction that `at` stands for; `long`: decoded for 64-bit mode. */
+  setRip(at: number, long: boolean): void {
     const s = this.#state;
     const sum = s.get(state.PAGE_RIP) + s.view.getUint16(at + uop.UOP_NEXT, true) - s.view.getUint8(at + uop.UOP_LENGTH);
-    s.set64(state.RIP, sum >>> 0, this.#segments.is64Bit() ? (s.high(state.PAGE_RIP) + (sum > 0xffff_ffff ? 1 : sum < 0 ? -1 : 0)) >>> 0 : 0);
+    s.set64(state.RIP, sum >>> 0, long ? (s.high(state.PAGE_RIP) + (sum > 0xffff_ffff ? 1 : sum < 0 ? -1 : 0)) >>> 0 : 0);
   }
 
   /** Decodes from `at` of the page up to an instruction that never falls through. Answers the first uop. */

@@ -149,8 +149,14 @@ export const REGION_ACCESSES = 0x2018;
 export const REGION_EXITS = 0x2020;
 /** To code outside; to an address that only the instruction knew; before an instruction that is not done in a region or missed the TLB; for want of budget; behind a function of the interpreter that changed something. */
 export const EXIT_BRANCH = 0, EXIT_ADDRESS = 1, EXIT_INSTRUCTION = 2, EXIT_BUDGET = 3, EXIT_CHANGE = 4;
-/** Which of them it was the last time, 4 bytes. */
+/**
+ * What a region says when it is left, 32 bits: in bits 7 to 0 how many instructions it has counted that it has not run, above them
+ * why it was left, 0 where the rest says that.
+ */
 export const REGION_EXIT = 0x2048;
+export const REGION_EXIT_REASON_SHIFT = 8;
+/** How many accesses to memory it made, 32 bits. */
+export const REGION_ACCESSED = 0x20a8;
 
 /** Not 0: something wants attention since this was last cleared, although there may have been no budget to take away. */
 export const ATTENTION = 0x204c;
@@ -198,6 +204,8 @@ export const WINDOW_FRAME = 0x2094;
 /** Not 0: there are other processors, and PAUSE lets them have their turn; it has said so, and the processor is to leave. */
 export const YIELDS = 0x2098;
 export const PAUSED = 0x209c;
+/** Not 0: TypeScript has to hear of SYSCALL, SYSRET and IRET. */
+export const LEVEL_ASKS = 0x20a4;
 
 /** Budget that was taken away while generated code ran, modulo 2^32: those instructions did not run. */
 export const BUDGET_TAKEN = 0x20a0;
@@ -221,7 +229,17 @@ export const HEAT_COUNTERS = 0x1_0000;
 export const HEAT_SHIFT = 4;
 export const HEAT_MASK = 0x1_fffe;
 
-export const VCPU_BLOCK_BYTES = 0xc_0000;
+/**
+ * Where regions begin, by the place of the instruction in its page's decode map: so that an address leads to its region by way of the
+ * fetch TLB and one line of the host's cache. 16 bytes each: the place (0: none), the uop, the number of the region's function.
+ */
+export const LANDINGS = 0xc_0000;
+export const LANDING_COUNT = 0x1000;
+export const LANDING_BYTES = 16;
+export const LANDING_UOP = 4;
+export const LANDING_REGION = 8;
+
+export const VCPU_BLOCK_BYTES = 0xd_0000;
 
 /** Register numbers of segments as they stand in SEGMENT_BASE and SEGMENT. */
 export const ES = 0;

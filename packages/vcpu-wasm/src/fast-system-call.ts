@@ -8,9 +8,9 @@ import type { Segmentation } from './segmentation.ts';
 import type { StateView } from './state-view.ts';
 
 // Flat segments, as the instructions load them without reading descriptors.
-const CODE_64 = 0x00a0_9b00;
+export const CODE_64 = 0x00a0_9b00;
 const CODE_32 = 0x00c0_9b00;
-const DATA = 0x00c0_9300;
+export const DATA = 0x00c0_9300;
 const USER = 0x6000;
 const FLAT = 0xffff_ffff;
 const RCX = 1, RDX = 2, RSP = 4, R11 = 11;

@@ -7,7 +7,7 @@
  */
 import { CodeWriter } from './wasm/code-writer.ts';
 import type { Label } from './wasm/code-writer.ts';
-import { I32 } from './wasm/code-writer.ts';
+import { I32, I64 } from './wasm/code-writer.ts';
 import { ModuleWriter } from './wasm/module-writer.ts';
 import type { Signature } from './wasm/module-writer.ts';
 import { Emitter } from './emitter.ts';
@@ -19,7 +19,13 @@ import { FIRST_INSTRUCTION_HANDLER, HANDLER_CROSS_PAGE, HANDLER_EXIT, HANDLER_GO
 import { declareRuntime } from './runtime.ts';
 import * as state from './cpu-state.ts';
 import * as uop from './uop.ts';
+import { pushLanding } from './landing.ts';
+import { pushBudget, pushExitReason, UNDONE_MASK } from './region-exit.ts';
+import type { Runtime } from './runtime.ts';
+import { pushTlbPlace } from './tlb-place.ts';
 
+/** A region that runs more instructions than this in one go has a loop that is worth more of the translator's time. */
+const LOOPED = 128;
 /** (s, uop) -> the uop to go on with. */
 const APART: Signature = { parameters: [I32, I32], results: [I32] };
 
@@ -57,7 +63,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   code.get(S).get(U).get(2).callIndirect(module.typeIndex(APART));
   module.define(callApart, [], code);
 
-  writeRegionLoop(module, code, regions, runtime.lookup);
+  writeRegionLoop(module, code, regions, runtime, long);
 
   // | loop | advance | functions | case n-1 .. case 0 | br_table |
   code.reset();
@@ -131,25 +137,64 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
 }
 
 /** (s, uop) -> the uop to go on with: runs the region at the uop, and the next one where another begins, as most often it does. */
-function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, lookup: number): void {
-  const BEFORE = 2, COUNTER = 3;
-  const budget = (): void => { code.get(S).load32(state.BUDGET).get(S).load32(state.BUDGET_HELD).add32().get(S).load32(state.BUDGET_TAKEN).add32(); };
+function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, { lookup, looped }: Runtime, long: boolean): void {
+  const RIP = 2, BEFORE = 3, DONE = 4, REGION = 5, EXIT = 6, COUNTER = 7, ENTRY = 8, SLOT = 9, PAGE = 10, PLACE = 11, LANDING = 12;
+  const regionAtUop = (): void => { code.get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().set(REGION); };
+  const placeOfRip = (): void => { code.get(PAGE).get(RIP).wrap().const32(0xfff).and32().const32(2).shl32().add32().set(PLACE); };
+  const landing = (): void => { pushLanding(code, PLACE).get(S).add32().set(LANDING); };
   code.reset();
+  regionAtUop();
   const next = code.loop();
   code.get(S).get(S).load(state.REGION_ENTRIES).const(1).add().store(state.REGION_ENTRIES);
-  budget();
-  code.set(BEFORE);
-  code.get(S).get(U).get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().callIndirect(module.typeIndex(APART)).set(U);
-  code.get(S).get(S).load(state.REGION_INSTRUCTIONS).get(BEFORE);
-  budget();
-  code.sub32().extendU().add().store(state.REGION_INSTRUCTIONS);
-  code.get(S).get(S).load32(state.REGION_EXIT).const32(3).shl32().add32().tee(COUNTER).get(COUNTER).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
+  pushBudget(code);
+  code.set(BEFORE).get(U).set(ENTRY);
+  code.get(S).get(U).get(REGION).callIndirect(module.typeIndex(APART)).set(U);
+  code.get(S).get(S).load32(state.BUDGET).get(S).load32(state.REGION_EXIT).tee(EXIT).const32(UNDONE_MASK).and32().add32().store32(state.BUDGET);
+  code.get(BEFORE);
+  pushBudget(code);
+  code.sub32().set(DONE).get(S).get(S).load(state.REGION_INSTRUCTIONS).get(DONE).extendU().add().store(state.REGION_INSTRUCTIONS);
+  code.get(S).get(S).load(state.REGION_ACCESSES).get(S).load32U(state.REGION_ACCESSED).add().store(state.REGION_ACCESSES);
+  pushExitReason(code, EXIT, COUNTER);
+  code.const32(3).shl32().get(S).add32().tee(COUNTER).get(COUNTER).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
+  code.get(DONE).const32(LOOPED).gtU32();
+  code.ifSeldom();
+  code.get(ENTRY).call(looped);
+  code.end();
   code.get(U).eqz32();
   code.if();
-  code.get(S).get(S).load(state.RIP).call(lookup).set(U);
+  code.get(S).load(state.RIP).set(RIP);
+  const unknown = code.block();
+  if (!long) code.get(S).load32(state.FLAT).eqz32().brSeldomIf(unknown);
+  pushTlbPlace(code.get(RIP)).get(S).load32(state.TLB_BASE).add32().set(SLOT);
+  code.get(RIP).const(-4096).and().get(S).load(state.FETCH_TAG).or().get(SLOT).load(state.FETCH_TLB).ne().brSeldomIf(unknown);
+  code.get(SLOT).load32(state.FETCH_TLB + state.TLB_CODE_PAGE).set(PAGE);
+  placeOfRip();
+  landing();
+  code.get(LANDING).load32(state.LANDINGS).get(PLACE).ne32().brSeldomIf(unknown);
+  code.get(S).get(RIP).const(-4096).and().store(state.PAGE_RIP).get(S).get(PAGE).store32(state.CODE_PAGE);
+  code.get(LANDING).load32(state.LANDINGS + state.LANDING_UOP).set(U).get(LANDING).load32(state.LANDINGS + state.LANDING_REGION).set(REGION);
+  code.get(S).load32(state.BUDGET).brIf(next);
+  code.get(U).return();
   code.end();
-  code.get(U).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).eq32().get(S).load32(state.BUDGET).const32(0).ne32().and32().brIf(next);
+  code.get(S).get(RIP).call(lookup).tee(U).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).eq32();
+  if (!long) code.get(S).load32(state.FLAT).and32(); // an address is a place in its page where segments begin at 0
+  code.if();
+  regionAtUop();
+  code.get(S).load32(state.CODE_PAGE).set(PAGE);
+  placeOfRip();
+  landing();
+  code.get(LANDING).get(PLACE).store32(state.LANDINGS).get(LANDING).get(U).store32(state.LANDINGS + state.LANDING_UOP);
+  code.get(LANDING).get(REGION).store32(state.LANDINGS + state.LANDING_REGION);
+  code.get(S).load32(state.BUDGET).brIf(next);
+  code.end();
+  code.else();
+  code.get(U).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).eq32().get(S).load32(state.BUDGET).const32(0).ne32().and32();
+  code.if();
+  regionAtUop();
+  code.br(next);
+  code.end();
+  code.end();
   code.end();
   code.get(U);
-  module.define(index, [I32, I32], code);
+  module.define(index, [I64, I32, I32, I32, I32, I32, I32, I32, I32, I32, I32], code);
 }

@@ -222,6 +222,7 @@ export class LookAhead implements Executor {
     this.#begun = this.#checkpoint.retired;
     this.compound.list.begin();
     this.#active = true;
+    this.#s.set(state.LEVEL_ASKS, 1);
   }
 
   run(most: number): Ending {

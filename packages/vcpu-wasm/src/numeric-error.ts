@@ -20,6 +20,7 @@ export class NumericError {
   /** IGNNE#: instructions go on in spite of the exception that is pending now. */
   ignore(): void {
     this.ignored = this.#isPending;
+    if (this.ignored) this.#state.set(state.LEVEL_ASKS, 1);
     this.output(false);
   }
   /** A handler ends: when it has cleared the exception, the next one counts again. */

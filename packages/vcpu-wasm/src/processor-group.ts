@@ -86,6 +86,7 @@ export class ProcessorGroup {
       resolve: () => running().resolve(),
       link: (uop) => running().link(uop),
       hot: (uop) => running().hot(uop),
+      looped: (uop) => running().looped(uop),
       stale: (uop) => running().stale(uop),
       crossPage: (uop) => running().crossPage(uop),
       raise: (vector, errorCode) => running().raise(vector, errorCode),

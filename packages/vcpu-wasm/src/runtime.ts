@@ -5,6 +5,7 @@
 import type { CodeWriter } from './wasm/code-writer.ts';
 import { I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
+import { writeFlagsToBlock, writeFlagWords } from './flag-kind.ts';
 import * as state from './cpu-state.ts';
 import { DECODE_MAP, PAGE_LINEAR_SHIFT } from './code-page.ts';
 import { declareFloat } from './float/float-runtime.ts';
@@ -34,6 +35,7 @@ export interface Runtime {
   readonly link: number;
   /** (uop): its counter has run out. */
   readonly hot: number;
+  readonly looped: number;
   /** (vector, error code or -1); does not return. */
   readonly raise: number;
   /** (id, uop) -> 0 go on, 1 RIP was set, 2 leave. */
@@ -60,6 +62,8 @@ export interface EngineImports {
   readonly resolve: () => number;
   readonly link: (uop: number) => number;
   readonly hot: (uop: number) => void;
+  /** The region at a uop ran for long. */
+  readonly looped: (uop: number) => void;
   /** Answer the uop to go on with. */
   readonly stale: (uop: number) => number;
   readonly crossPage: (uop: number) => number;
@@ -86,6 +90,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const resolve = module.import('resolve', signature([], [I32]));
   const link = module.import('link', signature([I32], [I32]));
   const hot = module.import('hot', signature([I32]));
+  const looped = module.import('looped', signature([I32]));
   const stale = module.import('stale', signature([I32], [I32]));
   const crossPage = module.import('crossPage', signature([I32], [I32]));
   const raise = module.import('raise', signature([I32, I32]));
@@ -104,6 +109,8 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const lookup = module.declare(signature([I32, I64], [I32]));
   const getFlags = module.declare(signature([I32], [I32]), 'getFlags');
   const setFlags = module.declare(signature([I32, I32]), 'setFlags');
+  const flagWords = module.declare(signature([I32, I32, I64, I64, I64], [I64, I64, I64]), 'flagWords');
+  const flagsToBlock = module.declare(signature([I32, I32, I64, I64, I64]), 'flagsToBlock');
   const declaredFloat = declareFloat(module, code, raise);
   const { float, floatCommit } = declaredFloat;
   const x87 = declareX87(module);
@@ -223,10 +230,15 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     code.get(FLAGS).get(FLAGS).const32(11).shrU32().xor32().const32(1).and32().extendU().const(62).shl().or();
     code.store(state.FLAG_CARRY);
     module.define(setFlags, [I32], code);
+
+    writeFlagWords(code);
+    module.define(flagWords, [I32, I64], code);
+    writeFlagsToBlock(code, flagWords);
+    module.define(flagsToBlock, [], code);
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, raise, system, getFlags, setFlags, portIn, portOut, float, floatCommit, x87,
+    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, looped, raise, system, getFlags, setFlags, portIn, portOut, float, floatCommit, x87,
     stale, crossPage, unknown, define,
   };
 }

@@ -76,7 +76,7 @@ export class SystemFunctions {
   readonly #parts: ProcessorParts;
   readonly #loop: LoopControl;
   /** Calls by number. */
-  readonly counts: Uint32Array = new Uint32Array(64);
+  readonly #counts: Uint32Array = new Uint32Array(64);
 
   constructor(parts: ProcessorParts, loop: LoopControl) {
     this.#state = parts.state;
@@ -84,8 +84,13 @@ export class SystemFunctions {
     this.#loop = loop;
   }
 
+  /** How often generated code asked for what, by name. */
+  *counted(): Generator<readonly [name: string, count: number]> {
+    for (const [name, id] of Object.entries(call)) if (this.#counts[id] !== 0) yield [`system.${name.toLowerCase()}`, this.#counts[id] as number];
+  }
+
   run(id: number, at: number): number {
-    this.counts[id] = (this.counts[id] as number) + 1;
+    this.#counts[id] = (this.#counts[id] as number) + 1;
     const s = this.#state;
     const { memory, segments, control, transfer, fast, flags, virtual } = this.#parts;
     const value = s.get(state.SCRATCH);

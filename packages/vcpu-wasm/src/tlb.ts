@@ -16,7 +16,7 @@ const EMPTY = 0xffff_ffff;
 /** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches; bit 0 of data, user pages are open to the supervisor although SMAP is on. */
 const GENERATION_SHIFT = 3;
 const LAST_GENERATION = 510;
-const TAG_USER = 4;
+export const TAG_USER = 4;
 export const TAG_OPEN = 1;
 /** Matches no entry: all data accesses take the slow path. */
 export const NO_TAG = 0xffe;

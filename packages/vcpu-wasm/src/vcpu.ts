@@ -38,7 +38,6 @@ import { SystemFunctions } from './system-functions.ts';
 import { TaskSwitch } from './task-switch.ts';
 import { TimeStamp } from './time-stamp.ts';
 import type { Translator } from './translate/translator.ts';
-import * as uop from './uop.ts';
 import { Virtual8086 } from './virtual-8086.ts';
 import { XsaveArea } from './xsave.ts';
 
@@ -170,7 +169,7 @@ export class WasmVcpu implements Vcpu {
       slowLinear: (segment, offset, bytes, write) => this.segments.checkAccess(segment, offset >>> 0, bytes, write !== 0),
       resolve: () => this.#resolve(),
       link: (branch) => this.code.link(branch),
-      hot: (at) => this.translator.hot(this.state, at),
+      hot: (at) => this.translator.hot(this.state, at), looped: (at) => this.translator.looped(this.state, at),
       stale: (at) => this.code.renew(at),
       crossPage: (check) => this.code.crossPage(check),
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
@@ -228,6 +227,8 @@ export class WasmVcpu implements Vcpu {
       }
       const left = s.get(state.BUDGET) + s.get(state.BUDGET_HELD);
       if (left === 0) return this.#ahead?.takePolled() === true ? EXIT_POLL : this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
+      // RF holds back breakpoints of instructions: where there are none, it ends now instead of behind the next instruction.
+      if (!this.#debug.hasExecution && (this.flags.other() & FLAG_RF) !== 0) this.flags.setOther(this.flags.other() & ~FLAG_RF);
       const flags = this.flags.other();
       const resuming = (flags & FLAG_RF) !== 0;
       if ((this.#debug.hasExecution && !resuming && !this.#latch.trapShadow && !this.#isRepeating && this.#executionBreakpoint())
@@ -247,6 +248,7 @@ export class WasmVcpu implements Vcpu {
       if ((flags & FLAG_AC) !== 0) this.memory.tlb.updateTags();
       s.set(state.BUDGET, one ? 1 : left);
       s.set(state.BUDGET_HELD, one ? left - 1 : 0);
+      s.set(state.LEVEL_ASKS, latch.nmiBlocked || this.numericError.ignored ? 1 : 0);
       if (!this.#enter()) {
         this.#refund();
         return EXIT_FAIL;
@@ -330,11 +332,8 @@ export class WasmVcpu implements Vcpu {
   }
   /** RIP of the uop that has not run yet. */
   #syncRip(): void {
-    const s = this.state;
-    const current = s.get(state.CURRENT_UOP);
-    if (current === s.at + state.STATIC_UOPS) return;
-    const sum = s.get(state.PAGE_RIP) + s.view.getUint16(current + uop.UOP_NEXT, true) - s.view.getUint8(current + uop.UOP_LENGTH);
-    s.set64(state.RIP, sum >>> 0, this.#system.longInterpreter ? (s.high(state.PAGE_RIP) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0);
+    const current = this.state.get(state.CURRENT_UOP);
+    if (current !== this.state.at + state.STATIC_UOPS) this.code.setRip(current, this.#system.longInterpreter);
   }
 
   /** Delivers a fault; a fault in that becomes a double fault or the end (SDM vol. 3, section 6.15, table 6-5). */
@@ -518,6 +517,7 @@ export class WasmVcpu implements Vcpu {
   *counts(): Generator<readonly [name: string, count: number]> {
     yield* processorCounts(this);
     if (this.#ahead !== null) for (const [name, count] of this.#ahead.compound.counts()) yield [`compound.${name}`, count];
+    yield* this.#system.counted();
     if (this.#group.isAlone) yield* this.#group.counts();
   }
 }

@@ -16,54 +16,51 @@ import type { CodeWriter, Label } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import { H, M, N, P, S, U, VA, W } from '../locals.ts';
 import { pushSseBlocked } from '../register-file-binding.ts';
-import * as simd from '../wasm/simd-opcode.ts';
 import * as uop from '../uop.ts';
-import { KIND_ADD, KIND_SUBTRACT, LazyFlags } from './lazy-flags.ts';
-import { DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, PAGE_RIP, REGISTER, TLB_BASE, UNDONE, VECTOR } from './region-locals.ts';
+import { KIND_ADD, KIND_BLOCK, KIND_SUBTRACT } from '../flag-kind.ts';
+import { LazyFlags } from './lazy-flags.ts';
+import { DATA_TAG, TLB_BASE, UNDONE } from './region-locals.ts';
+import { RSP } from './region-registers.ts';
+import type { RegionRegisters } from './region-registers.ts';
 import { pushTlbPlace } from '../tlb-place.ts';
 
-const RSP = 4;
 /** Fields of the uop that name register operands, in the order of the operands. */
 const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 /** Everything up to here in the processor block are general registers. */
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
 /** Functions of the region's module. */
-export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly canonical: number }
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly flagWords: number; readonly flagsToBlock: number }
 
 export class RegionBinding implements Binding {
   readonly flags: LazyFlags;
   readonly functions: RegionFunctions;
   readonly #view: DataView;
-  /** The exit that writes everything back; U is the uop to go on with, 0 for the instruction pointer in the state. */
-  readonly exit: Label;
+  readonly #exitWithFlags: Label;
+  readonly #exit: Label;
   /** The uop whose fields describe the instruction. */
   record = 0;
   /** Takes the direct branch of the instruction, set by whoever knows the control flow. */
   onBranch: () => void = () => undefined;
   /** Takes over when the instruction pointer in the local is one that the region knows. */
   onJump: (rip: number) => void = () => undefined;
-  /** Registers that the region reads and writes, one bit each. */
-  used = 0;
-  written = 0;
-
-  /** Vector registers of which the lower half is in a local, by number: that local. */
-  readonly #vectors: number[] = [];
-  vectorCount = 0;
-  vectorsUsed = 0;
-  vectorsWritten = 0;
+  readonly registers: RegionRegisters;
   /** Some instruction needs SSE; some AVX. Regions with such are entered only where that is available. */
   needsSse = false;
   needsAvx = false;
   /** Accesses to memory written since the count was last cleared. */
   accesses = 0;
 
-  constructor(view: DataView, functions: RegionFunctions, exit: Label) {
+  constructor(view: DataView, functions: RegionFunctions, exitWithFlags: Label, exit: Label, registers: RegionRegisters) {
     this.#view = view;
+    this.registers = registers;
     this.functions = functions;
-    this.flags = new LazyFlags(functions.canonical);
-    this.exit = exit;
+    this.flags = new LazyFlags(functions.flagWords, functions.flagsToBlock);
+    this.#exitWithFlags = exitWithFlags;
+    this.#exit = exit;
   }
+  /** The exit that writes everything back; U is the uop to go on with, 0 for the instruction pointer in the state. */
+  get exit(): Label { return this.flags.kind === KIND_BLOCK ? this.#exit : this.#exitWithFlags; }
 
   // ---- Where control goes next -------------------------------------------------------------------------------------
 
@@ -76,14 +73,16 @@ export class RegionBinding implements Binding {
   }
   branch(): void { this.onBranch(); }
   nextRip({ code, long }: Emitter): void {
-    code.get(PAGE_RIP).const(this.#view.getUint16(this.record + uop.UOP_NEXT, true)).add();
+    this.registers.pushPageRip(code);
+    code.const(this.#view.getUint16(this.record + uop.UOP_NEXT, true)).add();
     if (!long) code.zeroExtend(4);
   }
   /** Pushes the instruction pointer that the direct branch goes to. */
   branchTarget({ code, long, size }: Emitter): void {
     const low = this.#view.getUint32(this.record + uop.UOP_IMMEDIATE, true) + this.#view.getUint16(this.record + uop.UOP_NEXT, true);
     const high = this.#view.getInt32(this.record + uop.UOP_IMMEDIATE + 4, true);
-    code.get(PAGE_RIP).const64(low | 0, low > 0xffff_ffff ? high + 1 : high).add();
+    this.registers.pushPageRip(code);
+    code.const64(low | 0, low > 0xffff_ffff ? high + 1 : high).add();
     if (!long) code.zeroExtend(size === 2 ? 2 : 4);
   }
   raise({ code }: Emitter): void { code.br(this.exit); }
@@ -124,15 +123,9 @@ export class RegionBinding implements Binding {
     else if (displacement !== 0) code.const(displacement).add();
   }
   #pushBase(code: CodeWriter, offset: number): void {
-    if (offset === state.PAGE_RIP) code.get(PAGE_RIP);
-    else if (offset < END_OF_REGISTERS) code.get(this.#register(offset));
+    if (offset === state.PAGE_RIP) this.registers.pushPageRip(code);
+    else if (offset < END_OF_REGISTERS) this.registers.push(code, numberAt(offset), 8);
     else code.get(S).load(offset);
-  }
-  /** The local of the general register at `offset` of the processor block. */
-  #register(offset: number): number {
-    const number = (offset - state.GPR) >> 3;
-    this.used |= 1 << number;
-    return REGISTER + number;
   }
   addressOfOffset(e: Emitter, bytes: number, write: boolean): void {
     if (e.long) {
@@ -155,9 +148,7 @@ export class RegionBinding implements Binding {
   maskStackOffset({ code, long }: Emitter): void { if (!long) code.zeroExtend(4); }
   setStackOffset({ code, long }: Emitter): void {
     if (!long) code.zeroExtend(4);
-    code.set(REGISTER + RSP);
-    this.written |= 1 << RSP;
-    this.used |= 1 << RSP;
+    this.registers.set(code, RSP);
   }
 
   // ---- Memory: what the TLB does not answer is not done here -----------------------------------------------------------
@@ -214,63 +205,31 @@ export class RegionBinding implements Binding {
 
   #offset(field: number): number { return this.#view.getUint16(this.record + field, true); }
   registerAddress({ code }: Emitter, field: number): void { code.get(S).const32(this.#offset(field)).add32(); }
-  readRegister(e: Emitter, field: number, bytes: number): void {
+  readRegister({ code }: Emitter, field: number, bytes: number): void {
     const offset = this.#offset(field);
-    if (isVector(offset)) {
-      e.code.get(this.vector(vectorAt(offset)));
-      if (bytes === 8) e.code.lane(simd.I64X2_EXTRACT_LANE, 0);
-      else if (bytes === 4) e.code.lane(simd.I32X4_EXTRACT_LANE, 0).extendU();
-      else if (bytes === 2) e.code.lane(simd.I16X8_EXTRACT_LANE_U, 0).extendU();
-      else e.code.lane(simd.I8X16_EXTRACT_LANE_U, 0).extendU();
-    } else if (offset >= END_OF_REGISTERS) e.code.get(S).loadSize(bytes, offset);
-    else if ((offset & 7) === 1) e.code.get(this.#register(offset)).const(8).shrU().const(0xff).and();
-    else this.readGpr(e, (offset - state.GPR) >> 3, bytes);
+    if (isVector(offset)) this.registers.pushVectorLow(code, vectorAt(offset), bytes);
+    else if (offset >= END_OF_REGISTERS) code.get(S).loadSize(bytes, offset);
+    else if ((offset & 7) === 1) this.registers.pushHighByte(code, numberAt(offset));
+    else this.registers.push(code, numberAt(offset), bytes);
   }
   writeRegister(e: Emitter, field: number, bytes: number, value: number, clears: boolean): void {
     const { code } = e;
     const offset = this.#offset(field);
     if (isVector(offset)) {
-      const vector = this.vector(vectorAt(offset));
-      this.vectorsWritten |= 1 << vectorAt(offset);
-      code.get(vector).get(value);
-      if (bytes === 8) code.lane(simd.I64X2_REPLACE_LANE, 0).set(vector);
-      else if (bytes === 4) code.wrap().lane(simd.I32X4_REPLACE_LANE, 0).set(vector);
-      else throw new TypeError(`${e.form.key}: writes ${bytes} bytes of a vector register`);
+      if (bytes !== 8 && bytes !== 4) throw new TypeError(`${e.form.key}: writes ${bytes} bytes of a vector register`);
+      this.registers.writeVectorLow(code, vectorAt(offset), bytes, value);
     } else if (offset >= END_OF_REGISTERS) {
       code.get(S).get(value);
       if (clears && bytes === 4) code.zeroExtend(4).store(offset);
       else code.storeSize(bytes, offset);
-    } else if ((offset & 7) === 1) {
-      const register = this.#register(offset);
-      this.written |= 1 << (register - REGISTER);
-      code.get(register).const64(~0xff00, -1).and().get(value).const(0xff).and().const(8).shl().or().set(register);
-    } else this.writeGpr(e, (offset - state.GPR) >> 3, bytes, value);
+    } else if ((offset & 7) === 1) this.registers.writeHighByte(code, numberAt(offset), value);
+    else this.registers.write(code, numberAt(offset), bytes, value);
   }
-  readGpr({ code }: Emitter, number: number, bytes: number): void {
-    this.used |= 1 << number;
-    code.get(REGISTER + number);
-    if (bytes < 8) code.zeroExtend(bytes);
-  }
-  writeGpr({ code }: Emitter, number: number, bytes: number, value: number): void {
-    const register = REGISTER + number;
-    this.written |= 1 << number;
-    // Where no path has written it before an exit, it is written back as it came.
-    this.used |= 1 << number;
-    if (bytes === 8) code.get(value).set(register);
-    else if (bytes === 4) code.get(value).zeroExtend(4).set(register);
-    else code.get(register).const64(bytes === 2 ? ~0xffff : ~0xff, -1).and().get(value).zeroExtend(bytes).or().set(register);
-  }
-  /** The local of the lower half of a vector register. */
-  vector(number: number): number {
-    this.vectorsUsed |= 1 << number;
-    return this.#vectors[number] ??= VECTOR + this.vectorCount++;
-  }
-  readVector({ code }: Emitter, field: number): void { code.get(this.vector(vectorAt(this.#offset(field)))); }
-  writeVector(e: Emitter, field: number, value: number): void { this.writeXmm(e, vectorAt(this.#offset(field)), value); }
-  writeXmm({ code }: Emitter, number: number, value: number): void {
-    this.vectorsWritten |= 1 << number;
-    code.get(value).set(this.vector(number));
-  }
+  readGpr({ code }: Emitter, number: number, bytes: number): void { this.registers.push(code, number, bytes); }
+  writeGpr({ code }: Emitter, number: number, bytes: number, value: number): void { this.registers.write(code, number, bytes, value); }
+  readVector({ code }: Emitter, field: number): void { this.registers.pushVector(code, vectorAt(this.#offset(field))); }
+  writeVector({ code }: Emitter, field: number, value: number): void { this.registers.writeVector(code, vectorAt(this.#offset(field)), value); }
+  writeXmm({ code }: Emitter, number: number, value: number): void { this.registers.writeVector(code, number, value); }
   immediate({ code }: Emitter): void {
     code.const64(this.#view.getInt32(this.record + uop.UOP_IMMEDIATE, true), this.#view.getInt32(this.record + uop.UOP_IMMEDIATE + 4, true));
   }
@@ -328,25 +287,16 @@ export class RegionBinding implements Binding {
   flagsOfComparison({ code }: Emitter): void { this.flags.setComparison(code, M, N, P); }
   condition({ code }: Emitter, number: number): void { this.flags.pushCondition(code, number); }
   arithmeticFlags({ code }: Emitter): void {
-    this.flags.store(code);
-    this.storeFlags(code);
+    this.flags.toBlock(code);
     code.get(S).call(this.functions.getFlags);
   }
   setArithmeticFlags({ code }: Emitter): void {
     code.set(N).get(S).get(N).call(this.functions.setFlags);
-    this.loadFlags(code);
-  }
-  /** FLAG_RESULT, FLAG_A and FLAG_B, which hold what the block holds, to the processor block. */
-  storeFlags(code: CodeWriter): void {
-    code.get(S).get(FLAG_RESULT).store(state.FLAG_RESULT).get(S).get(FLAG_A).store(state.FLAG_CARRY);
-    code.get(S).get(FLAG_B).wrap().store32(state.FLAG_EXTRA);
-  }
-  loadFlags(code: CodeWriter): void {
-    code.get(S).load(state.FLAG_RESULT).set(FLAG_RESULT).get(S).load(state.FLAG_CARRY).set(FLAG_A).get(S).load32U(state.FLAG_EXTRA).set(FLAG_B);
-    this.flags.loaded(code);
+    this.flags.inBlock(code);
   }
 }
 
+const numberAt = (offset: number): number => (offset - state.GPR) >> 3;
 const vectorAt = (offset: number): number => (offset - state.XMM) >> 4;
 /** Offset of the lower half of a vector register. */
 const isVector = (offset: number): boolean => offset >= state.XMM && offset < state.XMM + 16 * 16;

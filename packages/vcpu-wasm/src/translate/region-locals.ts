@@ -1,6 +1,7 @@
 /** Locals of a region's function, behind those that every function with emitted instructions has. */
 import { I32, I64, V128 } from '../wasm/code-writer.ts';
 import type { ValueType } from '../wasm/code-writer.ts';
+import { EXIT_BUDGET, REGION_EXIT_REASON_SHIFT } from '../cpu-state.ts';
 import { TEMPORARIES } from '../locals.ts';
 
 const FIRST = 2 + TEMPORARIES.length;
@@ -17,9 +18,9 @@ export const PAGE_RIP: number = FIRST + 20;
 export const FLAG_KIND: number = FIRST + 21;
 /** Instructions left before the region has to be left, counted as if the block being run were done. */
 export const BUDGET: number = FIRST + 22;
-/** Instructions of the block being run that are not done; and, where the budget is too small for the block, NO_BUDGET. */
+/** What REGION_EXIT is to be: the instructions of the block being run that are not done, or NO_BUDGET where there is not enough to go on. */
 export const UNDONE: number = FIRST + 23;
-export const NO_BUDGET = 0x100;
+export const NO_BUDGET: number = EXIT_BUDGET << REGION_EXIT_REASON_SHIFT;
 /** Block that a dispatch node is to go on to, plus 1; 0 for none. */
 export const SELECTOR: number = FIRST + 24;
 /** Decode map of the page being run. */

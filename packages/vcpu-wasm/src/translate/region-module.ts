@@ -4,7 +4,6 @@ import type { CodeWriter, ValueType } from '../wasm/code-writer.ts';
 import { ModuleWriter } from '../wasm/module-writer.ts';
 import type { Signature } from '../wasm/module-writer.ts';
 import { declareFloatFunctions } from '../float/float-functions.ts';
-import { writeCanonical } from './lazy-flags.ts';
 import type { RegionFunctions } from './region-binding.ts';
 import { REGION_LOCALS } from './region-locals.ts';
 
@@ -18,7 +17,8 @@ export const REGION_FUNCTIONS: RegionFunctions = {
   setFlags: declare('setFlags', { parameters: [I32, I32], results: [] }),
   apart: declare('apart', { parameters: [I32, I32, I32], results: [I32] }),
   float: declareFloatFunctions(declare),
-  canonical: imported.length,
+  flagWords: declare('flagWords', { parameters: [I32, I32, I64, I64, I64], results: [I64, I64, I64] }),
+  flagsToBlock: declare('flagsToBlock', { parameters: [I32, I32, I64, I64, I64], results: [] }),
 };
 /** What such a module imports from an interpreter's exports, beside the memory. */
 export function regionImports(exports: Readonly<object>): Record<string, unknown> {
@@ -32,13 +32,9 @@ export class RegionModule {
   readonly #module = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared: false });
   count = 0;
 
-  constructor(code: CodeWriter) {
+  constructor() {
     const module = this.#module;
     for (const { name, signature } of imported) module.import(name, signature);
-    const canonical = module.declare({ parameters: [I32, I64, I64, I64], results: [I64, I64] });
-    code.reset();
-    writeCanonical(code);
-    module.define(canonical, [], code);
   }
   /** Adds a region whose body is in `code`. */
   add(code: CodeWriter, vectors: number): void {

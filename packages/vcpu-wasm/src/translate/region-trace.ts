@@ -4,6 +4,7 @@
  */
 import * as state from '../cpu-state.ts';
 import { S, U } from '../locals.ts';
+import { pushBudget, pushExitReason, UNDONE_MASK } from '../region-exit.ts';
 import * as uop from '../uop.ts';
 import { CodeWriter, I32 } from '../wasm/code-writer.ts';
 import { ModuleWriter } from '../wasm/module-writer.ts';
@@ -100,14 +101,15 @@ function writeBetween(): Uint8Array {
   const leave = module.import('leave', I32_PAIR);
   const traced = module.declare({ parameters: [I32, I32], results: [I32] }, 'traced');
   const code = new CodeWriter();
-  const BEFORE = 2, RESULT = 3;
-  const budget = (): void => { code.get(S).load32(state.BUDGET).get(S).load32(state.BUDGET_HELD).add32().get(S).load32(state.BUDGET_TAKEN).add32(); };
+  const BEFORE = 2, RESULT = 3, EXIT = 4, FREE = 5;
   code.call(enter);
-  budget();
+  pushBudget(code);
   code.set(BEFORE).get(S).get(U).call(region).set(RESULT);
   code.get(BEFORE);
-  budget();
-  code.sub32().get(S).load32(state.REGION_EXIT).call(leave).get(RESULT);
-  module.define(traced, [I32, I32], code);
+  pushBudget(code);
+  code.sub32().get(S).load32(state.REGION_EXIT).tee(EXIT).const32(UNDONE_MASK).and32().sub32();
+  pushExitReason(code, EXIT, FREE, RESULT);
+  code.call(leave).get(RESULT);
+  module.define(traced, [I32, I32, I32, I32], code);
   return module.finish();
 }

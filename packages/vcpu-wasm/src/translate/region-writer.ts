@@ -11,10 +11,13 @@ import { ALL_REGISTERS, changedRegisters } from './apart-effects.ts';
 import { ControlGraph } from './control-graph.ts';
 import type { ControlNode, Edge } from './control-graph.ts';
 import type { HandlerForms, KnownHandler } from './handler-forms.ts';
-import { KIND_STORED, KIND_UNKNOWN } from './lazy-flags.ts';
+import { KIND_BLOCK } from '../flag-kind.ts';
+import { KIND_UNKNOWN } from './lazy-flags.ts';
 import { RegionBinding } from './region-binding.ts';
 import type { RegionFunctions } from './region-binding.ts';
-import { ACCESSES, BUDGET, CODE_PAGE, DATA_TAG, FLAG_A, FLAG_B, FLAG_RESULT, NO_BUDGET, PAGE_RIP, REGISTER, SELECTOR, TLB_BASE, UNDONE } from './region-locals.ts';
+import { ACCESSES, BUDGET, DATA_TAG, NO_BUDGET, SELECTOR, TLB_BASE, UNDONE } from './region-locals.ts';
+import { RegistersInBlock, RegistersInLocals } from './region-registers.ts';
+import type { Known, RegionRegisters, RegisterPlace } from './region-registers.ts';
 import { END_CONDITIONAL, END_DYNAMIC, END_FALL, END_RETURN } from './region-scan.ts';
 import type { Block, RegionScan, Scan } from './region-scan.ts';
 import type { RegionTable } from './region-table.ts';
@@ -45,12 +48,7 @@ export class RegionWriter {
   #bound: RegionBinding | null = null;
   #emitter: Emitter | null = null;
   #callsApart = false;
-  /** Registers that the region writes and has in locals, as a first writing found; 0 while that is not known. */
-  #spilled = 0;
-  #reloaded = 0;
-  #spilledVectors = 0;
-  #reloadedVectors = 0;
-  #savesFlags = false;
+  #registers: RegionRegisters = new RegistersInBlock();
   /** Uops at which the region begins, with the copies that are interpreted in their place. */
   readonly #copies = new Map<number, number>();
   /** Successors of each block, in the order of the graph's edges. */
@@ -60,6 +58,7 @@ export class RegionWriter {
   readonly #merges = new Map<number, Label>();
   /** What is known of the flags at the start of a node, by the forward edges written so far. */
   readonly #kinds = new Map<number, number>();
+  readonly #knownAt = new Map<number, Known | null>();
 
   constructor(view: DataView, long: boolean, forms: HandlerForms, scanner: RegionScan, table: RegionTable, functions: RegionFunctions, whole: CodeWriter) {
     this.#view = view;
@@ -73,7 +72,7 @@ export class RegionWriter {
   }
 
   /** Leaves the function's body in the writer given at construction, answers how many vectors are in locals. Entries have their copies already. */
-  write(scan: Scan): number {
+  write(scan: Scan, place: RegisterPlace): number {
     this.#scan = scan;
     this.#copies.clear();
     for (const entry of scan.entries) {
@@ -86,40 +85,35 @@ export class RegionWriter {
       return [...new Set(block.end === END_RETURN ? returns : direct)];
     });
     this.#callsApart = false;
-    this.#spilled = 0;
-    this.#reloaded = 0;
-    this.#spilledVectors = 0;
-    this.#reloadedVectors = 0;
-    this.#savesFlags = false;
-    this.#writeBody(scan);
-    if (this.#callsApart) {
-      // What the calls have to save and to take back is known only now.
-      const { used, written, vectorsUsed, vectorsWritten, flags } = this.#bound as RegionBinding;
-      this.#spilled = written;
-      this.#reloaded = used;
-      this.#spilledVectors = vectorsWritten;
-      this.#reloadedVectors = vectorsUsed;
-      this.#savesFlags = flags.touched;
-      this.#writeBody(scan);
-    }
+    const locals = place === 'locals' ? new RegistersInLocals() : null;
+    this.#writeBody(scan, locals ?? new RegistersInBlock());
+    // What the calls have to save and to take back is known only now.
+    if (locals !== null && this.#callsApart) this.#writeBody(scan, locals.again());
     this.#prologue(scan);
     this.#whole.append(this.#body);
     this.#epilogue();
-    return (this.#bound as RegionBinding).vectorCount;
+    return this.#registers.vectorCount;
   }
-  #writeBody(scan: Scan): void {
+  #writeBody(scan: Scan, registers: RegionRegisters): void {
     const code = this.#body;
+    this.#registers = registers;
     code.reset();
     const exit = code.block();
-    this.#bound = new RegionBinding(this.#view, this.#functions, exit);
+    const exitWithFlags = code.block();
+    const bound = new RegionBinding(this.#view, this.#functions, exitWithFlags, exit, registers);
+    this.#bound = bound;
     this.#graph = new ControlGraph(this.#successors, scan.entries);
     this.#loops.clear();
     this.#merges.clear();
     this.#kinds.clear();
-    this.#kinds.set(this.#graph.root, KIND_STORED);
+    this.#knownAt.clear();
+    this.#kinds.set(this.#graph.root, KIND_BLOCK);
     const entry = scan.blocks[scan.entries[0] as number] as Block;
     this.#emitter = new Emitter(code, this.#known(entry.uops[0] as number, entry).form, this.#runtime);
     this.#tree(this.#graph.root);
+    code.end();
+    bound.flags.kind = KIND_UNKNOWN;
+    bound.flags.toBlock(code);
     code.end();
   }
 
@@ -131,63 +125,39 @@ export class RegionWriter {
     const code = this.#whole;
     const bound = this.#bound as RegionBinding;
     code.reset();
-    // The selector is the entry's block plus 1; the root's branches look at nothing else.
-    const entries = scan.entries.map((entry) => ({ entry, at: firstUop(scan, entry) }));
-    entries.forEach(({ entry, at }, i) => {
-      if (i === entries.length - 1) { code.const32(entry + 1).set(SELECTOR); return; }
-      code.get(U).const32(at).eq32();
-      code.if();
-      code.const32(entry + 1).set(SELECTOR);
-      code.else();
-    });
-    for (let i = 1; i < entries.length; i++) code.end();
+    const entries = scan.entries.map((entry) => firstUop(scan, entry));
+    // Without enough budget to go through once, the interpreter takes it instruction by instruction.
+    code.get(S).load32(state.BUDGET).tee(BUDGET).const32(scan.instructions).ltU32();
     if (!this.#long || bound.needsSse || bound.needsAvx) {
       // Made for flat segments and for what is used: without them, each entry is interpreted.
       if (this.#long) code.const32(0);
       else code.get(S).load32(state.FLAT).eqz32();
       if (bound.needsSse) code.get(S).load32(state.SSE_BLOCKED).or32();
       if (bound.needsAvx) code.get(S).load32(state.AVX_BLOCKED).or32();
-      code.ifSeldom();
-      code.get(S).const32(state.EXIT_INSTRUCTION).store32(state.REGION_EXIT);
-      entries.forEach(({ entry, at }) => {
-        code.get(SELECTOR).const32(entry + 1).eq32();
-        code.if();
-        code.const32(this.#copies.get(at) as number).return();
-        code.end();
-      });
+      code.tee(N).or32();
+    }
+    code.ifSeldom();
+    code.get(S).const32(because(state.EXIT_INSTRUCTION)).const32(NO_BUDGET).get(N).select().store32(state.REGION_EXIT);
+    code.get(S).const32(0).store32(state.REGION_ACCESSED);
+    for (const at of entries) {
+      code.get(U).const32(at).eq32();
+      code.if();
+      code.const32(this.#copies.get(at) as number).return();
       code.end();
     }
-    for (let i = 0; i < 16; i++) if ((bound.used & (1 << i)) !== 0) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
-    for (let i = 0; i < 16; i++) if ((bound.vectorsUsed & (1 << i)) !== 0) code.get(S).loadV128(state.XMM + i * 16).set(bound.vector(i));
-    if (bound.flags.touched) {
-      code.get(S).load(state.FLAG_RESULT).set(FLAG_RESULT).get(S).load(state.FLAG_CARRY).set(FLAG_A).get(S).load32U(state.FLAG_EXTRA).set(FLAG_B);
-    }
-    code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load32(state.TLB_BASE).set(TLB_BASE).get(S).load(state.PAGE_RIP).set(PAGE_RIP).get(S).load32(state.BUDGET).set(BUDGET).get(S).load32(state.CODE_PAGE).set(CODE_PAGE);
-  }
-  /** Where the instructions are, and the registers of the masks. */
-  #spill(code: CodeWriter, written: number, vectors: number): void {
-    code.get(S).get(PAGE_RIP).store(state.PAGE_RIP).get(S).get(CODE_PAGE).store32(state.CODE_PAGE);
-    for (let i = 0; i < 16; i++) if ((written & (1 << i)) !== 0) code.get(S).get(REGISTER + i).store(state.GPR + i * 8);
-    for (let i = 0; i < 16; i++) if ((vectors & (1 << i)) !== 0) code.get(S).get((this.#bound as RegionBinding).vector(i)).storeV128(state.XMM + i * 16);
+    code.unreachable();
+    code.end();
+    this.#registers.enter(code);
+    code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load32(state.TLB_BASE).set(TLB_BASE);
   }
   #epilogue(): void {
     const code = this.#whole;
-    const bound = this.#bound as RegionBinding;
-    this.#spill(code, bound.written, bound.vectorsWritten);
-    if (bound.flags.touched) {
-      bound.flags.kind = KIND_UNKNOWN;
-      bound.flags.store(code);
-      bound.storeFlags(code);
-    }
-    code.get(S).get(BUDGET).get(UNDONE).const32(NO_BUDGET - 1).and32().add32().store32(state.BUDGET);
+    this.#registers.leave(code);
+    code.get(S).get(BUDGET).store32(state.BUDGET).get(S).get(UNDONE).store32(state.REGION_EXIT);
     this.#noteAccesses(code);
-    code.get(S).const32(state.EXIT_ADDRESS).const32(state.EXIT_BUDGET).const32(state.EXIT_INSTRUCTION).const32(state.EXIT_BRANCH).get(UNDONE).select();
-    code.get(UNDONE).const32(NO_BUDGET).eq32().select().get(U).eqz32().select().store32(state.REGION_EXIT);
     code.get(U);
   }
-  #noteAccesses(code: CodeWriter): void {
-    code.get(S).get(S).load(state.REGION_ACCESSES).get(ACCESSES).extendU().add().store(state.REGION_ACCESSES);
-  }
+  #noteAccesses(code: CodeWriter): void { code.get(S).get(ACCESSES).store32(state.REGION_ACCESSED); }
 
   // ---- Control flow (Ramsey, section 4) ------------------------------------------------------------------------------
 
@@ -212,22 +182,34 @@ export class RegionWriter {
   #node(at: number, node: ControlNode): void {
     const { flags } = this.#bound as RegionBinding;
     flags.kind = node.isLoop ? KIND_UNKNOWN : this.#kinds.get(at) ?? KIND_UNKNOWN;
+    this.#registers.know(node.isLoop ? null : this.#knownAt.get(at) ?? null);
     if (node.choices === null) this.#block(at, node);
     else this.#dispatch(at, node);
   }
-  #edge(from: number, edge: Edge): void {
+  /** To `block`, which the edge leads to, perhaps by way of a dispatch node. */
+  #edge(from: number, edge: Edge, block: number): void {
     const code = this.#body;
     const graph = this.#graph as ControlGraph;
     const { flags } = this.#bound as RegionBinding;
     const target = graph.node(edge.target);
     if (edge.selector >= 0) code.const32(edge.selector + 1).set(SELECTOR);
-    if (target.order <= graph.node(from).order) { code.br(this.#loops.get(edge.target) as Label); return; }
+    if (target.order <= graph.node(from).order) {
+      // Budget for another turn: what lies ahead has no loop before the next branch back.
+      const scan = this.#scan as Scan;
+      const at = firstUop(scan, block);
+      code.const32(this.#copies.get(at) ?? at).set(U).const32(NO_BUDGET).set(UNDONE).get(BUDGET).const32(scan.instructions).ltU32();
+      code.brSeldomIf((this.#bound as RegionBinding).exit).br(this.#loops.get(edge.target) as Label);
+      return;
+    }
     const known = this.#kinds.get(edge.target);
     this.#kinds.set(edge.target, known === undefined || known === flags.kind ? flags.kind : KIND_UNKNOWN);
+    const registers = this.#registers.known();
+    this.#knownAt.set(edge.target, both(registers, this.#knownAt.get(edge.target)));
     if (target.isMerge) { code.br(this.#merges.get(edge.target) as Label); return; }
     const kind = flags.kind;
     this.#tree(edge.target);
     flags.kind = kind;
+    this.#registers.know(registers);
   }
   #dispatch(at: number, node: ControlNode): void {
     const code = this.#body;
@@ -237,14 +219,15 @@ export class RegionWriter {
     choices.forEach((choice, i) => {
       const last = isRoot && i === choices.length - 1;
       if (!last) {
-        code.get(SELECTOR).const32(choice + 1).eq32();
+        if (isRoot) code.get(U).const32(firstUop(this.#scan as Scan, choice)).eq32();
+        else code.get(SELECTOR).const32(choice + 1).eq32();
         code.if();
       }
-      code.const32(0).set(SELECTOR);
-      this.#edge(at, node.edges[i + skip] as Edge);
+      if (!isRoot) code.const32(0).set(SELECTOR);
+      this.#edge(at, node.edges[i + skip] as Edge, choice);
       if (!last) code.end();
     });
-    if (!isRoot) this.#edge(at, node.edges[0] as Edge);
+    if (!isRoot) this.#edge(at, node.edges[0] as Edge, -1);
   }
 
   // ---- Instructions ------------------------------------------------------------------------------------------------
@@ -255,6 +238,7 @@ export class RegionWriter {
     const emitter = this.#emitter as Emitter;
     const block = (this.#scan as Scan).blocks[at] as Block;
     const count = block.uops.length;
+    this.#registers.settle(code);
     // What comes before the block is left is known by then, and only then.
     let accesses = 0;
     bound.accesses = 0;
@@ -281,8 +265,6 @@ export class RegionWriter {
       const known = this.#known(place, block);
       code.const32(record).set(U);
       if (i === 0) {
-        // Without enough budget for the whole block the interpreter takes it, instruction by instruction.
-        code.const32(NO_BUDGET).set(UNDONE).get(BUDGET).const32(count).ltU32().brSeldomIf(bound.exit);
         code.get(BUDGET).const32(count).sub32().set(BUDGET);
         code.get(ACCESSES);
         accesses = code.later();
@@ -307,7 +289,8 @@ export class RegionWriter {
     const from = blocks[at] as Block;
     const to = blocks[target] as Block;
     if (to.page !== from.page) {
-      code.get(PAGE_RIP).const((to.delta - from.delta) * 4096).add();
+      this.#registers.pushPageRip(code);
+      code.const((to.delta - from.delta) * 4096).add();
       if (!this.#long) code.zeroExtend(4);
       pushTlbPlace(code.tee(VA)).get(TLB_BASE).add32().set(P);
       code.get(VA).get(S).load(state.FETCH_TAG).or().get(P).load(state.FETCH_TLB).ne();
@@ -319,9 +302,9 @@ export class RegionWriter {
       }
       code.get(S).get(rip ?? T).store(state.RIP).const32(0).set(U).const32(0).set(UNDONE).br(bound.exit);
       code.end();
-      code.get(VA).set(PAGE_RIP).const32(to.page.map).set(CODE_PAGE);
+      this.#registers.enterPage(code, VA, to.page.map);
     }
-    this.#edge(at, node.edges[(this.#successors[at] as number[]).indexOf(target)] as Edge);
+    this.#edge(at, node.edges[(this.#successors[at] as number[]).indexOf(target)] as Edge, target);
   }
   /** A return goes on in the region when it goes to where one of the region's calls came from. */
   #return(at: number, node: ControlNode, rip: number): void {
@@ -329,7 +312,8 @@ export class RegionWriter {
     const { blocks, returns } = this.#scan as Scan;
     const from = blocks[at] as Block;
     for (const point of returns) {
-      code.get(PAGE_RIP).const((point.delta - from.delta) * 4096 + point.offset).add();
+      this.#registers.pushPageRip(code);
+      code.const((point.delta - from.delta) * 4096 + point.offset).add();
       if (!this.#long) code.zeroExtend(4);
       code.get(rip).eq();
       code.if();
@@ -343,17 +327,14 @@ export class RegionWriter {
     const code = this.#body;
     const bound = this.#bound as RegionBinding;
     this.#callsApart = true;
-    this.#spill(code, this.#spilled, this.#spilledVectors);
-    if (this.#savesFlags) {
-      bound.flags.store(code);
-      bound.storeFlags(code);
-    }
+    this.#registers.spill(code);
+    bound.flags.toBlock(code);
     code.get(S).get(U).store32(state.CURRENT_UOP);
     code.get(S).get(BUDGET).const32(after).add32().tee(N).store32(state.BUDGET);
     code.get(S).get(U).const32(apart).call(this.#functions.apart);
     if (last) {
       this.#noteAccesses(code);
-      code.get(S).const32(state.EXIT_ADDRESS).store32(state.REGION_EXIT).return();
+      code.get(S).const32(because(state.EXIT_ADDRESS)).store32(state.REGION_EXIT).return();
       return;
     }
     code.tee(M).const32(record + uop.UOP_BYTES).ne32();
@@ -364,15 +345,18 @@ export class RegionWriter {
     if (!this.#long) code.get(S).load32(state.FLAT).eqz32().or32();
     code.ifSeldom();
     this.#noteAccesses(code);
-    code.get(S).const32(state.EXIT_CHANGE).store32(state.REGION_EXIT).get(M).return();
+    code.get(S).const32(because(state.EXIT_CHANGE)).store32(state.REGION_EXIT).get(M).return();
     code.end();
     const effects = changedRegisters(form.name);
-    const changed = (effects | bound.operandRegisters(form)) & this.#reloaded;
-    const vectors = (effects === ALL_REGISTERS ? ALL_REGISTERS : bound.operandVectors(form)) & this.#reloadedVectors;
-    for (let i = 0; i < 16; i++) if ((changed & (1 << i)) !== 0) code.get(S).load(state.GPR + i * 8).set(REGISTER + i);
-    for (let i = 0; i < 16; i++) if ((vectors & (1 << i)) !== 0) code.get(S).loadV128(state.XMM + i * 16).set(bound.vector(i));
-    if (this.#savesFlags) bound.loadFlags(code);
+    const vectors = effects === ALL_REGISTERS ? ALL_REGISTERS : bound.operandVectors(form);
+    this.#registers.reload(code, effects | bound.operandRegisters(form), vectors);
   }
 }
 
+/** REGION_EXIT with a reason of its own. */
+const because = (reason: number): number => reason << state.REGION_EXIT_REASON_SHIFT;
+/** What is known where two ways meet; `undefined` before the first of them. */
+function both(a: Known | null, b: Known | null | undefined): Known | null {
+  return b === undefined ? a : a === null || b === null ? null : { registers: a.registers & b.registers, vectors: a.vectors & b.vectors, depth: 0 };
+}
 function firstUop({ blocks }: Scan, entry: number): number { return (blocks[entry] as Block).uops[0] as number; }

@@ -12,8 +12,10 @@ import { FIRST_INSTRUCTION_HANDLER } from '../handler-number.ts';
 import type { StateView } from '../state-view.ts';
 import * as uop from '../uop.ts';
 import { CodeWriter } from '../wasm/code-writer.ts';
+import { landingOf } from '../landing.ts';
 import { HandlerForms } from './handler-forms.ts';
 import { REGION_FUNCTIONS, regionImports, RegionModule, regionName } from './region-module.ts';
+import type { RegisterPlace } from './region-registers.ts';
 import { RegionScan } from './region-scan.ts';
 import { EXITS, RegionTrace } from './region-trace.ts';
 import type { TracedRegion } from './region-trace.ts';
@@ -46,17 +48,23 @@ const NEVER = 0;
 const BATCH = 8;
 /** A page whose code was overwritten so often after it was translated stays with the interpreter, except in tests of everything. */
 const MOST_DROPS = 12;
+/** Times that a region has to run for long before it is written again. */
+const LONG_RUNS = 100;
 /** What is kept of the bytes of WebAssembly allowed, when there are more: the oldest modules go. */
 const KEPT_SHARE = 0.75;
 /** Copies that there has to be room for before a slice begins. */
 const LEAST_COPIES = 1024;
 
 interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
-interface Waiting { readonly state: StateView; readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number }
+interface Waiting {
+  readonly state: StateView; readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number;
+  readonly registers: RegisterPlace;
+}
+interface Written { readonly scan: Scan; readonly registers: RegisterPlace }
 /** A module of which some region can be entered still. V8 frees it when none can. */
 interface LiveModule { readonly bytes: number; readonly regions: Set<Installed> }
 /** A region that can be entered. */
-interface Installed { readonly half: Half; readonly index: number; readonly scan: Scan; readonly module: LiveModule }
+interface Installed extends Written { readonly half: Half; readonly index: number; readonly module: LiveModule; readonly places: readonly number[]; loops: number }
 
 export class Translator {
   /** Of the processors that it serves: all find the same regions in the same tables. */
@@ -152,8 +160,25 @@ export class Translator {
     const page = this.#cache.ofMap(processor.get(state.CODE_PAGE));
     if (page.mode === 16 || (page.mode === 32 && processor.get(state.FLAT) === 0)) return;
     if (!this.isEager && (this.#drops.get(page.offset) ?? 0) >= MOST_DROPS) return;
-    this.#waiting.push({ state: processor, at, page, ripLow: processor.get(state.PAGE_RIP), ripHigh: processor.high(state.PAGE_RIP), generation: this.#cache.generation });
+    // Where everything is translated for a test, half of it each way.
+    this.#wait(processor, at, page, this.isEager && ((at / uop.UOP_BYTES) & 1) === 0 ? 'locals' : 'block');
     if (this.isEager || this.#waiting.length >= BATCH) this.translate();
+  }
+
+  #wait(processor: StateView, at: number, page: CodePage, registers: RegisterPlace): void {
+    this.#waiting.push({ state: processor, at, page, ripLow: processor.get(state.PAGE_RIP), ripHigh: processor.high(state.PAGE_RIP), generation: this.#cache.generation, registers });
+  }
+  /** The region at a uop ran for long: when it does so often, it is written again, with registers in locals. */
+  looped(processor: StateView, at: number): void {
+    if (!this.#table.isEntry(at)) return;
+    const page = this.#cache.ofMap(processor.get(state.CODE_PAGE));
+    const index = this.#view.getUint32(this.#cache.regionWord(at), true);
+    for (const region of this.#installed.get(page) ?? []) {
+      if (region.index !== index || region.registers === 'locals' || !region.scan.entries.some((entry) => firstOf(region.scan, entry) === at && (region.scan.blocks[entry] as Block).page === page)) continue;
+      if (++region.loops === LONG_RUNS) this.#wait(processor, at, page, 'locals');
+      if (this.#waiting.length >= BATCH) this.translate();
+      return;
+    }
   }
 
   /** Writes what waits. */
@@ -181,22 +206,21 @@ export class Translator {
 
   #translate(half: Half): void {
     let module: RegionModule | null = null;
-    const written: Scan[] = [];
-    for (const { state: processor, at, page, ripLow, ripHigh, generation } of this.#waiting) {
+    const written: Written[] = [];
+    for (const { state: processor, at, page, ripLow, ripHigh, generation, registers } of this.#waiting) {
       if ((page.mode === 64) !== (half === this.#long) || generation !== this.#cache.generation) continue;
-      if (this.#view.getUint16(at + uop.UOP_HANDLER, true) < FIRST_INSTRUCTION_HANDLER) continue;
+      if (this.#scanner.handlerAt(at) < FIRST_INSTRUCTION_HANDLER || (this.#table.isEntry(at) && registers !== 'locals')) continue;
       const scan = this.#scanner.scan(processor, page, at, ripLow, ripHigh, half.forms);
       if (scan.entries.length === 0 || this.#table.isFull(scan.entries.length)) continue;
       for (const entry of scan.entries) this.#table.reserve((scan.blocks[entry] as Block).page, firstOf(scan, entry));
-      module ??= new RegionModule(this.#code);
-      const vectors = half.writer.write(scan);
-      module.add(this.#code, vectors);
+      module ??= new RegionModule();
+      module.add(this.#code, half.writer.write(scan, registers));
       this.#trace?.note(scan, this.#view, at, { low: ripLow, high: ripHigh }, this.#code.length);
-      written.push(scan);
+      written.push({ scan, registers });
     }
     if (module !== null) this.#install(half, module, written);
   }
-  #install(half: Half, module: RegionModule, scans: readonly Scan[]): void {
+  #install(half: Half, module: RegionModule, written: readonly Written[]): void {
     const bytes = module.finish();
     const begin = performance.now();
     const { host } = half;
@@ -207,7 +231,7 @@ export class Translator {
     this.#bytesLive += bytes.length;
     const live: LiveModule = { bytes: bytes.length, regions: new Set() };
     this.#modules.add(live);
-    scans.forEach((scan, place) => {
+    written.forEach(({ scan, registers }, place) => {
       const index = half.free.pop() ?? host.table.grow(1);
       const region = instance.exports[regionName(place)];
       host.table.set(index, this.#trace === null ? region : this.#trace.between(scan, region));
@@ -215,7 +239,8 @@ export class Translator {
       this.instructions += scan.instructions;
       this.blocks += scan.blocks.length;
       for (const entry of scan.entries) this.#table.install(firstOf(scan, entry), index);
-      const made = { half, index, scan, module: live };
+      const made = { half, index, scan, registers, module: live, places: scan.entries.map((entry) => this.#placeOf(scan, entry)), loops: 0 };
+      this.#forgetLandings(made.places);
       live.regions.add(made);
       for (const page of scan.pages.keys()) {
         const list = this.#installed.get(page);
@@ -239,8 +264,23 @@ export class Translator {
     if (module.regions.size === 0 && this.#modules.delete(module)) this.#bytesLive -= module.bytes;
     for (const page of scan.pages.keys()) this.#installed.get(page)?.delete(region);
     for (const entry of scan.entries) this.#table.uninstall(firstOf(scan, entry), index);
+    this.#forgetLandings(region.places);
     half.host.table.set(index, null);
     half.free.push(index);
+  }
+  /** Where in its page's decode map an entry stands. */
+  #placeOf(scan: Scan, entry: number): number {
+    const { page, uops } = scan.blocks[entry] as Block;
+    const at = uops[0] as number;
+    return page.map + (this.#view.getUint16(at + uop.UOP_NEXT, true) - this.#view.getUint8(at + uop.UOP_LENGTH)) * 4;
+  }
+  #forgetLandings(places: readonly number[]): void {
+    for (const view of this.#states) {
+      for (const place of places) {
+        const landing = state.LANDINGS + landingOf(place);
+        if (view.get(landing) === place) view.set(landing, 0);
+      }
+    }
   }
   #flushed(): void {
     for (const list of this.#installed.values()) for (const region of list) this.#remove(region);

@@ -34,6 +34,9 @@ export class CodeWriter {
     this.#depth = 0;
   }
 
+  /** How many structures are open. */
+  get depth(): number { return this.#depth; }
+
   #room(count: number): void {
     if (this.length + count <= this.bytes.length) return;
     const grown = new Uint8Array(this.bytes.length * 2 + count);
