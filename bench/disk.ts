@@ -38,10 +38,22 @@ const LOADS: readonly Load[] = [true, false].flatMap((write) => [
 const SECRET = 'correct horse';
 const [ADIANTUM, SEALED] = ['xchacha12,aes-adiantum-plain64', 'aes-ocb-random'];
 
+/** What can be measured by itself. */
+const PARTS: readonly string[] = ['cipher', 'luks1', 'luks2', 'adiantum', 'sealed', 'nbd', 'chromium', 'guest'];
+
 /** Encrypted disks: the same LUKS1 container in a fixed VHD here and in QEMU, in turn. */
 export const disk: Benchmark = {
   summary: 'encrypted disks, in process and over NBD, against qemu-nbd with luks over vpc; in Chromium; and in a guest, against plain ones',
-  async run({ quick }) {
+  options: { rows: `of ${PARTS.join(', ')}; default: all` },
+  async run({ quick, rows = PARTS.join(',') }) {
+    const parts = new Set(rows.split(','));
+    for (const part of parts) if (!PARTS.includes(part)) throw new RangeError(`there are no rows of ${part}, only of ${PARTS.join(', ')}`);
+    const found: Row[] = [];
+    const add = async (part: string, measured: () => Promise<Row[]>): Promise<void> => {
+      if (!parts.has(part)) return;
+      console.error(`rows of ${part}`);
+      found.push(...(await measured()));
+    };
     const folder = mkdtempSync(join(tmpdir(), 'vm-bench-disk-'));
     const bytes = (quick ? 64 : 512) * MIB;
     const [runs, milliseconds] = quick ? [3, 150] : [5, 1000];
@@ -55,20 +67,16 @@ export const disk: Benchmark = {
       await makeDisk(paths.luks2, { bytes, crypt: 'payload' }, 'aes-xts-plain64');
       await makeDisk(adiantum, { bytes, crypt: 'payload' }, ADIANTUM);
       await makeDisk(sealed, { bytes, crypt: 'payload' }, SEALED);
-      return [
-        ...(await cipherRows(quick, 512)),
-        ...(await cipherRows(quick, 4096)),
-        ...(await adiantumRows(quick)),
-        ...(await sealedRows(quick)),
-        ...(await inProcess('in process: ', paths.encrypted, paths.plain, runs, milliseconds)),
-        ...(await inProcess('in process, LUKS2 with sectors of 4 KiB: ', paths.luks2, paths.plain, runs, milliseconds)),
-        // Against the usual cipher in the same path, and not against none.
-        ...(await inProcess('in process, Adiantum with sectors of 4 KiB: ', adiantum, paths.luks2, runs, milliseconds, 'AES-XTS')),
-        ...(await inProcess('in process, sealed sectors: ', sealed, paths.luks2, runs, milliseconds, 'AES-XTS')),
-        ...(await overNbd(paths.encrypted, folder, children, runs, milliseconds)),
-        ...(await chromiumRows([SEALED, ADIANTUM], quick)),
-        ...(await guestRows({ ...paths, secret: join(folder, 'secret') }, folder, quick)),
-      ];
+      await add('cipher', async () => [...(await cipherRows(quick, 512)), ...(await cipherRows(quick, 4096)), ...(await adiantumRows(quick)), ...(await sealedRows(quick))]);
+      await add('luks1', () => inProcess('in process: ', paths.encrypted, paths.plain, runs, milliseconds));
+      await add('luks2', () => inProcess('in process, LUKS2 with sectors of 4 KiB: ', paths.luks2, paths.plain, runs, milliseconds));
+      // Against the usual cipher in the same path, and not against none.
+      await add('adiantum', () => inProcess('in process, Adiantum with sectors of 4 KiB: ', adiantum, paths.luks2, runs, milliseconds, 'AES-XTS'));
+      await add('sealed', () => inProcess('in process, sealed sectors: ', sealed, paths.luks2, runs, milliseconds, 'AES-XTS'));
+      await add('nbd', () => overNbd(paths.encrypted, folder, children, runs, milliseconds));
+      await add('chromium', () => chromiumRows([SEALED, ADIANTUM], quick));
+      await add('guest', () => guestRows({ ...paths, secret: join(folder, 'secret') }, folder, quick));
+      return found;
     } finally {
       await stop(children);
       rmSync(folder, { recursive: true });
