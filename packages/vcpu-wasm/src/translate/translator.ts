@@ -55,7 +55,7 @@ const KEPT_SHARE = 0.75;
 /** Copies that there has to be room for before a slice begins. */
 const LEAST_COPIES = 1024;
 
-interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[] }
+interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[]; readonly regions: (Installed | null)[] }
 interface Waiting {
   readonly state: StateView; readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number;
   readonly registers: RegisterPlace;
@@ -110,7 +110,7 @@ export class Translator {
     this.#scanner = new RegionScan(cache, this.#view, this.#table);
     const half = ({ host, keys }: TranslatorParts['long'], isLong: boolean): Half => {
       const forms = new HandlerForms(keys, isLong, buffer);
-      return { host, imports: regionImports(host), forms, writer: new RegionWriter(this.#view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [] };
+      return { host, imports: regionImports(host), forms, writer: new RegionWriter(this.#view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [], regions: [] };
     };
     this.#long = half(long, true);
     this.#legacy = half(legacy, false);
@@ -172,13 +172,13 @@ export class Translator {
   looped(processor: StateView, at: number): void {
     if (!this.#table.isEntry(at)) return;
     const page = this.#cache.ofMap(processor.get(state.CODE_PAGE));
-    const index = this.#view.getUint32(this.#cache.regionWord(at), true);
-    for (const region of this.#installed.get(page) ?? []) {
-      if (region.index !== index || region.registers === 'locals' || !region.scan.entries.some((entry) => firstOf(region.scan, entry) === at && (region.scan.blocks[entry] as Block).page === page)) continue;
-      if (++region.loops === LONG_RUNS) this.#wait(processor, at, page, 'locals');
-      if (this.#waiting.length >= BATCH) this.translate();
-      return;
-    }
+    const half = page.mode === 64 ? this.#long : this.#legacy;
+    const region = half.regions[this.#view.getUint32(this.#cache.regionWord(at), true)] ?? null;
+    if (region === null || region.registers === 'locals') return;
+    // Where the page of the entry lies is known only while the processor is there.
+    if (!region.scan.entries.some((entry) => firstOf(region.scan, entry) === at && (region.scan.blocks[entry] as Block).page === page)) return;
+    if (++region.loops === LONG_RUNS) this.#wait(processor, at, page, 'locals');
+    if (this.#waiting.length >= BATCH) this.translate();
   }
 
   /** Writes what waits. */
@@ -242,6 +242,7 @@ export class Translator {
       const made = { half, index, scan, registers, module: live, places: scan.entries.map((entry) => this.#placeOf(scan, entry)), loops: 0 };
       this.#forgetLandings(made.places);
       live.regions.add(made);
+      half.regions[index] = made;
       for (const page of scan.pages.keys()) {
         const list = this.#installed.get(page);
         if (list === undefined) this.#installed.set(page, new Set([made]));
@@ -266,6 +267,7 @@ export class Translator {
     for (const entry of scan.entries) this.#table.uninstall(firstOf(scan, entry), index);
     this.#forgetLandings(region.places);
     half.host.table.set(index, null);
+    half.regions[index] = null;
     half.free.push(index);
   }
   /** Where in its page's decode map an entry stands. */
