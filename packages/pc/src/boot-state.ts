@@ -1,38 +1,16 @@
 import { CR0_ET, CR0_PE, CR0_PG, CR4_PAE, DESCRIPTOR_DB, DESCRIPTOR_G, DESCRIPTOR_L, DESCRIPTOR_PRESENT, DESCRIPTOR_S, EFER_LMA, EFER_LME, FLAG_ALWAYS_ONE, PTE_LARGE, PTE_PRESENT, PTE_WRITABLE, SEGMENT_ACCESSED, SEGMENT_CODE, SEGMENT_READABLE, SEGMENT_WRITABLE } from '@vm/x86';
+import type { EntryState, SegmentState } from '@vm/x86';
 import type { GuestMemory } from '@vm/core';
 import { BOOT_STACK, GDT, PAGE_BYTES, PAGE_TABLES } from './memory-map.ts';
 
 /** The hidden part of a segment register. */
-export interface BootSegment {
-  readonly selector: number;
-  readonly base: number;
-  readonly limit: number; // in bytes, inclusive
-  /** Bits 8 to 23 of the high half of its descriptor, in place, without the limit: `DESCRIPTOR_*` and `SEGMENT_*`. */
-  readonly attributes: number;
-}
+export type BootSegment = SegmentState;
 
 /**
  * The state of a processor at the entry of what it is to run. Registers that are not named are 0; segment registers and
  * tables are loaded as written, without looking at memory.
  */
-export interface BootState {
-  readonly rip: number;
-  readonly rflags: number;
-  readonly rax: number;
-  readonly rbx: number;
-  readonly rsi: number;
-  readonly rsp: number;
-  readonly cs: BootSegment;
-  readonly data: BootSegment; // DS, ES, SS, FS and GS
-  readonly tr: BootSegment;
-  readonly ldtr: BootSegment;
-  readonly gdt: { readonly base: number; readonly limit: number };
-  readonly idt: { readonly base: number; readonly limit: number };
-  readonly cr0: number;
-  readonly cr3: number;
-  readonly cr4: number;
-  readonly efer: number;
-}
+export type BootState = EntryState;
 
 /** A processor that can be put into such a state. */
 export interface BootableVcpu {
