@@ -26,6 +26,8 @@ export interface Binding {
   system(e: Emitter, id: number): void;
   /** #UD or #NM when SSE, or behind a VEX prefix AVX, is not available. */
   requireSse(e: Emitter): void;
+  /** #NM when the x87 is not available. */
+  requireX87(e: Emitter): void;
   /** Consumes an i32. Not 0: what follows is more than a translated region does; nothing architectural has changed yet. */
   leaveIf(e: Emitter): void;
 
@@ -47,6 +49,8 @@ export interface Binding {
   store(e: Emitter, bytes: number, value: number, anyAlignment: boolean): void;
   loadForUpdate(e: Emitter, bytes: number, anyAlignment: boolean): void;
   storeBack(e: Emitter, bytes: number, value: number): void;
+  /** True: where `bytes` at the address in VA lie in the host's memory is in H. False: nothing was written, the accesses have to be made one by one. */
+  place(e: Emitter, bytes: number, write: boolean): boolean;
   loadVector(e: Emitter): void;
   storeVector(e: Emitter, value: number): void;
 
@@ -63,6 +67,8 @@ export interface Binding {
   writeXmm(e: Emitter, number: number, value: number): void;
   /** Pushes the immediate, 64 bits. */
   immediate(e: Emitter): void;
+  /** Pushes a field of the uop as i32. */
+  field(e: Emitter, field: number, bytes: 1 | 2): void;
 
   // Floating point; bit patterns in i64 locals, or v128 locals.
   /** Sets `result` to a operation b; of the square root, to that of a. */

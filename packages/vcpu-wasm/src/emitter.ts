@@ -12,7 +12,6 @@
 import type { Binding } from './binding.ts';
 import type { CodeWriter } from './wasm/code-writer.ts';
 import * as state from './cpu-state.ts';
-import * as call from './system-call.ts';
 import type { FloatFormat } from './float/float-format.ts';
 import type { SoftOperation } from './float/float-functions.ts';
 import * as uop from './uop.ts';
@@ -100,12 +99,7 @@ export class Emitter {
     this.raiseIf(13, 0);
   }
   /** #NM when the x87 is not available. */
-  requireX87(): void {
-    this.code.get(S).load32(state.X87_BLOCKED);
-    this.code.if();
-    this.system(call.X87_NOT_AVAILABLE);
-    this.code.end();
-  }
+  requireX87(): void { this.#bound.requireX87(this); }
   /** #UD or #NM when SSE is not available; behind a VEX prefix, when AVX is not. */
   requireSse(): void { this.#bound.requireSse(this); }
   /** Leaves generated code at the next instruction boundary when an event waits and interrupts are enabled. */
@@ -157,6 +151,14 @@ export class Emitter {
   }
   /** Stores local `value` to where loadForUpdate loaded from; cannot fault. */
   storeBack(bytes: number, value: number): void { this.#bound.storeBack(this, bytes, value); }
+  /**
+   * Takes a linear address. True: H has the address in the host's memory, and nothing that follows can fault there. False: the
+   * accesses have to be made one by one, at the address in VA.
+   */
+  place(bytes: number, write: boolean): boolean {
+    this.code.set(VA);
+    return this.#bound.place(this, bytes, write);
+  }
   /** Takes a linear address, pushes 16 bytes. */
   loadVector(aligned: boolean): void {
     this.#vectorAddress(aligned);
@@ -188,6 +190,8 @@ export class Emitter {
   registerAddress(k: number): void { this.#bound.registerAddress(this, this.#field(k)); }
   /** Pushes the immediate, 64 bits. */
   immediate(): void { this.#bound.immediate(this); }
+  /** Pushes a field of the uop as i32. */
+  field(field: number, bytes: 1 | 2): void { this.#bound.field(this, field, bytes); }
 
   /** Pushes operand k. */
   read(k: number): void {

@@ -128,6 +128,12 @@ export class RegisterFileBinding implements Binding {
     this.system(e, e.vex ? call.AVX_NOT_AVAILABLE : call.SSE_NOT_AVAILABLE);
     e.code.end();
   }
+  requireX87(e: Emitter): void {
+    e.code.get(S).load32(state.X87_BLOCKED);
+    e.code.if();
+    this.system(e, call.X87_NOT_AVAILABLE);
+    e.code.end();
+  }
   leaveIf({ code }: Emitter): void { code.drop(); }
 
   // ---- Addresses ---------------------------------------------------------------------------------------------------
@@ -212,6 +218,7 @@ export class RegisterFileBinding implements Binding {
     code.get(S).get(VA).get(value).const32(bytes).call(runtime.slowStore);
     code.end();
   }
+  place(): boolean { return false; }
   loadVector(e: Emitter): void {
     const { code, runtime } = e;
     this.#tlbHit(e, state.READ_TLB, 16);
@@ -260,6 +267,11 @@ export class RegisterFileBinding implements Binding {
   }
   writeXmm({ code }: Emitter, number: number, value: number): void { code.get(S).get(value).storeV128(state.XMM + number * 16); }
   immediate({ code }: Emitter): void { code.get(U).load(uop.UOP_IMMEDIATE); }
+  field({ code }: Emitter, field: number, bytes: 1 | 2): void {
+    code.get(U);
+    if (bytes === 1) code.load8U32(field);
+    else code.load16U32(field);
+  }
 
   // ---- Floating point ----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import type { FloatCommit } from './float/float-runtime.ts';
 import type { FloatFunctions } from './float/float-functions.ts';
 import { pushHeat } from './register-file-binding.ts';
 import { defineRefill, REFILL } from './tlb-refill.ts';
+import { exportX87 } from './float80/region-functions.ts';
 import { declareX87 } from './float80/x87-functions.ts';
 import type { X87Functions } from './float80/x87-functions.ts';
 import { pushTlbPlace } from './tlb-place.ts';
@@ -114,6 +115,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const declaredFloat = declareFloat(module, code, raise);
   const { float, floatCommit } = declaredFloat;
   const x87 = declareX87(module);
+  exportX87(x87, module);
 
   const define = (): void => {
     defineRefill(module, code, refillRead, false);

@@ -2,7 +2,7 @@
 import type { Emit, Emitter, EmitterTable, InstructionEmitter } from '../emitter.ts';
 import { N, S } from '../locals.ts';
 import * as state from '../cpu-state.ts';
-import { C1 } from '../float80/format.ts';
+import { C0, C1, C2, C3 } from '../float80/format.ts';
 import { OPERATIONS } from '../float80/register-stack.ts';
 import type { Operation } from '../float80/register-stack.ts';
 import { apart, beginWaiting, callX87, endWith, loadNumber, notePlace, pushIndex, SIGNIFICAND, STATUS, TOP_WORD } from './x87-instruction.ts';
@@ -57,9 +57,10 @@ const compareToFlags = (quiet: boolean, pops: number): Emit => (e) => {
   const { code } = e;
   beginWaiting(e);
   pushComparison(e, false, quiet);
-  code.set(N);
-  code.get(S).get(N).const32(8).shrU32().const32(0x45).and32().call(e.runtime.setFlags);
-  code.get(N).const32(C1).and32();
+  code.set(TOP_WORD);
+  for (const condition of [C0, C3, C2]) code.get(TOP_WORD).const32(condition).and32().const32(0).ne32();
+  e.flagsOfComparison();
+  code.get(TOP_WORD).const32(C1).and32();
   endWith(e, pops);
 };
 

@@ -1,10 +1,10 @@
 /** x87 loads, stores, exchanges and constants (SDM vol. 1, sections 8.3.2 and 8.3.4). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import { B, C, R, S } from '../locals.ts';
-import { BEFORE, IE, OE, SF, UE } from '../float80/format.ts';
+import { BEFORE, EXCEPTIONS, IE, OE, SF, UE } from '../float80/format.ts';
 import * as state from '../cpu-state.ts';
 import {
-  apart, beginWaiting, callX87, endWith, loadNumber, loadTenBytes, noteOperand, notePlace, probeTenBytes, pushIndex, SIGNIFICAND, STATUS, storeTenBytes, linear, takeAddress, TOP_WORD,
+  apart, beginWaiting, callX87, endMasked, endWith, loadNumber, loadTenBytes, noteOperand, notePlace, probeTenBytes, pushIndex, pushRegister, pushTopEmpty, SIGNIFICAND, STATUS, storeTenBytes, linear, takeAddress, TOP_WORD,
 } from './x87-instruction.ts';
 
 const fld: Emit = (e) => {
@@ -48,35 +48,40 @@ function pushStopped(e: Emitter, stopping: number): void {
 }
 /** Stores B, unless an exception stops that, and finishes the instruction. */
 function storeResult(e: Emitter, bytes: number, pops: number): void {
-  const { code } = e;
-  const stopping = BEFORE | OE | UE;
   takeAddress(e);
+  linear(e, bytes, true);
+  // A page that is not there comes before the exception.
+  e.loadForUpdate(bytes);
+  e.code.drop();
+  finishStore(e, BEFORE | OE | UE, pops, () => e.storeBack(bytes, B));
+}
+/** What follows when it is known that the store can be done. */
+function finishStore(e: Emitter, stopping: number, pops: number, store: () => void): void {
+  const { code } = e;
+  noteOperand(e);
+  pushStopped(e, EXCEPTIONS);
+  code.ifSeldom();
   pushStopped(e, stopping);
   code.eqz32();
   code.if();
-  linear(e, bytes, true);
-  e.store(bytes, B);
-  code.else();
-  // A page that is not there comes before the exception.
-  linear(e, bytes, true);
-  e.loadForUpdate(bytes);
-  code.drop().end();
-  noteOperand(e);
+  store();
+  code.end();
   code.get(S).get(STATUS).const32(stopping);
   callX87(e, e.runtime.x87.stack.signal);
   endWith(e, pops);
+  code.else();
+  store();
+  endMasked(e, pops);
+  code.end();
 }
 /** Puts what ST(0) is in memory into B and STATUS: `convert` takes the number from the stack and leaves both there. */
 function convertTop(e: Emitter, empty: readonly [number, number], convert: () => void): void {
   const { code } = e;
-  const { stack } = e.runtime.x87;
-  code.get(S).const32(0);
-  callX87(e, stack.isEmpty);
-  code.if();
+  pushTopEmpty(e);
+  code.ifSeldom();
   code.const64(empty[0], empty[1]).set(B).const32(IE | SF).set(STATUS);
   code.else();
-  code.get(S).const32(0);
-  callX87(e, stack.get);
+  pushRegister(e);
   convert();
   code.set(STATUS).set(B);
   code.end();
@@ -104,32 +109,20 @@ const store = (pops: number): Emit => (e) => {
 /** FSTP m80: no conversion, no exception but an empty register. */
 function storeExtended(e: Emitter): void {
   const { code } = e;
-  const { stack } = e.runtime.x87;
-  code.const32(0).set(STATUS);
-  code.get(S).const32(0);
-  callX87(e, stack.get);
-  code.set(TOP_WORD).set(SIGNIFICAND);
-  code.get(S).const32(0);
-  callX87(e, stack.isEmpty);
-  code.if();
+  pushTopEmpty(e);
+  code.set(STATUS);
+  pushRegister(e);
+  code.set(TOP_WORD).set(SIGNIFICAND).get(STATUS);
+  code.ifSeldom();
   code.const64(0, -0x4000_0000).set(SIGNIFICAND).const32(0xffff).set(TOP_WORD).const32(IE | SF).set(STATUS);
   code.end();
   finishTenBytes(e);
 }
 /** Stores SIGNIFICAND and TOP_WORD, unless an exception stops that, and pops. */
 function finishTenBytes(e: Emitter): void {
-  const { code } = e;
   takeAddress(e);
-  probeTenBytes(e, C);
-  pushStopped(e, BEFORE);
-  code.eqz32();
-  code.if();
-  storeTenBytes(e, C, R);
-  code.end();
-  noteOperand(e);
-  code.get(S).get(STATUS).const32(BEFORE);
-  callX87(e, e.runtime.x87.stack.signal);
-  endWith(e, 1);
+  const inPlace = probeTenBytes(e, C);
+  finishStore(e, BEFORE, 1, () => storeTenBytes(e, inPlace, C, R));
 }
 const storeInteger = (pops: number, truncate: boolean): Emit => (e) => {
   const { code } = e;

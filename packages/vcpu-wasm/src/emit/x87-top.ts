@@ -4,7 +4,7 @@ import { N, S } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import { C1 } from '../float80/format.ts';
 import type { TopFunctions } from '../float80/top-functions.ts';
-import { apart, beginWaiting, callX87, notePlace, pushIndex } from './x87-instruction.ts';
+import { apart, beginWaiting, callX87, notePlace, pop, pushIndex } from './x87-instruction.ts';
 
 const onTop = (name: keyof TopFunctions): Emit => (e) => {
   beginWaiting(e);
@@ -74,7 +74,7 @@ const free = (pops: number): Emit => (e) => {
   pushIndex(e, 0);
   code.add32().const32(7).and32().add32().const32(1).store8From32(state.X87_EMPTY);
   clearC1(e);
-  for (let i = 0; i < pops; i++) { code.get(S); callX87(e, e.runtime.x87.stack.pop); }
+  if (pops > 0) pop(e, pops);
 };
 
 const table: Record<string, InstructionEmitter> = {

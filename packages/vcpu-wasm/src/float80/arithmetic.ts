@@ -9,6 +9,7 @@ import type { BuiltFunction, FunctionBuilder, FunctionLibrary } from './function
 import type { Result, Rounding } from './rounding.ts';
 import { i32, i64 } from './value.ts';
 import type { Value } from './value.ts';
+import { quotientOf, rootOf } from './quotient-and-root.ts';
 import { lessWide, subtractWide } from './wide-integer.ts';
 import type { WideInteger } from './wide-integer.ts';
 
@@ -155,17 +156,7 @@ export function declareArithmetic(library: FunctionLibrary, wide: WideInteger, r
     const x = normalised(f, a);
     const y = normalised(f, b);
     const exponent = f.let(x.exponent.sub(y.exponent).add(BIAS - 1));
-    const low = f.let64(0);
-    f.if(x.significand.geU(y.significand), () => {
-      f.set(low, x.significand.shl(63));
-      f.set(x.significand, x.significand.shrU(1));
-      f.add(exponent, 1);
-    });
-    const [quotient, remainder] = f.call(wide.divide, x.significand, low, y.significand);
-    // Whether the rest is nothing, less than half, half or more is all that rounding asks.
-    const twice = f.let(remainder.shl(1));
-    const more = remainder.topBit().or(twice.gtU(y.significand));
-    const tail = more.select(i64(INTEGER_BIT | 1n), twice.eq(y.significand).select(i64(INTEGER_BIT), remainder.isNotZero().extendU()));
+    const { quotient, tail } = quotientOf(f, exponent, x.significand, y.significand, (high, low, divisor) => f.call(wide.divide, high, low, divisor));
     const [significand, top, after] = f.call(rounding.pack, sign, exponent, quotient, tail, control);
     f.return(significand, top, flags.or(after));
   });
@@ -178,30 +169,7 @@ export function declareArithmetic(library: FunctionLibrary, wide: WideInteger, r
     f.if(isInfinite(a), () => f.return(significand, top, i32(0)));
     const flags = f.let(denormalFlag(a));
     const x = normalised(f, a);
-    // The significand as a fraction: 2^63 is 1 for an even power, 1/2 shifted out for an odd one; two bits enter each turn.
-    const even = x.exponent.sub(BIAS).and(1).isZero();
-    const high = f.let(even.select(x.significand.shrU(1), x.significand));
-    const low = f.let(even.select(x.significand.shl(63), i64(0n)));
-    const root = f.let64(0);
-    const rest: [Value, Value] = [f.let64(0), f.let64(0)];
-    const turns = f.let32(64);
-    f.times(turns, () => {
-      f.set(rest[0], rest[0].shl(2).or(rest[1].shrU(62)));
-      f.set(rest[1], rest[1].shl(2).or(high.shrU(62)));
-      f.set(high, high.shl(2).or(low.shrU(62)));
-      f.set(low, low.shl(2));
-      const trial: [Value, Value] = [f.let(root.shrU(62)), f.let(root.shl(2).or(1))];
-      f.set(root, root.shl(1));
-      f.if(lessWide(rest, trial).isZero(), () => {
-        const [restHigh, restLow] = subtractWide(f, rest, trial);
-        f.setAll([rest[0], rest[1]], [restHigh, restLow]);
-        f.or(root, 1);
-      });
-    });
-    // (root + 1/2)^2 = root^2 + root + 1/4: more than half is left when the rest is greater than the root.
-    const half = rest[0].isNotZero().or(rest[1].gtU(root));
-    const tail = half.select(i64(INTEGER_BIT | 1n), rest[1].isNotZero().extendU());
-    const exponent = x.exponent.sub(BIAS).shrS(1).add(BIAS);
+    const { root, tail, exponent } = rootOf(f, x.exponent, x.significand);
     const [result, resultTop, more] = f.call(rounding.pack, i32(0), exponent, root, tail, control);
     f.return(result, resultTop, flags.or(more));
   });

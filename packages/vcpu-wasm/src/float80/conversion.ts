@@ -35,6 +35,9 @@ export interface Conversion {
 interface NarrowFormat { readonly fraction: number; readonly exponent: number; readonly bias: number }
 const SINGLE: NarrowFormat = { fraction: 23, exponent: 8, bias: 127 };
 const DOUBLE: NarrowFormat = { fraction: 52, exponent: 11, bias: 1023 };
+// Of the control word: PM and the rounding, which here has nothing to do with its precision.
+const STORE_CONTROL_MASK = 0xc20;
+const STORE_CONTROL_ORDINARY = 0x20;
 const DIGITS = 18;
 const DECIMAL_LIMIT = 10n ** 18n;
 
@@ -43,14 +46,14 @@ export function declareConversion(library: FunctionLibrary, wide: WideInteger, r
     const sign = f.let(bits.shrU(format.fraction + format.exponent).wrap().and(1));
     const exponent = f.let(bits.shrU(format.fraction).wrap().and((1 << format.exponent) - 1));
     const significand = f.let(bits.shl(63 - format.fraction).and(i64(INTEGER_BIT - 1n)));
+    f.if(exponent.sub(1).ltU((1 << format.exponent) - 2), () => f.return(significand.or(i64(INTEGER_BIT)), sign.shl(15).or(exponent.add(BIAS - format.bias)), i32(0)));
     f.if(exponent.isZero(), () => {
       f.if(significand.isZero(), () => f.return(...zero(sign), i32(0)));
       const shift = f.let(significand.clz().wrap());
       f.return(significand.shl(shift), sign.shl(15).or(i32(BIAS - format.bias + 1).sub(shift)), i32(DE));
     });
     f.or(significand, i64(INTEGER_BIT));
-    f.if(exponent.eq((1 << format.exponent) - 1), () => f.return(significand, sign.shl(15).or(MAXIMUM_EXPONENT), i32(0)));
-    f.return(significand, sign.shl(15).or(exponent.add(BIAS - format.bias)), i32(0));
+    f.return(significand, sign.shl(15).or(MAXIMUM_EXPONENT), i32(0));
   });
 
   const to = (format: NarrowFormat): Conversion['toSingle'] => library.function([I64, I32, I32], [I64, I32], (f, significand, top, control) => {
@@ -61,6 +64,15 @@ export function declareConversion(library: FunctionLibrary, wide: WideInteger, r
     const signBit = f.let(sign.extendU().shl(format.fraction + format.exponent));
     const exponentBits = (value: Value): Value => value.extendU().shl(format.fraction);
     const fractionMask = (1n << BigInt(format.fraction)) - 1n;
+    // The short way: normal here and there, to nearest, and no exception wanted for an inexact result.
+    const ordinary = f.let(exponentOf(x).sub(BIAS - format.bias));
+    f.if(control.and(STORE_CONTROL_MASK).eq(STORE_CONTROL_ORDINARY).and(ordinary.sub(1).ltU(last - 2)).and(significand.topBit()), () => {
+      const above = f.let(significand.shrU(drop));
+      const tail = f.let(significand.shl(64 - drop));
+      const up = f.let(tail.gtU(i64(INTEGER_BIT).sub(above.and(1))));
+      // The integer bit makes the exponent one more, and a carry of the rounding may do so once more.
+      f.return(signBit.or(exponentBits(ordinary.sub(1)).add(above).add(up.extendU())), tail.isNotZero().shl(5).or(up.shl(9)));
+    });
     f.if(isUnsupported(x), () => f.return(i64(-1n).shl(format.fraction - 1).and(i64((1n << BigInt(format.fraction + format.exponent + 1)) - 1n)), i32(IE)));
     f.if(isMaximum(x), () => {
       f.if(isNan(x), () => {

@@ -23,6 +23,7 @@ export const C1 = 0x200;
 export const C2 = 0x400;
 export const C3 = 0x4000;
 export const BUSY = 0x8000;
+export const EXCEPTIONS = 0x3f;
 /** Found before anything is computed: no result when they are not masked. */
 export const BEFORE: number = IE | DE | ZE;
 

@@ -66,6 +66,15 @@ export class FunctionBuilder {
   if(condition: Value, yes: () => void, no?: () => void): void {
     condition.push(this.#code);
     this.#code.if();
+    this.#branches(yes, no);
+  }
+  /** The same, and what is done when the condition holds lies out of the way. */
+  ifSeldom(condition: Value, yes: () => void, no?: () => void): void {
+    condition.push(this.#code);
+    this.#code.ifSeldom();
+    this.#branches(yes, no);
+  }
+  #branches(yes: () => void, no: (() => void) | undefined): void {
     yes();
     if (no !== undefined) {
       this.#code.else();

@@ -8,9 +8,11 @@ import { I32, I64 } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import type { Arithmetic, BinaryFunction } from './arithmetic.ts';
 import type { Comparison } from './comparison.ts';
-import { BEFORE, BUSY, C0, C1, C2, C3, defaultNan, ES, float80, IE, isNanOrUnsupported, isSignalling, QUIET_BIT, SF, ZE } from './format.ts';
+import { BEFORE, BUSY, C0, C1, C2, C3, defaultNan, ES, float80, IE, isMaximum, isNanOrUnsupported, isSignalling, QUIET_BIT, SF, ZE } from './format.ts';
 import type { Float80 } from './format.ts';
 import type { BuiltFunction, FunctionBuilder, FunctionLibrary } from './function-builder.ts';
+import { ORDINARY } from './ordinary-arithmetic.ts';
+import type { OrdinaryBinary } from './ordinary-arithmetic.ts';
 import { i32, i64 } from './value.ts';
 import type { Value } from './value.ts';
 
@@ -60,16 +62,28 @@ export function readRegister(f: FunctionBuilder, s: Value, index: Value): Float8
   const at = f.let(addressOf(s, index));
   return float80(f.let(at.load(state.X87)), f.let(at.load16(state.X87 + 8)));
 }
-export function writeRegister(f: FunctionBuilder, s: Value, index: Value, x: Float80): void {
-  const at = f.let(addressOf(s, index));
+function putRegister(f: FunctionBuilder, at: Value, x: Float80): void {
   f.store(at, state.X87, x.significand);
   f.store16(at, state.X87 + 8, x.top);
+}
+export function writeRegister(f: FunctionBuilder, s: Value, index: Value, x: Float80): void {
+  putRegister(f, f.let(addressOf(s, index)), x);
   f.store8(s.add(slot(s, index)), state.X87_EMPTY, i32(0));
 }
 export const isEmptyRegister: (s: Value, index: Value) => Value = emptyAt;
 
 export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arithmetic, comparison: Comparison): RegisterStack {
   const top = i32(0);
+
+  /** The instruction is done, with nothing but PE and C1 among `flags`, of which PE has a mask. */
+  const deliverFlags = (f: FunctionBuilder, s: Value, flags: Value): void => {
+    f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C1).or(flags));
+    f.return(i32(1));
+  };
+  const deliverNothing = (f: FunctionBuilder, s: Value): void => {
+    f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C1));
+    f.return(i32(1));
+  };
 
   const signal = library.function([I32, I32, I32], [I32], (f, s, flags, stopping) => {
     const unmasked = f.let(flags.and(controlOf(s).not()).and(0x3f));
@@ -88,7 +102,18 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
     });
     f.return(done);
   });
+  /** The short way of a push: into an empty register, without exceptions. */
+  const pushOrdinary = (f: FunctionBuilder, s: Value, condition: Value, x: Float80): void => {
+    const number = f.let(s.load32(state.X87_TOP).sub(1).and(7));
+    f.if(s.add(number).load8(state.X87_EMPTY).and(condition), () => {
+      f.store(s, state.X87_TOP, number);
+      f.store8(s.add(number), state.X87_EMPTY, i32(0));
+      putRegister(f, f.let(s.add(number.shl(4))), x);
+      deliverNothing(f, s);
+    });
+  };
   const push = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
+    pushOrdinary(f, s, flags.isZero(), float80(significand, topWord));
     f.if(emptyAt(s, i32(7)), () => f.returnCall(place, s, significand, topWord, flags));
     f.returnCall(place, s, ...defaultNan(), i32(IE | SF | C1));
   });
@@ -111,11 +136,13 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
 
   const pushCopy = library.function([I32, I32], [I32], (f, s, index) => {
     // Underflow of the source comes before overflow of the stack.
-    f.if(emptyAt(s, index), () => f.returnCall(place, s, ...defaultNan(), i32(IE | SF)));
+    f.ifSeldom(emptyAt(s, index), () => f.returnCall(place, s, ...defaultNan(), i32(IE | SF)));
     const x = readRegister(f, s, index);
+    pushOrdinary(f, s, i32(1), x);
     f.returnCall(push, s, x.significand, x.top, i32(0));
   });
   const pushLoaded = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
+    pushOrdinary(f, s, flags.isZero().and(isMaximum(float80(significand, topWord)).isZero()), float80(significand, topWord));
     f.if(isSignalling(float80(significand, topWord)), () => {
       f.or(significand, i64(QUIET_BIT));
       f.or(flags, IE);
@@ -123,9 +150,14 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
     f.returnCall(push, s, significand, topWord, flags);
   });
   const exchange = library.function([I32, I32], [I32], (f, s, index) => {
-    // An empty register counts as the default NaN.
     const a = readRegister(f, s, top);
     const b = readRegister(f, s, index);
+    f.if(emptyAt(s, top).or(emptyAt(s, index)).isZero(), () => {
+      putRegister(f, f.let(addressOf(s, top)), b);
+      putRegister(f, f.let(addressOf(s, index)), a);
+      deliverNothing(f, s);
+    });
+    // An empty register counts as the default NaN.
     const flags = f.let32(0);
     for (const [x, at] of [[a, top], [b, index]] as const) {
       f.if(emptyAt(s, at), () => {
@@ -143,26 +175,41 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
     f.return(done);
   });
   const copyTo = library.function([I32, I32], [I32], (f, s, index) => {
-    f.if(emptyAt(s, top), () => underflow(f, s, index));
-    const x = readRegister(f, s, top);
-    f.returnCall(finish, s, index, x.significand, x.top, i32(0));
+    f.ifSeldom(emptyAt(s, top), () => underflow(f, s, index));
+    writeRegister(f, s, index, readRegister(f, s, top));
+    deliverNothing(f, s);
   });
 
-  const operation = (compute: BinaryFunction, reversed: boolean): { registers: RegisterOperation; source: SourceOperation } => {
-    const results = (f: FunctionBuilder, s: Value, a: Float80, b: Float80): [Value, Value, Value] => {
-      const [x, y] = reversed ? [b, a] : [a, b];
-      return [...f.call(compute, x.significand, x.top, y.significand, y.top, controlOf(s))];
+  const operation = (compute: BinaryFunction, ordinary: OrdinaryBinary, reversed: boolean): { registers: RegisterOperation; source: SourceOperation } => {
+    const inOrder = (a: Float80, b: Float80): [Float80, Float80] => (reversed ? [b, a] : [a, b]);
+    const results = (f: FunctionBuilder, a: Float80, b: Float80, control: Value): [Value, Value, Value] => {
+      const [x, y] = inOrder(a, b);
+      return [...f.call(compute, x.significand, x.top, y.significand, y.top, control)];
+    };
+    const ordinarily = (f: FunctionBuilder, s: Value, at: Value, a: Float80, b: Float80, control: Value): void => {
+      ordinary(f, ...inOrder(a, b), control, (result, flags) => {
+        putRegister(f, at, result);
+        deliverFlags(f, s, flags);
+      });
     };
     const registers = library.function([I32, I32, I32], [I32], (f, s, to, from) => {
-      f.if(emptyAt(s, to).or(emptyAt(s, from)), () => underflow(f, s, to));
-      const a = readRegister(f, s, to);
-      f.returnCall(finish, s, to, ...results(f, s, a, readRegister(f, s, from)));
+      f.ifSeldom(emptyAt(s, to).or(emptyAt(s, from)), () => underflow(f, s, to));
+      const at = f.let(addressOf(s, to));
+      const a = float80(f.let(at.load(state.X87)), f.let(at.load16(state.X87 + 8)));
+      const b = readRegister(f, s, from);
+      const control = f.let(controlOf(s));
+      ordinarily(f, s, at, a, b, control);
+      f.returnCall(finish, s, to, ...results(f, a, b, control));
     });
     const source = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
-      f.if(emptyAt(s, top), () => underflow(f, s, top));
-      const a = readRegister(f, s, top);
+      f.ifSeldom(emptyAt(s, top), () => underflow(f, s, top));
+      const at = f.let(addressOf(s, top));
+      const a = float80(f.let(at.load(state.X87)), f.let(at.load16(state.X87 + 8)));
+      const b = float80(significand, topWord);
+      const control = f.let(controlOf(s));
+      f.if(flags.isZero(), () => ordinarily(f, s, at, a, b, control));
       f.if(isNanOrUnsupported(a), () => f.set(flags, 0));
-      const [result, resultTop, more] = results(f, s, a, float80(significand, topWord));
+      const [result, resultTop, more] = results(f, a, b, control);
       // A division by zero comes before a denormal operand (SDM vol. 1, section 4.9.2).
       f.if(more.and(ZE), () => f.set(flags, 0));
       f.returnCall(finish, s, top, result, resultTop, flags.or(more));
@@ -171,12 +218,16 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
   };
   const { add, subtract, multiply, divide } = arithmetic;
   const operations = {
-    add: operation(add, false), mul: operation(multiply, false), sub: operation(subtract, false), subr: operation(subtract, true),
-    div: operation(divide, false), divr: operation(divide, true),
+    add: operation(add, ORDINARY.add, false), mul: operation(multiply, ORDINARY.multiply, false), sub: operation(subtract, ORDINARY.subtract, false),
+    subr: operation(subtract, ORDINARY.subtract, true), div: operation(divide, ORDINARY.divide, false), divr: operation(divide, ORDINARY.divide, true),
   };
 
   const CONDITIONS = C0 | C2 | C3;
   const conditions = (f: FunctionBuilder, s: Value, flags: Value): void => {
+    f.if(flags.and(~CONDITIONS).isZero(), () => {
+      f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C1));
+      f.return(flags.or(C1));
+    });
     const [done] = f.call(signal, s, flags.and(~CONDITIONS), i32(BEFORE));
     f.return(flags.and(CONDITIONS).or(done.shl(9))); // C1
   };

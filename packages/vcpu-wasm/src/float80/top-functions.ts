@@ -5,7 +5,9 @@ import type { Arithmetic, BinaryFunction, UnaryFunction } from './arithmetic.ts'
 import type { Comparison } from './comparison.ts';
 import type { Conversion } from './conversion.ts';
 import { BEFORE, C0, C1, C2, C3, defaultNan, IE, isNanOrUnsupported, SF, SIGN_BIT } from './format.ts';
+import type { Float80 } from './format.ts';
 import type { BuiltFunction, FunctionBuilder, FunctionLibrary } from './function-builder.ts';
+import { ordinarySquareRoot } from './ordinary-arithmetic.ts';
 import { controlOf, isEmptyRegister, readRegister, writeRegister } from './register-stack.ts';
 import type { RegisterStack } from './register-stack.ts';
 import type { Remainder } from './remainder.ts';
@@ -39,11 +41,12 @@ export function setConditions(f: FunctionBuilder, s: Value, conditions: Value): 
   f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~CONDITIONS).or(conditions));
 }
 
-/** ST(0) = f(ST(0)). */
-export function unaryOnTop(library: FunctionLibrary, stack: RegisterStack, compute: UnaryFunction): TopFunction {
+/** ST(0) = f(ST(0)); `first` writes a short way for some numbers. */
+export function unaryOnTop(library: FunctionLibrary, stack: RegisterStack, compute: UnaryFunction, first: (f: FunctionBuilder, s: Value, x: Float80) => void = () => undefined): TopFunction {
   return library.function([I32], [I32], (f, s) => {
-    f.if(isEmptyRegister(s, top), () => f.returnCall(stack.finish, s, top, ...defaultNan(), i32(IE | SF)));
+    f.ifSeldom(isEmptyRegister(s, top), () => f.returnCall(stack.finish, s, top, ...defaultNan(), i32(IE | SF)));
     const x = readRegister(f, s, top);
+    first(f, s, x);
     f.returnCall(stack.finish, s, top, ...f.call(compute, x.significand, x.top, controlOf(s)));
   });
 }
@@ -53,10 +56,17 @@ export function declareTopFunctions(
 ): TopFunctions {
   const underflow = (f: FunctionBuilder, s: Value): void => f.returnCall(stack.finish, s, top, ...defaultNan(), i32(IE | SF));
 
+  const rootFirst = (f: FunctionBuilder, s: Value, x: Float80): void => ordinarySquareRoot(f, x, controlOf(s), (result, flags) => {
+    writeRegister(f, s, top, result);
+    f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C1).or(flags));
+    f.return(i32(1));
+  });
   const changeTop = (change: (word: Value) => Value): TopFunction => library.function([I32], [I32], (f, s) => {
-    f.if(isEmptyRegister(s, top), () => underflow(f, s));
+    f.ifSeldom(isEmptyRegister(s, top), () => underflow(f, s));
     const x = readRegister(f, s, top);
-    f.returnCall(stack.finish, s, top, x.significand, change(x.top), i32(0));
+    writeRegister(f, s, top, { significand: x.significand, top: change(x.top) });
+    f.store(s, state.X87_STATUS, s.load32(state.X87_STATUS).and(~C1));
+    f.return(i32(1));
   });
   const binary = (compute: BinaryFunction): TopFunction => library.function([I32], [I32], (f, s) => {
     f.if(isEmptyRegister(s, top).or(isEmptyRegister(s, second)), () => underflow(f, s));
@@ -115,7 +125,7 @@ export function declareTopFunctions(
   });
 
   return {
-    squareRoot: unaryOnTop(library, stack, arithmetic.squareRoot), roundToInteger: unaryOnTop(library, stack, conversion.roundToInteger),
+    squareRoot: unaryOnTop(library, stack, arithmetic.squareRoot, rootFirst), roundToInteger: unaryOnTop(library, stack, conversion.roundToInteger),
     changeSign: changeTop((word) => word.xor(SIGN_BIT)), absolute: changeTop((word) => word.and(SIGN_BIT - 1)),
     test, examine, scale: binary(exact.scale), remainder: remainder(exact.truncated), nearestRemainder: remainder(exact.nearest), extract, copyFrom,
   };

@@ -4,7 +4,7 @@
  * twice, so what is needed again is first kept in a local (`FunctionBuilder.let`).
  */
 import type { CodeWriter, ValueType } from '../wasm/code-writer.ts';
-import { I32, I64 } from '../wasm/code-writer.ts';
+import { F64, I32, I64 } from '../wasm/code-writer.ts';
 
 /** A number stands for a constant of the other operand's type. */
 export type Operand = Value | number;
@@ -81,6 +81,18 @@ export class Value {
   wrap(): Value { return this.#one([0xa7, 0xa7], I32); }
   extendU(): Value { return this.#one([0xad, 0xad], I64); }
   extendS(): Value { return this.#one([0xac, 0xac], I64); }
+
+  // As f64, for first guesses that integers correct.
+  /** A signed i64 as f64. */
+  toDouble(): Value { return this.#one([0xb7, 0xb9], F64); }
+  addDouble(other: Value): Value { return this.#twoDoubles(0xa0, other); }
+  divideDouble(other: Value): Value { return this.#twoDoubles(0xa3, other); }
+  squareRootDouble(): Value { return this.#one([0x9f, 0x9f], F64); }
+  /** An f64 below 2^63 without its fraction, as i64. */
+  truncate(): Value { return this.#one([0xb0, 0xb0], I64); }
+  #twoDoubles(opcode: number, other: Value): Value {
+    return new Value(F64, (code) => { this.push(code); other.push(code); code.plain(opcode); });
+  }
 
   /** `yes` when this is not 0, else `no`. Both are computed. */
   select(yes: Value, no: Operand): Value {

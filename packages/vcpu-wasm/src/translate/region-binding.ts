@@ -10,6 +10,7 @@ import { SINGLE } from '../float/float-format.ts';
 import type { FloatFormat } from '../float/float-format.ts';
 import type { FloatFunctions, SoftOperation } from '../float/float-functions.ts';
 import { FLOAT_FLAGS } from '../float/float-value.ts';
+import type { X87Functions } from '../float80/x87-functions.ts';
 import { hostLanes, hostScalar } from '../float/host-arithmetic.ts';
 import type { Form } from '../form.ts';
 import type { CodeWriter, Label } from '../wasm/code-writer.ts';
@@ -30,7 +31,7 @@ const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
 /** Functions of the region's module. */
-export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly flagWords: number; readonly flagsToBlock: number }
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly x87: X87Functions; readonly flagWords: number; readonly flagsToBlock: number }
 
 export class RegionBinding implements Binding {
   readonly flags: LazyFlags;
@@ -48,6 +49,8 @@ export class RegionBinding implements Binding {
   /** Some instruction needs SSE; some AVX. Regions with such are entered only where that is available. */
   needsSse = false;
   needsAvx = false;
+  /** Some instruction needs the x87, which is asked for at the entry as well. */
+  needsX87 = false;
   /** Accesses to memory written since the count was last cleared. */
   accesses = 0;
 
@@ -99,6 +102,8 @@ export class RegionBinding implements Binding {
     } else if (e.vex) this.needsAvx = true;
     else this.needsSse = true;
   }
+
+  requireX87(): void { this.needsX87 = true; }
 
   // ---- Addresses ---------------------------------------------------------------------------------------------------
 
@@ -175,6 +180,11 @@ export class RegionBinding implements Binding {
     code.tee(H).loadSize(bytes);
   }
   storeBack({ code }: Emitter, bytes: number, value: number): void { code.get(H).get(value).storeSize(bytes); }
+  place({ code }: Emitter, bytes: number, write: boolean): boolean {
+    this.#hostAddress(code, write ? state.WRITE_TLB : state.READ_TLB, bytes);
+    code.set(H);
+    return true;
+  }
   loadVector({ code }: Emitter): void {
     this.#hostAddress(code, state.READ_TLB, 16);
     code.loadV128();
@@ -232,6 +242,9 @@ export class RegionBinding implements Binding {
   writeXmm({ code }: Emitter, number: number, value: number): void { this.registers.writeVector(code, number, value); }
   immediate({ code }: Emitter): void {
     code.const64(this.#view.getInt32(this.record + uop.UOP_IMMEDIATE, true), this.#view.getInt32(this.record + uop.UOP_IMMEDIATE + 4, true));
+  }
+  field({ code }: Emitter, field: number, bytes: 1 | 2): void {
+    code.const32(bytes === 1 ? this.#view.getUint8(this.record + field) : this.#offset(field));
   }
 
   // ---- Floating point: in place where the host's arithmetic will do -----------------------------------------------------

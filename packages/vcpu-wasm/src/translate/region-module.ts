@@ -4,6 +4,7 @@ import type { CodeWriter, ValueType } from '../wasm/code-writer.ts';
 import { ModuleWriter } from '../wasm/module-writer.ts';
 import type { Signature } from '../wasm/module-writer.ts';
 import { declareFloatFunctions } from '../float/float-functions.ts';
+import { importX87 } from '../float80/region-functions.ts';
 import type { RegionFunctions } from './region-binding.ts';
 import { REGION_LOCALS } from './region-locals.ts';
 
@@ -17,6 +18,7 @@ export const REGION_FUNCTIONS: RegionFunctions = {
   setFlags: declare('setFlags', { parameters: [I32, I32], results: [] }),
   apart: declare('apart', { parameters: [I32, I32, I32], results: [I32] }),
   float: declareFloatFunctions(declare),
+  x87: importX87(declare),
   flagWords: declare('flagWords', { parameters: [I32, I32, I64, I64, I64], results: [I64, I64, I64] }),
   flagsToBlock: declare('flagsToBlock', { parameters: [I32, I32, I64, I64, I64], results: [] }),
 };

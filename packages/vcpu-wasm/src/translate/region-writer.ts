@@ -23,11 +23,11 @@ import type { Block, RegionScan, Scan } from './region-scan.ts';
 import type { RegionTable } from './region-table.ts';
 import { pushTlbPlace } from '../tlb-place.ts';
 
-/** Of the functions that emitters may call, a region has those for floating point. */
-const runtimeOf = ({ float }: RegionFunctions): Runtime => new Proxy({ float } as Runtime, {
+/** Of the functions that emitters may call, a region has those for floating point and of the x87. */
+const runtimeOf = ({ float, x87 }: RegionFunctions): Runtime => new Proxy({ float, x87 } as Runtime, {
   get: (target, name) => {
-    if (name !== 'float') throw new TypeError(`no region calls ${String(name)}`);
-    return target.float;
+    if (name !== 'float' && name !== 'x87') throw new TypeError(`no region calls ${String(name)}`);
+    return target[name];
   },
 });
 
@@ -128,11 +128,12 @@ export class RegionWriter {
     const entries = scan.entries.map((entry) => firstUop(scan, entry));
     // Without enough budget to go through once, the interpreter takes it instruction by instruction.
     code.get(S).load32(state.BUDGET).tee(BUDGET).const32(scan.instructions).ltU32();
-    if (!this.#long || bound.needsSse || bound.needsAvx) {
+    if (!this.#long || bound.needsSse || bound.needsAvx || bound.needsX87) {
       // Made for flat segments and for what is used: without them, each entry is interpreted.
       if (this.#long) code.const32(0);
       else code.get(S).load32(state.FLAT).eqz32();
       if (bound.needsSse) code.get(S).load32(state.SSE_BLOCKED).or32();
+      if (bound.needsX87) code.get(S).load32(state.X87_BLOCKED).or32();
       if (bound.needsAvx) code.get(S).load32(state.AVX_BLOCKED).or32();
       code.tee(N).or32();
     }

@@ -10,7 +10,7 @@ const CONTENT = new CodeWriter();
 const HEAD = new CodeWriter(64);
 
 /** `from` and `to`: where the body lies among the module's. */
-interface Defined { readonly typeIndex: number; from: number; to: number; readonly exportName: string | null; hints: readonly number[] }
+interface Defined { readonly typeIndex: number; from: number; to: number; exportName: string | null; hints: readonly number[] }
 
 /** What a branch hint says of its branch (the other is 1, for often). */
 const SELDOM = 0;
@@ -52,6 +52,13 @@ export class ModuleWriter {
   /** Reserves a function index, so that functions may call each other before their bodies exist. */
   declare(signature: Signature, exportName: string | null = null): number {
     return this.#imports.length + this.#functions.push({ typeIndex: this.#type(signature), from: -1, to: -1, exportName, hints: [] }) - 1;
+  }
+
+  /** Exports a declared function that has no name so far. */
+  export(index: number, exportName: string): void {
+    const defined = this.#functions[index - this.#imports.length];
+    if (defined === undefined || defined.exportName !== null) throw new RangeError(`function ${index} is not declared or has a name already`);
+    defined.exportName = exportName;
   }
 
   /** Gives a declared function its body: `locals` are those beyond the parameters, `code` lacks the closing `end`. */
