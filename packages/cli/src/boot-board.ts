@@ -3,8 +3,8 @@ import type { BlockBackend, DeviceSpec, Engine } from '@vm/core';
 import type { RestoreOptions } from '@vm/core/snapshot';
 import type { ConsoleKind, Enlightenment, EoiPolicy, GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
-import { kvmEngine, type KvmVcpu } from '@vm/vcpu-kvm';
-import { type CpuModelName, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
+import { kvmEngine, type KvmEngineOptions, type KvmVcpu } from '@vm/vcpu-kvm';
+import { type CpuModelName, lentEngine, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 import type { CpuFeature } from '@vm/x86';
 import type { MachineVcpu } from './machine-vcpu.ts';
 import { type EngineName, switchedEngine } from './switched-engine.ts';
@@ -107,9 +107,11 @@ export function boardOf(settings: BoardSettings, engine: WasmEngineOptions = {})
 
 function engineOf(settings: BoardSettings, engine: WasmEngineOptions, virtual: boolean): Engine<MachineVcpu> {
   const { engine: name = 'wasm', movable = false } = settings;
-  const hardware = (): Engine<KvmVcpu> => kvmEngine({ ...processorOf(settings), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) });
-  if (movable && !virtual) return switchedEngine(softwareEngine(settings, engine, virtual), hardware(), name);
-  return name === 'kvm' ? hardware() : softwareEngine(settings, engine, virtual);
+  const isMovable = movable && !virtual;
+  const software = softwareEngine(settings, engine, virtual);
+  const hardware = (): Engine<KvmVcpu> => kvmEngine({ ...processorOf(settings), ...lentOf(settings, isMovable ? software : null), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) });
+  if (isMovable) return switchedEngine(software, hardware(), name);
+  return name === 'kvm' ? hardware() : software;
 }
 
 function softwareEngine(settings: BoardSettings, engine: WasmEngineOptions, virtual: boolean): Engine<WasmVcpu> {
@@ -131,4 +133,10 @@ function processorOf({ cpuModel, apic, cpuWithout = [] }: BoardSettings): Pick<W
 function compoundOf({ compound, handoff }: Pick<BoardSettings, 'compound' | 'handoff'>): Pick<WasmEngineOptions, 'compound'> {
   if (compound === undefined && handoff === undefined) return {};
   return { compound: { policy: compound ?? 'adaptive', ...(handoff === undefined ? {} : { handoff }) } };
+}
+/** Who finishes what follows an exit of KVM; `software`: the engine that has its place in the same memory. */
+function lentOf(settings: BoardSettings, software: Engine<WasmVcpu> | null): Pick<KvmEngineOptions, 'lent'> {
+  const { compound } = compoundOf(settings);
+  if (compound === undefined || compound.policy === 'off') return {};
+  return { lent: lentEngine({ ...processorOf(settings), compound, ...(software === null ? {} : { reservedBytes: (processors: number) => software.reserveBytes(processors) }) }) };
 }

@@ -15,7 +15,7 @@ export interface ChosenEngine {
   readonly text: string | null;
 }
 
-type Asked = Pick<BoardSettings, 'clock' | 'cpuModel' | 'apic' | 'enlighten' | 'eoi' | 'translator' | 'shadow' | 'compound' | 'handoff' | 'restore' | 'cpuWithout'> & { readonly traceHot?: number | undefined };
+type Asked = Pick<BoardSettings, 'clock' | 'cpuModel' | 'apic' | 'enlighten' | 'eoi' | 'translator' | 'shadow' | 'restore' | 'cpuWithout'> & { readonly traceHot?: number | undefined };
 
 /** Throws UsageError where KVM was asked for and cannot be had. */
 export function chooseEngine(choice: EngineChoice, settings: Asked): ChosenEngine {
@@ -52,7 +52,7 @@ export function withEngine(asked: BoardSettings, choice: EngineChoice | undefine
 /** What of the settings no other engine has. */
 function softwareOnly(settings: Asked): string | null {
   if (settings.clock === 'virtual') return '--clock virtual';
-  for (const name of ['translator', 'shadow', 'compound', 'handoff'] as const) if (settings[name] !== undefined) return `--${name}`;
+  for (const name of ['translator', 'shadow'] as const) if (settings[name] !== undefined) return `--${name}`;
   if (settings.traceHot !== undefined) return '--trace-hot';
   if (settings.enlighten !== undefined && settings.enlighten !== 'none') return `--enlighten ${settings.enlighten}`;
   return settings.eoi === 'selective' ? '--eoi selective' : null;

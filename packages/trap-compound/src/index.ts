@@ -3,6 +3,8 @@ export type { Weights } from './adaptive-policy.ts';
 export { ENDED_BACK, ENDED_BUDGET, ENDED_COUNT, ENDED_EVENT, ENDED_INSTRUCTION, ENDED_TRAP } from './executor.ts';
 export type { Ending, Executor } from './executor.ts';
 export { HandoffList } from './handoff-list.ts';
+export { LENT_CPL, LENT_CR0, LENT_CR3, LENT_CR4, LENT_EFER, LENT_GENERAL, LENT_RFLAGS, LENT_RIP, LENT_SEGMENTS, LENT_SEGMENT_WORDS, LENT_WORDS } from './lent-processor.ts';
+export type { LentEngine, LentProcessor } from './lent-processor.ts';
 export { PollHistory } from './poll-history.ts';
 export { COMPOUND_POLICIES, fixedPolicy, HANDOFFS } from './policy.ts';
 export type { BlockOutcome, CompoundPolicy, CompoundPolicyName, Handoff, Limits } from './policy.ts';

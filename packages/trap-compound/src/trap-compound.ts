@@ -45,15 +45,15 @@ export class TrapCompound {
   readonly #lengths = new Uint32Array(LENGTHS.length);
   readonly #endings = new Uint32Array(ENDINGS.length);
 
-  /** Throws RangeError. */
-  constructor(options: CompoundOptions, weights: Weights) {
+  /** Throws RangeError. `waits`: loops that ask a device may be left out, which takes an engine that counts instructions. */
+  constructor(options: CompoundOptions, weights: Weights, waits: boolean = true) {
     const window = inRange('window', options.window ?? 512, 1, MOST_WINDOW);
     const gap = inRange('gap', options.gap ?? 128, 0, MOST_GAP);
     const name = options.policy ?? 'adaptive';
     this.handoff = options.handoff ?? 'list';
     this.list = new HandoffList(inRange('accesses', options.accesses ?? MOST_ACCESSES, 1, MOST_ACCESSES));
     this.#policy = name === 'off' ? null : name === 'fixed' ? fixedPolicy({ window, gap }) : adaptivePolicy({ window, gap }, weights);
-    this.polls = name === 'off' ? null : new PollHistory();
+    this.polls = name === 'off' || !waits ? null : new PollHistory();
     this.paysAlone = name === 'fixed' || (name === 'adaptive' && weights.trap < 1);
   }
 

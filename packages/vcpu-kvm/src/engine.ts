@@ -1,4 +1,5 @@
 /** The engine of KVM: a machine of it, the RAM as its memory, processors with the model's CPUID. */
+import type { LentEngine, LentProcessor } from '@vm/trap-compound';
 import { cpuModel, modelText } from '@vm/x86';
 import type { CpuFeature, CpuModel, CpuModelName } from '@vm/x86';
 import type { Engine, Surroundings } from '@vm/core/engine';
@@ -23,11 +24,15 @@ export interface KvmEngineOptions {
   readonly cpuWithout?: readonly CpuFeature[];
   /** Told of a HLT with interrupts disabled, which nothing but a reset or an NMI ends, when no other processor could send one. */
   readonly haltedForGood?: () => void;
+  /** Whose processors finish nearby instructions that would exit too at one exit; default: nobody's, every access is an exit. */
+  readonly lent?: LentEngine;
 }
 
 const NEEDED = ['KVM_CAP_USER_MEMORY', 'KVM_CAP_READONLY_MEM', 'KVM_CAP_IMMEDIATE_EXIT', 'KVM_CAP_XSAVE', 'KVM_CAP_VCPU_EVENTS', 'KVM_CAP_DEBUGREGS', 'KVM_CAP_X86_USER_SPACE_MSR', 'KVM_CAP_X86_MSR_FILTER'] as const;
 /** Below all RAM, where processors without hardware for real mode keep their own tables: three pages. */
 const TSS_ADDRESS = 0xfffb_d000;
+/** In exits: a device in a worker, a block without its instructions, one that would have been an exit, another one. */
+const EXIT_WEIGHTS = { handoff: 15, block: 1.5, trap: 0.1, between: 0.02 };
 const COUNTER_HZ = 1_000_000_000; // as under the software engine, where the host can
 const LEAST_NANOS = 100_000;
 const ENTRIES_IN_LEAST = 50;
@@ -44,15 +49,16 @@ export function kvmEngine(options: KvmEngineOptions = {}): Engine<KvmVcpu> {
     processorState: { ...PROCESSOR_STATE, model: modelText(model) },
     reserveBytes: (count) => {
       processors = count;
-      return 0;
+      return options.lent?.reserveBytes(count) ?? 0;
     },
     createVcpu: (index, surroundings) => {
-      machine ??= new KvmMachine(model, processors, surroundings, options.haltedForGood ?? (() => undefined));
+      machine ??= new KvmMachine(model, processors, surroundings, options);
       return machine.createVcpu(index, surroundings);
     },
     tearDown: () => {
       machine?.close();
       machine = null;
+      options.lent?.tearDown();
     },
   };
 }
@@ -75,11 +81,13 @@ class KvmMachine {
   #kick: Kick | null = null;
   #slots: MemorySlots | null = null;
   readonly #haltedForGood: () => void;
+  readonly #lent: LentEngine | null;
   readonly #fds: KvmVcpuFd[] = [];
   readonly #vcpus: KvmVcpu[] = [];
 
-  constructor(model: CpuModel, processors: number, { ram }: Surroundings, haltedForGood: () => void) {
-    this.#haltedForGood = haltedForGood;
+  constructor(model: CpuModel, processors: number, { ram }: Surroundings, { haltedForGood, lent }: KvmEngineOptions) {
+    this.#haltedForGood = haltedForGood ?? (() => undefined);
+    this.#lent = lent ?? null;
     this.#model = model;
     this.#processors = processors;
     this.#device = KvmDevice.open();
@@ -106,9 +114,17 @@ class KvmMachine {
     if (this.#device.extension(NUMBERS.KVM_CAP_TSC_CONTROL) > 0) fd.call('KVM_SET_TSC_KHZ', COUNTER_HZ / 1000);
     const counterHz = fd.call('KVM_GET_TSC_KHZ', 0) * 1000;
     const halted = (): void => { if (this.#vcpus.every((one) => one.isStuck)) this.#haltedForGood(); };
-    const vcpu = new KvmVcpu({ index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd), halted }, surroundings);
+    const lent = this.#lentProcessor(index, surroundings);
+    const vcpu = new KvmVcpu({ lent, index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd), halted }, surroundings);
     this.#vcpus.push(vcpu);
     return vcpu;
+  }
+
+  #lentProcessor(index: number, surroundings: Surroundings): LentProcessor | null {
+    if (this.#lent === null) return null;
+    const parts = NUMBERS.KVM_SYNC_X86_REGS | NUMBERS.KVM_SYNC_X86_SREGS | NUMBERS.KVM_SYNC_X86_EVENTS;
+    if ((this.#device.extension(NUMBERS.KVM_CAP_SYNC_REGS) & parts) !== parts) throw new KvmError("the host's kernel is too old to finish instructions behind an exit: it has no KVM_CAP_SYNC_REGS");
+    return this.#lent.createProcessor(index, surroundings, EXIT_WEIGHTS);
   }
 
   /** What KVM does not know of comes to us, and not as an exception into the guest. */

@@ -1,6 +1,7 @@
 /** One processor of KVM: the loop around KVM_RUN, interrupts, and what ends it. */
 import { CR4_PAE, EFER_LMA, CR0_PG, FLAG_IF, MSR_APIC_BASE, MSR_TSC } from '@vm/x86';
 import type { CpuModel, EntryState } from '@vm/x86';
+import type { LentProcessor } from '@vm/trap-compound';
 import type { Plain } from '@vm/core';
 import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
@@ -15,6 +16,7 @@ import { errorName } from './libc.ts';
 import type { MemorySlots } from './memory-slots.ts';
 import { ModelRegisters } from './model-registers.ts';
 import { type ProcessorFields, readFields, writeFields } from './processor-fields.ts';
+import { TrapBlock } from './trap-block.ts';
 import { type Latches, newLatches, readProcessor, saveProcessor } from './saved-processor.ts';
 
 export interface VcpuPlace {
@@ -29,6 +31,8 @@ export interface VcpuPlace {
   readonly leastNanos: number;
   /** Told when the processor has begun to wait with interrupts disabled. */
   readonly halted: () => void;
+  /** Does what follows an exit; null: nobody does. */
+  readonly lent: LentProcessor | null;
 }
 
 const F = RUN.fields;
@@ -53,6 +57,8 @@ export class KvmVcpu implements Vcpu {
   readonly #u8: Uint8Array;
   readonly #u32: Uint32Array;
   readonly #answers: ExitAnswers;
+  /** Finishes what follows an access that came as an exit. */
+  readonly #block: TrapBlock | null;
   #latches: Latches = newLatches();
   #retired = 0;
   #begin = -1; // milliseconds; -1: outside of `run`
@@ -78,6 +84,7 @@ export class KvmVcpu implements Vcpu {
     this.#u32 = new Uint32Array(place.fd.page);
     this.#answers = new ExitAnswers(place.fd.page, surroundings.pio, surroundings.mmio, surroundings.interrupts);
     this.registers = new ModelRegisters(surroundings.interrupts, place.model, { counter: () => this.#counter(), now: surroundings.now, hz: place.counterHz });
+    this.#block = place.lent === null ? null : new TrapBlock(place.fd, place.lent, () => this.#serve());
     place.kick.attach(place.fd);
     this.reset();
   }
@@ -149,8 +156,12 @@ export class KvmVcpu implements Vcpu {
     const reason = this.#u32[REASON] as number;
     this.#exits[reason] = (this.#exits[reason] as number) + 1;
     switch (reason) {
-      case NUMBERS.KVM_EXIT_IO: this.#answers.port(); return -1;
-      case NUMBERS.KVM_EXIT_MMIO: this.#answers.memory(); return -1;
+      case NUMBERS.KVM_EXIT_IO:
+        this.#answers.port();
+        return this.#block === null || this.#leaving ? -1 : this.#block.behindPort();
+      case NUMBERS.KVM_EXIT_MMIO:
+        this.#answers.memory();
+        return this.#block === null || this.#leaving ? -1 : this.#block.behindMemory();
       case NUMBERS.KVM_EXIT_HLT:
         this.#latches.halted = true;
         if (this.isStuck) this.#place.halted();
@@ -242,9 +253,11 @@ export class KvmVcpu implements Vcpu {
     this.#placeMemory();
   }
 
-  signal(): void { /* the interrupt port is asked before the guest goes on anyhow */ }
+  /** The interrupt port is asked before the guest goes on anyhow. */
+  signal(): void { this.#block?.signal(); }
   notify(event: ProcessorEvent, page: number): void {
     const latches = this.#latches;
+    this.#block?.stop();
     if (event === 'nmi') {
       this.#nmi = true;
       this.#fd.call('KVM_NMI', 0);
@@ -255,6 +268,7 @@ export class KvmVcpu implements Vcpu {
   }
   stopAfter(instructions: number): void {
     if (this.#begin < 0) return;
+    this.#block?.stop();
     if (instructions > 0) {
       const nanos = Math.max(instructions * NANOS_PER_INSTRUCTION, this.#place.leastNanos);
       const end = milliseconds() + nanos / MILLION;
@@ -298,6 +312,7 @@ export class KvmVcpu implements Vcpu {
   // ---- Registers -----------------------------------------------------------------------------------------------------------
 
   #fields(): ProcessorFields {
+    this.#block?.settle();
     const fields = readFields(this.#fd, this.#hasXcr());
     const { wide, rows } = fields;
     const { memory, offsetOf } = { memory: this.#surroundings.ram.memory, offsetOf: (gpa: number) => this.#surroundings.ram.offsetOf(gpa) };
@@ -311,6 +326,7 @@ export class KvmVcpu implements Vcpu {
   }
   #enter(fields: ProcessorFields): void {
     this.#placeMemory(); // page tables are looked at when control registers are set
+    this.#block?.forget();
     writeFields(this.#fd, fields, { apicBase: this.#apicBase(), priority: this.#surroundings.interrupts.priority, hasXcr: this.#hasXcr() });
     this.registers.misc = fields.wide.miscEnable;
     this.#random = fields.wide.random;
@@ -383,6 +399,7 @@ export class KvmVcpu implements Vcpu {
   *counts(): Generator<readonly [name: string, count: number]> {
     yield ['interrupts', this.#interrupts];
     yield ['kicks', this.#signals];
+    if (this.#block !== null) for (const [name, count] of this.#block.counts()) yield [`compound.${name}`, count];
     for (const [reason, count] of this.#exits.entries()) if (count > 0) yield [`exits.${EXIT_NAMES[reason]}`, count];
   }
 }

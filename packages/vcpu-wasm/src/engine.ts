@@ -26,7 +26,7 @@ import type { Interpreter, Interpreters } from './processor-group.ts';
 import { WasmVcpu } from './vcpu.ts';
 
 /** The first page stays unused, so that address 0 is nothing. */
-const FIRST_BLOCK = 0x1_0000;
+export const FIRST_BLOCK = 0x1_0000;
 const MAP_BYTES = 4096 * 4;
 const CODE_PAGES = 4096;
 const CODE_BYTES = 64 << 20;
@@ -92,7 +92,7 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
     return { maps, mapCount: codePages, arena, arenaBytes: codeBytes, words: arena + codeBytes, copies: arena + codeBytes + (codeBytes >>> 3) };
   };
   const makeGroup = (surroundings: Surroundings): ProcessorGroup => {
-    const image = options.image ?? (written ??= interpreterImage());
+    const image = options.image ?? sharedImage();
     const { long, legacy } = image;
     const cache = new CodeCache(surroundings.ram.memory.buffer, region());
     watchStores(cache, surroundings);
@@ -123,8 +123,11 @@ export function wasmEngine(options: WasmEngineOptions = {}): Engine<WasmVcpu> {
   };
 }
 
+/** The interpreter, written or read when it is first asked for. */
+export function sharedImage(): InterpreterImage { return (written ??= interpreterImage()); }
+
 /** Made once for each model of a processor: what it knows is the same in every machine. */
-function handlersOf(keys: readonly string[], long: boolean, model: CpuModel): HandlerTable {
+export function handlersOf(keys: readonly string[], long: boolean, model: CpuModel): HandlerTable {
   const tables = handlerTables.get(keys) ?? new Map<string, HandlerTable>();
   handlerTables.set(keys, tables);
   const name = modelText(model);
@@ -133,7 +136,7 @@ function handlersOf(keys: readonly string[], long: boolean, model: CpuModel): Ha
   return table;
 }
 
-function atLeast(name: string, value: number, least: number): number {
+export function atLeast(name: string, value: number, least: number): number {
   if (!Number.isInteger(value) || value < least) throw new RangeError(`${name}: expected an integer of at least ${least}, got ${value}`);
   return value;
 }
@@ -154,7 +157,7 @@ function watchStores(cache: CodeCache, { ram }: Surroundings): void {
   });
 }
 
-function instantiate(module: Uint8Array, { ram }: Surroundings, imports: EngineImports): Interpreter {
+export function instantiate(module: Uint8Array, { ram }: Surroundings, imports: EngineImports): Interpreter {
   const code = compiled.get(module) ?? new WebAssembly.Module(module);
   compiled.set(module, code);
   const instance = new WebAssembly.Instance(code, { env: { memory: ram.memory, ...imports } });

@@ -5,6 +5,8 @@ export type { WasmEngineOptions } from './engine.ts';
 export type { EntryState, SegmentState } from './entry-state.ts';
 export type { InterpreterHalf, InterpreterImage } from './interpreter-image.ts';
 export type { EventKind, ProcessorEvent } from './event-log.ts';
+export { lentEngine } from './lent-engine.ts';
+export type { LentEngineOptions } from './lent-engine.ts';
 export { inspectProcessor, readLinear, tracedRegions } from './inspection.ts';
 export type { InspectedProcessor } from './inspection.ts';
 export { describeProcessor } from './processor-text.ts';

@@ -11,13 +11,11 @@ import type { Size } from '@vm/core';
 import type { AccessQueue, IoBus } from '@vm/core/engine';
 import { type CompoundOptions, ENDED_BACK, ENDED_BUDGET, ENDED_COUNT, ENDED_EVENT, ENDED_INSTRUCTION, ENDED_TRAP, type Ending, type Executor, type Limits, TrapCompound } from '@vm/trap-compound';
 import { Checkpoint } from './checkpoint.ts';
-import type { CodeFetch } from './code-fetch.ts';
 import * as state from './cpu-state.ts';
 import type { GuestFault } from './guest-fault.ts';
-import type { LinearMemory } from './linear-memory.ts';
 import { DevicePage } from './device-page.ts';
 import type { EngineImports } from './runtime.ts';
-import type { Segmentation } from './segmentation.ts';
+import type { LookAheadHost, LookAheadProcessor, LookAheadReach } from './look-ahead-host.ts';
 import { LONGEST_TURN, StandingLoop } from './standing-loop.ts';
 import type { StateView } from './state-view.ts';
 import { CHECK_PORT, CPUID, FLAGS_ATTENTION, INTERRUPT_SHADOW } from './system-call.ts';
@@ -27,24 +25,7 @@ const MOST_REPEATS = 10_000; // entries of generated code until all answers are 
 /** In units of an exit to TypeScript, rounded: `npm run bench -- exits` measures them. */
 const WEIGHTS = { handoff: 200, block: 8, trap: 2, between: 0.25 };
 
-/** What the loop of the processor lends. */
-export interface LookAheadHost {
-  /** Runs generated code; throws what it throws. RIP is right afterwards, unless it has thrown. */
-  enter(): void;
-  syncRip(): void;
-  retired(): number;
-  /** The budget is what is left of it when so many are retired. */
-  rewind(retired: number): void;
-  /** Nothing is left of the budget. */
-  stop(): void;
-  /** Generated code comes back at the next boundary. */
-  leave(): void;
-  /** Something is to be done between two instructions. */
-  isEventful(): boolean;
-  now(): number;
-}
-/** The processor, which may still be in the making. */
-interface Processor { readonly state: StateView; readonly memory: LinearMemory; readonly segments: Segmentation; readonly code: CodeFetch }
+export type { LookAheadHost };
 
 /** Thrown through generated code: the instruction is not done in a block. */
 const STOP = { name: 'end of a block' };
@@ -77,19 +58,22 @@ export class LookAhead implements Executor {
   #low = 0;
   #high = 0;
   #accessAt = -1;
+  /** What may be reached although the TLB does not know it; null: nothing. */
+  readonly #reach: LookAheadReach | null;
   readonly #checkpoint: Checkpoint;
   readonly #s: StateView;
-  readonly #processor: Processor;
+  readonly #processor: LookAheadProcessor;
   readonly #fault: GuestFault;
   readonly #host: LookAheadHost;
   #pio: IoBus | null = null;
   #mmio: IoBus | null = null;
 
-  constructor(processor: Processor, fault: GuestFault, options: CompoundOptions, host: LookAheadHost) {
+  constructor(processor: LookAheadProcessor, fault: GuestFault, compound: CompoundOptions | TrapCompound, host: LookAheadHost, reach: LookAheadReach | null = null) {
+    this.#reach = reach;
     this.#s = processor.state;
     this.#processor = processor;
     this.#fault = fault;
-    this.compound = new TrapCompound(options, WEIGHTS);
+    this.compound = compound instanceof TrapCompound ? compound : new TrapCompound(compound, WEIGHTS);
     this.#host = host;
     this.#checkpoint = new Checkpoint(this.#s);
     this.#loop = new StandingLoop(this.#s);
@@ -177,6 +161,14 @@ export class LookAhead implements Executor {
     if (!able) this.#flushNow();
     else if (limits === LONGEST_TURN) this.#waitOut();
     else this.compound.finish(this.#key, limits, this);
+    this.wanted = null;
+  }
+
+  /** Does what follows a trap at `key` that another engine has had. */
+  finishFor(key: number, limits: Limits): void {
+    this.wanted = limits;
+    this.#page.forget();
+    this.compound.finish(key, limits, this);
     this.wanted = null;
   }
 
@@ -332,10 +324,10 @@ export class LookAhead implements Executor {
         plain.slowStore(low, high, size);
       },
       resolve: () => {
-        if (this.#active && !this.#knowsCode()) {
-          this.#fetching = true;
-          throw STOP;
-        }
+        if (!this.#active) return plain.resolve();
+        this.#fetching = true;
+        if (!this.#knowsCode()) throw STOP;
+        this.#fetching = false;
         return plain.resolve();
       },
       crossPage: (check) => {
@@ -384,14 +376,20 @@ export class LookAhead implements Executor {
     const long = this.#processor.segments.is64Bit();
     if (!long && rip > s.limit(state.CS)) return false;
     const low = long ? rip : (s.base(state.CS) + rip) >>> 0;
+    if (this.#reach !== null) return this.#reach.code(low, long ? s.high(state.RIP) : 0);
     return this.#processor.memory.tlb.find(state.FETCH_TLB, low, long ? s.high(state.RIP) : 0, s.get(state.FETCH_TAG)) >= 0;
   }
 
+  /** Where the address lies in RAM; -1: it does not, or nobody may know. */
+  #find(tlb: typeof state.READ_TLB | typeof state.WRITE_TLB, low: number, high: number): number {
+    const found = this.#processor.memory.tlb.find(tlb, low, high, this.#tag);
+    return found >= 0 || this.#reach === null || this.#page.find(low, high) >= 0 ? found : this.#reach.data(tlb, low, high, this.#tag, this.#page);
+  }
   #load(low: number, high: number, size: number, tlb: typeof state.READ_TLB | typeof state.WRITE_TLB): void {
     const s = this.#s;
     const bytes = size & ~state.ANY_ALIGNMENT;
     if ((low & 4095) + bytes > 4096) throw STOP;
-    const from = this.#processor.memory.tlb.find(tlb, low, high, this.#tag);
+    const from = this.#find(tlb, low, high);
     const to = s.at + state.VALUE;
     if (from >= 0) {
       this.#target = low;
@@ -408,7 +406,7 @@ export class LookAhead implements Executor {
     const s = this.#s;
     const bytes = size & ~state.ANY_ALIGNMENT;
     if ((low & 4095) + bytes > 4096) throw STOP;
-    const to = this.#processor.memory.tlb.find(state.WRITE_TLB, low, high, this.#tag);
+    const to = this.#find(state.WRITE_TLB, low, high);
     const from = s.at + state.VALUE;
     if (to >= 0) {
       if (this.#checkpoint.isFull) throw STOP;

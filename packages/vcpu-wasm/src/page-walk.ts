@@ -47,6 +47,8 @@ export class PageWalk {
   cachable = true;
   /** Shadow tables, which are asked first. */
   shadow: ShadowPaging | null = null;
+  /** A walk that would have to set an accessed or dirty bit raises in its place: nothing is changed. */
+  isQuiet = false;
   /** The access is the processor's own, to a table or a stack that a gate names. */
   #implicit = false;
 
@@ -248,6 +250,7 @@ export class PageWalk {
   }
   /** Accessed and dirty bits are stores too: the page may hold code, or be watched. */
   #setBits(at: number, entry: number): void {
+    if (this.isQuiet) this.#raise(VECTOR_PF, 0);
     this.#state.u32[at >>> 2] = entry;
     const attributes = this.#ram.attributesOffset + ((at - this.#ram.base) >>> 12);
     if (this.#state.u8[attributes] !== 0) this.#ram.written(at, 4);
