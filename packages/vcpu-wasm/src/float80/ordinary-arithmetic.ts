@@ -55,7 +55,7 @@ const ifOrdinary = (f: FunctionBuilder, a: Float80, b: Float80, control: Value, 
 const sum = (flip: number): OrdinaryBinary => (f, a, b, control, deliver) => ifOrdinary(f, a, b, control, (exponentA, exponentB) => {
   const differ = f.let(a.top.xor(b.top).xor(flip).and(SIGN_BIT));
   const distance = f.let(exponentA.sub(exponentB));
-  // Which of them is the larger nobody foresees, so this is done without branches.
+  // Which of them has the larger exponent nobody foresees, so the two change places without a branch.
   const swap = f.let(distance.topBit());
   const x = f.let(swap.select(b.significand, a.significand));
   const y = f.let(swap.select(a.significand, b.significand));
@@ -63,23 +63,27 @@ const sum = (flip: number): OrdinaryBinary => (f, a, b, control, deliver) => ifO
   const exponent = f.let(swap.select(exponentB, exponentA).add(1));
   f.set(distance, swap.select(distance.negate(), distance));
   f.if(distance.ltU(64), () => {
-    // Both with a bit of room above: x / 2 + y / 2, or with the complement of y where the signs differ.
-    const mask = f.let(i64(0n).sub(differ.isNotZero().extendU()));
+    // Both with a bit of room above: x / 2 and y / 2.
+    const low = f.let(y.shl(distance.xor(63)));
+    const high = f.let(y.shrU(distance).shrU(1));
     const xLow = f.let(x.shl(63));
-    const yLow = f.let(y.shl(distance.xor(63)));
-    const yHigh = y.shrU(distance).shrU(1);
-    const low = f.let(xLow.add(yLow.xor(mask).sub(mask)));
-    // Carry of the sum, borrow of the difference.
-    const carry = differ.select(xLow, low).ltU(differ.select(yLow, xLow)).extendU();
-    const high = f.let(x.shrU(1).add(yHigh.add(carry).xor(mask).sub(mask)));
-    // A negative difference, which only equal exponents give.
-    f.if(high.topBit().and(differ.isNotZero()), () => {
-      f.set(high, high.add(low.isNotZero().extendU()).negate());
-      f.set(low, low.negate());
-      f.set(sign, sign.xor(SIGN_BIT));
-    });
-    f.if(high.isNotZero(), () => {
-      normalise(f, exponent, high, low, f.let(high.clz().wrap()));
+    f.if(differ, () => {
+      f.set(high, x.shrU(1).sub(high).sub(xLow.ltU(low).extendU()));
+      f.set(low, xLow.sub(low));
+      // A negative difference, which only equal exponents give.
+      f.if(high.topBit(), () => {
+        f.set(high, high.add(low.isNotZero().extendU()).negate());
+        f.set(low, low.negate());
+        f.set(sign, sign.xor(SIGN_BIT));
+      });
+      f.if(high.isNotZero(), () => {
+        normalise(f, exponent, high, low, f.let(high.clz().wrap()));
+        deliverRounded(f, sign, exponent, high, low, deliver);
+      });
+    }, () => {
+      f.set(low, low.add(xLow));
+      f.set(high, high.add(x.shrU(1)).add(low.ltU(xLow).extendU()));
+      normalise(f, exponent, high, low, f.let(high.topBit().xor(1)));
       deliverRounded(f, sign, exponent, high, low, deliver);
     });
   });

@@ -58,10 +58,8 @@ const slot = (s: Value, index: Value): Value => s.load32(state.X87_TOP).add(inde
 const addressOf = (s: Value, index: Value): Value => s.add(slot(s, index).shl(4));
 const emptyAt = (s: Value, index: Value): Value => s.add(slot(s, index)).load8(state.X87_EMPTY);
 export const controlOf = (s: Value): Value => s.load32(state.X87_CONTROL);
-export function readRegister(f: FunctionBuilder, s: Value, index: Value): Float80 {
-  const at = f.let(addressOf(s, index));
-  return float80(f.let(at.load(state.X87)), f.let(at.load16(state.X87 + 8)));
-}
+const readAt = (f: FunctionBuilder, at: Value): Float80 => float80(f.let(at.load(state.X87)), f.let(at.load16(state.X87 + 8)));
+export const readRegister = (f: FunctionBuilder, s: Value, index: Value): Float80 => readAt(f, f.let(addressOf(s, index)));
 function putRegister(f: FunctionBuilder, at: Value, x: Float80): void {
   f.store(at, state.X87, x.significand);
   f.store16(at, state.X87 + 8, x.top);
@@ -186,33 +184,40 @@ export function declareRegisterStack(library: FunctionLibrary, arithmetic: Arith
       const [x, y] = inOrder(a, b);
       return [...f.call(compute, x.significand, x.top, y.significand, y.top, control)];
     };
-    const ordinarily = (f: FunctionBuilder, s: Value, at: Value, a: Float80, b: Float80, control: Value): void => {
-      ordinary(f, ...inOrder(a, b), control, (result, flags) => {
+    // What is seldom is a function of its own, so that nothing has to be kept for it on the short way.
+    const anyRegisters = library.function([I32, I32, I32], [I32], (f, s, to, from) => {
+      f.if(emptyAt(s, to).or(emptyAt(s, from)), () => underflow(f, s, to));
+      const a = readRegister(f, s, to);
+      f.returnCall(finish, s, to, ...results(f, a, readRegister(f, s, from), controlOf(s)));
+    });
+    const anySource = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
+      f.if(emptyAt(s, top), () => underflow(f, s, top));
+      const a = readRegister(f, s, top);
+      f.if(isNanOrUnsupported(a), () => f.set(flags, 0));
+      const [result, resultTop, more] = results(f, a, float80(significand, topWord), controlOf(s));
+      // A division by zero comes before a denormal operand (SDM vol. 1, section 4.9.2).
+      f.if(more.and(ZE), () => f.set(flags, 0));
+      f.returnCall(finish, s, top, result, resultTop, flags.or(more));
+    });
+    const ordinarily = (f: FunctionBuilder, s: Value, at: Value, b: Float80): void => {
+      const a = readAt(f, at);
+      ordinary(f, ...inOrder(a, b), f.let(controlOf(s)), (result, flags) => {
         putRegister(f, at, result);
         deliverFlags(f, s, flags);
       });
     };
     const registers = library.function([I32, I32, I32], [I32], (f, s, to, from) => {
-      f.ifSeldom(emptyAt(s, to).or(emptyAt(s, from)), () => underflow(f, s, to));
-      const at = f.let(addressOf(s, to));
-      const a = float80(f.let(at.load(state.X87)), f.let(at.load16(state.X87 + 8)));
-      const b = readRegister(f, s, from);
-      const control = f.let(controlOf(s));
-      ordinarily(f, s, at, a, b, control);
-      f.returnCall(finish, s, to, ...results(f, a, b, control));
+      const number = f.let(s.load32(state.X87_TOP));
+      const toNumber = f.let(number.add(to).and(7));
+      const fromNumber = f.let(number.add(from).and(7));
+      f.if(s.add(toNumber).load8(state.X87_EMPTY).or(s.add(fromNumber).load8(state.X87_EMPTY)).isZero(), () => {
+        ordinarily(f, s, f.let(s.add(toNumber.shl(4))), readAt(f, f.let(s.add(fromNumber.shl(4)))));
+      });
+      f.returnCall(anyRegisters, s, to, from);
     });
     const source = library.function([I32, I64, I32, I32], [I32], (f, s, significand, topWord, flags) => {
-      f.ifSeldom(emptyAt(s, top), () => underflow(f, s, top));
-      const at = f.let(addressOf(s, top));
-      const a = float80(f.let(at.load(state.X87)), f.let(at.load16(state.X87 + 8)));
-      const b = float80(significand, topWord);
-      const control = f.let(controlOf(s));
-      f.if(flags.isZero(), () => ordinarily(f, s, at, a, b, control));
-      f.if(isNanOrUnsupported(a), () => f.set(flags, 0));
-      const [result, resultTop, more] = results(f, a, b, control);
-      // A division by zero comes before a denormal operand (SDM vol. 1, section 4.9.2).
-      f.if(more.and(ZE), () => f.set(flags, 0));
-      f.returnCall(finish, s, top, result, resultTop, flags.or(more));
+      f.if(emptyAt(s, top).or(flags).isZero(), () => ordinarily(f, s, f.let(addressOf(s, top)), float80(significand, topWord)));
+      f.returnCall(anySource, s, significand, topWord, flags);
     });
     return { registers, source };
   };
