@@ -10,6 +10,7 @@ import { kvmEngine, kvmLacks, type KvmVcpu, probeKvm } from '@vm/vcpu-kvm';
 import { type Assembler, CONDITION_NE, createAssembler, mem, r16, r32, RAX, RBX, RCX, RDX } from '@vm/x86';
 import { CALLS } from '../packages/vcpu-kvm/src/kvm-number-table.ts';
 import { libc } from '../packages/vcpu-kvm/src/libc.ts';
+import { blockRows } from './kvm-blocks.ts';
 import { KVM_LOOP } from './kvm-loop.ts';
 import { pairedRatio } from './pairs.ts';
 import { type Benchmark, median, type Row, row } from './registry.ts';
@@ -34,7 +35,7 @@ const ACCESSES: readonly Access[] = [
 
 /** What an access of a guest under KVM costs in TypeScript over the same loop in C. */
 export const kvm: Benchmark = {
-  summary: "an access of a guest under the host's KVM, to a device in TypeScript and back, against the same loop in C",
+  summary: "an access of a guest under the host's KVM, to a device in TypeScript and back, against the same loop in C; sequences of accesses with blocks behind exits and without",
   run: async ({ quick }) => {
     const { modes, text } = probeKvm();
     if (!modes.long) throw new Error(text);
@@ -45,7 +46,7 @@ export const kvm: Benchmark = {
       execFileSync('gcc', ['-O2', '-Wall', '-o', program, `${program}.c`]);
       const rows: Row[] = [];
       for (const access of ACCESSES) rows.push(...(await compare(access, program, folder, quick)));
-      return [...rows, callRow(program, quick)];
+      return [...rows, callRow(program, quick), ...(await blockRows(quick))];
     } finally {
       rmSync(folder, { recursive: true });
     }

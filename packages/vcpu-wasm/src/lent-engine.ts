@@ -22,8 +22,8 @@ import { WasmLentProcessor } from './lent-processor.ts';
 const MAP_BYTES = 4096 * 4;
 const CODE_PAGES = 128;
 const CODE_BYTES = 2 << 20;
-/** With which an interrupt shadow begins (STI), or whose meaning is decided by TypeScript. */
-const NOT_LENT: ReadonlySet<string> = new Set(['sti', 'enter']);
+/** With which an interrupt shadow begins (STI), whose meaning is decided by TypeScript, or of which one exit does many elements. */
+const NOT_LENT: ReadonlySet<string> = new Set(['sti', 'enter', 'ins', 'outs']);
 const LENT: ReadonlySet<string> = new Set(
   [...[ARITHMETIC, SHIFT, MULTIPLY, MOVE, STACK, CONTROL_FLOW, STRING, BIT_MANIPULATION].flatMap((table) => Object.keys(table)), 'in', 'out', 'crc32'].filter((name) => !NOT_LENT.has(name)),
 );
