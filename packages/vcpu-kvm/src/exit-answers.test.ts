@@ -1,4 +1,4 @@
-import type { IoBus, InterruptPort } from '@vm/core/engine';
+import type { AccessQueue, IoBus, InterruptPort } from '@vm/core/engine';
 import { describe, expect, it } from 'vitest';
 import { ExitAnswers } from './exit-answers.ts';
 import { RUN } from './kvm-layout-table.ts';
@@ -7,11 +7,13 @@ const F = RUN.fields;
 const DATA = 4096;
 
 /** A page as KVM leaves it, and what was asked of whom. */
-function setup(window = -1): { readonly view: DataView; readonly answers: ExitAnswers; readonly asked: string[] } {
+function setup(window = -1, queue: AccessQueue | null = null): { readonly view: DataView; readonly answers: ExitAnswers; readonly asked: string[] } {
   const page = new ArrayBuffer(8192);
   const asked: string[] = [];
   let next = 0x1122_3344;
   const bus = (name: string): IoBus => ({
+    queue: () => queue,
+    enqueue: (index, address, size, isWrite, value, now) => void asked.push(`${name} list ${index} ${address.toString(16)} ${size} ${isWrite ? value.toString(16) : 'read'} at ${now}`),
     read: (address, size) => (asked.push(`${name} read ${address.toString(16)} ${size}`), next++ % 2 ** (size * 8)),
     write: (address, size, value) => void asked.push(`${name} write ${address.toString(16)} ${size} ${value.toString(16)}`),
     readWide: (address, bytes, into) => (asked.push(`${name} wide ${address.toString(16)} ${bytes}`), into.setBigUint64(0, 0x1234_5678_9abc_def0n, true)),
@@ -21,7 +23,7 @@ function setup(window = -1): { readonly view: DataView; readonly answers: ExitAn
     isPending: () => false, acknowledge: () => -1, window: () => window, readRegister: (offset, size) => (asked.push(`apic read ${offset.toString(16)} ${size}`), 0x55), writeRegister: (offset, size, value) => void asked.push(`apic write ${offset.toString(16)} ${size} ${value.toString(16)}`),
     readModelRegister: () => false, low: 0, high: 0, writeModelRegister: () => false, priority: 0,
   };
-  return { view: new DataView(page), answers: new ExitAnswers(page, bus('port'), bus('memory'), port), asked };
+  return { view: new DataView(page), answers: new ExitAnswers(page, bus('port'), bus('memory'), port, () => 7), asked };
 }
 
 function portExit(view: DataView, isWrite: boolean, port: number, size: number, count: number): void {
@@ -38,6 +40,23 @@ function memoryExit(view: DataView, isWrite: boolean, address: bigint, bytes: nu
 }
 
 describe('an exit for a port', () => {
+  it('is lists where the device takes such, begun again behind an access that it stops at', () => {
+    const runs: number[] = [];
+    const queue: AccessQueue = { most: 4, sharesMemory: false, told: false, run: (count) => (runs.push(count), runs.length === 1 ? 3 : count), result: (index) => 0x10 * runs.length + index };
+    const { view, answers, asked } = setup(-1, queue);
+    portExit(view, false, 0x60, 1, 6);
+    answers.port();
+    expect(runs).toEqual([4, 3]);
+    expect(Array.from({ length: 6 }, (_, i) => view.getUint8(DATA + i))).toEqual([0x10, 0x11, 0x12, 0x20, 0x21, 0x22]);
+    runs.length = 0;
+    asked.length = 0;
+    portExit(view, true, 0x60, 2, 4);
+    [0x1111, 0x2222, 0x3333, 0x4444].forEach((value, i) => view.setUint16(DATA + i * 2, value, true));
+    answers.port();
+    expect(runs).toEqual([4, 1]);
+    expect(asked).toEqual(['1111', '2222', '3333', '4444', '4444'].map((value, i) => `port list ${i % 4} 60 2 ${value} at 7`));
+  });
+
   it('is one access, or one for each element of a string, in order', () => {
     const { view, answers, asked } = setup();
     portExit(view, false, 0x60, 4, 1);

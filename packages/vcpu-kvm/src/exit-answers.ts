@@ -19,8 +19,10 @@ export class ExitAnswers {
   readonly #pio: IoBus;
   readonly #mmio: IoBus;
   readonly #interrupts: InterruptPort;
+  readonly #now: () => number;
 
-  constructor(page: ArrayBuffer, pio: IoBus, mmio: IoBus, interrupts: InterruptPort) {
+  constructor(page: ArrayBuffer, pio: IoBus, mmio: IoBus, interrupts: InterruptPort, now: () => number) {
+    this.#now = now;
     this.#u8 = new Uint8Array(page);
     this.#u16 = new Uint16Array(page);
     this.#u32 = new Uint32Array(page);
@@ -35,12 +37,33 @@ export class ExitAnswers {
   port(): void {
     const size = this.#u8[IO_SIZE] as Size;
     const port = this.#u16[IO_PORT] as number;
-    let at = this.#u32[IO_DATA] as number;
+    const at = this.#u32[IO_DATA] as number;
     const isWrite = this.#u8[IO_DIRECTION] === NUMBERS.KVM_EXIT_IO_OUT;
-    // More than one with a repeated string instruction.
-    for (let left = this.#u32[IO_COUNT] as number; left > 0; left--, at += size) {
+    const count = this.#u32[IO_COUNT] as number;
+    if (count === 1) {
       if (isWrite) this.#pio.write(port, size, this.#read(at, size));
       else this.#write(at, size, this.#pio.read(port, size));
+    } else this.#string(port, size, isWrite, count, at);
+  }
+  /** A repeated string instruction has many elements; a device in a worker gets them in lists. */
+  #string(port: number, size: Size, isWrite: boolean, count: number, at: number): void {
+    const pio = this.#pio;
+    const queue = pio.queue?.(port, size) ?? null;
+    for (let done = 0; done < count; ) {
+      if (queue === null) {
+        if (isWrite) pio.write(port, size, this.#read(at, size));
+        else this.#write(at, size, pio.read(port, size));
+        done++;
+        at += size;
+        continue;
+      }
+      const now = this.#now();
+      const list = Math.min(queue.most, count - done);
+      for (let i = 0; i < list; i++) pio.enqueue!(i, port, size, isWrite, isWrite ? this.#read(at + i * size, size) : 0, now);
+      const answered = queue.run(list, now);
+      if (!isWrite) for (let i = 0; i < answered; i++) this.#write(at + i * size, size, queue.result(i));
+      done += answered;
+      at += answered * size;
     }
   }
 

@@ -82,7 +82,7 @@ export class KvmVcpu implements Vcpu {
     this.#fd = place.fd;
     this.#u8 = new Uint8Array(place.fd.page);
     this.#u32 = new Uint32Array(place.fd.page);
-    this.#answers = new ExitAnswers(place.fd.page, surroundings.pio, surroundings.mmio, surroundings.interrupts);
+    this.#answers = new ExitAnswers(place.fd.page, surroundings.pio, surroundings.mmio, surroundings.interrupts, surroundings.now);
     this.registers = new ModelRegisters(surroundings.interrupts, place.model, { counter: () => this.#counter(), now: surroundings.now, hz: place.counterHz });
     this.#block = place.lent === null ? null : new TrapBlock(place.fd, place.lent, () => this.#serve());
     place.kick.attach(place.fd);
