@@ -20,10 +20,12 @@ function setup(window = -1, queue: AccessQueue | null = null): { readonly view: 
     writeWide: (address, bytes, from) => void asked.push(`${name} wide write ${address.toString(16)} ${bytes} ${from.getBigUint64(0, true).toString(16)}`),
   });
   const port: InterruptPort = {
-    isPending: () => false, acknowledge: () => -1, window: () => window, readRegister: (offset, size) => (asked.push(`apic read ${offset.toString(16)} ${size}`), 0x55), writeRegister: (offset, size, value) => void asked.push(`apic write ${offset.toString(16)} ${size} ${value.toString(16)}`),
+    isPending: () => false, acknowledge: () => -1, window: () => -1, readRegister: (offset, size) => (asked.push(`apic read ${offset.toString(16)} ${size}`), 0x55), writeRegister: (offset, size, value) => void asked.push(`apic write ${offset.toString(16)} ${size} ${value.toString(16)}`),
     readModelRegister: () => false, low: 0, high: 0, writeModelRegister: () => false, priority: 0,
   };
-  return { view: new DataView(page), answers: new ExitAnswers(page, bus('port'), bus('memory'), port, () => 7), asked };
+  const answers = new ExitAnswers(page, bus('port'), bus('memory'), port, () => 7);
+  answers.window = window;
+  return { view: new DataView(page), answers, asked };
 }
 
 function portExit(view: DataView, isWrite: boolean, port: number, size: number, count: number): void {

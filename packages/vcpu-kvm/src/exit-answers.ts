@@ -19,6 +19,8 @@ export class ExitAnswers {
   readonly #pio: IoBus;
   readonly #mmio: IoBus;
   readonly #interrupts: InterruptPort;
+  /** Where the registers of the interrupt controller are; -1: nowhere. As the memory slots leave it out. */
+  window = -1;
   readonly #now: () => number;
 
   constructor(page: ArrayBuffer, pio: IoBus, mmio: IoBus, interrupts: InterruptPort, now: () => number) {
@@ -67,14 +69,26 @@ export class ExitAnswers {
     }
   }
 
-  /** HOT. */
-  memory(): void {
+  /** True: it was for the interrupt controller. HOT. */
+  memory(): boolean {
     const bytes = this.#u32[MMIO_BYTES] as number;
     const address = (this.#u32[MMIO_LOW] as number) + (this.#u32[MMIO_LOW + 1] as number) * TWO_32;
     const isWrite = this.#u8[MMIO_WRITE] !== 0;
-    const window = this.#interrupts.window();
-    if (window >= 0 && address >= window && address < window + WINDOW_BYTES) return this.#controller(address - window, bytes, isWrite);
-    if (bytes === 8) return isWrite ? this.#mmio.writeWide(address, 8, this.#wide) : this.#mmio.readWide(address, 8, this.#wide);
+    const { window } = this;
+    if (window >= 0 && address >= window && address < window + WINDOW_BYTES) {
+      this.#controller(address - window, bytes, isWrite);
+      return true;
+    }
+    if (bytes === 4) {
+      if (isWrite) this.#mmio.write(address, 4, this.#u32[MMIO_DATA >> 2] as number);
+      else this.#u32[MMIO_DATA >> 2] = this.#mmio.read(address, 4);
+      return false;
+    }
+    if (bytes === 8) {
+      if (isWrite) this.#mmio.writeWide(address, 8, this.#wide);
+      else this.#mmio.readWide(address, 8, this.#wide);
+      return false;
+    }
     // Pieces of an access over the end of a page have any number of bytes.
     for (let at = 0; at < bytes; ) {
       const size: Size = bytes - at >= 4 ? 4 : bytes - at >= 2 ? 2 : 1;
@@ -82,6 +96,7 @@ export class ExitAnswers {
       else this.#write(MMIO_DATA + at, size, this.#mmio.read(address + at, size));
       at += size;
     }
+    return false;
   }
 
   #controller(offset: number, bytes: number, isWrite: boolean): void {

@@ -69,6 +69,7 @@ export class KvmVcpu implements Vcpu {
   #baseMoved = false; // the interrupt controller has been moved, or turned on or off
   #placed = false; // memory slots are those of the attributes of pages
   #lastPriority = 0;
+  #looks = true; // something may be to do before the guest goes on
   #lastHost = 0; // when the last run ended, in the host's time and in that of the machine
   #lastMachine = 0;
   #random = 0n; // what a software engine has left for its random numbers
@@ -120,20 +121,16 @@ export class KvmVcpu implements Vcpu {
     }
   }
 
-  /** HOT. */
+  /** HOT: an exit is answered without a call of the interrupt port. */
   #loop(): ExitCode {
     const fd = this.#fd;
     const u8 = this.#u8;
-    const { interrupts } = this.#surroundings;
     let tries = 0;
+    this.#looks = true;
     for (;;) {
-      if (!this.#isAwake()) return EXIT_HALT;
-      if (this.#baseMoved) this.#followBase();
-      if (interrupts.isPending()) this.#inject();
-      else u8[REQUEST_WINDOW] = 0;
-      u8[CR8] = this.#lastPriority = interrupts.priority;
+      if (this.#looks && !this.#look()) return EXIT_HALT;
       const result = fd.run();
-      if (u8[CR8] !== this.#lastPriority) interrupts.priority = this.#lastPriority = u8[CR8] as number;
+      if (u8[CR8] !== this.#lastPriority) this.#setPriority();
       if (result === 0) {
         const end = this.#serve();
         if (end >= 0) return end as ExitCode;
@@ -160,15 +157,17 @@ export class KvmVcpu implements Vcpu {
         this.#answers.port();
         return this.#block === null || this.#leaving ? -1 : this.#block.behindPort();
       case NUMBERS.KVM_EXIT_MMIO:
-        this.#answers.memory();
+        if (this.#answers.memory()) this.#looks = true;
         return this.#block === null || this.#leaving ? -1 : this.#block.behindMemory();
       case NUMBERS.KVM_EXIT_HLT:
         this.#latches.halted = true;
+        this.#looks = true;
         if (this.isStuck) this.#place.halted();
         return -1;
-      case NUMBERS.KVM_EXIT_IRQ_WINDOW_OPEN: case NUMBERS.KVM_EXIT_SET_TPR: case NUMBERS.KVM_EXIT_INTR: return -1;
+      case NUMBERS.KVM_EXIT_IRQ_WINDOW_OPEN: case NUMBERS.KVM_EXIT_SET_TPR: case NUMBERS.KVM_EXIT_INTR: this.#looks = true; return -1;
       case NUMBERS.KVM_EXIT_X86_RDMSR: {
         const { registers } = this;
+        this.#looks = true;
         const known = registers.read(this.#u32[MSR_INDEX] as number);
         this.#u8[MSR_ERROR] = known ? 0 : 1;
         this.#u32[MSR_DATA] = registers.low;
@@ -177,6 +176,7 @@ export class KvmVcpu implements Vcpu {
       }
       case NUMBERS.KVM_EXIT_X86_WRMSR: {
         const index = this.#u32[MSR_INDEX] as number;
+        this.#looks = true;
         this.#u8[MSR_ERROR] = this.registers.write(index, this.#u32[MSR_DATA] as number, this.#u32[MSR_DATA + 1] as number) ? 0 : 1;
         if (index === MSR_APIC_BASE) this.#baseMoved = true;
         return -1;
@@ -198,6 +198,24 @@ export class KvmVcpu implements Vcpu {
     const detail = reason === NUMBERS.KVM_EXIT_INTERNAL_ERROR ? `, ${this.#u32[SUBERROR]}` : reason === NUMBERS.KVM_EXIT_FAIL_ENTRY ? `, 0x${this.#u32[ENTRY_FAILURE]!.toString(16)}` : '';
     this.#surroundings.log('warn', `processor ${this.#place.index}: KVM gave up (${reason} ${name}${detail}) at ${this.ripText()}`);
     return EXIT_FAIL;
+  }
+
+  /** What may be to do before the guest goes on: an interrupt, a message, other memory. False: it waits. */
+  #look(): boolean {
+    const { interrupts } = this.#surroundings;
+    const u8 = this.#u8;
+    if (!this.#isAwake()) return false;
+    if (this.#baseMoved) this.#followBase();
+    // Whether there is one changes behind `signal` and calls of the port alone: as long as there is none nobody asks again.
+    this.#looks = interrupts.isPending();
+    if (this.#looks) this.#inject();
+    else u8[REQUEST_WINDOW] = 0;
+    u8[CR8] = this.#lastPriority = interrupts.priority;
+    return true;
+  }
+  #setPriority(): void {
+    this.#surroundings.interrupts.priority = this.#lastPriority = this.#u8[CR8] as number;
+    this.#looks = true;
   }
 
   /** Takes what no interrupt flag holds back. False: nothing to do before something is sent. */
@@ -253,10 +271,13 @@ export class KvmVcpu implements Vcpu {
     this.#placeMemory();
   }
 
-  /** The interrupt port is asked before the guest goes on anyhow. */
-  signal(): void { this.#block?.signal(); }
+  signal(): void {
+    this.#looks = true;
+    this.#block?.signal();
+  }
   notify(event: ProcessorEvent, page: number): void {
     const latches = this.#latches;
+    this.#looks = true;
     this.#block?.stop();
     if (event === 'nmi') {
       this.#nmi = true;
@@ -343,7 +364,9 @@ export class KvmVcpu implements Vcpu {
     return interrupts.readModelRegister(MSR_APIC_BASE) ? (BigInt(interrupts.high >>> 0) << 32n) | BigInt(interrupts.low >>> 0) : 0xfee0_0900n;
   }
   #placeMemory(): void {
-    this.#place.slots.update(this.#surroundings.interrupts.window());
+    const window = this.#surroundings.interrupts.window();
+    this.#place.slots.update(window);
+    this.#answers.window = window;
     this.#placed = true;
   }
   #initialize(): void {
