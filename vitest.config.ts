@@ -12,9 +12,9 @@ export default defineConfig({
   ssr,
   test: {
     projects: [
-      { resolve, ssr, test: { name: 'packages', include: ['packages/**/src/**/*.test.ts', 'tools/**/*.test.mjs'], exclude, testTimeout: 600_000, setupFiles: ['tests/setup/branch-hints.ts', 'tests/setup/translator.ts', 'tests/setup/shadow.ts'] } },
+      { resolve, ssr, test: { name: 'packages', include: ['packages/**/src/**/*.test.ts', 'tools/**/*.test.mjs'], exclude, testTimeout: 600_000, setupFiles: ['tests/setup/v8-flags.ts', 'tests/setup/translator.ts', 'tests/setup/shadow.ts'] } },
       // Whole machines: one at a time, because they are timed.
-      { resolve, ssr, test: { name: 'system', include: ['tests/**/*.test.ts', 'examples/**/*.test.{ts,js}'], exclude, testTimeout: 600_000, fileParallelism: false, setupFiles: ['tests/setup/branch-hints.ts', 'tests/setup/translator.ts', 'tests/setup/shadow.ts'] } },
+      { resolve, ssr, test: { name: 'system', include: ['tests/**/*.test.ts', 'examples/**/*.test.{ts,js}'], exclude, testTimeout: 600_000, fileParallelism: false, setupFiles: ['tests/setup/v8-flags.ts', 'tests/setup/translator.ts', 'tests/setup/shadow.ts'] } },
     ],
   },
 });

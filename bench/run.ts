@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { hintBranches } from '@vm/vcpu-wasm/node';
+import { setV8Flags } from '@vm/vcpu-wasm/node';
 import { short, tableOf, writeTables } from './markdown.ts';
 import { BENCHMARKS, type Row } from './registry.ts';
 
@@ -50,7 +50,7 @@ for (const given of Object.keys(values)) {
 }
 const { quick, json, charts: folder, markdown, help: _help, ...settings } = values;
 
-hintBranches();
+setV8Flags();
 const rows: Row[] = [];
 for (const [i, name] of names.entries()) {
   const benchmark = benchmarks[i]!;

@@ -1,5 +1,5 @@
 /** A machine for tests/bare/counts.c, in a process of its own: the test runner's way to import costs a loop of small functions most of its time. */
-import './setup/branch-hints.ts';
+import './setup/v8-flags.ts';
 import './setup/shadow.ts';
 import './setup/translator.ts';
 import { readFileSync } from 'node:fs';

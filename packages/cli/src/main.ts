@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { hintBranches } from '@vm/vcpu-wasm/node';
+import { setV8Flags } from '@vm/vcpu-wasm/node';
 import { runCli } from './cli.ts';
 
-hintBranches();
+setV8Flags();
 process.exitCode = await runCli(process.argv.slice(2));

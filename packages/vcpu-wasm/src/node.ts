@@ -1,1 +1,1 @@
-export { hintBranches } from './node/branch-hints.ts';
+export { setV8Flags } from './node/v8-flags.ts';
