@@ -24,8 +24,6 @@ import { pushBudget, pushExitReason, UNDONE_MASK } from './region-exit.ts';
 import type { Runtime } from './runtime.ts';
 import { pushTlbPlace } from './tlb-place.ts';
 
-/** A region that runs more instructions than this in one go has a loop that is worth more of the translator's time. */
-const LOOPED = 128;
 /** (s, uop) -> the uop to go on with. */
 const APART: Signature = { parameters: [I32, I32], results: [I32] };
 
@@ -43,6 +41,9 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   const run = module.declare({ parameters: [I32], results: [] }, 'run');
   const regions = module.declare(APART);
   const callApart = module.declare({ parameters: [I32, I32, I32], results: [I32] }, 'apart');
+  const hop = module.declare(APART, 'hop');
+  const stay = module.declare(APART, 'stay');
+  const looped = module.declare({ parameters: [I32], results: [] }, 'looped');
   runtime.define();
 
   const first = handlers[0];
@@ -63,7 +64,15 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   code.get(S).get(U).get(2).callIndirect(module.typeIndex(APART));
   module.define(callApart, [], code);
 
+  code.reset();
+  code.get(0).call(runtime.looped);
+  module.define(looped, [], code);
+
   writeRegionLoop(module, code, regions, runtime, long);
+  writeHop(module, code, hop, long);
+  code.reset();
+  code.get(U);
+  module.define(stay, [], code);
 
   // | loop | advance | functions | case n-1 .. case 0 | br_table |
   code.reset();
@@ -137,8 +146,8 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
 }
 
 /** (s, uop) -> the uop to go on with: runs the region at the uop, and the next one where another begins, as most often it does. */
-function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, { lookup, looped }: Runtime, long: boolean): void {
-  const RIP = 2, BEFORE = 3, DONE = 4, REGION = 5, EXIT = 6, COUNTER = 7, ENTRY = 8, SLOT = 9, PAGE = 10, PLACE = 11, LANDING = 12;
+function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, { lookup }: Runtime, long: boolean): void {
+  const RIP = 2, BEFORE = 3, DONE = 4, REGION = 5, EXIT = 6, COUNTER = 7, SLOT = 8, PAGE = 9, PLACE = 10, LANDING = 11;
   const regionAtUop = (): void => { code.get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().set(REGION); };
   const placeOfRip = (): void => { code.get(PAGE).get(RIP).wrap().const32(0xfff).and32().const32(2).shl32().add32().set(PLACE); };
   const landing = (): void => { pushLanding(code, PLACE).get(S).add32().set(LANDING); };
@@ -147,7 +156,7 @@ function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, 
   const next = code.loop();
   code.get(S).get(S).load(state.REGION_ENTRIES).const(1).add().store(state.REGION_ENTRIES);
   pushBudget(code);
-  code.set(BEFORE).get(U).set(ENTRY);
+  code.set(BEFORE);
   code.get(S).get(U).get(REGION).callIndirect(module.typeIndex(APART)).set(U);
   code.get(S).get(S).load32(state.BUDGET).get(S).load32(state.REGION_EXIT).tee(EXIT).const32(UNDONE_MASK).and32().add32().store32(state.BUDGET);
   code.get(BEFORE);
@@ -156,10 +165,6 @@ function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, 
   code.get(S).get(S).load(state.REGION_ACCESSES).get(S).load32U(state.REGION_ACCESSED).add().store(state.REGION_ACCESSES);
   pushExitReason(code, EXIT, COUNTER);
   code.const32(3).shl32().get(S).add32().tee(COUNTER).get(COUNTER).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
-  code.get(DONE).const32(LOOPED).gtU32();
-  code.ifSeldom();
-  code.get(ENTRY).call(looped);
-  code.end();
   code.get(U).eqz32();
   code.if();
   code.get(S).load(state.RIP).set(RIP);
@@ -196,5 +201,40 @@ function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, 
   code.end();
   code.end();
   code.get(U);
-  module.define(index, [I64, I32, I32, I32, I32, I32, I32, I32, I32, I32, I32], code);
+  module.define(index, [I64, I32, I32, I32, I32, I32, I32, I32, I32, I32], code);
+}
+
+/**
+ * (s, uop) -> the uop to go on with: a region that has run to its end goes on in the next one by it, in its place. What it counts is what
+ * the loop would have counted.
+ */
+function writeHop(module: ModuleWriter, code: CodeWriter, index: number, long: boolean): void {
+  const RIP = 2, SLOT = 3, PAGE = 4, PLACE = 5, LANDING = 6, REGION = 7, COUNTER = 8;
+  const bump = (counter: number): void => { code.get(S).get(S).load(counter).const(1).add().store(counter); };
+  code.reset();
+  const known = code.block();
+  const unknown = code.block();
+  code.get(S).load32(state.BUDGET).eqz32().brSeldomIf(unknown);
+  code.get(U);
+  code.if();
+  code.get(U).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).ne32().brSeldomIf(unknown);
+  code.get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().set(REGION);
+  code.const32(state.EXIT_BRANCH * 8).set(COUNTER).br(known);
+  code.end();
+  if (!long) code.get(S).load32(state.FLAT).eqz32().brSeldomIf(unknown);
+  pushTlbPlace(code.get(S).load(state.RIP).tee(RIP)).get(S).load32(state.TLB_BASE).add32().set(SLOT);
+  code.get(RIP).const(-4096).and().get(S).load(state.FETCH_TAG).or().get(SLOT).load(state.FETCH_TLB).ne().brSeldomIf(unknown);
+  code.get(SLOT).load32(state.FETCH_TLB + state.TLB_CODE_PAGE).tee(PAGE).get(RIP).wrap().const32(0xfff).and32().const32(2).shl32().add32().set(PLACE);
+  pushLanding(code, PLACE).get(S).add32().tee(LANDING).load32(state.LANDINGS).get(PLACE).ne32().brSeldomIf(unknown);
+  code.get(S).get(RIP).const(-4096).and().store(state.PAGE_RIP).get(S).get(PAGE).store32(state.CODE_PAGE);
+  code.get(LANDING).load32(state.LANDINGS + state.LANDING_UOP).set(U).get(LANDING).load32(state.LANDINGS + state.LANDING_REGION).set(REGION);
+  code.const32(state.EXIT_ADDRESS * 8).set(COUNTER).br(known);
+  code.end();
+  code.get(U).return();
+  code.end();
+  bump(state.REGION_ENTRIES);
+  code.get(S).get(S).load(state.REGION_ACCESSES).get(S).load32U(state.REGION_ACCESSED).add().store(state.REGION_ACCESSES);
+  code.get(COUNTER).get(S).add32().tee(COUNTER).get(COUNTER).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
+  code.get(S).get(U).get(REGION).returnCallIndirect(module.typeIndex(APART));
+  module.define(index, [I64, I32, I32, I32, I32, I32, I32], code);
 }

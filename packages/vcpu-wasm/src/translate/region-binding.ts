@@ -31,7 +31,7 @@ const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
 /** Functions of the region's module. */
-export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly x87: X87Functions; readonly flagWords: number; readonly flagsToBlock: number }
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly x87: X87Functions; readonly flagWords: number; readonly flagsToBlock: number; readonly hop: number; readonly looped: number }
 
 export class RegionBinding implements Binding {
   readonly flags: LazyFlags;

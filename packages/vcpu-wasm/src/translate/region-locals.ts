@@ -30,11 +30,13 @@ export const CODE_PAGE: number = FIRST + 25;
 export const ACCESSES: number = FIRST + 26;
 /** Window of the TLBs that goes with the tag. */
 export const TLB_BASE: number = FIRST + 27;
+/** The budget that the region was entered with. */
+export const BUDGET_BEFORE: number = FIRST + 28;
 /** Lower halves of vector registers, as many as the region has use for, in the order of their first use. */
-export const VECTOR: number = FIRST + 28;
+export const VECTOR: number = FIRST + 29;
 
 const FIXED: readonly ValueType[] = [
-  ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32, I32, I32, I32,
+  ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32, I32, I32, I32, I32,
 ];
 /** Types of all of them, by the number of vectors. */
 export const REGION_LOCALS: readonly (readonly ValueType[])[] = Array.from({ length: 17 }, (_, vectors) => [...FIXED, ...Array.from({ length: vectors }, (): ValueType => V128)]);

@@ -20,11 +20,13 @@ export const REGION_FUNCTIONS: RegionFunctions = {
   float: declareFloatFunctions(declare),
   x87: importX87(declare),
   flagWords: declare('flagWords', { parameters: [I32, I32, I64, I64, I64], results: [I64, I64, I64] }),
+  hop: declare('hop', { parameters: [I32, I32], results: [I32] }),
+  looped: declare('looped', { parameters: [I32], results: [] }),
   flagsToBlock: declare('flagsToBlock', { parameters: [I32, I32, I64, I64, I64], results: [] }),
 };
-/** What such a module imports from an interpreter's exports, beside the memory. */
-export function regionImports(exports: Readonly<object>): Record<string, unknown> {
-  return Object.fromEntries(imported.map(({ name }) => [name, (exports as Record<string, unknown>)[name]]));
+/** What such a module imports from an interpreter's exports, beside the memory. `singly`: each region goes back to the loop that called it. */
+export function regionImports(exports: Readonly<object>, singly: boolean): Record<string, unknown> {
+  return Object.fromEntries(imported.map(({ name }) => [name, (exports as Record<string, unknown>)[singly && name === 'hop' ? 'stay' : name]]));
 }
 
 /** Name under which the region with this place in the module is exported. */

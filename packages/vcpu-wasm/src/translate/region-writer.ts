@@ -15,7 +15,7 @@ import { KIND_BLOCK } from '../flag-kind.ts';
 import { KIND_UNKNOWN } from './lazy-flags.ts';
 import { RegionBinding } from './region-binding.ts';
 import type { RegionFunctions } from './region-binding.ts';
-import { ACCESSES, BUDGET, DATA_TAG, NO_BUDGET, SELECTOR, TLB_BASE, UNDONE } from './region-locals.ts';
+import { ACCESSES, BUDGET, BUDGET_BEFORE, DATA_TAG, NO_BUDGET, SELECTOR, TLB_BASE, UNDONE } from './region-locals.ts';
 import { RegistersInBlock, RegistersInLocals } from './region-registers.ts';
 import type { Known, RegionRegisters, RegisterPlace } from './region-registers.ts';
 import { END_CONDITIONAL, END_DYNAMIC, END_FALL, END_RETURN } from './region-scan.ts';
@@ -30,6 +30,9 @@ const runtimeOf = ({ float, x87 }: RegionFunctions): Runtime => new Proxy({ floa
     return target[name];
   },
 });
+
+/** A region that runs more instructions than this in one go has a loop that is worth more of the translator's time. */
+const LOOPED = 128;
 
 export class RegionWriter {
   readonly #view: DataView;
@@ -48,6 +51,7 @@ export class RegionWriter {
   #bound: RegionBinding | null = null;
   #emitter: Emitter | null = null;
   #callsApart = false;
+  #hasLoop = false;
   #registers: RegionRegisters = new RegistersInBlock();
   /** Uops at which the region begins, with the copies that are interpreted in their place. */
   readonly #copies = new Map<number, number>();
@@ -85,13 +89,14 @@ export class RegionWriter {
       return [...new Set(block.end === END_RETURN ? returns : direct)];
     });
     this.#callsApart = false;
+    this.#hasLoop = false;
     const locals = place === 'locals' ? new RegistersInLocals() : null;
     this.#writeBody(scan, locals ?? new RegistersInBlock());
     // What the calls have to save and to take back is known only now.
     if (locals !== null && this.#callsApart) this.#writeBody(scan, locals.again());
     this.#prologue(scan);
     this.#whole.append(this.#body);
-    this.#epilogue();
+    this.#epilogue(scan, place);
     return this.#registers.vectorCount;
   }
   #writeBody(scan: Scan, registers: RegionRegisters): void {
@@ -127,7 +132,7 @@ export class RegionWriter {
     code.reset();
     const entries = scan.entries.map((entry) => firstUop(scan, entry));
     // Without enough budget to go through once, the interpreter takes it instruction by instruction.
-    code.get(S).load32(state.BUDGET).tee(BUDGET).const32(scan.instructions).ltU32();
+    code.get(S).load32(state.BUDGET).tee(BUDGET).tee(BUDGET_BEFORE).const32(scan.instructions).ltU32();
     if (!this.#long || bound.needsSse || bound.needsAvx || bound.needsX87) {
       // Made for flat segments and for what is used: without them, each entry is interpreted.
       if (this.#long) code.const32(0);
@@ -151,11 +156,21 @@ export class RegionWriter {
     this.#registers.enter(code);
     code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load32(state.TLB_BASE).set(TLB_BASE);
   }
-  #epilogue(): void {
+  #epilogue(scan: Scan, place: RegisterPlace): void {
     const code = this.#whole;
     this.#registers.leave(code);
     code.get(S).get(BUDGET).store32(state.BUDGET).get(S).get(UNDONE).store32(state.REGION_EXIT);
     this.#noteAccesses(code);
+    if (this.#hasLoop && place === 'block') {
+      code.get(BUDGET_BEFORE).get(BUDGET).sub32().const32(LOOPED).gtU32();
+      code.ifSeldom();
+      code.const32(firstUop(scan, scan.entries[0] as number)).call(this.#functions.looped);
+      code.end();
+    }
+    code.get(UNDONE).eqz32();
+    code.if();
+    code.get(S).get(U).returnCall(this.#functions.hop);
+    code.end();
     code.get(U);
   }
   #noteAccesses(code: CodeWriter): void { code.get(S).get(ACCESSES).store32(state.REGION_ACCESSED); }
@@ -198,6 +213,7 @@ export class RegionWriter {
       // Budget for another turn: what lies ahead has no loop before the next branch back.
       const scan = this.#scan as Scan;
       const at = firstUop(scan, block);
+      this.#hasLoop = true;
       code.const32(this.#copies.get(at) ?? at).set(U).const32(NO_BUDGET).set(UNDONE).get(BUDGET).const32(scan.instructions).ltU32();
       code.brSeldomIf((this.#bound as RegionBinding).exit).br(this.#loops.get(edge.target) as Label);
       return;

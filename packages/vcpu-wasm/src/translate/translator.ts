@@ -110,7 +110,7 @@ export class Translator {
     this.#scanner = new RegionScan(cache, this.#view, this.#table);
     const half = ({ host, keys }: TranslatorParts['long'], isLong: boolean): Half => {
       const forms = new HandlerForms(keys, isLong, buffer);
-      return { host, imports: regionImports(host), forms, writer: new RegionWriter(this.#view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [], regions: [] };
+      return { host, imports: regionImports(host, traced), forms, writer: new RegionWriter(this.#view, isLong, forms, this.#scanner, this.#table, REGION_FUNCTIONS, this.#code), free: [], regions: [] };
     };
     this.#long = half(long, true);
     this.#legacy = half(legacy, false);

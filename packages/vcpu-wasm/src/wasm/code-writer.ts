@@ -149,6 +149,9 @@ export class CodeWriter {
   call(functionIndex: number): this { return this.byte(0x10).unsigned(functionIndex); }
   /** Calls the function whose place in table 0 is on the stack. */
   callIndirect(typeIndex: number): this { return this.byte(0x11).unsigned(typeIndex).byte(0); }
+  /** The same in place of the function that calls, whose caller gets the answer (Tail Calls, section "return_call"). */
+  returnCall(functionIndex: number): this { return this.byte(0x12).unsigned(functionIndex); }
+  returnCallIndirect(typeIndex: number): this { return this.byte(0x13).unsigned(typeIndex).byte(0); }
   drop(): this { return this.byte(0x1a); }
   select(): this { return this.byte(0x1b); }
 
