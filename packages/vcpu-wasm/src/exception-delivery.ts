@@ -15,6 +15,9 @@ import type { StateView } from './state-view.ts';
 import { TASK_CALL } from './task-switch.ts';
 import type { TaskSwitch } from './task-switch.ts';
 
+/** The generated function of handler-entry.ts: not 0 when it did all there is to do. */
+export type EnterHandler = (s: number, vector: number, errorCode: number, addedFlags: number, software: number) => number;
+
 /** Where an event comes from; software interrupts are checked against the gate's privilege. */
 export const SOURCE_EXCEPTION = 0;
 export const SOURCE_SOFTWARE = 1;
@@ -43,25 +46,31 @@ export class ExceptionDelivery {
   readonly #segments: Segmentation;
   readonly #flags: FlagsRegister;
   readonly #tasks: TaskSwitch;
+  readonly #enter: EnterHandler;
   /** The flags that are pushed. */
   #image = 0;
   /** Error code of a stack that is at no address. */
   #stackError = 0;
 
-  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, tasks: TaskSwitch) {
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, tasks: TaskSwitch, enter: EnterHandler) {
     this.#state = view;
     this.#memory = memory;
     this.#segments = segments;
     this.#flags = flags;
     this.#tasks = tasks;
+    this.#enter = enter;
   }
 
-  /** Enters the handler of `vector`; RIP in the state is the one to be saved. Faults are thrown before anything changes. */
-  /** `repeating`: it comes between two elements of a REP, which has to go on as if it had never begun to be left. */
+  /**
+   * Enters the handler of `vector`; RIP in the state is the one to be saved. Faults are thrown before anything changes.
+   * `repeating`: it comes between two elements of a REP, which has to go on as if it had never begun to be left.
+   */
   deliver(vector: number, errorCode: number, source: Source, repeating = false): void {
+    const resumes = (source === SOURCE_EXCEPTION && vector !== VECTOR_DB) || repeating;
+    if (vector !== VECTOR_DB && this.#segments.is64Bit() && this.#enter(this.#state.at, vector, errorCode, resumes ? FLAG_RF : 0, source === SOURCE_SOFTWARE ? 1 : 0) !== 0) return;
     const external = source === SOURCE_SOFTWARE ? 0 : SELECTOR_ERROR_EXTERNAL;
     // A faulting instruction will not meet its own breakpoint again, nor will a REP that was left half done (SDM vol. 3, section 17.3.1.1).
-    this.#image = this.#flags.read() | ((source === SOURCE_EXCEPTION && vector !== VECTOR_DB) || repeating ? FLAG_RF : 0);
+    this.#image = this.#flags.read() | (resumes ? FLAG_RF : 0);
     if ((this.#state.get(state.CR0) & CR0_PE) === 0) this.#deliverReal(vector);
     else if (this.#segments.isLongMode()) this.#deliverLong(vector, errorCode, source, external);
     else this.#deliverProtected(vector, errorCode, source, external);

@@ -7,6 +7,7 @@
 import type { CodeCache } from './code-page.ts';
 import type { HandlerTables } from './code-fetch.ts';
 import * as state from './cpu-state.ts';
+import type { EnterHandler } from './exception-delivery.ts';
 import type { EngineImports } from './runtime.ts';
 import type { ShadowTables } from './shadow-paging.ts';
 import type { StateView } from './state-view.ts';
@@ -19,6 +20,7 @@ export interface Interpreter extends RegionHost {
   run(s: number): void;
   getFlags(s: number): number;
   setFlags(s: number, flags: number): void;
+  enterHandler: EnterHandler;
 }
 export interface Interpreters { readonly long: Interpreter; readonly legacy: Interpreter }
 

@@ -12,6 +12,7 @@ import { declareFloat } from './float/float-runtime.ts';
 import type { FloatCommit } from './float/float-runtime.ts';
 import type { FloatFunctions } from './float/float-functions.ts';
 import { pushHeat } from './register-file-binding.ts';
+import { defineHandlerEntry, HANDLER_ENTRY } from './handler-entry.ts';
 import { defineRefill, REFILL } from './tlb-refill.ts';
 import { exportX87 } from './float80/region-functions.ts';
 import { declareX87 } from './float80/x87-functions.ts';
@@ -44,6 +45,8 @@ export interface Runtime {
   /** (s) -> arithmetic flags; (s, flags). */
   readonly getFlags: number;
   readonly setFlags: number;
+  /** See handler-entry.ts. */
+  readonly enterHandler: number;
   /** (port, bytes) -> value; (port, bytes, value). Checks permissions. */
   readonly portIn: number;
   readonly portOut: number;
@@ -112,6 +115,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const setFlags = module.declare(signature([I32, I32]), 'setFlags');
   const flagWords = module.declare(signature([I32, I32, I64, I64, I64], [I64, I64, I64]), 'flagWords');
   const flagsToBlock = module.declare(signature([I32, I32, I64, I64, I64]), 'flagsToBlock');
+  const enterHandler = module.declare(HANDLER_ENTRY, 'enterHandler');
   const declaredFloat = declareFloat(module, code, raise);
   const { float, floatCommit } = declaredFloat;
   const x87 = declareX87(module);
@@ -156,6 +160,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     defineLinear(linearWrite, state.LIMIT_WRITE, 1);
     defineLookup();
     defineFlags();
+    defineHandlerEntry(module, enterHandler, code, getFlags);
     declaredFloat.define();
     x87.define(code);
   };
@@ -240,7 +245,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, looped, raise, system, getFlags, setFlags, portIn, portOut, float, floatCommit, x87,
+    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, looped, raise, system, getFlags, setFlags, enterHandler, portIn, portOut, float, floatCommit, x87,
     stale, crossPage, unknown, define,
   };
 }

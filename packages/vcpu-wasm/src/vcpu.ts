@@ -118,7 +118,7 @@ export class WasmVcpu implements Vcpu {
       debugRegistersChanged: () => this.#debug.update(),
       taskTrap: () => { this.#taskTrap = true; this.#attend(); },
     });
-    this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags, tasks);
+    this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags, tasks, this.#interpreters.long.enterHandler);
     const time = new TimeStamp(this.state, surroundings.now);
     const registers = new ModelRegisters(this.state, this.#control, interrupts, time, place.model);
     this.#system = new SystemFunctions({

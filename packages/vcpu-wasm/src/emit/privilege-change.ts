@@ -1,12 +1,13 @@
 /**
- * SYSCALL, SYSRET and IRET in 64-bit mode where everything is as systems have it: flat segments, no flag that wants attention.
+ * SYSCALL, SYSRET, INT n and IRET in 64-bit mode where everything is as systems have it: flat segments, no flag that wants attention.
  * Whatever is not so is left to TypeScript, before anything has changed (SDM vol. 2; AMD APM vol. 3).
  */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { A, B, C, K, M, N, P, S, T } from '../locals.ts';
+import { A, B, C, K, M, N, P, S, T, U } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import { CODE_64, DATA } from '../fast-system-call.ts';
 import * as call from '../system-call.ts';
+import * as uop from '../uop.ts';
 import { TAG_OPEN, TAG_USER } from '../tlb.ts';
 import type { Label } from '../wasm/code-writer.ts';
 import { READ_SUPERVISOR, READ_USER, WRITE_SUPERVISOR, WRITE_USER } from '@vm/shadow-mmu';
@@ -118,6 +119,16 @@ const sysret = orElse(call.SYSRET, (e, otherwise) => {
   e.jump(T);
 });
 
+const int = orElse(call.SOFTWARE_INTERRUPT, (e, otherwise) => {
+  const { code } = e;
+  code.get(S).load32(state.FLAGS_OTHER).const32(FLAG_RF).and32().brIf(otherwise);
+  code.get(S);
+  e.nextRip();
+  code.store(state.RIP).get(S).get(U).load8U32(uop.UOP_IMMEDIATE).const32(-1).const32(0).const32(1).call(e.runtime.enterHandler).eqz32().brIf(otherwise);
+  code.get(S).load(state.RIP).set(T);
+  e.jump(T);
+});
+
 /** Leaves unless the descriptor of the selector in an i32 local is flat and of level N; VA and P are free. */
 function requireFlat(e: Emitter, selector: number, high: number, otherwise: Label): void {
   const { code } = e;
@@ -166,5 +177,6 @@ const iret = orElse(call.IRET, (e, otherwise) => {
 export const PRIVILEGE_CHANGE: EmitterTable = {
   syscall: { emit: syscall, apart: true },
   sysret: { emit: sysret, apart: true },
+  int: { emit: int, apart: true },
   iret: { emit: iret, apart: true },
 };

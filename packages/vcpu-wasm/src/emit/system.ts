@@ -206,7 +206,6 @@ export const SYSTEM: EmitterTable = {
   callf: rare(withFarPointer(call.FAR_CALL)),
   jmpf: rare(withFarPointer(call.FAR_JUMP)),
   retf: rare(system(call.FAR_RETURN)),
-  int: rare(system(call.SOFTWARE_INTERRUPT)),
   int3: rare(system(call.BREAKPOINT)),
   int1: rare(system(call.DEBUG_TRAP)),
   into: rare(system(call.OVERFLOW)),
