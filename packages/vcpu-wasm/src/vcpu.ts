@@ -184,7 +184,7 @@ export class WasmVcpu implements Vcpu {
   #lookAheadHost(): LookAheadHost {
     const s = this.state;
     return {
-      enter: () => this.#execute(), syncRip: () => this.#syncRip(), leave: () => this.#leave(), stop: () => this.#refund(),
+      enter: () => { try { this.#execute(); } finally { this.#inside = false; } }, syncRip: () => this.#syncRip(), leave: () => this.#leave(), stop: () => this.#refund(),
       retired: () => this.retired, now: () => this.#surroundings.now(), isEventful: () => this.#isEventful(),
       rewind: (retired) => { s.set(state.BUDGET, this.#issued - retired); s.set(state.BUDGET_HELD, 0); },
     };
@@ -312,6 +312,7 @@ export class WasmVcpu implements Vcpu {
       this.#execute();
       return true;
     } catch (error) {
+      this.#inside = false;
       if (error !== this.#fault) throw error;
       this.#faulted = true;
       if (!this.code.fetching && !this.#fault.ripSet) this.#syncRip();
@@ -321,13 +322,11 @@ export class WasmVcpu implements Vcpu {
       return true;
     }
   }
+  /** Who catches what it throws clears `#inside`: a `finally` here would have every fault of the guest thrown twice. */
   #execute(): void {
     this.#inside = true;
-    try {
-      (this.#system.longInterpreter ? this.#interpreters.long : this.#interpreters.legacy).run(this.state.at);
-    } finally {
-      this.#inside = false;
-    }
+    (this.#system.longInterpreter ? this.#interpreters.long : this.#interpreters.legacy).run(this.state.at);
+    this.#inside = false;
     this.#syncRip();
   }
   /** RIP of the uop that has not run yet. */
