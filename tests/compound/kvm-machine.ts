@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createMachine, device, type DeviceModule, type InterruptFabric, type Machine } from '@vm/core';
+import { createMachine, device, type DeviceModule, type InterruptFabric, type Machine, type Size } from '@vm/core';
+import type { AccessQueue } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_HALT } from '@vm/core/exit';
 import { prepareEntry } from '@vm/pc';
 import type { CompoundOptions } from '@vm/trap-compound';
@@ -35,14 +36,15 @@ export class KvmTrapMachine implements AsyncDisposable {
     this.#board = board;
   }
 
-  static async create(compound: CompoundOptions | null): Promise<KvmTrapMachine> {
+  /** `lists`: one of the devices takes accesses in lists, as one in a worker does. */
+  static async create(compound: CompoundOptions | null, lists: boolean = false): Promise<KvmTrapMachine> {
     const board: Sight = { trace: [], pending: false, signal: () => undefined };
     const { processor } = kvmHost();
     const machine = await createMachine<KvmVcpu>({
       engine: kvmEngine({ ...processor, ...(compound === null ? {} : { lent: lentEngine({ ...processor, compound }) }) }),
       ramBytes: 4 << 20,
       interrupts: (services) => ((board.signal = () => services.signal(0)), oneLine(board)),
-      devices: [device('queued', chaining('queued', board, PORTS, WINDOW)), device('plain', chaining('plain', board, PLAIN_PORTS, 0))],
+      devices: [device('queued', chaining('queued', board, PORTS, WINDOW, lists)), device('plain', chaining('plain', board, PLAIN_PORTS, 0, false))],
       load: ({ memory }) => void memory.copyIn(ENTRY, Uint8Array.of(0xf4)),
     });
     await machine.powerUp();
@@ -59,9 +61,10 @@ export class KvmTrapMachine implements AsyncDisposable {
   }
 
   get blocks(): number { return new Map(this.machine.vcpu.counts()).get('compound.blocks') ?? 0; }
+  get takenBack(): number { return new Map(this.machine.vcpu.counts()).get('compound.takenBack') ?? 0; }
 
-  /** To the first HLT. */
-  run(program: Uint8Array, mode: KvmMode, handlers: { readonly interrupt: Uint8Array; readonly fault: Uint8Array }, slice: () => number): SeenUnderKvm {
+  /** To the first HLT, in runs of so many instructions; `between` them. */
+  run(program: Uint8Array, mode: KvmMode, handlers: { readonly interrupt: Uint8Array; readonly fault: Uint8Array }, instructions: number, between: (vcpu: KvmVcpu) => void = () => undefined): SeenUnderKvm {
     const { memory, vcpu } = this.machine;
     const { trace } = this.#board;
     trace.length = 0;
@@ -78,8 +81,9 @@ export class KvmTrapMachine implements AsyncDisposable {
     vcpu.loadBootState(isReal ? realEntry(entry) : { ...prepareEntry(memory, { bits: mode === 'long' ? 64 : 32, rip: ENTRY }), idt: { base: GATES, limit: 0xfff } });
     let ended = false;
     for (let i = 0; i < RUNS && !ended; i++) {
-      const exit = vcpu.run(slice());
+      const exit = vcpu.run(instructions);
       ended = exit === EXIT_HALT;
+      between(vcpu);
       if (!ended && exit !== EXIT_BUDGET) throw new Error(`exit ${exit}`);
     }
     const { rows, wide, rflags } = vcpu.inspect();
@@ -117,7 +121,7 @@ function realEntry(rip: number): EntryState {
 }
 
 /** Remembers all that was done to it, and answers by that; an odd value in register 4 raises the line. The time is not part of it. */
-function chaining(name: string, board: Sight, ports: number, window: number): DeviceModule<void, 'pio' | 'mmio'> {
+function chaining(name: string, board: Sight, ports: number, window: number, lists: boolean): DeviceModule<void, 'pio' | 'mmio'> {
   return {
     manifest: { abi: 1, id: `test.${name}`, version: '0.0.0', state: 0, needs: ['pio', 'mmio'] },
     create: ({ pio, mmio }) => {
@@ -133,7 +137,25 @@ function chaining(name: string, board: Sight, ports: number, window: number): De
         }
         return answer;
       };
-      const handler = { read: (offset: number, size: number) => access(false, offset, size, 0), write: (offset: number, size: number, value: number) => void access(true, offset, size, value) };
+      const list: { offset: number; size: Size; isWrite: boolean; value: number }[] = [];
+      let told = false;
+      const queue: AccessQueue = {
+        most: 16, sharesMemory: false,
+        get told() { return told; },
+        run: (count) => {
+          const before = board.pending;
+          for (let i = 0; i < count; i++) {
+            const one = list[i]!;
+            one.value = access(one.isWrite, one.offset, one.size, one.value);
+            told = board.pending && !before;
+            if (told) return i + 1;
+          }
+          return count;
+        },
+        result: (index) => list[index]!.value,
+      };
+      const taking = lists ? { queue, enqueue: (index: number, offset: number, size: Size, isWrite: boolean, value: number) => void (list[index] = { offset, size, isWrite, value }) } : {};
+      const handler = { ...taking, read: (offset: number, size: number) => access(false, offset, size, 0), write: (offset: number, size: number, value: number) => void access(true, offset, size, value) };
       pio.claim('ports', 8, handler).map(ports);
       if (window > 0) mmio.claim('window', 4096, handler).map(window);
       return {};
