@@ -4,10 +4,9 @@ import type { AccessQueue } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_HALT } from '@vm/core/exit';
 import { prepareEntry } from '@vm/pc';
 import type { CompoundOptions } from '@vm/trap-compound';
-import { kvmEngine, type KvmVcpu } from '@vm/vcpu-kvm';
+import { kvmEngine, type KvmEngineOptions, type KvmVcpu } from '@vm/vcpu-kvm';
 import { lentEngine } from '@vm/vcpu-wasm';
 import type { EntryState } from '@vm/x86';
-import { kvmHost } from '../kvm-host.ts';
 import { PLAIN_PORTS, PORTS, WINDOW } from './queued-device.ts';
 import { DATA, ENTRY, FAULT_HANDLER, GATES, INTERRUPT_HANDLER, VECTOR } from './random-traps.ts';
 
@@ -37,9 +36,8 @@ export class KvmTrapMachine implements AsyncDisposable {
   }
 
   /** `lists`: one of the devices takes accesses in lists, as one in a worker does. */
-  static async create(compound: CompoundOptions | null, lists: boolean = false): Promise<KvmTrapMachine> {
+  static async create(processor: KvmEngineOptions, compound: CompoundOptions | null, lists: boolean = false): Promise<KvmTrapMachine> {
     const board: Sight = { trace: [], pending: false, signal: () => undefined };
-    const { processor } = kvmHost();
     const machine = await createMachine<KvmVcpu>({
       engine: kvmEngine({ ...processor, ...(compound === null ? {} : { lent: lentEngine({ ...processor, compound }) }) }),
       ramBytes: 4 << 20,

