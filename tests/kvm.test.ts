@@ -3,10 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { ApicBus, createApicFabric } from '@vm/apic';
 import { createMachine, device, type DeviceModule, type Machine } from '@vm/core';
+import type { Surroundings } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, PAGE_READ_ONLY } from '@vm/core/exit';
 import { prepareEntry } from '@vm/pc';
 import { kvmEngine, type KvmVcpu, probeKvm } from '@vm/vcpu-kvm';
-import { wasmEngine } from '@vm/vcpu-wasm';
+import { lentEngine, wasmEngine } from '@vm/vcpu-wasm';
 import { type Assembler, CONDITION_NE, createAssembler, mem, r16, r32, r8, RAX, RBX, RCX, RDX } from '@vm/x86';
 import { describe, expect, it } from 'vitest';
 import { switchedEngine } from '../packages/cli/src/switched-engine.ts';
@@ -161,6 +162,44 @@ describe('a processor of KVM', () => {
     await machine.pause();
     expect(seen.every((value, i) => i === 0 || value === seen[i - 1]! + (seen[i - 1]! & 3) + 1)).toBe(true);
   }, 180_000);
+
+  itWithKvm('long', 'names the pages that a guest has stored to since it was last asked', async () => {
+    const engine = kvmEngine({ ...processor, lent: lentEngine({ ...processor, compound: { policy: 'fixed' } }) });
+    let surroundings: Surroundings | null = null;
+    // Each turn stores to three pages, the last of them by what a block would do behind an exit.
+    const bytes = program((code) => code.label('turn').mov(r32(RBX), 0x18_0000).mov(mem(4, { base: RBX }), r32(RCX)).mov(mem(4, { base: RBX, displacement: 0x1ff8 }), r32(RCX)).out(0x60, r32(RAX)).mov(mem(4, { base: RBX, displacement: 0x8000 }), r32(RCX)).inc(r32(RCX)).hlt().jmp('turn'));
+    await using machine = await createMachine<KvmVcpu>({
+      engine: { ...engine, createVcpu: (index, given) => engine.createVcpu(index, (surroundings = given)) }, ramBytes: 2 * MIB,
+      interrupts: (services) => createApicFabric(services, { processors: 1, bus: new ApicBus() }), devices: [],
+    });
+    const entry = prepareEntry(machine.memory, { bits: 64, rip: ENTRY });
+    const turn = (): readonly (readonly [gpa: number, bytes: number])[] => {
+      machine.memory.copyIn(ENTRY, bytes);
+      machine.vcpu.loadBootState(entry);
+      expect(machine.vcpu.run(1e9)).toBe(EXIT_HALT);
+      const pages: (readonly [number, number])[] = [];
+      engine.dirtyPages((gpa, length) => void pages.push([gpa, length]));
+      return pages.filter(([gpa]) => gpa >= 0x18_0000);
+    };
+    expect(turn()).toEqual([]); // nobody logs
+    const blocks = (): number => new Map(machine.vcpu.counts()).get('compound.blocks') ?? 0;
+    expect(blocks()).toBe(1);
+    engine.logStores();
+    const stored = [[0x18_0000, 0x2000], [0x18_8000, 0x1000]];
+    expect(turn()).toEqual(stored);
+    expect(blocks()).toBe(1);
+    const again: number[] = [];
+    engine.dirtyPages((gpa) => void again.push(gpa));
+    expect(again).toEqual([]);
+    // Other slots come in between: what was noted of the old ones is kept.
+    machine.vcpu.loadBootState(entry);
+    expect(machine.vcpu.run(1e9)).toBe(EXIT_HALT);
+    const { ram } = surroundings!;
+    new Uint8Array(ram.memory.buffer)[ram.attributesOffset + 0x1c0] = PAGE_READ_ONLY;
+    expect(turn()).toEqual(stored);
+    engine.endLog();
+    expect(turn()).toEqual([]);
+  });
 
   itWithKvm('long', 'refuses states that no processor can be in', async () => {
     await using machine = await machineOf(program(forever));

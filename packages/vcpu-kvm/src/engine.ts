@@ -2,6 +2,7 @@
 import type { LentEngine, LentProcessor } from '@vm/trap-compound';
 import { cpuModel, modelText } from '@vm/x86';
 import type { CpuFeature, CpuModel, CpuModelName } from '@vm/x86';
+import type { Gpa } from '@vm/core';
 import type { Engine, Surroundings } from '@vm/core/engine';
 import { cpuidTable, missingFeatures } from './cpuid-table.ts';
 import { Kick } from './kick.ts';
@@ -28,6 +29,14 @@ export interface KvmEngineOptions {
   readonly lent?: LentEngine;
 }
 
+export interface KvmEngine extends Engine<KvmVcpu> {
+  /** From now on KVM notes the pages of RAM that guests store to; what devices store it does not see. No blocks behind exits meanwhile. */
+  logStores(): void;
+  endLog(): void;
+  /** Those stored to since then, or since this was last asked, neighbours together. Between runs. */
+  dirtyPages(visit: (gpa: Gpa, bytes: number) => void): void;
+}
+
 const NEEDED = ['KVM_CAP_USER_MEMORY', 'KVM_CAP_READONLY_MEM', 'KVM_CAP_IMMEDIATE_EXIT', 'KVM_CAP_XSAVE', 'KVM_CAP_VCPU_EVENTS', 'KVM_CAP_DEBUGREGS', 'KVM_CAP_X86_USER_SPACE_MSR', 'KVM_CAP_X86_MSR_FILTER'] as const;
 /** Below all RAM, where processors without hardware for real mode keep their own tables: three pages. */
 const TSS_ADDRESS = 0xfffb_d000;
@@ -38,7 +47,7 @@ const LEAST_NANOS = 100_000;
 const ENTRIES_IN_LEAST = 50;
 
 /** Nothing is opened before a processor is made: `createMachine` throws VmError then, with one line on what is missing. */
-export function kvmEngine(options: KvmEngineOptions = {}): Engine<KvmVcpu> {
+export function kvmEngine(options: KvmEngineOptions = {}): KvmEngine {
   const model = cpuModel(options.cpuModel, options.cpuFeatures, options.cpuWithout);
   let machine: KvmMachine | null = null;
   let processors = 1;
@@ -55,6 +64,9 @@ export function kvmEngine(options: KvmEngineOptions = {}): Engine<KvmVcpu> {
       machine ??= new KvmMachine(model, processors, surroundings, options);
       return machine.createVcpu(index, surroundings);
     },
+    logStores: () => machine?.slots.beginLog(),
+    endLog: () => machine?.slots.endLog(),
+    dirtyPages: (visit) => machine?.slots.takeLog(visit),
     tearDown: () => {
       machine?.close();
       machine = null;
@@ -105,6 +117,8 @@ class KvmMachine {
       throw error;
     }
   }
+
+  get slots(): MemorySlots { return this.#slots!; }
 
   createVcpu(index: number, surroundings: Surroundings): KvmVcpu {
     if (surroundings.interrupts.hypervisor !== undefined) throw new KvmError('guests that ask for a hypervisor would find KVM\'s own calls; choose no enlightenment with this engine');

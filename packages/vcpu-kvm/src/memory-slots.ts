@@ -3,7 +3,7 @@ import type { Gpa } from '@vm/core';
 import type { Ram } from '@vm/core/engine';
 import { PAGE_READ_ONLY } from '@vm/core/exit';
 import type { KvmVm } from './kvm-calls.ts';
-import { USERSPACE_MEMORY_REGION } from './kvm-layout-table.ts';
+import { DIRTY_LOG, USERSPACE_MEMORY_REGION } from './kvm-layout-table.ts';
 import { NUMBERS } from './kvm-number-table.ts';
 
 const PAGE = 4096;
@@ -43,6 +43,8 @@ export class MemorySlots {
   readonly #ram: Ram;
   readonly #address: bigint;
   #slots: readonly MemorySlot[] = [];
+  /** A byte a page of RAM, 1: a guest has stored there; null: stores are not logged. */
+  #stored: Uint8Array | null = null;
 
   constructor(vm: KvmVm, ram: Ram) {
     this.#vm = vm;
@@ -57,16 +59,63 @@ export class MemorySlots {
   update(window: Gpa): void {
     const wanted = slotsOf(this.#ram, window);
     if (wanted.length === this.#slots.length && wanted.every((slot, i) => isSame(slot, this.#slots[i]!))) return;
+    this.#collect();
     this.#slots.forEach((slot, i) => this.#set(i, { ...slot, bytes: 0 }));
     this.#slots = [];
     wanted.forEach((slot, i) => this.#set(i, slot));
     this.#slots = wanted;
   }
 
+  get isLogging(): boolean { return this.#stored !== null; }
+  /** From now on KVM notes the pages that guests store to. Throws KvmError. */
+  beginLog(): void {
+    if (this.#stored !== null) return;
+    this.#stored = new Uint8Array(this.#ram.bytes / PAGE);
+    this.#slots.forEach((slot, i) => this.#set(i, slot));
+  }
+  endLog(): void {
+    this.#stored = null;
+    this.#slots.forEach((slot, i) => this.#set(i, slot));
+  }
+  /** Pages stored to since the log was begun or this was last asked, neighbours together, in the order of RAM. */
+  takeLog(visit: (gpa: Gpa, bytes: number) => void): void {
+    this.#collect();
+    const stored = this.#stored;
+    if (stored === null) return;
+    for (const { gpa, offset, bytes } of this.#slots) {
+      const first = (offset - this.#ram.base) / PAGE;
+      for (let from = 0; from < bytes; from += PAGE) {
+        if (stored[first + from / PAGE] === 0) continue;
+        let to = from;
+        while (to < bytes && stored[first + to / PAGE] !== 0) to += PAGE;
+        stored.fill(0, first + from / PAGE, first + to / PAGE);
+        visit(gpa + from, to - from);
+        from = to;
+      }
+    }
+  }
+  /** What KVM has noted, which it forgets by that. */
+  #collect(): void {
+    const stored = this.#stored;
+    if (stored === null) return;
+    this.#slots.forEach(({ offset, bytes, readOnly }, i) => {
+      if (readOnly) return;
+      const pages = bytes / PAGE;
+      // SAFETY: an ArrayBuffer's bytes lie outside of V8's heap and do not move; `bits` holds them until the call has come back.
+      const bits = new Uint8Array(new ArrayBuffer(Math.ceil(pages / 64) * 8));
+      const view = new DataView(new ArrayBuffer(DIRTY_LOG.bytes));
+      view.setUint32(DIRTY_LOG.fields.slot[0], i, true);
+      view.setBigUint64(DIRTY_LOG.fields.dirty_bitmap[0], this.#vm.libc.addressOf(bits), true);
+      this.#vm.call('KVM_GET_DIRTY_LOG', new Uint8Array(view.buffer));
+      const first = (offset - this.#ram.base) / PAGE;
+      for (let page = 0; page < pages; page++) if ((((bits[page >>> 3] as number) >>> (page & 7)) & 1) !== 0) stored[first + page] = 1;
+    });
+  }
+
   #set(index: number, { gpa, offset, bytes, readOnly }: MemorySlot): void {
     const view = new DataView(new ArrayBuffer(USERSPACE_MEMORY_REGION.bytes));
     view.setUint32(USERSPACE_MEMORY_REGION.fields.slot[0], index, true);
-    view.setUint32(USERSPACE_MEMORY_REGION.fields.flags[0], readOnly ? NUMBERS.KVM_MEM_READONLY : 0, true);
+    view.setUint32(USERSPACE_MEMORY_REGION.fields.flags[0], readOnly ? NUMBERS.KVM_MEM_READONLY : this.#stored !== null ? NUMBERS.KVM_MEM_LOG_DIRTY_PAGES : 0, true);
     view.setBigUint64(USERSPACE_MEMORY_REGION.fields.guest_phys_addr[0], BigInt(gpa), true);
     view.setBigUint64(USERSPACE_MEMORY_REGION.fields.memory_size[0], BigInt(bytes), true);
     view.setBigUint64(USERSPACE_MEMORY_REGION.fields.userspace_addr[0], this.#address + BigInt(offset), true);

@@ -8,6 +8,7 @@ import type { ExitCode } from '@vm/core/engine';
 import { DEBUGREGS, RUN } from './kvm-layout-table.ts';
 import type { KvmVcpuFd } from './kvm-calls.ts';
 import { errorName } from './libc.ts';
+import type { MemorySlots } from './memory-slots.ts';
 import { SyncRegisters } from './sync-registers.ts';
 
 const F = RUN.fields;
@@ -19,6 +20,7 @@ const EINTR = -4;
 export class TrapBlock {
   readonly #fd: KvmVcpuFd;
   readonly #lent: LentProcessor;
+  readonly #slots: MemorySlots;
   /** Serves an exit; -1: the guest goes on. */
   readonly #serve: () => ExitCode | -1;
   readonly #registers: SyncRegisters;
@@ -29,9 +31,10 @@ export class TrapBlock {
   readonly #debugBytes: Uint8Array = new Uint8Array(this.#debug.buffer);
   #busy = false;
 
-  constructor(fd: KvmVcpuFd, lent: LentProcessor, serve: () => ExitCode | -1) {
+  constructor(fd: KvmVcpuFd, lent: LentProcessor, slots: MemorySlots, serve: () => ExitCode | -1) {
     this.#fd = fd;
     this.#lent = lent;
+    this.#slots = slots;
     this.#serve = serve;
     this.#registers = new SyncRegisters(fd.page);
     this.#u8 = new Uint8Array(fd.page);
@@ -52,6 +55,7 @@ export class TrapBlock {
   }
 
   #finish(): ExitCode | -1 {
+    if (this.#slots.isLogging) return -1; // KVM does not see what a lent processor stores
     const u8 = this.#u8;
     const registers = this.#registers;
     const before = u8[IMMEDIATE] as number;

@@ -85,7 +85,7 @@ export class KvmVcpu implements Vcpu {
     this.#u32 = new Uint32Array(place.fd.page);
     this.#answers = new ExitAnswers(place.fd.page, surroundings.pio, surroundings.mmio, surroundings.interrupts, surroundings.now);
     this.registers = new ModelRegisters(surroundings.interrupts, place.model, { counter: () => this.#counter(), now: surroundings.now, hz: place.counterHz });
-    this.#block = place.lent === null ? null : new TrapBlock(place.fd, place.lent, () => this.#serve());
+    this.#block = place.lent === null ? null : new TrapBlock(place.fd, place.lent, place.slots, () => this.#serve());
     place.kick.attach(place.fd);
     this.reset();
   }
