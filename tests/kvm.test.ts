@@ -130,38 +130,42 @@ describe('a processor of KVM', () => {
     expect(await savedTwice(simple, kvmEngine(processor), kvmEngine(processor))).toEqual([3, 4]);
   });
 
-  itWithKvm('long', 'takes over from a software engine in the middle, and hands back, with code that changes itself all the while', async () => {
-    const seen: number[] = [];
-    const counter: DeviceModule<void, 'pio'> = {
-      manifest: { abi: 1, id: 'test.counter', version: '1.0.0', state: 0, needs: ['pio'] },
-      create: ({ pio }) => (pio.claim('port', 4, { read: () => 0, write: (_offset, _size, value) => void seen.push(value) }).map(0x60), {}),
-    };
-    // Each number says what is added to it, and the program writes that into the instruction that adds.
-    const bytes = program((code) => {
-      code.xor(r32(RAX), r32(RAX)).label('add').add(r32(RAX), 1).out(0x60, r32(RAX)).mov(r32(RCX), r32(RAX)).op('and', r32(RCX), 3).inc(r32(RCX)).mov(r32(RBX), ENTRY + (code.offsetOf('add') as number) + 2).mov(mem(1, { base: RBX }), r8(RCX)).jmp('add');
-    });
-    const engine = switchedEngine(wasmEngine({ ...processor, translator: 'off' }), kvmEngine(processor), 'wasm');
-    await using machine = await createMachine({
-      engine, ramBytes: 2 * MIB, interrupts: (services) => createApicFabric(services, { processors: 1, bus: new ApicBus() }), devices: [device('counter', counter)],
-      load: ({ memory, vcpu }) => {
-        memory.copyIn(ENTRY, bytes);
-        vcpu.loadBootState(prepareEntry(memory, { bits: 64, rip: ENTRY }));
-      },
-    });
-    await machine.powerUp();
-    for (const to of ['kvm', 'wasm', 'kvm', 'wasm'] as const) {
+  for (const compound of [null, { policy: 'fixed' }] as const) {
+    itWithKvm('long', `takes over from a software engine in the middle, and hands back, with code that changes itself all the while, ${compound === null ? 'alone' : 'and a processor lent to it'}`, async () => {
+      const seen: number[] = [];
+      const counter: DeviceModule<void, 'pio'> = {
+        manifest: { abi: 1, id: 'test.counter', version: '1.0.0', state: 0, needs: ['pio'] },
+        create: ({ pio }) => (pio.claim('port', 4, { read: () => 0, write: (_offset, _size, value) => void seen.push(value) }).map(0x60), {}),
+      };
+      // Each number says what is added to it, and the program writes that into the instruction that adds.
+      const bytes = program((code) => {
+        code.xor(r32(RAX), r32(RAX)).label('add').add(r32(RAX), 1).out(0x60, r32(RAX)).mov(r32(RCX), r32(RAX)).op('and', r32(RCX), 3).inc(r32(RCX)).mov(r32(RBX), ENTRY + (code.offsetOf('add') as number) + 2).mov(mem(1, { base: RBX }), r8(RCX)).jmp('add');
+      });
+      const software = wasmEngine({ ...processor, translator: 'off' });
+      const lent = compound === null ? {} : { lent: lentEngine({ ...processor, compound, reservedBytes: (processors) => software.reserveBytes(processors) }) };
+      const engine = switchedEngine(software, kvmEngine({ ...processor, ...lent }), 'wasm');
+      await using machine = await createMachine({
+        engine, ramBytes: 2 * MIB, interrupts: (services) => createApicFabric(services, { processors: 1, bus: new ApicBus() }), devices: [device('counter', counter)],
+        load: ({ memory, vcpu }) => {
+          memory.copyIn(ENTRY, bytes);
+          vcpu.loadBootState(prepareEntry(memory, { bits: 64, rip: ENTRY }));
+        },
+      });
+      await machine.powerUp();
+      for (const to of ['kvm', 'wasm', 'kvm', 'wasm'] as const) {
+        const wanted = seen.length + 20;
+        while (seen.length < wanted) await new Promise((resolve) => setImmediate(resolve));
+        await machine.pause();
+        machine.vcpu.group.move(to);
+        expect(machine.vcpu.group.name).toBe(to);
+        await machine.resume();
+      }
       const wanted = seen.length + 20;
       while (seen.length < wanted) await new Promise((resolve) => setImmediate(resolve));
       await machine.pause();
-      machine.vcpu.group.move(to);
-      expect(machine.vcpu.group.name).toBe(to);
-      await machine.resume();
-    }
-    const wanted = seen.length + 20;
-    while (seen.length < wanted) await new Promise((resolve) => setImmediate(resolve));
-    await machine.pause();
-    expect(seen.every((value, i) => i === 0 || value === seen[i - 1]! + (seen[i - 1]! & 3) + 1)).toBe(true);
-  }, 180_000);
+      expect(seen.every((value, i) => i === 0 || value === seen[i - 1]! + (seen[i - 1]! & 3) + 1)).toBe(true);
+    }, 180_000);
+  }
 
   itWithKvm('long', 'names the pages that a guest has stored to since it was last asked', async () => {
     const engine = kvmEngine({ ...processor, lent: lentEngine({ ...processor, compound: { policy: 'fixed' } }) });

@@ -41,7 +41,7 @@ async function compareBlocks(processor: KvmEngineOptions, mode: KvmMode): Promis
   const random = new Random(7);
   const handlers = kvmHandlers(mode);
   for (let number = 0; number < PROGRAMS; number++) {
-    const program = writeKvmProgram(random, mode);
+    const program = writeKvmProgram(random, mode, 0); // QEMU's translator misses changes of the next instruction under nested paging, without any block
     const run = (machine: KvmTrapMachine): string => JSON.stringify(machine.run(program, mode, handlers, FOREVER));
     const expected = [run(singly)];
     for (let again = 0; !expected.includes(run(compounded)); again++) {
