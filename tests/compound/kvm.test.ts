@@ -11,7 +11,7 @@ import { PORTS } from './queued-device.ts';
 import { ENTRY } from './random-traps.ts';
 
 const SEED = Number(process.env['VM_SEED'] ?? 1);
-const PROGRAMS = Number(process.env['VM_PROGRAMS'] ?? (process.env['VM_LONG'] === undefined ? 60 : 3000)); // in each mode
+const PROGRAMS = Number(process.env['VM_PROGRAMS'] ?? (process.env['VM_LONG'] === undefined ? 40 : 1500)); // in each mode
 const { processor } = kvmHost();
 const SHORT = 1; // as short as runs can be
 /** What is compared with accesses one by one. `saved`: after each run the processor goes on with its own saved state. */
