@@ -111,7 +111,7 @@ export class WasmLentProcessor implements LentProcessor {
   finish(systemChanged: boolean): void {
     const limits = this.#limits;
     if (limits === null) throw new Error('a block that nobody has asked for');
-    this.#take(systemChanged);
+    if (!this.#take(systemChanged)) return;
     const s = this.state;
     const isPending = this.#surroundings.interrupts.isPending();
     s.set(state.EVENT_PENDING, isPending ? 1 : 0);
@@ -140,7 +140,8 @@ export class WasmLentProcessor implements LentProcessor {
 
   // ---- Registers --------------------------------------------------------------------------------------------------------------
 
-  #take(systemChanged: boolean): void {
+  /** False: its tables are such as it cannot have loaded. */
+  #take(systemChanged: boolean): boolean {
     const { words, state: s } = this;
     s.u32.set(words.subarray(LENT_GENERAL, LENT_GENERAL + 32), (s.at + state.GPR) >>> 2);
     s.set64(state.RIP, words[LENT_RIP]!, words[LENT_RIP + 1]!);
@@ -157,7 +158,8 @@ export class WasmLentProcessor implements LentProcessor {
       this.segments.setCpl(words[LENT_CPL]!);
     }
     // Which pointers the processor has loaded nobody tells: those of the table, as a processor may that loads them when it needs them.
-    if ((s.get(state.CR0) & CR0_PG) !== 0 && (s.get(state.CR4) & CR4_PAE) !== 0 && (s.get(state.EFER) & EFER_LMA) === 0) this.memory.walk.loadDirectoryPointers(s.get(state.CR3));
+    const isPae = (s.get(state.CR0) & CR0_PG) !== 0 && (s.get(state.CR4) & CR4_PAE) !== 0 && (s.get(state.EFER) & EFER_LMA) === 0;
+    return !isPae || this.memory.walk.loadDirectoryPointers(s.get(state.CR3));
   }
   #give(): void {
     const { words, state: s } = this;
