@@ -31,6 +31,9 @@ itWithKvm('protected', 'vm boot --engine kvm runs a program without an operating
     const { code, output, errors } = await start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--memory', '32M', '--timeout', '60s', '--stats=json'], '').done;
     expect([code, output]).toEqual([7, `${TEXT}\n`]);
     expect(errors).toContain('exits.io');
+    const compounded = await start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--compound', 'fixed', '--memory', '32M', '--timeout', '60s', '--stats=json'], '').done;
+    expect([compounded.code, compounded.output]).toEqual([7, `${TEXT}\n`]);
+    expect(compounded.errors).toMatch(/"cpu\.compound\.spared":\s*[1-9]/);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -42,7 +45,7 @@ itWithKvm('protected', 'vm ctl NAME engine moves a running machine to KVM and ba
   try {
     const path = join(folder, 'hello.flat');
     writeFileSync(path, image('goes on'));
-    const { child, done } = start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--memory', '32M', '--name', name], null);
+    const { child, done } = start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--compound', 'adaptive', '--memory', '32M', '--name', name], null);
     await printed(child, TEXT);
     const engines = [];
     for (const to of [[], ['wasm'], ['kvm'], []]) engines.push((JSON.parse((await ctl(name, 'engine', ...to)).output) as { readonly engine: string }).engine);

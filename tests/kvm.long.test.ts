@@ -41,7 +41,7 @@ describe.each([['max', 'vm.compound'], ['qemu64,+svm', '']])('KVM in a machine o
     expect(blocks.map(([mode, , parted]) => [mode, parted])).toEqual(words === '' ? [] : [['real', -1], ['protected', -1], ['long', -1]]);
     for (const [, count] of blocks) expect(count).toBeGreaterThan(30);
     const spared = (find('exits') as Readonly<Record<string, number>>)['compound.spared'] ?? 0;
-    if (words !== '') expect(spared).toBeGreaterThan(1000);
+    if (words !== '') expect(spared).toBeGreaterThan(100);
     expect(find('output')).toContain('NESTED-GUEST-IS-UP');
     expect([find('ended'), find('code')]).toEqual(['power-off', 0]);
   });

@@ -60,7 +60,7 @@ async function boot(processor: KvmEngineOptions, isCompounded: boolean): Promise
   const seconds = (): number => (performance.now() - begin) / 1000;
   const decoder = new TextDecoder();
   await using guest = await bootGuest({
-    engine: kvmEngine(isCompounded ? { ...processor, lent: lentEngine({ ...processor, compound: { policy: 'fixed' } }) } : processor), ramBytes: 128 << 20, kernel: readFileSync('/app/kernel'), initrd: readFileSync('/app/initrd'), commandLine: 'console=ttyS0 quiet cryptomgr.notests', log: (source, level, text) => level === 'warn' && say('log', `${source}: ${text}`),
+    engine: kvmEngine(isCompounded ? { ...processor, lent: lentEngine({ ...processor, compound: { policy: 'adaptive' } }) } : processor), ramBytes: 128 << 20, kernel: readFileSync('/app/kernel'), initrd: readFileSync('/app/initrd'), commandLine: 'console=ttyS0 quiet cryptomgr.notests', log: (source, level, text) => level === 'warn' && say('log', `${source}: ${text}`),
     onOutput: (bytes) => {
       if (first) say('first output after seconds', seconds());
       first = false;
