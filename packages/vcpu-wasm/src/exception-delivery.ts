@@ -46,19 +46,21 @@ export class ExceptionDelivery {
   readonly #segments: Segmentation;
   readonly #flags: FlagsRegister;
   readonly #tasks: TaskSwitch;
-  readonly #enter: EnterHandler;
+  readonly #enterLong: EnterHandler;
+  readonly #enterProtected: EnterHandler;
   /** The flags that are pushed. */
   #image = 0;
   /** Error code of a stack that is at no address. */
   #stackError = 0;
 
-  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, tasks: TaskSwitch, enter: EnterHandler) {
+  constructor(view: StateView, memory: LinearMemory, segments: Segmentation, flags: FlagsRegister, tasks: TaskSwitch, enter: { readonly long: EnterHandler; readonly protected: EnterHandler }) {
     this.#state = view;
     this.#memory = memory;
     this.#segments = segments;
     this.#flags = flags;
     this.#tasks = tasks;
-    this.#enter = enter;
+    this.#enterLong = enter.long;
+    this.#enterProtected = enter.protected;
   }
 
   /**
@@ -67,7 +69,10 @@ export class ExceptionDelivery {
    */
   deliver(vector: number, errorCode: number, source: Source, repeating = false): void {
     const resumes = (source === SOURCE_EXCEPTION && vector !== VECTOR_DB) || repeating;
-    if (vector !== VECTOR_DB && this.#segments.is64Bit() && this.#enter(this.#state.at, vector, errorCode, resumes ? FLAG_RF : 0, source === SOURCE_SOFTWARE ? 1 : 0) !== 0) return;
+    if (vector !== VECTOR_DB) {
+      const enter = this.#segments.is64Bit() ? this.#enterLong : this.#enterProtected;
+      if (enter(this.#state.at, vector, errorCode, resumes ? FLAG_RF : 0, source === SOURCE_SOFTWARE ? 1 : 0) !== 0) return;
+    }
     const external = source === SOURCE_SOFTWARE ? 0 : SELECTOR_ERROR_EXTERNAL;
     // A faulting instruction will not meet its own breakpoint again, nor will a REP that was left half done (SDM vol. 3, section 17.3.1.1).
     this.#image = this.#flags.read() | (resumes ? FLAG_RF : 0);

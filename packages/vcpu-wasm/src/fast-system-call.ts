@@ -9,7 +9,7 @@ import type { StateView } from './state-view.ts';
 
 // Flat segments, as the instructions load them without reading descriptors.
 export const CODE_64 = 0x00a0_9b00;
-const CODE_32 = 0x00c0_9b00;
+export const CODE_32 = 0x00c0_9b00;
 export const DATA = 0x00c0_9300;
 const USER = 0x6000;
 const FLAT = 0xffff_ffff;

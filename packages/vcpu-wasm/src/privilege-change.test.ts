@@ -92,3 +92,41 @@ describe.each(Object.keys(BYTES))('%s', (name) => {
 
 /** How often TypeScript was asked. */
 const counted = (machine: FlatMachine, name: string): number => new Map(machine.vcpu.counts()).get(`system.${name}`) ?? 0;
+
+const WORD = 4;
+/** IRETD in flat protected mode. */
+function prepareProtected(machine: FlatMachine, random: Random): void {
+  const { vcpu, view } = machine;
+  const { state: s, segments } = vcpu;
+  const descriptors = DESCRIPTORS.map((high) => (high & 0x1800) === 0x1800 ? (high & ~0x20_0000) | 0x40_0000 : high);
+  machine.put(AT, [0xcf]);
+  machine.enter(AT);
+  descriptors.forEach((high, i) => { view.setUint32(TABLE + i * 8, i === 0 ? 0 : 0xffff, true); view.setUint32(TABLE + i * 8 + 4, high, true); });
+  s.set64(state.GDTR_BASE, TABLE, 0);
+  s.set(state.GDTR_LIMIT, descriptors.length * 8 - (random.once(8) ? 90 : 1));
+  for (let i = 0; i < 8; i++) machine.setGpr(i, BigInt(random.next()));
+  machine.setGpr(RSP, BigInt(STACK));
+  const [code, stack] = random.once(3) ? [selectorOf(random), selectorOf(random)] : random.pick(PAIRS);
+  [random.next(), code, flagsOf(random), random.next(), stack].forEach((value, i) => view.setUint32(STACK + i * WORD, value, true));
+  for (const segment of [state.ES, state.DS, state.FS, state.GS]) {
+    if (random.once(3)) segments.restore(segment, [0x23, random.pick([DATA, DATA | USER]) & 0x00f0_ff00, 0, 0, 0xffff_ffff]);
+    else segments.restore(segment, [0x23, (DATA | USER) & 0x00f0_ff00, 0, 0, 0xffff_ffff]);
+  }
+  if (random.once(16)) segments.restore(state.SS, [0x10, DATA & 0x00f0_ff00, 0x100, 0, 0xffff_ffff]); // not flat
+  machine.flags = (random.next() & PLAIN) | (random.once(16) ? random.pick(RARE) & ~0x3_0100 : 0);
+  s.set(state.DR + 7 * 8, random.once(8) ? 1 : 0);
+}
+describe('iret of 32-bit code', () => {
+  it(`changes the processor as it is written in TypeScript, seed ${SEED}`, () => {
+    const [generated, written] = [new FlatMachine('protected'), new FlatMachine('protected')];
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const machine of [generated, written]) {
+        prepareProtected(machine, new Random(SEED * ROUNDS + round));
+        machine.vcpu.numericError.ignored = machine === written;
+        machine.vcpu.run(1);
+      }
+      expect([round, after(generated), generated.vcpu.state.get(state.FLAT)]).toEqual([round, after(written), written.vcpu.state.get(state.FLAT)]);
+    }
+    expect(counted(generated, 'iret')).toBeLessThan(counted(written, 'iret') * 0.8);
+  });
+});

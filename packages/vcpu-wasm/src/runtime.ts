@@ -160,7 +160,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     defineLinear(linearWrite, state.LIMIT_WRITE, 1);
     defineLookup();
     defineFlags();
-    defineHandlerEntry(module, enterHandler, code, getFlags);
+    defineHandlerEntry(module, enterHandler, code, getFlags, long);
     declaredFloat.define();
     x87.define(code);
   };

@@ -118,7 +118,7 @@ export class WasmVcpu implements Vcpu {
       debugRegistersChanged: () => this.#debug.update(),
       taskTrap: () => { this.#taskTrap = true; this.#attend(); },
     });
-    this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags, tasks, this.#interpreters.long.enterHandler);
+    this.#delivery = new ExceptionDelivery(this.state, this.memory, this.segments, this.flags, tasks, { long: this.#interpreters.long.enterHandler, protected: this.#interpreters.legacy.enterHandler });
     const time = new TimeStamp(this.state, surroundings.now);
     const registers = new ModelRegisters(this.state, this.#control, interrupts, time, place.model);
     this.#system = new SystemFunctions({
