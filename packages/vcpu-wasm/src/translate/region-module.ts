@@ -32,18 +32,18 @@ export function regionImports(exports: Readonly<object>, singly: boolean): Recor
 /** Name under which the region with this place in the module is exported. */
 export const regionName = (place: number): string => `r${place}`;
 
+/** What all such modules have in common is written once; they are put together one at a time. */
+const MODULE = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared: false });
+for (const { name, signature } of imported) MODULE.import(name, signature);
+
 export class RegionModule {
-  readonly #module = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared: false });
   count = 0;
 
-  constructor() {
-    const module = this.#module;
-    for (const { name, signature } of imported) module.import(name, signature);
-  }
+  constructor() { MODULE.again(); }
   /** Adds a region whose body is in `code`. */
   add(code: CodeWriter, vectors: number): void {
-    const index = this.#module.declare({ parameters: [I32, I32], results: [I32] }, regionName(this.count++));
-    this.#module.define(index, REGION_LOCALS[vectors] as readonly ValueType[], code);
+    const index = MODULE.declare({ parameters: [I32, I32], results: [I32] }, regionName(this.count++));
+    MODULE.define(index, REGION_LOCALS[vectors] as readonly ValueType[], code);
   }
-  finish(): Uint8Array { return this.#module.finish(); }
+  finish(): Uint8Array { return MODULE.finish(); }
 }

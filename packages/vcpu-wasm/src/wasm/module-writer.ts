@@ -21,6 +21,8 @@ export class ModuleWriter {
   readonly #signatures: Signature[] = [];
   readonly #imports: { readonly name: string; readonly typeIndex: number }[] = [];
   readonly #functions: Defined[] = [];
+  /** Signatures and imports as bytes, until there are more. */
+  #head: Uint8Array | null = null;
   readonly #bodies = new CodeWriter(1 << 14);
   readonly #memory: MemoryImport;
   #table: readonly number[] = [];
@@ -40,13 +42,22 @@ export class ModuleWriter {
   #type(signature: Signature): number {
     const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((type, i) => type === b[i]);
     const found = this.#signatures.findIndex((s) => same(s.parameters, signature.parameters) && same(s.results, signature.results));
-    return found >= 0 ? found : this.#signatures.push(signature) - 1;
+    if (found >= 0) return found;
+    this.#head = null;
+    return this.#signatures.push(signature) - 1;
   }
 
   /** Declares an imported function of module `env`; all imports come before the first definition. Returns its index. */
   import(name: string, signature: Signature): number {
     if (this.#functions.length > 0) throw new TypeError(`import ${name}: imports come before the first function`);
+    this.#head = null;
     return this.#imports.push({ name, typeIndex: this.#type(signature) }) - 1;
+  }
+
+  /** Begins another module with the same imports. */
+  again(): void {
+    this.#functions.length = 0;
+    this.#bodies.reset();
   }
 
   /** Reserves a function index, so that functions may call each other before their bodies exist. */
@@ -92,26 +103,31 @@ export class ModuleWriter {
       out.byte(id).unsigned(content.length);
       out.append(content);
     };
-    section(1, (content) => {
-      content.unsigned(this.#signatures.length);
-      for (const { parameters, results } of this.#signatures) {
-        content.byte(0x60).unsigned(parameters.length);
-        for (const type of parameters) content.byte(type);
-        content.unsigned(results.length);
-        for (const type of results) content.byte(type);
-      }
-    });
-    section(2, (content) => {
-      content.unsigned(this.#imports.length + 1);
-      name(content, 'env');
-      name(content, 'memory');
-      content.byte(2).byte(this.#memory.shared ? 3 : 1).unsigned(this.#memory.minimumPages).unsigned(this.#memory.maximumPages);
-      for (const entry of this.#imports) {
+    const head = out.length;
+    if (this.#head !== null) out.raw(this.#head);
+    else {
+      section(1, (content) => {
+        content.unsigned(this.#signatures.length);
+        for (const { parameters, results } of this.#signatures) {
+          content.byte(0x60).unsigned(parameters.length);
+          for (const type of parameters) content.byte(type);
+          content.unsigned(results.length);
+          for (const type of results) content.byte(type);
+        }
+      });
+      section(2, (content) => {
+        content.unsigned(this.#imports.length + 1);
         name(content, 'env');
-        name(content, entry.name);
-        content.byte(0).unsigned(entry.typeIndex);
-      }
-    });
+        name(content, 'memory');
+        content.byte(2).byte(this.#memory.shared ? 3 : 1).unsigned(this.#memory.minimumPages).unsigned(this.#memory.maximumPages);
+        for (const entry of this.#imports) {
+          name(content, 'env');
+          name(content, entry.name);
+          content.byte(0).unsigned(entry.typeIndex);
+        }
+      });
+      this.#head = out.bytes.slice(head, out.length);
+    }
     section(3, (content) => {
       content.unsigned(this.#functions.length);
       for (const defined of this.#functions) content.unsigned(defined.typeIndex);
