@@ -4,8 +4,8 @@
  * Generated code receives the address of the block as its first parameter and reaches everything in it by a static
  * offset, so the same module and the same regions serve every processor. All offsets are in bytes.
  *
- *   | 0x0000 state | 0x1000 scratch uops | 0x2000 translator | 0x3000 large pages | 0x10000 read TLB | 0x30000 write TLB | 0x50000 fetch TLB
- *   | 0x70000 heat | 0x90000 writers | 0xa0000 end |
+ *   | 0x0000 state | 0x1000 scratch uops | 0x2000 translator | 0x3000 large pages | 0x1_0000 TLBs | 0x9_0000 heat | 0xb_0000 writers | 0xc_0000 landings
+ *   | 0xd_0000 decode maps | 0xd_8000 end |
  */
 
 /** General registers, 8 bytes each, in encoding order (rax rcx rdx rbx rsp rbp rsi rdi r8..r15). */
@@ -189,6 +189,7 @@ export const SHADOW_READ_NEED = 0x205c;
 export const SHADOW_WRITE_NEED = 0x2060;
 export const SHADOW_READS = 0x2068;
 export const SHADOW_WRITES = 0x2070;
+export const SHADOW_FETCHES = 0x20b0;
 /** Frames of RAM from 0, then from another frame on, and where both lie in the linear memory. */
 export const LOW_FRAMES = 0x2078;
 export const LOW_OFFSET = 0x207c;
@@ -239,7 +240,16 @@ export const LANDING_BYTES = 16;
 export const LANDING_UOP = 4;
 export const LANDING_REGION = 8;
 
-export const VCPU_BLOCK_BYTES = 0xd_0000;
+/**
+ * Decode maps by the page that they are of, so that a miss of the fetch TLB needs no TypeScript where the page is known. 8 bytes each: where
+ * the page lies in the linear memory plus the code size as in the tag of a fetch (0: none), and its decode map.
+ */
+export const CODE_MAPS = 0xd_0000;
+export const CODE_MAP_COUNT = 0x1000;
+export const CODE_MAP_BYTES = 8;
+export const CODE_MAP_MAP = 4;
+
+export const VCPU_BLOCK_BYTES = 0xd_8000;
 
 /** Register numbers of segments as they stand in SEGMENT_BASE and SEGMENT. */
 export const ES = 0;

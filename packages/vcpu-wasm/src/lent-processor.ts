@@ -75,6 +75,7 @@ export class WasmLentProcessor implements LentProcessor {
     this.memory = new LinearMemory(s, ram, mmio, interrupts, this.#fault);
     this.segments = new Segmentation(s, this.memory);
     this.code = new CodeFetch(s, this.memory, this.segments, place.cache, place.handlers);
+    this.memory.tlb.knowsCode = false; // each use of a page's code is noted
     this.#reach = new QuietReach({ ...parts, memory: this.memory, segments: this.segments, code: this.code });
     place.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWritesTo(page), dropped: () => undefined, flushed: () => this.memory.tlb.flush() });
     const imports = this.#ahead.imports({

@@ -20,12 +20,14 @@ export type Access = typeof READ | typeof WRITE | typeof FETCH;
 export const PHYSICAL_BITS = 40;
 export const RESERVED_FRAME_HIGH: number = PTE_FRAME_HIGH & ~((1 << (PHYSICAL_BITS - 32)) - 1);
 /** Bits 52 to 62 of an entry, which only four levels leave to software (SDM vol. 3, tables 4-8 to 4-11). */
-const PAE_RESERVED_HIGH = 0x7ff0_0000;
+export const PAE_RESERVED_HIGH = 0x7ff0_0000;
 /** Bits 1, 2 and 5 to 8 of a page-directory pointer. */
 const DIRECTORY_POINTER_RESERVED = 0x1e6;
 /** Below the frame of an entry for 2 MiB or 1 GiB, above the bit that chooses the memory type. */
 export const LARGE_RESERVED = 0x001f_e000;
 const HUGE_RESERVED = 0x3fff_e000;
+/** In an entry of 4 bytes for 4 MiB: bits 13 to 20 are bits 32 to 39 of the address (PSE-36), bit 21 is reserved. */
+export const LARGE_RESERVED_32 = 0x003f_e000;
 const TWO_32 = 0x1_0000_0000;
 /** SDM vol. 1, section 3.3.7.1: bits 47 to 63 are all equal. */
 export const isCanonical = (high: number): boolean => high >> 15 === 0 || high >> 15 === -1;

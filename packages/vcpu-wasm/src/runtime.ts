@@ -13,6 +13,7 @@ import type { FloatCommit } from './float/float-runtime.ts';
 import type { FloatFunctions } from './float/float-functions.ts';
 import { pushHeat } from './register-file-binding.ts';
 import { defineHandlerEntry, HANDLER_ENTRY } from './handler-entry.ts';
+import { FETCH, READ, WRITE } from './page-walk.ts';
 import { defineRefill, REFILL } from './tlb-refill.ts';
 import { exportX87 } from './float80/region-functions.ts';
 import { declareX87 } from './float80/x87-functions.ts';
@@ -108,6 +109,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const slowStore = module.declare(signature([I32, I64, I64, I32]));
   const refillRead = module.declare(REFILL);
   const refillWrite = module.declare(REFILL);
+  const refillFetch = module.declare(REFILL);
   const linearRead = module.declare(signature([I32, I32, I64, I32], [I64]));
   const linearWrite = module.declare(signature([I32, I32, I64, I32], [I64]));
   const lookup = module.declare(signature([I32, I64], [I32]));
@@ -122,8 +124,9 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   exportX87(x87, module);
 
   const define = (): void => {
-    defineRefill(module, code, refillRead, false);
-    defineRefill(module, code, refillWrite, true);
+    defineRefill(module, code, refillRead, READ, long);
+    defineRefill(module, code, refillWrite, WRITE, long);
+    defineRefill(module, code, refillFetch, FETCH, long);
     for (const [index, target] of [[slowLoad, slowLoadImport], [slowLoadForUpdate, slowLoadForUpdateImport]] as const) {
       code.reset();
       // Both read where a refill makes the TLB of reads answer.
@@ -196,7 +199,10 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     if (!long) {
       code.get(RIP).get(0).load32U(state.SEGMENT + state.CS * state.SEGMENT_STRIDE + state.SEGMENT_LIMIT).gtU().brIf(miss);
     }
-    code.get(LINEAR).const(-4096).and().get(0).load(state.FETCH_TAG).or().get(ENTRY).load(state.FETCH_TLB).ne().brIf(miss);
+    code.get(LINEAR).const(-4096).and().get(0).load(state.FETCH_TAG).or().get(ENTRY).load(state.FETCH_TLB).ne();
+    code.ifSeldom();
+    code.get(0).get(LINEAR).const32(1).call(refillFetch).eqz32().brIf(miss);
+    code.end();
     code.get(ENTRY).load32(state.FETCH_TLB + state.TLB_CODE_PAGE).tee(PAGE);
     code.get(LINEAR).wrap().const32(0xfff).and32().const32(PAGE_LINEAR_SHIFT).shl32().add32().load32(DECODE_MAP).tee(FOUND).eqz32().brIf(miss);
     code.get(0).get(LINEAR).const(-4096).and();

@@ -102,7 +102,7 @@ export class ShadowTables {
   }
   *counts(): Generator<readonly [name: string, count: number]> {
     // Generated code counts its own.
-    const more = this.#views.reduce((sum, view) => sum + view.number(state.SHADOW_READS) + view.number(state.SHADOW_WRITES), 0);
+    const more = this.#views.reduce((sum, view) => sum + view.number(state.SHADOW_READS) + view.number(state.SHADOW_WRITES) + view.number(state.SHADOW_FETCHES), 0);
     for (const [name, count] of this.mmu.counts()) yield [name, name === 'hits' ? count + more : count];
   }
 }

@@ -10,7 +10,7 @@ import type { FirstLevel } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
 import type { Ram } from '@vm/core/engine';
 import type { StateView } from './state-view.ts';
-import { tlbPlace } from './tlb-place.ts';
+import { codeMapPlace, tlbPlace } from './tlb-place.ts';
 
 const EMPTY = 0xffff_ffff;
 /** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches; bit 0 of data, user pages are open to the supervisor although SMAP is on. */
@@ -39,6 +39,8 @@ export class Tlb implements FirstLevel {
   #hasForeignTags = false;
   #generation = 0;
   #modeIndex = 0;
+  /** Generated code may answer misses of fetches where it knows the page's decoded code. */
+  knowsCode = true;
   /** Data accesses are to be checked for alignment now. */
   checksAlignment = false;
   /** Of the processor's own accesses, whatever the program may do. */
@@ -204,6 +206,19 @@ export class Tlb implements FirstLevel {
   }
   fillFetch(low: number, high: number, pageOffset: number, codePage: number): void {
     this.#fill(state.FETCH_TLB, this.#state.get(state.FETCH_TAG), low, high, pageOffset, codePage);
+    if (!this.knowsCode) return;
+    const { u32, at } = this.#state;
+    const key = pageOffset + this.#modeIndex;
+    const index = (at + state.CODE_MAPS + codeMapPlace(pageOffset)) >>> 2;
+    u32[index] = key;
+    u32[index + 1] = codePage;
+  }
+  /** All decoded code is gone, and its maps will be used for other pages. */
+  forgetCode(): void {
+    const { u32, at } = this.#state;
+    const first = (at + state.CODE_MAPS) >>> 2;
+    u32.fill(0, first, first + (state.CODE_MAP_COUNT * state.CODE_MAP_BYTES) / 4);
+    this.flush();
   }
   /** Index of what is known of the entries of the write TLB that lead to a page. */
   #writers(pageOffset: number): number { return ((this.#state.at + state.WRITERS) >>> 2) + ((pageOffset >>> 12) & (state.WRITER_PARTS - 1)); }

@@ -154,7 +154,7 @@ export class WasmVcpu implements Vcpu {
       unknownRegister: (index, write) => this.#missing.noteRegister(index, write),
       checkPort: (port, bytes) => this.#ports.check(port, bytes),
     });
-    group.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWritesTo(page), dropped: () => undefined, flushed: () => this.memory.tlb.flush() });
+    group.cache.listeners.push({ becameCode: (page) => this.memory.tlb.revokeWritesTo(page), dropped: () => undefined, flushed: () => this.memory.tlb.forgetCode() });
     // Processors of one machine draw different numbers.
     this.state.set64(state.RANDOM, place.randomSeed >>> 0, place.index);
     this.reset();
