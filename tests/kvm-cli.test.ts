@@ -39,6 +39,21 @@ itWithKvm('protected', 'vm boot --engine kvm runs a program without an operating
   }
 }, 120_000);
 
+itWithKvm('protected', 'vm boot --kvm-threads runs it in a thread, and is refused what does not go with it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vm-kvm-cli-'));
+  try {
+    const path = join(folder, 'hello.flat');
+    writeFileSync(path, image('ends'));
+    const boot = [...VM, 'boot', '--multiboot', path, '--kvm-threads', '--memory', '32M', '--timeout', '60s'];
+    const { code, output } = await start([...boot, '--engine', 'kvm'], '').done;
+    expect([code, output]).toEqual([7, `${TEXT}\n`]);
+    expect((await start(boot, '').done).errors).toContain('--kvm-threads is for --engine kvm or auto');
+    expect((await start([...boot, '--engine', 'kvm', '--compound', 'fixed'], '').done).errors).toContain('cannot be compounded');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 120_000);
+
 itWithKvm('protected', 'vm ctl NAME engine moves a running machine to KVM and back', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'vm-kvm-cli-'));
   const name = `kvm-cli-${process.pid}`;

@@ -20,7 +20,7 @@ export interface NestedImage {
 /** A Linux with Node.js, koffi, the modules of KVM, our packages in one file, and a guest to boot in it. */
 export async function nestedImage(folder: string): Promise<NestedImage> {
   const { guest, modules } = await guestWithModules(GUEST, MODULES, folder);
-  await build({ entry: { program: fileURLToPath(new URL('nested-program.ts', import.meta.url)) }, outDir: join(folder, 'app'), format: ['esm'], config: false, silent: true, platform: 'node', target: 'node24', noExternal: [/^@vm\//], external: ['koffi'], esbuildOptions: (options) => { options.conditions = ['vm-source']; } });
+  await build({ entry: { program: fileURLToPath(new URL('nested-program.ts', import.meta.url)), 'kvm-thread': fileURLToPath(new URL('../packages/vcpu-kvm/src/thread-main.ts', import.meta.url)) }, outDir: join(folder, 'app'), format: ['esm'], config: false, silent: true, platform: 'node', target: 'node24', noExternal: [/^@vm\//], external: ['koffi'], esbuildOptions: (options) => { options.conditions = ['vm-source']; } });
   const built = readdirSync(join(folder, 'app')).filter((name) => name.endsWith('.js') || name.endsWith('.mjs'));
   const file = (path: string, bytes: Uint8Array, mode = 0o644): CpioEntry => ({ kind: 'file', path, bytes, mode });
   const koffi = packageFolder('koffi', fileURLToPath(new URL('../packages/vcpu-kvm/package.json', import.meta.url)));

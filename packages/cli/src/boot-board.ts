@@ -20,6 +20,8 @@ export interface BoardSettings {
   readonly append?: string;
   /** Default: the software engine. */
   readonly engine?: EngineName;
+  /** Processors of KVM in threads of their own. */
+  readonly kvmThreads?: boolean;
   /** The running machine can be moved to the other engine; not under the virtual clock. */
   readonly movable?: boolean;
   /** Features of that processor that this one lacks. */
@@ -109,7 +111,7 @@ function engineOf(settings: BoardSettings, engine: WasmEngineOptions, virtual: b
   const { engine: name = 'wasm', movable = false } = settings;
   const isMovable = movable && !virtual;
   const software = softwareEngine(settings, engine, virtual);
-  const hardware = (): Engine<KvmVcpu> => kvmEngine({ ...processorOf(settings), ...lentOf(settings, isMovable ? software : null), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) });
+  const hardware = (): Engine<KvmVcpu> => kvmEngine({ ...processorOf(settings), ...(settings.kvmThreads === true ? { threads: true } : {}), ...lentOf(settings, isMovable ? software : null), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) });
   if (isMovable) return switchedEngine(software, hardware(), name);
   return name === 'kvm' ? hardware() : software;
 }

@@ -39,6 +39,7 @@ const OPTIONS = {
   'char-port': value('PORT', `for a ROM or a multiboot image: a port of text, beside the serial port, or none; default: ${formatPort(DEFAULT_CHAR_PORT)} for a ROM`, (given) => (given === 'none' ? null : parsePort(given))),
   'rom-shadow': flag('the ROM lets itself be stored to below 1 MiB, as the shadow RAM of a PC does'),
   engine: choice(ENGINE_CHOICES, "what runs the guest's code: the software engine (wasm, the default), the host's KVM (kvm), or KVM where a probe finds that it runs all\nguests and has all of the processor (auto), which says what it took and why"),
+  'kvm-threads': flag('with KVM: each processor in a thread of its own, where they run at the same time; default: in turn in one. Not with --compound'),
   translator: choice(TRANSLATOR_MODES, `which guest code becomes WebAssembly: none, all, or what is hot; default: ${defaultTranslatorMode()}`),
   shadow: choice(SHADOW_MODES, 'what keeps translations of address spaces that are not in use; default: off, nothing does'),
   compound: choice(COMPOUND_POLICIES, 'whether nearby instructions that would trap too are finished with one that traps: at every trap (fixed), where it has paid\n'
@@ -115,6 +116,7 @@ export const bootCommand: Command = {
       ...(restored?.origin.multiboot === true && values.kernel === undefined ? { entry: 'multiboot' as const } : {}),
       ...(cpuModel === null ? {} : { cpuModel }),
       ...(restored?.origin.cpuWithout === undefined ? {} : { cpuWithout: restored.origin.cpuWithout }),
+      ...(values['kvm-threads'] === true ? { kvmThreads: true } : {}),
       ...(values.translator === undefined ? {} : { translator: values.translator }),
       ...(values.shadow === undefined ? {} : { shadow: values.shadow }),
       ...(values.compound === undefined ? {} : { compound: values.compound }), ...(values.handoff === undefined ? {} : { handoff: values.handoff }),

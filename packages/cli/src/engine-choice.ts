@@ -42,6 +42,10 @@ export function chooseEngine(choice: EngineChoice, settings: Asked): ChosenEngin
 
 /** The settings with an engine, which is said on the standard error where it was not plainly asked for. Throws UsageError. */
 export function withEngine(asked: BoardSettings, choice: EngineChoice | undefined, traceHot: number | undefined): BoardSettings {
+  if (asked.kvmThreads === true) {
+    if (choice === undefined || choice === 'wasm') throw new UsageError('--kvm-threads is for --engine kvm or auto');
+    if (asked.compound !== undefined && asked.compound !== 'off') throw new UsageError('--kvm-threads: accesses cannot be compounded with processors in threads');
+  }
   if (choice === undefined) return asked;
   const { name, without, text } = chooseEngine(choice, { ...asked, traceHot });
   if (text !== null) process.stderr.write(`vm: engine ${name}: ${text}\n`);

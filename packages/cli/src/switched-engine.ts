@@ -33,6 +33,7 @@ export class SwitchedVcpu implements Vcpu {
   signal(): void { this.present.signal(); }
   notify(event: ProcessorEvent, page: number): void { this.present.notify(event, page); }
   stopAfter(instructions: number): void { this.present.stopAfter(instructions); }
+  park(): void { if ('park' in this.present) this.present.park(); }
   reset(): void { this.present.reset(); }
   loadBootState(entry: EntryState): void { this.present.loadBootState(entry); }
   save(): Plain { return this.present.save(); }

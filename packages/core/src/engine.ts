@@ -125,6 +125,7 @@ export interface Vcpu {
   notify?(event: ProcessorEvent, page: number): void; // taken at the next instruction boundary; inside and outside `run`
   /** Inside `run`: leave when `instructions` more are retired, or earlier if the budget says so. 0: after the present one. */
   stopAfter(instructions: number): void;
+  park?(): void; // outside `run`: the machine stands still from now on; for engines whose guests go on between runs
   /** To the state after a hardware reset. */
   reset(): void;
   /** What the engine counts, by name. */

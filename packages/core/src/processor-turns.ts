@@ -16,7 +16,7 @@ export function processorCount({ processors = 1 }: { readonly processors?: numbe
 }
 
 /** What a run loop runs. */
-export type Runner = Pick<Vcpu, 'run' | 'retired' | 'stopAfter'>;
+export type Runner = Pick<Vcpu, 'run' | 'retired' | 'stopAfter' | 'park'>;
 
 /**
  * Several processors in turn on one thread, seen as one that retires the instructions of all. So there is one machine time, every
@@ -62,6 +62,8 @@ export class ProcessorTurns implements Runner {
     this.#runEnd = Math.min(this.#runEnd, this.retired + Math.max(1, instructions)); // the present one is among them
     this.#vcpus[this.#current]!.stopAfter(instructions);
   }
+
+  park(): void { for (const vcpu of this.#vcpus) vcpu.park?.(); }
 
   /** Processor `index` was sent something: it soon has its turn. */
   expect(index: number): void {

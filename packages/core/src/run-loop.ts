@@ -213,6 +213,9 @@ export class RunLoop {
   #finish(): void {
     if (this.#asleep) this.#host.cancel(this.#alarm);
     this.#asleep = false;
+    this.#inSlice = true; // what a device is asked on the way out may stop the machine too
+    if (this.#started) this.#vcpu?.park?.();
+    this.#inSlice = false;
     if (this.#started) this.clock.freeze();
     this.#started = false;
     this.#stopping = false;

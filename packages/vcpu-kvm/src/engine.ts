@@ -14,6 +14,7 @@ import { MemorySlots } from './memory-slots.ts';
 import { kernelRegisters } from './model-register-table.ts';
 import { msrFilter } from './msr-filter.ts';
 import { PROCESSOR_STATE } from './saved-processor.ts';
+import { ProcessorThreads } from './processor-threads.ts';
 import { KvmVcpu } from './vcpu.ts';
 
 export interface KvmEngineOptions {
@@ -27,6 +28,8 @@ export interface KvmEngineOptions {
   readonly haltedForGood?: () => void;
   /** Whose processors finish nearby instructions that would exit too at one exit; default: nobody's, every access is an exit. */
   readonly lent?: LentEngine;
+  /** Each processor in a thread of its own, where they run at the same time; default: in turn in the machine's thread. Not with `lent`. */
+  readonly threads?: boolean;
 }
 
 export interface KvmEngine extends Engine<KvmVcpu> {
@@ -98,12 +101,15 @@ class KvmMachine {
   #slots: MemorySlots | null = null;
   readonly #haltedForGood: () => void;
   readonly #lent: LentEngine | null;
+  readonly #threads: ProcessorThreads | null;
   readonly #fds: KvmVcpuFd[] = [];
   readonly #vcpus: KvmVcpu[] = [];
 
-  constructor(model: CpuModel, processors: number, { ram }: Surroundings, { haltedForGood, lent }: KvmEngineOptions) {
+  constructor(model: CpuModel, processors: number, { ram }: Surroundings, { haltedForGood, lent, threads = false }: KvmEngineOptions) {
+    if (threads && lent !== undefined) throw new KvmError('instructions behind an exit are finished in the machine\'s thread; choose threads or compounding');
     this.#haltedForGood = haltedForGood ?? (() => undefined);
     this.#lent = lent ?? null;
+    this.#threads = threads ? new ProcessorThreads(processors) : null;
     this.#model = model;
     this.#processors = processors;
     this.#device = KvmDevice.open();
@@ -133,8 +139,10 @@ class KvmMachine {
     const counterHz = fd.call('KVM_GET_TSC_KHZ', 0) * 1000;
     const halted = (): void => { if (this.#vcpus.every((one) => one.isStuck)) this.#haltedForGood(); };
     const lent = this.#lentProcessor(index, surroundings);
-    const vcpu = new KvmVcpu({ lent, index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd), halted }, surroundings);
+    const thread = this.#threads?.create(this.#device.libc, fd.fd) ?? null;
+    const vcpu = new KvmVcpu({ threads: this.#threads, thread, lent, index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd), halted }, surroundings);
     this.#vcpus.push(vcpu);
+    this.#threads?.add(vcpu);
     return vcpu;
   }
 
@@ -157,6 +165,7 @@ class KvmMachine {
   }
 
   close(): void {
+    this.#threads?.close();
     this.#kick?.close();
     for (const fd of this.#fds) fd.close();
     this.#vm?.close();

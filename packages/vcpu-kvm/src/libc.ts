@@ -40,6 +40,8 @@ export interface Libc {
   createTimer(thread: number, signal: number): number;
   /** 0: never. */
   setTimer(timer: number, nanos: number): void;
+  /** Again and again. */
+  repeatTimer(timer: number, nanos: number): void;
   deleteTimer(timer: number): void;
 }
 
@@ -134,6 +136,10 @@ function load(): Libc {
       when[2] = BigInt(Math.floor(nanos / 1e9));
       when[3] = BigInt(Math.floor(nanos % 1e9));
       timer(SYS_TIMER_SETTIME, id, 0, when, null);
+    },
+    repeatTimer: (id, nanos) => {
+      const [seconds, rest] = [BigInt(Math.floor(nanos / 1e9)), BigInt(Math.floor(nanos % 1e9))];
+      timer(SYS_TIMER_SETTIME, id, 0, new BigInt64Array([seconds, rest, seconds, rest]), null);
     },
     deleteTimer: (id) => void plain(SYS_TIMER_DELETE, id, 0, 0),
   };

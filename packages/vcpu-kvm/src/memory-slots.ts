@@ -56,9 +56,10 @@ export class MemorySlots {
   get slots(): readonly MemorySlot[] { return this.#slots; }
 
   /** Looks which pages are read-only now and tells KVM what has changed. Throws KvmError. */
-  update(window: Gpa): void {
+  update(window: Gpa, before: () => void = () => undefined): void {
     const wanted = slotsOf(this.#ram, window);
     if (wanted.length === this.#slots.length && wanted.every((slot, i) => isSame(slot, this.#slots[i]!))) return;
+    before();
     this.#collect();
     this.#slots.forEach((slot, i) => this.#set(i, { ...slot, bytes: 0 }));
     this.#slots = [];

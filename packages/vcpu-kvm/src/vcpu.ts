@@ -15,6 +15,8 @@ import { EXIT_NAMES, NUMBERS } from './kvm-number-table.ts';
 import { errorName } from './libc.ts';
 import type { MemorySlots } from './memory-slots.ts';
 import { ModelRegisters } from './model-registers.ts';
+import type { ProcessorThread } from './processor-thread.ts';
+import type { ProcessorThreads } from './processor-threads.ts';
 import { type ProcessorFields, readFields, writeFields } from './processor-fields.ts';
 import { TrapBlock } from './trap-block.ts';
 import { type Latches, newLatches, readProcessor, saveProcessor } from './saved-processor.ts';
@@ -33,6 +35,9 @@ export interface VcpuPlace {
   readonly halted: () => void;
   /** Does what follows an exit; null: nobody does. */
   readonly lent: LentProcessor | null;
+  /** Where guests run beside the machine's thread; null: they run in it. */
+  readonly threads: ProcessorThreads | null;
+  readonly thread: ProcessorThread | null;
 }
 
 const F = RUN.fields;
@@ -65,6 +70,7 @@ export class KvmVcpu implements Vcpu {
   #end = 0;
   #leaving = false;
   #requested = false;
+  #parked = true; // of a processor in a thread: it could be saved
   #nmi = false; // KVM has one for the guest
   #baseMoved = false; // the interrupt controller has been moved, or turned on or off
   #placed = false; // memory slots are those of the attributes of pages
@@ -98,10 +104,11 @@ export class KvmVcpu implements Vcpu {
     const { kick, leastNanos } = this.#place;
     if (this.#latches.shutdown) return EXIT_SHUTDOWN;
     if (this.#fd.isClosed) return EXIT_FAIL;
-    if (!this.#isAwake()) return EXIT_HALT;
+    if (this.#place.thread === null && !this.#isAwake()) return EXIT_HALT;
     this.#leaving = false;
     this.#requested = false;
     const nanos = Math.max(instructions * NANOS_PER_INSTRUCTION, leastNanos);
+    if (this.#place.threads !== null) return this.#runBeside(this.#place.threads, nanos);
     this.#begin = milliseconds();
     this.#end = this.#begin + nanos / MILLION;
     if (this.#lastHost > 0) this.#catchUp();
@@ -120,6 +127,72 @@ export class KvmVcpu implements Vcpu {
       this.#lastMachine = this.#surroundings.now();
     }
   }
+
+  // ---- In a thread of its own ----------------------------------------------------------------------------------------------
+
+  #runBeside(threads: ProcessorThreads, nanos: number): ExitCode {
+    const [begin, before] = [milliseconds(), this.retired];
+    try {
+      return threads.run(this.#place.thread!, nanos / MILLION);
+    } finally {
+      // Time in which it only waited for answers counts too, or its turn would not end.
+      const least = before + Math.max(1, Math.floor(((milliseconds() - begin) * MILLION) / NANOS_PER_INSTRUCTION));
+      this.#retired += Math.max(0, least - this.retired);
+    }
+  }
+  /** While it is out of the guest: answers what it came with and lets it go on. -1: nothing that the machine must know. HOT. */
+  attend(): ExitCode | -1 {
+    const { thread, threads } = this.#place;
+    try {
+      if (this.#latches.shutdown) return EXIT_SHUTDOWN;
+      if (thread!.ended) throw new Error('its thread has ended');
+      if (thread!.hasExit) {
+        const end = this.#cameBack(thread!.take());
+        if (end >= 0 || threads!.isLeaving) return end;
+      }
+      if (this.#latches.init) this.#finishInstruction();
+      if (!this.#placed) this.#placeMemory();
+      if (!this.#look()) return -1;
+      this.#parked = false;
+      this.#begin = milliseconds();
+      if (this.#lastHost > 0) this.#catchUp();
+      this.#lastHost = 0;
+      thread!.go();
+      return -1;
+    } catch (error) {
+      this.#surroundings.log('warn', `processor ${this.#place.index}: ${(error as Error).message}`);
+      return EXIT_FAIL;
+    }
+  }
+  #cameBack(result: number): ExitCode | -1 {
+    [this.#retired, this.#begin] = [this.retired, -1];
+    if (this.#u8[CR8] !== this.#lastPriority) this.#setPriority();
+    if (result === 0) return this.#serve();
+    if (result !== EINTR) throw new Error(`KVM_RUN: ${errorName(-result)}`);
+    this.#signals++;
+    return -1;
+  }
+  /** The machine is to stand still: out of the thread, and on in this one to where it could be saved. */
+  park(): void {
+    const { thread } = this.#place;
+    if (thread === null || this.#parked || this.#fd.isClosed) return;
+    this.#parked = true;
+    try {
+      thread.stop();
+      if (thread.hasExit) this.#cameBack(thread.take());
+      this.#leaving = true;
+      this.#u8[IMMEDIATE] = 1;
+      if (!this.#latches.shutdown) this.#loop();
+    } catch (error) {
+      this.#surroundings.log('warn', `processor ${this.#place.index}: ${(error as Error).message}`);
+    }
+    this.#leaving = false;
+    this.#u8[IMMEDIATE] = 0;
+    this.#lastHost = milliseconds();
+    this.#lastMachine = this.#surroundings.now();
+  }
+
+  // ---- The loop ------------------------------------------------------------------------------------------------------------
 
   /** HOT: an exit is answered without a call of the interrupt port. */
   #loop(): ExitCode {
@@ -274,6 +347,8 @@ export class KvmVcpu implements Vcpu {
   signal(): void {
     this.#looks = true;
     this.#block?.signal();
+    const { thread } = this.#place;
+    if (thread !== null && !thread.isOut && this.#u8[REQUEST_WINDOW] === 0 && this.#surroundings.interrupts.isPending()) thread.kick();
   }
   notify(event: ProcessorEvent, page: number): void {
     const latches = this.#latches;
@@ -281,13 +356,17 @@ export class KvmVcpu implements Vcpu {
     this.#block?.stop();
     if (event === 'nmi') {
       this.#nmi = true;
+      this.#place.thread?.stop();
       this.#fd.call('KVM_NMI', 0);
     } else if (event === 'init') {
       latches.init = true;
       latches.startPage = -1;
+      this.#place.thread?.kick();
     } else if (event === 'startup' && (latches.waitsForStartup || latches.init)) latches.startPage = page & 0xff;
   }
   stopAfter(instructions: number): void {
+    const { threads, leastNanos } = this.#place;
+    if (threads !== null) return threads.stopAfter(instructions === 0 ? 0 : Math.max(instructions * NANOS_PER_INSTRUCTION, leastNanos) / MILLION);
     if (this.#begin < 0) return;
     this.#block?.stop();
     if (instructions > 0) {
@@ -304,6 +383,10 @@ export class KvmVcpu implements Vcpu {
   }
 
   reset(): void {
+    this.park();
+    this.#reset();
+  }
+  #reset(): void {
     const { interrupts } = this.#surroundings;
     const isFirst = !interrupts.readModelRegister(MSR_APIC_BASE) || (interrupts.low & APIC_BASE_BSP) !== 0;
     this.#latches = { ...newLatches(), waitsForStartup: !isFirst, halted: !isFirst };
@@ -315,10 +398,12 @@ export class KvmVcpu implements Vcpu {
     this.#enter(entryFields(entry, this.#place.model));
   }
   save(): Plain {
+    this.park();
     return saveProcessor({ fields: this.#fields(), latches: this.#latches, retired: this.#retired });
   }
   /** Throws TypeError or RangeError. */
   load(saved: Plain, _fresh: boolean): void {
+    this.park();
     const { fields, latches, retired } = readProcessor(saved, this.#place.model);
     if (this.#place.counterHz !== 1e9) this.#surroundings.log('warn', `processor ${this.#place.index}: its time-stamp counter runs at ${this.#place.counterHz / MILLION} MHz here, and guests of the software engine know it at 1000; this host cannot scale it`);
     this.#latches = latches;
@@ -365,14 +450,14 @@ export class KvmVcpu implements Vcpu {
   }
   #placeMemory(): void {
     const window = this.#surroundings.interrupts.window();
-    this.#place.slots.update(window);
+    this.#place.slots.update(window, () => this.#place.threads?.stopAll());
     this.#answers.window = window;
     this.#placed = true;
   }
   #initialize(): void {
     const { startPage } = this.#latches; // of a message that came behind INIT
     const fields = initFields(this.#fields(), this.#place.model);
-    this.reset();
+    this.#reset();
     this.#latches.startPage = startPage;
     this.#enter(fields);
   }
@@ -403,16 +488,21 @@ export class KvmVcpu implements Vcpu {
   get shutDownOnPurpose(): boolean { return this.#latches.deliberate; }
   get missing(): ReadonlyMap<string, number> { return this.registers.missing; }
   ripText(): string {
+    this.#still();
     const { wide, segments } = readFields(this.#fd, this.#hasXcr());
     return `${segments.cs.selector.toString(16)}:${BigInt.asUintN(64, wide.rip).toString(16).padStart(16, '0')}`;
   }
   /** Its registers, for people; between runs. */
-  describe(): string { return describeFields(this.#fields()); }
+  describe(): string { this.#still(); return describeFields(this.#fields()); }
   /** Registers as a saved machine has them; between runs. */
-  inspect(): ProcessorFields { return this.#fields(); }
+  inspect(): ProcessorFields { this.#still(); return this.#fields(); }
+
+  /** KVM answers nothing about a processor as long as it is in the guest. It goes on with the next run. */
+  #still(): void { if (!this.#fd.isClosed) this.#place.thread?.stop(); }
 
   /** `struct kvm_regs` and `struct kvm_sregs` as the kernel has them; between runs. */
   kernelState(): Uint8Array {
+    this.#still();
     const bytes = new Uint8Array(REGS.bytes + SREGS.bytes);
     bytes.set(new Uint8Array(this.#fd.read('KVM_GET_REGS', REGS.bytes).buffer));
     bytes.set(new Uint8Array(this.#fd.read('KVM_GET_SREGS', SREGS.bytes).buffer), REGS.bytes);

@@ -1,0 +1,66 @@
+/** Processors that run at the same time, each in its thread. What they ask for is answered here, in the machine's thread, for whoever asks first. */
+import type { ExitCode } from '@vm/core/engine';
+import { EXIT_BUDGET, EXIT_HALT, EXIT_REQUEST } from '@vm/core/exit';
+import type { Libc } from './libc.ts';
+import { ProcessorThread } from './processor-thread.ts';
+import { waitWhile } from './thread-words.ts';
+
+/** One of them, as it is served. */
+export interface ServedProcessor {
+  /** While the guest is out: answers what it came with and lets it go on, if it does not wait. -1: nothing that the machine must know. */
+  attend(): ExitCode | -1;
+}
+
+const SPINS = 2000; // a few microseconds
+
+export class ProcessorThreads {
+  readonly #bell: Int32Array = new Int32Array(new SharedArrayBuffer(4));
+  readonly #threads: ProcessorThread[] = [];
+  readonly #served: ServedProcessor[] = [];
+  readonly #spins: number;
+  #end = 0;
+  #leaving = false;
+
+  /** `processors` that are to run beside this thread: where there are fewer of the host, nobody waits awake. */
+  constructor(processors: number) {
+    this.#spins = process.getBuiltinModule('node:os').availableParallelism() > processors ? SPINS : 0;
+  }
+
+  /** A device has asked for an end of the run. */
+  get isLeaving(): boolean { return this.#leaving; }
+
+  create(c: Libc, fd: number): ProcessorThread {
+    const thread = new ProcessorThread(c, fd, this.#bell, this.#spins);
+    this.#threads.push(thread);
+    return thread;
+  }
+  add(one: ServedProcessor): void { this.#served.push(one); }
+
+  /** For so long, as seen from one of them: serves all. The others, and it, run on behind it. HOT. */
+  run(thread: ProcessorThread, milliseconds: number): ExitCode {
+    this.#leaving = false;
+    this.#end = performance.now() + milliseconds;
+    for (;;) {
+      const seen = Atomics.load(this.#bell, 0);
+      for (let i = 0; i < this.#served.length; i++) {
+        const one = this.#threads[i]!;
+        if (!one.isOut && !one.ended) continue;
+        const end = this.#served[i]!.attend();
+        if (end >= 0) return end as ExitCode;
+        if (this.#leaving) return EXIT_REQUEST;
+      }
+      if (thread.isOut && !thread.hasExit) return EXIT_HALT;
+      const left = this.#end - performance.now();
+      if (left <= 0) return EXIT_BUDGET;
+      if (!thread.hasExit) waitWhile(this.#bell, 0, seen, this.#spins, left);
+    }
+  }
+  stopAfter(milliseconds: number): void {
+    if (milliseconds === 0) this.#leaving = true;
+    else this.#end = Math.min(this.#end, performance.now() + milliseconds);
+  }
+
+  /** Before memory is taken away under guests that run. */
+  stopAll(): void { for (const thread of this.#threads) if (!thread.ended) thread.stop(); }
+  close(): void { for (const thread of this.#threads) thread.close(); }
+}
