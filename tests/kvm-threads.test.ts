@@ -2,14 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
-import { ApicBus, createApicFabric } from '@vm/apic';
-import { createMachine, type Machine } from '@vm/core';
+import { ApicBus, type ApicFabric, createApicFabric } from '@vm/apic';
+import { createMachine, device, type DeviceModule, type Machine } from '@vm/core';
 import { EXIT_BUDGET, EXIT_HALT } from '@vm/core/exit';
 import { prepareEntry } from '@vm/pc';
 import { ENGINE_PROGRAMS, firstParting, recordProgram } from '@vm/testkit';
 import { kvmEngine, type KvmVcpu } from '@vm/vcpu-kvm';
 import { wasmEngine } from '@vm/vcpu-wasm';
-import { CONDITION_NE, createAssembler, mem, r16, r32, RAX, RBX, RCX } from '@vm/x86';
+import { CONDITION_NE, createAssembler, mem, r16, r32, r8, RAX, RBX, RCX } from '@vm/x86';
 import { describe, expect, it } from 'vitest';
 import { itWithKvm, kvmHost } from './kvm-host.ts';
 
@@ -101,6 +101,38 @@ describe('processors of KVM in threads', () => {
     await until(() => (tasks() <= threads && counts().every((count, i) => count <= before[i]!)) || performance.now() > end);
     expect([tasks() <= threads, counts().map((count, i) => count <= before[i]!)]).toEqual([true, [true, true, true]]);
   }, 600_000);
+
+  itWithKvm('long', 'are taken out of a loop without exits by each of 200 interrupts', async () => {
+    const [IDT, VECTOR, EOI] = [0x11_0000, 0x51, 0xb0];
+    let seen = 0;
+    const shown: DeviceModule<void, 'pio'> = {
+      manifest: { abi: 1, id: 'test.shown', version: '1.0.0', state: 0, needs: ['pio'] },
+      create: ({ pio }) => (pio.claim('port', 1, { read: () => 0, write: () => void seen++ }, [1]).map(0x60), {}),
+    };
+    const apic = (register: number) => mem(4, { base: RBX, displacement: register });
+    const code = createAssembler(64, { origin: ENTRY }).mov(r32(RBX), APIC | 0).mov(r32(RAX), 0x1ff).mov(apic(SVR), r32(RAX)).lidt(mem(0, { label: 'table' })).sti().label('round').inc(r32(RCX)).jmp('round');
+    code.label('handler').out(0x60, r8(RAX)).mov(apic(EOI), 0).size(8).iret().align(8).label('table').data(0xff, 0x0f).dataAddress('table at', 8).label('table at');
+    const bytes = code.bytes();
+    new DataView(bytes.buffer, bytes.byteOffset).setBigUint64(code.offsetOf('table')! + 2, BigInt(IDT), true);
+    const handler = ENTRY + code.offsetOf('handler')!;
+    const gate = new Uint32Array([(0x10 << 16) | (handler & 0xffff), (handler & 0xffff_0000) | 0x8e00, 0, 0]);
+    let fabric: ApicFabric | null = null;
+    await using machine = await createMachine<KvmVcpu>({
+      engine: kvmEngine({ ...processor, threads: true }), ramBytes: 2 << 20, interrupts: (services) => (fabric = createApicFabric(services, { processors: 1, bus: new ApicBus() })), devices: [device('shown', shown)],
+      load: ({ memory, vcpu }) => {
+        memory.copyIn(ENTRY, bytes);
+        memory.copyIn(IDT + VECTOR * 16, new Uint8Array(gate.buffer));
+        vcpu.loadBootState(prepareEntry(memory, { bits: 64, rip: ENTRY }));
+      },
+    });
+    await machine.powerUp();
+    await until(() => fabric!.apics[0]!.isAccepting());
+    for (let i = 1; i <= 200; i++) {
+      fabric!.apics[0]!.accept(0, VECTOR, false);
+      await until(() => seen === i);
+    }
+    expect(new Map(machine.vcpu.counts()).get('interrupts')).toBe(200);
+  }, 60_000);
 
   itWithKvm('long', 'whose thread is lost stop their machine, and it goes away as others do', async () => {
     const threads = process.getBuiltinModule('node:worker_threads');

@@ -234,7 +234,7 @@ describe('a processor of KVM', () => {
 });
 
 describe('several processors of KVM', () => {
-  itWithKvm('long', 'are started by messages of their local APICs, have turns, and interrupt each other', async () => {
+  for (const threads of [false, true]) itWithKvm('long', `are started by messages of their local APICs, and interrupt themselves, ${threads ? 'in threads' : 'in turn'}`, async () => {
     const [APIC, ICR, ICR_HIGH, SVR, EOI, START, IDT, VECTOR] = [0xfee0_0000, 0x300, 0x310, 0xf0, 0xb0, 0x6_0000, 0x11_0000, 0x51];
     const seen: string[] = [];
     const shown: DeviceModule<void, 'pio'> = {
@@ -256,7 +256,7 @@ describe('several processors of KVM', () => {
     gate.setUint32(0, (0x10 << 16) | (handler & 0xffff), true);
     gate.setUint32(4, (handler & 0xffff_0000) | 0x8e00, true);
     await using machine = await createMachine<KvmVcpu>({
-      engine: kvmEngine(processor), processors: 2, ramBytes: 2 * MIB, interrupts: (services) => createApicFabric(services, { processors: 2, bus: new ApicBus() }), devices: [device('shown', shown)],
+      engine: kvmEngine({ ...processor, threads }), processors: 2, ramBytes: 2 * MIB, interrupts: (services) => createApicFabric(services, { processors: 2, bus: new ApicBus() }), devices: [device('shown', shown)],
       load: ({ memory, vcpu }) => {
         memory.copyIn(ENTRY, bytes);
         memory.copyIn(START, second);

@@ -109,10 +109,10 @@ class KvmMachine {
     if (threads && lent !== undefined) throw new KvmError('instructions behind an exit are finished in the machine\'s thread; choose threads or compounding');
     this.#haltedForGood = haltedForGood ?? (() => undefined);
     this.#lent = lent ?? null;
-    this.#threads = threads ? new ProcessorThreads(processors) : null;
     this.#model = model;
     this.#processors = processors;
     this.#device = KvmDevice.open();
+    this.#threads = threads ? new ProcessorThreads(processors) : null;
     try {
       for (const name of NEEDED) if (this.#device.extension(NUMBERS[name]) === 0) throw new KvmError(`the host's kernel is too old: it has no ${name}`);
       const missing = missingFeatures(model, this.#device.supportedCpuid());
