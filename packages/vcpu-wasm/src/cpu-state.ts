@@ -235,7 +235,7 @@ export const HEAT_MASK = 0x1_fffe;
  * fetch TLB and one line of the host's cache. 16 bytes each: the place (0: none), the uop, the number of the region's function.
  */
 export const LANDINGS = 0xc_0000;
-export const LANDING_COUNT = 0x1000;
+export const LANDING_COUNT = 0x4000;
 export const LANDING_BYTES = 16;
 export const LANDING_UOP = 4;
 export const LANDING_REGION = 8;
@@ -244,12 +244,12 @@ export const LANDING_REGION = 8;
  * Decode maps by the page that they are of, so that a miss of the fetch TLB needs no TypeScript where the page is known. 8 bytes each: where
  * the page lies in the linear memory plus the code size as in the tag of a fetch (0: none), and its decode map.
  */
-export const CODE_MAPS = 0xd_0000;
+export const CODE_MAPS = 0x10_0000;
 export const CODE_MAP_COUNT = 0x1000;
 export const CODE_MAP_BYTES = 8;
 export const CODE_MAP_MAP = 4;
 
-export const VCPU_BLOCK_BYTES = 0xd_8000;
+export const VCPU_BLOCK_BYTES = 0x10_8000;
 
 /** Register numbers of segments as they stand in SEGMENT_BASE and SEGMENT. */
 export const ES = 0;
