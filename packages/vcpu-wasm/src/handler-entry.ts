@@ -41,6 +41,15 @@ const TAG_OF_MODE = 7, TAG_64 = 2, TAG_32 = 1;
 const FLAT_HIGH = 0x000f_0000, FLAT_LOW = 0x0000_ffff;
 const CR0_PE = 1, EFER_LMA = 0x400;
 
+const segmentAt = (segment: number): number => state.SEGMENT + segment * state.SEGMENT_STRIDE;
+
+/** The SS of an inner level in 64-bit mode (SDM vol. 3, section 6.14.2). */
+export function setNullStack(code: CodeWriter): void {
+  code.get(0).const(0).store(segmentAt(state.SS)).get(0).const32(0).store32(segmentAt(state.SS) + state.SEGMENT_LIMIT);
+  code.get(0).const(0).store(state.SEGMENT_BASE + state.SS * 8).get(0).const(0xffff).store(state.STACK_MASK);
+  for (const limits of [state.LIMIT_READ, state.LIMIT_WRITE]) code.get(0).const(-1).store(limits + state.SS * 8);
+}
+
 export function defineHandlerEntry(module: ModuleWriter, index: number, code: CodeWriter, getFlags: number, long: boolean): void {
   const word = long ? 8 : 4;
   /** Takes an address from the stack; HOST = where `bytes` there lie, which the TLB has to know for the processor's own accesses. */
@@ -61,7 +70,6 @@ export function defineHandlerEntry(module: ModuleWriter, index: number, code: Co
     findToRead(8);
     code.get(HOST).load().const64(FLAT_LOW, attributes | FLAT_HIGH).ne().brIf(unusual);
   };
-  const segmentAt = (segment: number): number => state.SEGMENT + segment * state.SEGMENT_STRIDE;
   /** A flat segment; `writable` or readable only. */
   const setFlat = (segment: number, attributes: number, writable: boolean, selector: () => void): void => {
     code.get(0);
@@ -139,12 +147,8 @@ export function defineHandlerEntry(module: ModuleWriter, index: number, code: Co
   code.get(0).get(FLAGS).const32(~FLAGS_ENDED).const32(~(FLAGS_ENDED | FLAG_IF)).get(GATE_HIGH).const32(GATE_IS_TRAP).and32().select().and32().store32(state.FLAGS_OTHER);
   code.get(LEVEL);
   code.if();
-  if (long) {
-    // SS is null in an inner level (SDM vol. 3, section 6.14.2).
-    code.get(0).const(0).store(segmentAt(state.SS)).get(0).const32(0).store32(segmentAt(state.SS) + state.SEGMENT_LIMIT);
-    code.get(0).const(0).store(state.SEGMENT_BASE + state.SS * 8).get(0).const(0xffff).store(state.STACK_MASK);
-    for (const limits of [state.LIMIT_READ, state.LIMIT_WRITE]) code.get(0).const(-1).store(limits + state.SS * 8);
-  } else setFlat(state.SS, DATA, true, () => { code.get(STACK_SELECTOR); });
+  if (long) setNullStack(code);
+  else setFlat(state.SS, DATA, true, () => { code.get(STACK_SELECTOR); });
   code.get(0).const32(0).store32(state.CPL).get(0).get(TAG).store(state.DATA_TAG);
   // 0 says that generated code may not answer a miss, whoever asks.
   for (const [need, ofSupervisor] of [[state.SHADOW_READ_NEED, READ_SUPERVISOR], [state.SHADOW_WRITE_NEED, WRITE_SUPERVISOR]] as const) {

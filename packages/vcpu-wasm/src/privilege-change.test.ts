@@ -18,9 +18,12 @@ const DESCRIPTORS = [
   0, CODE_64, DATA, 0x00cf_9b00 | USER, DATA | USER, CODE_64 | USER, // as Linux has them
   CODE_64 & ~0x100, DATA & ~0x100, CODE_64 & ~0x8000, DATA & ~0x200, CODE_64 | 0x400, CODE_64 | 0x2000, DATA | 0x4000, 0x008b_0000, (CODE_64 | USER) & ~0xf_0000, (DATA | USER) & ~0x80_0000,
 ];
+const FLAT = 0xffffn;
 const SELECTORS = [0x08, 0x10, 0x23, 0x2b];
 /** CS and SS that go together. */
 const PAIRS: readonly (readonly [number, number])[] = [[0x08, 0x10], [0x2b, 0x23]];
+/** In 64-bit mode level 0 has no need of a stack segment; level 3 has, and all have of a code segment. */
+const PAIRS_64: readonly (readonly [number, number])[] = [...PAIRS, [0x08, 0], [0x2b, 3], [0, 0x10]];
 const ADDRESSES = [0x1234n, 0x7fff_ffff_ffffn, 0xffff_8000_0000_0000n, 0x8000_0000_0000n];
 /** PF, IF, DF and IOPL as often as not; now and then each of those that change more than themselves. */
 const PLAIN = 0xed5 | 0x3000 | 0x20_0000;
@@ -47,12 +50,13 @@ function prepare(machine: FlatMachine, name: string, random: Random): void {
   machine.setGpr(RCX, addressOf(random));
   machine.setGpr(R11, BigInt(flagsOf(random)));
   machine.setGpr(RSP, BigInt(STACK));
-  const [code, stack] = random.once(3) ? [selectorOf(random), selectorOf(random)] : random.pick(PAIRS);
+  const [code, stack] = random.once(3) ? [selectorOf(random), selectorOf(random)] : random.pick(PAIRS_64);
   [addressOf(random), BigInt(code), BigInt(flagsOf(random)), addressOf(random), BigInt(stack)].forEach((value, i) => view.setBigUint64(STACK + i * 8, value, true));
   for (const segment of [state.ES, state.DS, state.FS, state.GS]) {
     if (random.once(3)) segments.restore(segment, [0x23, random.pick([DATA, DATA | USER, CODE_64 | 0x400]) & 0x00f0_ff00, 0, 0, 0xffff_ffff]);
     else segments.setNull(segment, 0);
   }
+  if (random.once(8)) view.setBigUint64(TABLE, random.pick([(BigInt(CODE_64) << 32n) | FLAT, (BigInt(DATA) << 32n) | FLAT, (BigInt(DATA | USER) << 32n) | FLAT]), true); // where null points to
   const user = random.once(name === 'syscall' ? 2 : 8);
   if (user) {
     segments.restore(state.SS, [0x2b, (DATA | USER) & 0x00f0_ff00, 0, 0, 0xffff_ffff]);

@@ -6,6 +6,7 @@ import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import { A, B, C, K, M, N, P, S, T, U } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import { CODE_32, CODE_64, DATA } from '../fast-system-call.ts';
+import { setNullStack } from '../handler-entry.ts';
 import * as call from '../system-call.ts';
 import * as uop from '../uop.ts';
 import { TAG_OPEN, TAG_USER } from '../tlb.ts';
@@ -144,7 +145,8 @@ const int = orElse(call.SOFTWARE_INTERRUPT, (e, otherwise) => {
 /** Leaves unless the descriptor of the selector in an i32 local is flat and of level N; VA and P are free. */
 function requireFlat(e: Emitter, selector: number, high: number, otherwise: Label): void {
   const { code } = e;
-  // In the global table, within its limit.
+  // In the global table, within its limit, and not null, whatever stands in the table's first place.
+  code.get(selector).const32(0xfffc).and32().eqz32().brIf(otherwise);
   code.get(selector).const32(4).and32().get(selector).const32(7).or32().get(S).load32(state.GDTR_LIMIT).gtU32().or32().brIf(otherwise);
   code.get(S).load(state.GDTR_BASE).get(selector).const32(0xfff8).and32().extendU().add();
   if (!e.long) code.zeroExtend(4);
@@ -171,7 +173,11 @@ const iret = orElse(call.IRET, (e, otherwise) => {
   code.set(C);
   e.peek(8, 32);
   code.wrap().const32(0xffff).and32().tee(K).const32(3).and32().get(N).ne32().brIf(otherwise);
+  // A handler that came from an outer level has a null SS, and so what interrupts it returns to one: to level 0, as the selector says too.
+  code.get(K);
+  code.if();
   requireFlat(e, K, DATA_HIGH, otherwise);
+  code.end();
   code.get(N);
   code.if();
   requireUserSegments(e, otherwise);
@@ -180,6 +186,10 @@ const iret = orElse(call.IRET, (e, otherwise) => {
   e.writeGpr(RSP, 8, C);
   code.get(M).const32(3).and32().set(N);
   enterLevel(e);
+  code.get(K).eqz32();
+  code.if();
+  setNullStack(code);
+  code.end();
   checkEvents(e);
   e.jump(T);
 }, true);
