@@ -79,11 +79,9 @@ export class EngineProcessor {
     for (let b = 0; b < 256; b += 4) cpu.set(state.YMM_HIGH + b, before.getUint32(at + RECORD_YMM + b, true));
     cpu.set(state.MXCSR, before.getUint32(at + FX_MXCSR, true));
 
+    // The jump is no part of the program, nor of its budget.
+    if (jumps) runner.execute({ ...request, budget: 1 });
     let left = BUDGET;
-    if (jumps) {
-      runner.execute({ ...request, budget: 1 });
-      left--;
-    }
     let { stop, exception, instructions } = runner.execute({ ...request, budget: Math.min(left, this.slice?.() ?? left) });
     for (left -= instructions, this.instructions += instructions; stop === 'budget' && left > 0; left -= instructions, this.instructions += instructions) {
       ({ stop, exception, instructions } = runner.execute({ ...request, budget: Math.min(left, this.slice?.() ?? left) }));
