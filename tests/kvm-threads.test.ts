@@ -172,6 +172,24 @@ describe('processors of KVM in threads', () => {
     }, 90_000);
   }
 
+  itWithKvm('long', 'leave no descriptor and no thread of the first behind when the second cannot be made', async () => {
+    const held = (): readonly number[] => ['fd', 'task'].map((what) => readdirSync(`/proc/self/${what}`).length);
+    const make = async (): Promise<void> => {
+      const interrupts = (services: Parameters<typeof createApicFabric>[0]): ApicFabric => {
+        const fabric = createApicFabric(services, { processors: 2, bus: new ApicBus() });
+        const hypervisor = { leaf: () => null, call: () => false };
+        return Object.assign(fabric, { port: ((port) => (index: number) => (index === 0 ? port(0) : { ...port(index), hypervisor }))(fabric.port.bind(fabric)) });
+      };
+      await expect(createMachine({ engine: kvmEngine({ ...processor, threads: true }), processors: 2, ramBytes: 2 << 20, interrupts, devices: [] })).rejects.toThrow('choose no enlightenment');
+    };
+    await make();
+    const before = held();
+    for (let i = 0; i < 5; i++) await make();
+    const end = performance.now() + 20_000; // threads end in their own time
+    await until(() => held().every((count, i) => count <= before[i]!) || performance.now() > end);
+    expect(held().map((count, i) => count <= before[i]!)).toEqual([true, true]);
+  }, 60_000);
+
   it('are not to be had together with blocks behind exits', async () => {
     const lent = { reserveBytes: () => 0, createProcessor: () => { throw new Error('never'); }, tearDown: () => undefined };
     const options = { ramBytes: 2 << 20, interrupts: (services: Parameters<typeof createApicFabric>[0]) => createApicFabric(services, { processors: 1, bus: new ApicBus() }), devices: [] };

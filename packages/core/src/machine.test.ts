@@ -325,6 +325,20 @@ describe('composition', () => {
     const engine = Object.assign(new ScriptedEngine((cpu) => cpu.work()), { abi: 1 as 0 });
     await expect(machineOf(engine, [])).rejects.toMatchObject({ code: 'E_ABI' });
   });
+
+  it('leaves nothing of the engine behind when a second processor cannot be made', async () => {
+    let torn = 0;
+    const engine: Engine = {
+      abi: 0, id: 'test.one', features: [], reserveBytes: () => 0,
+      createVcpu: (index, surroundings) => {
+        if (index > 0) throw new Error('there is but one');
+        return new ScriptedCpu(surroundings, (cpu) => cpu.work());
+      },
+      tearDown: () => void torn++,
+    };
+    await expect(createMachine({ engine, processors: 2, ramBytes: 1 << 16, interrupts: () => new TestFabric(), devices: [] })).rejects.toThrow('there is but one');
+    expect(torn).toBe(1);
+  });
 });
 
 describe('a device that comes while the machine runs', () => {

@@ -55,14 +55,14 @@ export async function createMachine<V extends Vcpu>(options: MachineOptions<V>):
   if (options.clock?.kind === 'virtual' && engine.features.includes('real-time')) throw new VmError('E_ENGINE', `${engine.id} counts no instructions, which the virtual clock is made of`);
   const saved = options.restore === undefined ? null : readSnapshot(options.restore.bytes, options.restore.codec);
   if (saved !== null) checkComposition(saved, options.ramBytes + (options.firmwareBytes ?? 0), options.firmwareBytes ?? 0, engine.processorState, devices, processorCount(options));
-  const machine = new Machine(options, saved);
   try {
+    const machine = new Machine(options, saved);
     await machine.lifecycle.create(devices);
+    return machine;
   } catch (error) {
     engine.tearDown();
     throw error;
   }
-  return machine;
 }
 
 export class Machine<V extends Vcpu = Vcpu> {
