@@ -24,6 +24,8 @@ export interface Binding {
   /** Leaves generated code after the instruction where there are other processors. */
   pause(e: Emitter): void;
   system(e: Emitter, id: number): void;
+  /** Pushes machine time as an f64, for the system function of that number; not a number: only the function itself can tell. */
+  now(e: Emitter, id: number): void;
   /** #UD or #NM when SSE, or behind a VEX prefix AVX, is not available. */
   requireSse(e: Emitter): void;
   /** #NM when the x87 is not available. */

@@ -108,6 +108,8 @@ export class Emitter {
   pause(): void { this.#bound.pause(this); }
   /** Calls a TypeScript system function by number; it answers 0 (go on), 1 (RIP was set) or 2 (leave the loop). */
   system(id: number): void { this.#bound.system(this, id); }
+  /** Pushes machine time as an f64, for the system function of that number; not a number: only the function itself can tell. */
+  now(id: number): void { this.#bound.now(this, id); }
   /**
    * Consumes an i32. When it is not 0 the instruction goes on to do what a translated region does not; there, the interpreter
    * starts it anew, so nothing architectural may have changed yet.

@@ -30,6 +30,7 @@ import { STRING } from './emit/string.ts';
 import { SYSTEM } from './emit/system.ts';
 import { XSAVE } from './emit/xsave.ts';
 import { X87_ARITHMETIC } from './emit/x87-arithmetic.ts';
+import { TIME_STAMP } from './emit/time-stamp.ts';
 import { X87_CONTROL } from './emit/x87-control.ts';
 import { X87_ENVIRONMENT } from './emit/x87-environment.ts';
 import { X87_MOVE } from './emit/x87-move.ts';
@@ -37,7 +38,7 @@ import { X87_TOP } from './emit/x87-top.ts';
 import { X87_TRANSCENDENTAL } from './emit/x87-transcendental.ts';
 
 const LEGACY: EmitterTable = {
-  ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM, ...PRIVILEGE_CHANGE, ...PROTECTION, ...RANDOM_NUMBER,
+  ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM, ...PRIVILEGE_CHANGE, ...PROTECTION, ...RANDOM_NUMBER, ...TIME_STAMP,
   ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP, ...X87_TRANSCENDENTAL,
   ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4, ...SSE4_PRODUCT, ...SSE_STRING, ...AES, ...BIT_MANIPULATION, ...XSAVE,
 };

@@ -33,6 +33,8 @@ export interface FlatMachineOptions {
   readonly tables?: boolean;
   /** Default: none ever comes. */
   readonly interrupts?: InterruptPort;
+  /** Machine time, of which the time-stamp counter is made; default: none passes. */
+  readonly now?: () => number;
   /** Room for decoded code. */
   readonly code?: { readonly codePages: number; readonly codeBytes: number };
   /** Answers reads of addresses without RAM. */
@@ -63,7 +65,7 @@ export class FlatMachine {
     this.bytes = this.memory.bytes;
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
     const bus = busOf(options.read ?? allOnes);
-    this.vcpus = Array.from({ length: processors }, (_, index) => engine.createVcpu(index, { ram: this.ram, pio: busOf(allOnes), mmio: bus, interrupts: options.interrupts ?? NO_INTERRUPTS, now: () => 0, log: () => undefined }));
+    this.vcpus = Array.from({ length: processors }, (_, index) => engine.createVcpu(index, { ram: this.ram, pio: busOf(allOnes), mmio: bus, interrupts: options.interrupts ?? NO_INTERRUPTS, now: options.now ?? ((): number => 0), log: () => undefined }));
     this.vcpu = this.vcpus[0] as WasmVcpu;
     this.entry = entryOf(mode, cpuModel(options.processor?.cpuModel, options.processor?.cpuFeatures));
     if (options.tables ?? true) this.#writeTables(mode === 'long');

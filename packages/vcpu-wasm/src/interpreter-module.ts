@@ -7,7 +7,7 @@
  */
 import { CodeWriter } from './wasm/code-writer.ts';
 import type { Label } from './wasm/code-writer.ts';
-import { I32, I64 } from './wasm/code-writer.ts';
+import { F64, I32, I64 } from './wasm/code-writer.ts';
 import { ModuleWriter } from './wasm/module-writer.ts';
 import type { Signature } from './wasm/module-writer.ts';
 import { Emitter } from './emitter.ts';
@@ -44,6 +44,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   const hop = module.declare(APART, 'hop');
   const stay = module.declare(APART, 'stay');
   const looped = module.declare({ parameters: [I32], results: [] }, 'looped');
+  const now = module.declare({ parameters: [I32], results: [F64] }, 'now');
   runtime.define();
 
   const first = handlers[0];
@@ -67,6 +68,10 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   code.reset();
   code.get(0).call(runtime.looped);
   module.define(looped, [], code);
+
+  code.reset();
+  code.get(0).call(runtime.now);
+  module.define(now, [], code);
 
   writeRegionLoop(module, code, regions, runtime, long);
   writeHop(module, code, hop, long);

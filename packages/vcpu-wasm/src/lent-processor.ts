@@ -92,6 +92,7 @@ export class WasmLentProcessor implements LentProcessor {
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
       unknown: () => this.memory.raise(0, 0),
       system: (id) => this.#system(id),
+      now: () => NaN,
       portIn: (port, bytes) => pio.read(port, bytes as 1 | 2 | 4) | 0,
       portOut: (port, bytes, value) => pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)),
     });

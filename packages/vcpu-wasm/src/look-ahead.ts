@@ -350,6 +350,7 @@ export class LookAhead implements Executor {
         this.#over = true;
         return plain.system(id, at);
       },
+      now: (id) => (this.#active ? NaN : plain.now(id)),
       portIn: (port, bytes) => {
         if (!this.#active) return plain.portIn(port, bytes);
         if (!this.#mayUsePorts()) throw STOP;

@@ -93,6 +93,7 @@ export class ProcessorGroup {
       crossPage: (uop) => running().crossPage(uop),
       raise: (vector, errorCode) => running().raise(vector, errorCode),
       system: (id, uop) => running().system(id, uop),
+      now: (id) => running().now(id),
       portIn: (port, bytes) => running().portIn(port, bytes),
       portOut: (port, bytes, value) => running().portOut(port, bytes, value),
       unknown: (uop) => running().unknown(uop),

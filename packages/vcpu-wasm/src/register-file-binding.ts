@@ -122,6 +122,7 @@ export class RegisterFileBinding implements Binding {
     this.continueAt(e);
     code.end();
   }
+  now({ code, runtime }: Emitter, id: number): void { code.const32(id).call(runtime.now); }
   requireSse(e: Emitter): void {
     pushSseBlocked(e);
     e.code.if();

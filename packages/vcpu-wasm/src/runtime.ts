@@ -3,7 +3,7 @@
  * themselves generated. The numbers are function indices of the module being written.
  */
 import type { CodeWriter } from './wasm/code-writer.ts';
-import { I32, I64 } from './wasm/code-writer.ts';
+import { F64, I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
 import { writeFlagsToBlock, writeFlagWords } from './flag-kind.ts';
 import * as state from './cpu-state.ts';
@@ -43,6 +43,8 @@ export interface Runtime {
   readonly raise: number;
   /** (id, uop) -> 0 go on, 1 RIP was set, 2 leave. */
   readonly system: number;
+  /** (id) -> machine time, not a number where only the system function can tell. */
+  readonly now: number;
   /** (s) -> arithmetic flags; (s, flags). */
   readonly getFlags: number;
   readonly setFlags: number;
@@ -74,6 +76,7 @@ export interface EngineImports {
   readonly crossPage: (uop: number) => number;
   readonly raise: (vector: number, errorCode: number) => void;
   readonly system: (id: number, uop: number) => number;
+  readonly now: (id: number) => number;
   readonly portIn: (port: number, bytes: number) => number;
   readonly portOut: (port: number, bytes: number, value: number) => void;
   readonly unknown: (uop: number) => void;
@@ -100,6 +103,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const crossPage = module.import('crossPage', signature([I32], [I32]));
   const raise = module.import('raise', signature([I32, I32]));
   const system = module.import('system', signature([I32, I32], [I32]));
+  const now = module.import('now', signature([I32], [F64]));
   const portIn = module.import('portIn', signature([I32, I32], [I32]));
   const portOut = module.import('portOut', signature([I32, I32, I32]));
   const unknown = module.import('unknown', signature([I32]));
@@ -251,7 +255,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, looped, raise, system, getFlags, setFlags, enterHandler, portIn, portOut, float, floatCommit, x87,
+    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, looped, raise, system, now, getFlags, setFlags, enterHandler, portIn, portOut, float, floatCommit, x87,
     stale, crossPage, unknown, define,
   };
 }

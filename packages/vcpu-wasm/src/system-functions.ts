@@ -216,6 +216,12 @@ export class SystemFunctions {
     }
   }
 
+  /** What generated code asks for in place of a function that does nothing else. */
+  now(id: number): number {
+    this.#counts[id] = (this.#counts[id] as number) + 1;
+    return this.#parts.time.now();
+  }
+
   // ---- The instruction that is running ---------------------------------------------------------------------------------
 
   #register(at: number, operand: 0 | 1): number {

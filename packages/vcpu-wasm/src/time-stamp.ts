@@ -15,6 +15,8 @@ export class TimeStamp {
     this.#state = view;
     this.#now = now;
   }
+  /** Machine time, which the counter is made of. */
+  now(): number { return this.#now(); }
   /** The counter, in `low` and `high`. */
   read(): void {
     const ticks = Math.floor(this.#now());

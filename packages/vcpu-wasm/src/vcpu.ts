@@ -173,7 +173,7 @@ export class WasmVcpu implements Vcpu {
       stale: (at) => this.code.renew(at),
       crossPage: (check) => this.code.crossPage(check),
       raise: (vector, errorCode) => this.memory.raise(vector, errorCode),
-      system: (id, at) => this.#system.run(id, at),
+      system: (id, at) => this.#system.run(id, at), now: (id) => this.#system.now(id),
       portIn: (port, bytes) => { this.#ports.check(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); return pio.read(port, bytes as 1 | 2 | 4) | 0; },
       portOut: (port, bytes, value) => { this.#ports.check(port, bytes); if (this.#debug.notePort(port, bytes)) this.#attend(); pio.write(port, bytes as 1 | 2 | 4, bytes === 4 ? value >>> 0 : value & (bytes === 2 ? 0xffff : 0xff)); },
       unknown: (at) => { this.#noteUnknown(at); this.code.raiseUnknown(at); },

@@ -170,8 +170,6 @@ export const SYSTEM: EmitterTable = {
   vmmcall: rare(system(call.HYPERCALL)),
   rdmsr: rare(privileged(call.RDMSR)),
   wrmsr: rare(privileged(call.WRMSR)),
-  rdtsc: rare(system(call.RDTSC)),
-  rdtscp: rare(system(call.RDTSCP)),
   rdpmc: rare(system(call.RDPMC)),
   clts: rare(privileged(call.CLTS)),
   invd: rare(privileged(call.WBINVD)),

@@ -17,6 +17,7 @@ import { SSE_SHUFFLE } from '../emit/sse-shuffle.ts';
 import { SSE4 } from '../emit/sse4.ts';
 import { SSE4_PRODUCT } from '../emit/sse4-product.ts';
 import { STRING } from '../emit/string.ts';
+import { TIME_STAMP } from '../emit/time-stamp.ts';
 import { X87_ARITHMETIC } from '../emit/x87-arithmetic.ts';
 import { X87_CONTROL } from '../emit/x87-control.ts';
 import { X87_MOVE } from '../emit/x87-move.ts';
@@ -28,9 +29,9 @@ export const ALL_REGISTERS = 0xffff;
 const RAX = 1 << 0, RCX = 1 << 1, RSI = 1 << 6, RDI = 1 << 7;
 
 const namesOf = (tables: readonly EmitterTable[], others: readonly string[] = []): ReadonlySet<string> => new Set([...others, ...tables.flatMap((table) => Object.keys(table))]);
-/** They call nothing but floating-point and x87 functions, and reach registers through their binding alone. */
+/** They call nothing but floating-point and x87 functions and ask for the time, and reach registers through their binding alone. */
 const IN_PLACE = namesOf([
-  AVX_MOVE, AVX_PERMUTE, BIT_MANIPULATION, F16C, FMA, SHIFT, SSE_ARITHMETIC, SSE_COMPARE, SSE_CONVERT, SSE_INTEGER, SSE_MOVE, SSE_SHUFFLE, SSE4,
+  AVX_MOVE, AVX_PERMUTE, BIT_MANIPULATION, F16C, FMA, SHIFT, SSE_ARITHMETIC, SSE_COMPARE, SSE_CONVERT, SSE_INTEGER, SSE_MOVE, SSE_SHUFFLE, SSE4, TIME_STAMP,
 ], ['div', 'idiv', ...X87_IN_PLACE]);
 /** Large, or with registers of their own. */
 const ONLY_OPERANDS = namesOf([AES, AVX_GATHER, SSE4_PRODUCT, X87_ARITHMETIC, X87_CONTROL, X87_MOVE, X87_TOP, X87_TRANSCENDENTAL]);

@@ -20,7 +20,7 @@ import { pushSseBlocked } from '../register-file-binding.ts';
 import * as uop from '../uop.ts';
 import { KIND_ADD, KIND_BLOCK, KIND_SUBTRACT } from '../flag-kind.ts';
 import { LazyFlags } from './lazy-flags.ts';
-import { DATA_TAG, TLB_BASE, UNDONE } from './region-locals.ts';
+import { BUDGET, DATA_TAG, TLB_BASE, UNDONE } from './region-locals.ts';
 import { RSP } from './region-registers.ts';
 import type { RegionRegisters } from './region-registers.ts';
 import { pushTlbPlace } from '../tlb-place.ts';
@@ -31,7 +31,7 @@ const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
 /** Functions of the region's module. */
-export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly x87: X87Functions; readonly flagWords: number; readonly flagsToBlock: number; readonly hop: number; readonly looped: number }
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly x87: X87Functions; readonly flagWords: number; readonly flagsToBlock: number; readonly hop: number; readonly looped: number; readonly now: number }
 
 export class RegionBinding implements Binding {
   readonly flags: LazyFlags;
@@ -93,6 +93,10 @@ export class RegionBinding implements Binding {
   checkEvents(): void { /* leaveIf has left before the flag was set */ }
   pause({ code }: Emitter): void { code.get(S).load32(state.YIELDS).brSeldomIf(this.exit); }
   system({ code }: Emitter): void { code.br(this.exit); }
+  /** Machine time may be made of the instructions that are done. */
+  now({ code }: Emitter, id: number): void {
+    code.get(S).get(BUDGET).get(UNDONE).add32().const32(1).sub32().store32(state.BUDGET).const32(id).call(this.functions.now);
+  }
   leaveIf({ code }: Emitter): void { code.brSeldomIf(this.exit); }
   /** Nothing that a region does changes the answer, so the entry asks; but for VEX outside 64-bit mode, where the mode counts too. */
   requireSse(e: Emitter): void {

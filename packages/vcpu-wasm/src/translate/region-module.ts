@@ -1,5 +1,5 @@
 /** A WebAssembly module of several regions. It imports the memory and functions of the interpreter, and no table. */
-import { I32, I64 } from '../wasm/code-writer.ts';
+import { F64, I32, I64 } from '../wasm/code-writer.ts';
 import type { CodeWriter, ValueType } from '../wasm/code-writer.ts';
 import { ModuleWriter } from '../wasm/module-writer.ts';
 import type { Signature } from '../wasm/module-writer.ts';
@@ -21,6 +21,7 @@ export const REGION_FUNCTIONS: RegionFunctions = {
   x87: importX87(declare),
   flagWords: declare('flagWords', { parameters: [I32, I32, I64, I64, I64], results: [I64, I64, I64] }),
   hop: declare('hop', { parameters: [I32, I32], results: [I32] }),
+  now: declare('now', { parameters: [I32], results: [F64] }),
   looped: declare('looped', { parameters: [I32], results: [] }),
   flagsToBlock: declare('flagsToBlock', { parameters: [I32, I32, I64, I64, I64], results: [] }),
 };
