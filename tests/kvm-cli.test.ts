@@ -47,6 +47,10 @@ itWithKvm('protected', 'vm boot --kvm-threads runs it in a thread, and is refuse
     const boot = [...VM, 'boot', '--multiboot', path, '--kvm-threads', '--memory', '32M', '--timeout', '60s'];
     const { code, output } = await start([...boot, '--engine', 'kvm'], '').done;
     expect([code, output]).toEqual([7, `${TEXT}\n`]);
+    const manifest = join(folder, 'vm.json');
+    writeFileSync(manifest, JSON.stringify({ abi: 1, machines: { main: { engine: { id: 'kvm', kvmThreads: true }, ram: '32M', boot: { multiboot: 'hello.flat' } } } }));
+    const run = await start([...VM, 'run', manifest, '--timeout', '60s'], '').done;
+    expect([run.code, run.output]).toEqual([7, `${TEXT}\n`]);
     expect((await start(boot, '').done).errors).toContain('--kvm-threads is for --engine kvm or auto');
     expect((await start([...boot, '--engine', 'kvm', '--compound', 'fixed'], '').done).errors).toContain('cannot be compounded');
   } finally {

@@ -40,7 +40,7 @@ export interface BoardSettings {
   /** What guests are offered for ends of interrupts; default: lazy. */
   readonly eoi?: EoiPolicy;
   readonly apic?: ApicKind; // default: x2apic, as far as the processor has it
-  readonly cpus?: number; // in turn on one thread; default: 1
+  readonly cpus?: number; // in turn on one thread, but for `kvmThreads`; default: 1
   /** Whoever opened them closes them. */
   readonly disks?: readonly PcDisk[];
   readonly devices?: readonly DeviceSpec[]; // beside those of the board
@@ -131,6 +131,7 @@ function processorOf({ cpuModel, apic, cpuWithout = [] }: BoardSettings): Pick<W
   return { ...(cpuModel === undefined ? {} : { cpuModel }), ...(lacks.length === 0 ? {} : { cpuWithout: lacks }) };
 }
 
+export function isCompounding(settings: Pick<BoardSettings, 'compound' | 'handoff'>): boolean { return (compoundOf(settings).compound?.policy ?? 'off') !== 'off'; }
 /** Without a word of either nothing is compounded, and nobody pays for it. */
 function compoundOf({ compound, handoff }: Pick<BoardSettings, 'compound' | 'handoff'>): Pick<WasmEngineOptions, 'compound'> {
   if (compound === undefined && handoff === undefined) return {};
@@ -139,6 +140,6 @@ function compoundOf({ compound, handoff }: Pick<BoardSettings, 'compound' | 'han
 /** Who finishes what follows an exit of KVM; `software`: the engine that has its place in the same memory. */
 function lentOf(settings: BoardSettings, software: Engine<WasmVcpu> | null): Pick<KvmEngineOptions, 'lent'> {
   const { compound } = compoundOf(settings);
-  if (compound === undefined || compound.policy === 'off') return {};
+  if (compound === undefined || !isCompounding(settings)) return {};
   return { lent: lentEngine({ ...processorOf(settings), compound, ...(software === null ? {} : { reservedBytes: (processors: number) => software.reserveBytes(processors) }) }) };
 }

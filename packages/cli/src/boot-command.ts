@@ -45,7 +45,7 @@ const OPTIONS = {
   compound: choice(COMPOUND_POLICIES, 'whether nearby instructions that would trap too are finished with one that traps: at every trap (fixed), where it has paid\n'
     + '(adaptive), never (off, the default)'),
   handoff: choice(HANDOFFS, 'how accesses of such a block reach a device in a worker: one by one (each), or as one list (list, the default with --compound)'),
-  cpus: value('N', `processors, 1 to ${MOST_CPUS}, which run in turn; default: 1`, parseCpus),
+  cpus: value('N', `processors, 1 to ${MOST_CPUS}, which run in turn, or at the same time with --kvm-threads; default: 1`, parseCpus),
   enlighten: choice(ENLIGHTENMENTS, 'whom the machine presents itself as to guests that ask for a hypervisor: nobody (none, the default), KVM, or Hyper-V with clocks\n'
     + 'and timers or, with hyperv-full, all of its synthetic interrupt controller and calls'),
   eoi: choice(EOI_POLICIES, 'what guests are offered to end interrupts without an exit, each with those before it: nothing (explicit), ends by themselves (auto),\n'

@@ -28,3 +28,9 @@ it('the settings of a machine get the engine, and what its processor goes withou
   expect(withEngine(asked, undefined, undefined)).toBe(asked);
   expect(withEngine({ ...asked, cpuWithout: ['aes'] }, 'wasm', undefined)).toEqual({ ...asked, engine: 'wasm', cpuWithout: ['aes'] });
 });
+
+it('processors in threads are those of KVM, without blocks behind exits', () => {
+  const asked = { ...HOST, memoryBytes: 1 << 20, onReset: 'boot', kvmThreads: true } as const;
+  for (const choice of [undefined, 'wasm'] as const) expect(() => withEngine(asked, choice, undefined)).toThrow(new UsageError('--kvm-threads is for --engine kvm or auto'));
+  for (const blocks of [{ compound: 'adaptive' }, { handoff: 'each' }] as const) expect(() => withEngine({ ...asked, ...blocks }, 'kvm', undefined)).toThrow(new UsageError('--kvm-threads: accesses cannot be compounded with processors in threads'));
+});

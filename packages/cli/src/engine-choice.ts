@@ -1,7 +1,7 @@
 /** Which engine runs a machine, and why: the software engine, or the host's KVM where guest code has shown that it works. */
 import { kvmLacks, probeKvm } from '@vm/vcpu-kvm';
 import type { CpuFeature } from '@vm/x86';
-import { type BoardSettings, lackedBy } from './boot-board.ts';
+import { type BoardSettings, isCompounding, lackedBy } from './boot-board.ts';
 import { UsageError } from './usage-error.ts';
 
 export const ENGINE_CHOICES = ['wasm', 'kvm', 'auto'] as const;
@@ -44,7 +44,7 @@ export function chooseEngine(choice: EngineChoice, settings: Asked): ChosenEngin
 export function withEngine(asked: BoardSettings, choice: EngineChoice | undefined, traceHot: number | undefined): BoardSettings {
   if (asked.kvmThreads === true) {
     if (choice === undefined || choice === 'wasm') throw new UsageError('--kvm-threads is for --engine kvm or auto');
-    if (asked.compound !== undefined && asked.compound !== 'off') throw new UsageError('--kvm-threads: accesses cannot be compounded with processors in threads');
+    if (isCompounding(asked)) throw new UsageError('--kvm-threads: accesses cannot be compounded with processors in threads');
   }
   if (choice === undefined) return asked;
   const { name, without, text } = chooseEngine(choice, { ...asked, traceHot });

@@ -37,6 +37,21 @@ describe('readManifest', () => {
     expect(await refusalOf({ abi: 7, machines: { main: {} } })).toBe('vm.json: /abi: it is made for device ABI 7, this is ABI 1 (rule abi)');
   });
 
+  it('has processors of KVM in threads where they can be', async () => {
+    const threads = (engine: object, beside?: object): object => ({ abi: 1, ...(beside === undefined ? {} : { engine: beside }), machines: { main: { engine: { ...engine, kvmThreads: true } } } });
+    for (const id of ['kvm', 'auto']) {
+      const file = await readManifest(write(threads({ id, compound: 'off' })));
+      expect(machineOf(file, 'main').settings.engine).toEqual({ id, compound: 'off', kvmThreads: true });
+    }
+    const alone = 'vm.json: /machines/main/engine/kvmThreads: it goes with id: kvm or auto (rule exclude)';
+    expect(await refusalOf(threads({}))).toBe(alone);
+    expect(await refusalOf(threads({ id: 'wasm' }, { id: 'kvm' }))).toBe(alone);
+    const compounded = /engine\/kvmThreads: accesses cannot be compounded with processors in threads \(rule exclude\)$/;
+    for (const blocks of [{ compound: 'fixed' }, { handoff: 'list' }]) expect(await refusalOf(threads({ id: 'kvm', ...blocks }))).toMatch(compounded);
+    expect(await refusalOf({ abi: 1, engine: { kvmThreads: true }, machines: { main: {} } })).toBe('vm.json: /engine/kvmThreads: it goes with id: kvm or auto (rule exclude)');
+    expect(await refusalOf(threads({ id: 'kvm', kvmThread: 1 }))).toContain('did you mean kvmThreads?');
+  });
+
   it('tells everything at once', async () => {
     expect((await refusalOf({ abi: 'x', machines: { main: { ram: 1, onFault: 'ignore' } } })).split('\n')).toHaveLength(3);
   });
@@ -71,6 +86,14 @@ describe('machines', () => {
     expect(await bootOf({ kernel: 'none' })).toBe('boot.kernel none: there is no such file');
     writeFileSync(join(folder, 'r'), new Uint8Array(4096));
     expect(await bootOf({ rom: 'r' })).toBe('fine');
+  });
+
+  it('give their board what they say of the engine', async () => {
+    writeFileSync(join(folder, 'r'), new Uint8Array(4096));
+    const engine = { id: 'kvm', cpuModel: '486', kvmThreads: true, compound: 'off' };
+    const file = await readManifest(write(one({ boot: { rom: 'r' }, engine })));
+    const { board } = await readMachine(file, 'main', machineOf(file, 'main').settings);
+    expect(board).toMatchObject({ cpuModel: '486', kvmThreads: true, compound: 'off' });
   });
 });
 

@@ -3,7 +3,7 @@ import { readJsonText } from '@vm/core/directory';
 import type { ConsoleKind, Enlightenment, EoiPolicy } from '@vm/pc';
 import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
 import type { CpuModelName, ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
-import type { ApicKind } from './boot-board.ts';
+import { type ApicKind, isCompounding } from './boot-board.ts';
 import type { EngineChoice } from './engine-choice.ts';
 import { readNamedFile } from './host-file.ts';
 import { findNearest } from './nearest-word.ts';
@@ -12,7 +12,7 @@ import { checkManifestShape } from './manifest-schema.ts';
 
 /** A machine of a vm.json. The schema beside this file says what each member means. */
 export interface MachineSettings {
-  readonly engine?: { readonly id?: EngineChoice; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode; readonly compound?: CompoundPolicyName; readonly handoff?: Handoff };
+  readonly engine?: { readonly id?: EngineChoice; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode; readonly compound?: CompoundPolicyName; readonly handoff?: Handoff; readonly kvmThreads?: boolean };
   readonly ram?: number | string;
   readonly cpus?: number;
   readonly apic?: ApicKind;
@@ -82,6 +82,7 @@ export async function readManifest(file: string): Promise<ManifestFile> {
   await checkManifestShape(file, value);
   const manifest = value as VmManifest;
   if (manifest.abi !== MANIFEST_ABI) throw refusal(file, '/abi', 'abi', `it is made for device ABI ${manifest.abi}, this is ABI ${MANIFEST_ABI}`);
+  checkEngine(file, '/engine', manifest.engine);
   for (const [name, machine] of Object.entries(manifest.machines)) checkMachine(file, `/machines/${name}`, machine);
   return { file, folder: resolve(dirname(file)), manifest };
 }
@@ -103,7 +104,8 @@ export function refusal(file: string, path: string, rule: string, text: string):
 }
 
 /** What a schema cannot say in words that help. */
-function checkMachine(file: string, path: string, { devices = [], disks = [] }: MachineSettings): void {
+function checkMachine(file: string, path: string, { engine, devices = [], disks = [] }: MachineSettings): void {
+  checkEngine(file, `${path}/engine`, engine);
   const names = new Set<string>();
   for (const [i, { name, isolation, answerMs }] of devices.entries()) {
     if (names.has(name)) throw refusal(file, `${path}/devices/${i}/name`, 'unique', `there are two devices named ${name}`);
@@ -114,4 +116,10 @@ function checkMachine(file: string, path: string, { devices = [], disks = [] }: 
     if (disk.overlay !== undefined && disk.snapshot === true) throw refusal(file, `${path}/disks/${i}`, 'exclude', 'overlay and snapshot exclude each other');
     if (disk.readonly === true && (disk.overlay !== undefined || disk.snapshot === true)) throw refusal(file, `${path}/disks/${i}`, 'exclude', 'readonly goes with neither overlay nor snapshot');
   }
+}
+
+function checkEngine(file: string, path: string, { id = 'wasm', kvmThreads = false, ...blocks }: NonNullable<MachineSettings['engine']> = {}): void {
+  if (!kvmThreads) return;
+  if (id === 'wasm') throw refusal(file, `${path}/kvmThreads`, 'exclude', 'it goes with id: kvm or auto');
+  if (isCompounding(blocks)) throw refusal(file, `${path}/kvmThreads`, 'exclude', 'accesses cannot be compounded with processors in threads');
 }

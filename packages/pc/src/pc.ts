@@ -40,7 +40,7 @@ export type ConsoleKind = 'serial' | 'virtio';
 export interface PcOptions<V extends Vcpu & BootableVcpu> {
   readonly engine: Engine<V>;
   readonly ramBytes: number;
-  readonly processors?: number; // in turn on one thread; the first boots, and the guest starts the others. Default: 1
+  readonly processors?: number; // in turn on one thread, but for engines with threads of their own; the first boots, and the guest starts the others. Default: 1
   /** Whom the machine presents itself as to guests that ask for a hypervisor. Default: `none`. */
   readonly enlighten?: Enlightenment;
   /** What guests are offered for ends of interrupts. Default: `lazy`. */
