@@ -25,6 +25,7 @@ const SLOT_WORDS: number = state.TLB_STRIDE / 4;
 const TLBS = [state.READ_TLB, state.WRITE_TLB, state.FETCH_TLB] as const;
 const TLB_OF_WRITES = 1, TLB_OF_FETCHES = 2;
 const CODE_SIZES: readonly number[] = [16, 32, 64]; // by the tag of a fetch
+const TAG_OF_CODE_SIZE = 3;
 const TAG_WITHOUT_GENERATION = 7;
 /** A saved entry: number of the TLB, low half of the compare word without the generation, high half, page of RAM; 4 bytes each. */
 const SAVED_ENTRY_BYTES = 16;
@@ -38,7 +39,6 @@ export class Tlb implements FirstLevel {
   /** Shadow tables choose the tags: a tag is an address space, and none is used again before everything was dropped. */
   #hasForeignTags = false;
   #generation = 0;
-  #modeIndex = 0;
   /** Generated code may answer misses of fetches where it knows the page's decoded code. */
   knowsCode = true;
   /** Data accesses are to be checked for alignment now. */
@@ -109,7 +109,7 @@ export class Tlb implements FirstLevel {
     const tag = this.supervisorTag | (user ? TAG_USER : 0);
     const open = !user && (s.get(state.CR4) & CR4_SMAP) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
     s.set64(state.DATA_TAG, this.checksAlignment ? NO_TAG : open ? tag | TAG_OPEN : tag, 0);
-    s.set64(state.FETCH_TAG, tag | this.#modeIndex, 0);
+    s.set64(state.FETCH_TAG, tag | this.#codeSize, 0);
     s.set(state.TLB_BASE, s.at + state.TLB_SLOT_ARRAY + (this.#hasForeignTags ? (Math.imul(this.#generation, GOLDEN) >>> 20) % state.TLB_WINDOWS : 0) * state.TLB_STRIDE);
     const asks = this.#asks || this.checksAlignment;
     s.set(state.SHADOW_READ_NEED, asks ? 0 : user ? READ_USER : open ? READ_OPEN : READ_SUPERVISOR);
@@ -122,9 +122,11 @@ export class Tlb implements FirstLevel {
   }
   /** 16, 32 or 64: the default code size, which distinguishes decoded code. */
   setCodeSize(bits: number): void {
-    this.#modeIndex = bits === 64 ? 2 : bits === 32 ? 1 : 0;
+    this.#state.set(state.FETCH_TAG, CODE_SIZES.indexOf(bits));
     this.updateTags();
   }
+  /** It stands in the tag alone: generated code, which enters handlers and returns from them, changes it too. */
+  get #codeSize(): number { return this.#state.get(state.FETCH_TAG) & TAG_OF_CODE_SIZE; }
 
   // ---- What goes -----------------------------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ export class Tlb implements FirstLevel {
     this.#fill(state.FETCH_TLB, this.#state.get(state.FETCH_TAG), low, high, pageOffset, codePage);
     if (!this.knowsCode) return;
     const { u32, at } = this.#state;
-    const key = pageOffset + this.#modeIndex;
+    const key = pageOffset + this.#codeSize;
     const index = (at + state.CODE_MAPS + codeMapPlace(pageOffset)) >>> 2;
     u32[index] = key;
     u32[index + 1] = codePage;
