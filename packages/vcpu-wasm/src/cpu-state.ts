@@ -5,7 +5,7 @@
  * offset, so the same module and the same regions serve every processor. All offsets are in bytes.
  *
  *   | 0x0000 state | 0x1000 scratch uops | 0x2000 translator | 0x3000 large pages | 0x1_0000 TLBs | 0x9_0000 heat | 0xb_0000 writers | 0xc_0000 landings
- *   | 0xd_0000 decode maps | 0xd_8000 end |
+ *   | 0x10_0000 decode maps | 0x10_8000 end |
  */
 
 /** General registers, 8 bytes each, in encoding order (rax rcx rdx rbx rsp rbp rsi rdi r8..r15). */

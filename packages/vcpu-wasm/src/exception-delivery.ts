@@ -80,7 +80,7 @@ export class ExceptionDelivery {
     else if (this.#segments.isLongMode()) this.#deliverLong(vector, errorCode, source, external);
     else this.#deliverProtected(vector, errorCode, source, external);
     // The handler may use the debug registers (SDM vol. 3, section 17.2.4).
-    if (vector === VECTOR_DB) this.#state.set(DR7, this.#state.get(DR7) & ~DR7_GD);
+    if (vector === VECTOR_DB && source !== SOURCE_SOFTWARE) this.#state.set(DR7, this.#state.get(DR7) & ~DR7_GD);
   }
 
   #deliverReal(vector: number): void {

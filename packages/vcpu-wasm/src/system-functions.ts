@@ -37,8 +37,8 @@ export interface LoopControl {
   /** Whether a single-step trap follows the instruction is for the TF that it leaves to say (APM vol. 3, SYSCALL and SYSRET). */
   stepByNewFlags(): void;
   debugRegistersChanged(): void;
-  /** Vector of a software interrupt; RIP is already behind it. */
-  softwareInterrupt(vector: number): void;
+  /** Vector of a software interrupt; RIP is already behind it. INT1 is a debug exception: no gate asks for its privilege. */
+  softwareInterrupt(vector: number, isException: boolean): void;
   cpuidContext(): CpuidContext;
   hypervisor(): HypervisorPort | undefined;
   unknownRegister(index: number, write: boolean): void;
@@ -168,7 +168,7 @@ export class SystemFunctions {
         this.#softwareInterrupt(at, s.view.getUint8(at + uop.UOP_IMMEDIATE));
         return this.#leaveIfModeChanged();
       case call.BREAKPOINT: this.#softwareInterrupt(at, 3); return this.#leaveIfModeChanged();
-      case call.DEBUG_TRAP: this.#softwareInterrupt(at, VECTOR_DB); return this.#leaveIfModeChanged();
+      case call.DEBUG_TRAP: this.#softwareInterrupt(at, VECTOR_DB, true); return this.#leaveIfModeChanged();
       case call.OVERFLOW:
         if ((flags.read() & 0x800) === 0) return GO_ON;
         this.#softwareInterrupt(at, 4);
@@ -426,9 +426,9 @@ export class SystemFunctions {
     const nextHigh = s.high(state.RIP);
     this.#parts.transfer.call(s.get(state.SCRATCH + 8) & 0xffff, low, high, this.#size(at), nextLow, nextHigh);
   }
-  #softwareInterrupt(at: number, vector: number): void {
+  #softwareInterrupt(at: number, vector: number, isException = false): void {
     this.#setNext(at);
-    this.#loop.softwareInterrupt(vector);
+    this.#loop.softwareInterrupt(vector, isException);
     this.#loop.entered();
   }
   /** ENTER with a nesting level (SDM vol. 2, ENTER). */

@@ -144,10 +144,10 @@ export class WasmVcpu implements Vcpu {
       interruptReturns: () => { this.numericError.handlerReturns(); this.#latch.nmiBlocked = false; if (this.#latch.nmi) this.state.set(state.EVENT_PENDING, 1); },
       stepByNewFlags: () => { this.#stepsByNewFlags = true; },
       debugRegistersChanged: () => this.#debug.update(),
-      softwareInterrupt: (vector) => {
+      softwareInterrupt: (vector, isException) => {
         // Cleared before the flags are pushed (SDM vol. 3, section 17.3.1.1).
         this.flags.setOther(this.flags.other() & ~FLAG_RF);
-        this.#delivery.deliver(vector, -1, vector === VECTOR_DB ? SOURCE_EXCEPTION : SOURCE_SOFTWARE);
+        this.#delivery.deliver(vector, -1, isException ? SOURCE_EXCEPTION : SOURCE_SOFTWARE);
       },
       cpuidContext: () => this.#cpuidContext(),
       hypervisor: () => this.#surroundings.interrupts.hypervisor,
