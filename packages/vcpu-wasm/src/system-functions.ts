@@ -201,7 +201,7 @@ export class SystemFunctions {
       case call.FXSAVE: case call.FXRSTOR: this.#fxsave(id, at, value, valueHigh); return GO_ON;
       case call.XSAVE: case call.XSAVEOPT: case call.XRSTOR: this.#xsave(id, at, value, valueHigh); return GO_ON;
       case call.XGETBV: this.#readExtended(); return GO_ON;
-      case call.XSETBV: control.writeExtended(s.gpr(RCX), s.gpr(RAX), s.gpr(RDX)); return GO_ON;
+      case call.XSETBV: control.writeExtended(s.gpr(RCX), s.gpr(RAX), s.gpr(RDX)); return this.#afterModeChange(at);
       case call.X87_NOT_AVAILABLE: return memory.raise(VECTOR_NM, -1);
       case call.SSE_NOT_AVAILABLE:
         return memory.raise((s.get(state.CR0) & CR0_EM) !== 0 || (s.get(state.CR4) & CR4_OSFXSR) === 0 ? VECTOR_UD : VECTOR_NM, -1);
@@ -242,7 +242,7 @@ export class SystemFunctions {
     this.#setNext(at);
     return RIP_SET;
   }
-  /** Control registers may have changed how the next instruction is fetched: look it up again. */
+  /** Control registers may have changed how the next instruction is fetched: look it up again. A region asks at its entry what may be used. */
   #afterModeChange(at: number): number {
     this.#setNext(at);
     return LEAVE;
