@@ -85,6 +85,16 @@ describe('processors in turn', () => {
     expect(again.processors.save()).toEqual(whole.processors.save());
   });
 
+  it('go on after a restore where one has run beyond the end of its turn', () => {
+    const coarse = (cpu: Cpu): undefined => { for (let i = 0; i < 3 * TURN; i++) cpu.retire(); };
+    const whole = board([coarse, coarse]);
+    whole.processors.runner.run(TURN / 2);
+    const again = board([work, work]);
+    again.processors.load(whole.processors.save(), false);
+    again.processors.runner.run(2 * TURN);
+    expect(turnsOf(again.log)).toEqual([[1, TURN], [0, TURN]]);
+  });
+
   it('refuse turns that no processors could have saved', () => {
     const { processors } = board([work, work]);
     const { turns, processors: states } = processors.save() as { turns: Record<string, Plain>; processors: Plain[] };

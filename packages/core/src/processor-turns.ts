@@ -84,7 +84,7 @@ export class ProcessorTurns implements Runner {
   }
 
   save(): Plain {
-    return { current: this.#current, left: this.#turnEnd - this.retired, waits: this.#waits.slice(), awaited: this.#awaited.slice() };
+    return { current: this.#current, left: Math.max(0, this.#turnEnd - this.retired), waits: this.#waits.slice(), awaited: this.#awaited.slice() };
   }
 
   /** After the processors, and as hostile as they are: throws TypeError. */
