@@ -58,7 +58,7 @@ it(`misses are answered as the walk answers them, seeds ${FIRST} to ${FIRST + SE
         s.set(state.EFER, (name === 'long' ? EFER_LMA : 0) | (oneIn(5) ? 0 : EFER_NXE));
         s.set(state.FLAGS_OTHER, oneIn(2) ? FLAG_AC : 0);
         s.set64(state.CR3, TABLES + random.below(TABLE_COUNT) * PAGE, 0);
-        for (let i = 0; i < 4; i++) s.set64(state.PDPTE + i * 8, (TABLES + random.below(TABLE_COUNT) * PAGE) | (oneIn(8) ? 0 : 1), 0);
+        for (let i = 0; i < 4; i++) s.set64(state.PDPTE + i * 8, (TABLES + random.below(TABLE_COUNT) * PAGE) | (oneIn(8) ? 0 : 1), oneIn(8) ? 1 << random.below(31) : 0);
         memory.tlb.clear();
         for (let page = 0; page < 1024; page++) memory.tlb.fillFetch(0, 0, ram.offsetOf(page * PAGE), page + 1);
         memory.tlb.clear();

@@ -104,7 +104,8 @@ function fromGuestTables(code: CodeWriter, access: Access, long: boolean, fail: 
     code.get(STATE).load32(state.CR4).const32(CR4_PAE).and32();
     code.if();
     code.get(ADDRESS).const(30).shrU().wrap().const32(3).and32().const32(3).shl32().get(STATE).add32().load(state.PDPTE).tee(GUEST_ENTRY);
-    code.wrap().const32(PTE_PRESENT).and32().eqz32().brIf(fail);
+    code.wrap().const32(PTE_PRESENT).and32().eqz32();
+    code.get(GUEST_ENTRY).const64(0, RESERVED_FRAME_HIGH | PAE_RESERVED_HIGH | PTE_NX_HIGH).and().eqz().eqz32().or32().brIf(fail); // of a saved machine
     code.get(GUEST_ENTRY).const(12).shrU().wrap().const32(FRAME_MASK).and32().set(FRAME);
     wideLevels(code, access, [21, 12], RESERVED_FRAME_HIGH | PAE_RESERVED_HIGH, leaf, fail);
     code.br(leaf).end();
