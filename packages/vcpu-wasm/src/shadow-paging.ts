@@ -70,6 +70,8 @@ export class ShadowTables {
   readonly mmu: ShadowMmu;
   readonly #firstLevels: readonly LateFirstLevel[];
   readonly #audit: boolean;
+  /** Without them nothing outlives a switch: generated code walks the guest's tables itself, which is cheaper than to fill shadow tables for so long. */
+  readonly #caches: boolean;
   readonly #at: number;
   readonly #views: StateView[] = [];
 
@@ -79,6 +81,7 @@ export class ShadowTables {
     this.#at = at;
     this.#firstLevels = Array.from({ length: processors }, () => new LateFirstLevel());
     this.#audit = audit;
+    this.#caches = policy !== 'flush';
     this.mmu = new ShadowMmu({ memory, firstLevels: this.#firstLevels, policy, place: { buffer: ram.memory.buffer, offset: at, bytes } });
     ram.watch(PAGE_TABLE, {
       written: (offset, count) => {
@@ -96,14 +99,14 @@ export class ShadowTables {
     const processor = this.mmu.processors[index];
     if (late === undefined || processor === undefined) throw new RangeError(`shadow tables: processor ${index} does not exist`);
     late.tlb = tlb;
-    view.set(state.SHADOW_BLOCK, this.#at + index * PROCESSOR_BLOCK_BYTES);
+    view.set(state.SHADOW_BLOCK, this.#caches ? this.#at + index * PROCESSOR_BLOCK_BYTES : 0);
     this.#views.push(view);
     return new ShadowPaging(view, this.mmu, processor, this.#audit);
   }
   *counts(): Generator<readonly [name: string, count: number]> {
-    // Generated code counts its own.
+    // Generated code counts its own: what it has found in shadow tables, or walked for.
     const more = this.#views.reduce((sum, view) => sum + view.number(state.SHADOW_READS) + view.number(state.SHADOW_WRITES) + view.number(state.SHADOW_FETCHES), 0);
-    for (const [name, count] of this.mmu.counts()) yield [name, name === 'hits' ? count + more : count];
+    for (const [name, count] of this.mmu.counts()) yield [name, (this.#caches ? name === 'hits' : name === 'fills' || name === 'guestWalks') ? count + more : count];
   }
 }
 
