@@ -111,8 +111,8 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const slowLoad = module.declare(signature([I32, I64, I32], [I64]));
   const slowLoadForUpdate = module.declare(signature([I32, I64, I32], [I64]));
   const slowStore = module.declare(signature([I32, I64, I64, I32]));
-  const refillRead = module.declare(REFILL);
-  const refillWrite = module.declare(REFILL);
+  const refillRead = module.declare(REFILL, 'refillRead');
+  const refillWrite = module.declare(REFILL, 'refillWrite');
   const refillFetch = module.declare(REFILL);
   const linearRead = module.declare(signature([I32, I32, I64, I32], [I64]));
   const linearWrite = module.declare(signature([I32, I32, I64, I32], [I64]));

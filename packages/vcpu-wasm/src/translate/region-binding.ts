@@ -31,7 +31,7 @@ const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 const END_OF_REGISTERS = state.GPR + 16 * 8;
 
 /** Functions of the region's module. */
-export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly x87: X87Functions; readonly flagWords: number; readonly flagsToBlock: number; readonly hop: number; readonly looped: number; readonly now: number }
+export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly x87: X87Functions; readonly flagWords: number; readonly flagsToBlock: number; readonly hop: number; readonly looped: number; readonly now: number; readonly refillRead: number; readonly refillWrite: number }
 
 export class RegionBinding implements Binding {
   readonly flags: LazyFlags;
@@ -39,6 +39,8 @@ export class RegionBinding implements Binding {
   readonly #view: DataView;
   readonly #exitWithFlags: Label;
   readonly #exit: Label;
+  /** A miss of the TLB is answered from the page tables by a call, and the region goes on. */
+  readonly #refills: boolean;
   /** The uop whose fields describe the instruction. */
   record = 0;
   /** Takes the direct branch of the instruction, set by whoever knows the control flow. */
@@ -54,7 +56,8 @@ export class RegionBinding implements Binding {
   /** Accesses to memory written since the count was last cleared. */
   accesses = 0;
 
-  constructor(view: DataView, functions: RegionFunctions, exitWithFlags: Label, exit: Label, registers: RegionRegisters) {
+  constructor(view: DataView, functions: RegionFunctions, exitWithFlags: Label, exit: Label, registers: RegionRegisters, refills: boolean) {
+    this.#refills = refills;
     this.#view = view;
     this.registers = registers;
     this.functions = functions;
@@ -160,15 +163,21 @@ export class RegionBinding implements Binding {
     this.registers.set(code, RSP);
   }
 
-  // ---- Memory: what the TLB does not answer is not done here -----------------------------------------------------------
+  // ---- Memory: what neither the TLB nor the page tables answer is not done here ----------------------------------------
 
-  /** Leaves unless the TLB answers for the address in VA; pushes the host address. A call in its place would cost the values in registers. */
+  /** Leaves unless the address in VA can be answered for; pushes the host address. */
   #hostAddress(code: CodeWriter, tlb: number, bytes: number): void {
     this.accesses++;
     pushTlbPlace(code.get(VA)).get(TLB_BASE).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
-    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne().brSeldomIf(this.exit);
+    code.const(-4096).and().get(DATA_TAG).or().get(P).load(tlb).ne();
+    if (!this.#refills) code.brSeldomIf(this.exit);
+    else {
+      code.ifSeldom();
+      code.get(S).get(VA).const32(bytes).call(tlb === state.WRITE_TLB ? this.functions.refillWrite : this.functions.refillRead).eqz32().brIf(this.exit);
+      code.end();
+    }
     code.get(VA).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
   }
   load({ code }: Emitter, bytes: number): void {

@@ -6,6 +6,7 @@ import type { Signature } from '../wasm/module-writer.ts';
 import { declareFloatFunctions } from '../float/float-functions.ts';
 import { importX87 } from '../float80/region-functions.ts';
 import type { RegionFunctions } from './region-binding.ts';
+import { REFILL } from '../tlb-refill.ts';
 import { REGION_LOCALS } from './region-locals.ts';
 
 interface Imported { readonly name: string; readonly signature: Signature }
@@ -20,6 +21,8 @@ export const REGION_FUNCTIONS: RegionFunctions = {
   float: declareFloatFunctions(declare),
   x87: importX87(declare),
   flagWords: declare('flagWords', { parameters: [I32, I32, I64, I64, I64], results: [I64, I64, I64] }),
+  refillRead: declare('refillRead', REFILL),
+  refillWrite: declare('refillWrite', REFILL),
   hop: declare('hop', { parameters: [I32, I32], results: [I32] }),
   now: declare('now', { parameters: [I32], results: [F64] }),
   looped: declare('looped', { parameters: [I32], results: [] }),

@@ -31,6 +31,9 @@ const runtimeOf = ({ float, x87 }: RegionFunctions): Runtime => new Proxy({ floa
   },
 });
 
+/** How a region is written. `refills`: it answers misses of the TLB itself, which costs the rest of its code a little. */
+export interface RegionKind { readonly registers: RegisterPlace; readonly refills: boolean }
+
 /** A region that runs more instructions than this in one go has a loop that is worth more of the translator's time. */
 const LOOPED = 128;
 
@@ -52,6 +55,7 @@ export class RegionWriter {
   #emitter: Emitter | null = null;
   #callsApart = false;
   #hasLoop = false;
+  #refills = false;
   #registers: RegionRegisters = new RegistersInBlock();
   /** Uops at which the region begins, with the copies that are interpreted in their place. */
   readonly #copies = new Map<number, number>();
@@ -76,8 +80,9 @@ export class RegionWriter {
   }
 
   /** Leaves the function's body in the writer given at construction, answers how many vectors are in locals. Entries have their copies already. */
-  write(scan: Scan, place: RegisterPlace): number {
+  write(scan: Scan, { registers: place, refills }: RegionKind): number {
     this.#scan = scan;
+    this.#refills = refills;
     this.#copies.clear();
     for (const entry of scan.entries) {
       const at = firstUop(scan, entry);
@@ -105,7 +110,7 @@ export class RegionWriter {
     code.reset();
     const exit = code.block();
     const exitWithFlags = code.block();
-    const bound = new RegionBinding(this.#view, this.#functions, exitWithFlags, exit, registers);
+    const bound = new RegionBinding(this.#view, this.#functions, exitWithFlags, exit, registers, this.#refills);
     this.#bound = bound;
     this.#graph = new ControlGraph(this.#successors, scan.entries);
     this.#loops.clear();

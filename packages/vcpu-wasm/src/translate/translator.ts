@@ -22,6 +22,7 @@ import type { TracedRegion } from './region-trace.ts';
 import type { Block, Scan } from './region-scan.ts';
 import { RegionTable } from './region-table.ts';
 import { RegionWriter } from './region-writer.ts';
+import type { RegionKind } from './region-writer.ts';
 import type { TranslatorMode } from './translator-mode.ts';
 
 /** What of an interpreter a region works with. */
@@ -58,7 +59,7 @@ const LEAST_COPIES = 1024;
 interface Half { readonly host: RegionHost; readonly imports: Record<string, unknown>; readonly forms: HandlerForms; readonly writer: RegionWriter; readonly free: number[]; readonly regions: (Installed | null)[] }
 interface Waiting {
   readonly state: StateView; readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number;
-  readonly registers: RegisterPlace;
+  readonly kind: RegionKind;
 }
 interface Written { readonly scan: Scan; readonly registers: RegisterPlace }
 /** A module of which some region can be entered still. V8 frees it when none can. */
@@ -166,7 +167,9 @@ export class Translator {
   }
 
   #wait(processor: StateView, at: number, page: CodePage, registers: RegisterPlace): void {
-    this.#waiting.push({ state: processor, at, page, ripLow: processor.get(state.PAGE_RIP), ripHigh: processor.high(state.PAGE_RIP), generation: this.#cache.generation, registers });
+    // What a system does for its programs is spread over many pages; they themselves stay on a few for longer. In tests every other one.
+    const refills = registers === 'block' && (this.isEager ? ((at / uop.UOP_BYTES) & 2) === 0 : processor.get(state.CPL) === 0);
+    this.#waiting.push({ state: processor, at, page, ripLow: processor.get(state.PAGE_RIP), ripHigh: processor.high(state.PAGE_RIP), generation: this.#cache.generation, kind: { registers, refills } });
   }
   /** The region at a uop ran for long: when it does so often, it is written again, with registers in locals. */
   looped(processor: StateView, at: number): void {
@@ -207,16 +210,16 @@ export class Translator {
   #translate(half: Half): void {
     let module: RegionModule | null = null;
     const written: Written[] = [];
-    for (const { state: processor, at, page, ripLow, ripHigh, generation, registers } of this.#waiting) {
+    for (const { state: processor, at, page, ripLow, ripHigh, generation, kind } of this.#waiting) {
       if ((page.mode === 64) !== (half === this.#long) || generation !== this.#cache.generation) continue;
-      if (this.#scanner.handlerAt(at) < FIRST_INSTRUCTION_HANDLER || (this.#table.isEntry(at) && registers !== 'locals')) continue;
+      if (this.#scanner.handlerAt(at) < FIRST_INSTRUCTION_HANDLER || (this.#table.isEntry(at) && kind.registers !== 'locals')) continue;
       const scan = this.#scanner.scan(processor, page, at, ripLow, ripHigh, half.forms);
       if (scan.entries.length === 0 || this.#table.isFull(scan.entries.length)) continue;
       for (const entry of scan.entries) this.#table.reserve((scan.blocks[entry] as Block).page, firstOf(scan, entry));
       module ??= new RegionModule();
-      module.add(this.#code, half.writer.write(scan, registers));
+      module.add(this.#code, half.writer.write(scan, kind));
       this.#trace?.note(scan, this.#view, at, { low: ripLow, high: ripHigh }, this.#code.length);
-      written.push({ scan, registers });
+      written.push({ scan, registers: kind.registers });
     }
     if (module !== null) this.#install(half, module, written);
   }
