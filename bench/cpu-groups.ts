@@ -53,6 +53,7 @@ export function compareRows(rounds: readonly Round[], peer: PeerName): Compariso
       if (own === undefined || other === undefined) continue;
       const group = GROUPS.find(({ programs }) => programs.includes(program))?.name ?? program;
       for (const [row, nanos] of Object.entries(own)) {
+        if (!(nanos > 0 && other[row]! > 0)) continue; // by the host's clock two lines may come at once
         const known = found.get(row) ?? { group, ours: [], theirs: [] };
         found.set(row, known);
         known.ours.push(nanos);
