@@ -157,9 +157,12 @@ export class ShadowMmu {
     if (this.policy.caches) {
       this.tracker.purge();
       this.tracker.purgeAllIfCostly();
-    } else if (this.pool.used > 0) {
-      this.counters.wholePurges++;
-      this.#purgeAll();
+    } else {
+      this.tracker.epoch++; // a first level may have answered itself, from tables that were never seen here
+      if (this.pool.used > 0) {
+        this.counters.wholePurges++;
+        this.#purgeAll();
+      }
     }
     this.#useSpace(p);
   }

@@ -23,6 +23,19 @@ function twoSpaces(policy: 'cached' | 'diff', bits: number): { guest: ModelGuest
   return { guest, a, b };
 }
 
+it('under flush every switch and flush begins a tag, because a first level may have answered itself, from tables of the guest that nobody saw', () => {
+  const bytes = shadowBytes(64);
+  const buffer = new ArrayBuffer(bytes);
+  const guest = new ModelGuest({ policy: 'flush', place: { buffer, offset: 0, bytes } });
+  const [a, b] = [guest.frame(), guest.frame()];
+  const tags = new Set<number>();
+  for (const root of [a, b, a, b, b]) {
+    guest.use(root);
+    tags.add(new DataView(buffer).getInt32(PROCESSOR_TAG, true));
+  }
+  expect(tags.size).toBe(5);
+});
+
 describe.each(['cached', 'diff'] as const)('tags of the first level, policy %s', (policy) => {
   it('stay what they are while nobody edits a table', () => {
     const { guest, a, b } = twoSpaces(policy, SUPERVISOR | DIRTY);
