@@ -46,3 +46,15 @@ describe.each([['max', 'vm.compound'], ['qemu64,+svm', '']])('KVM in a machine o
     expect([find('ended'), find('code')]).toEqual(['power-off', 0]);
   });
 });
+
+describe('two processors of KVM in threads, in a machine of QEMU with two', () => {
+  itWithOracle(it, hasApt() ? 'qemu-system-x86_64' : 'apt-get', 'boot a kernel that brings both of them up, to its shell', async (qemu) => {
+    const told = await runNested(qemu, await (image ??= nestedImage(folder)), 'max', 'vm.threads', 2);
+    const find = (what: string): unknown => told.find(([name]) => name === what)?.[1];
+    expect(find('probe')).toMatchObject({ usable: true });
+    expect(find('output')).toMatch(/NESTED-GUEST-IS-UP\s+.*2 CPUs\s+online 0-1\s/);
+    const exits = told.filter(([name]) => name === 'exits').map(([, value]) => value as Readonly<Record<string, number>>);
+    expect(exits.map((counts) => (counts['interrupts'] ?? 0) > 10)).toEqual([true, true]);
+    expect([find('ended'), find('code')]).toEqual(['power-off', 0]);
+  });
+});

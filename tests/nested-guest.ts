@@ -46,10 +46,10 @@ export async function nestedImage(folder: string): Promise<NestedImage> {
   return { kernel: guest.kernel, initrd };
 }
 
-/** What the program inside has told, in order. `words`: for it, on the kernel's command line. `heard` gets every line. */
-export async function runNested(qemu: string, { kernel, initrd }: NestedImage, cpu: string, words: string, heard: (line: string) => void = () => undefined): Promise<readonly (readonly [what: string, value: unknown])[]> {
+/** What the program inside has told, in order. `words`: for it, on the kernel's command line. `processors`: of the machine around it. `heard` gets every line. */
+export async function runNested(qemu: string, { kernel, initrd }: NestedImage, cpu: string, words: string, processors = 1, heard: (line: string) => void = () => undefined): Promise<readonly (readonly [what: string, value: unknown])[]> {
   const child = spawn(qemu, [
-    '-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio', '-m', String(MEMORY_MIB), '-accel', 'tcg,thread=single', '-cpu', cpu, '-kernel', kernel, '-initrd', initrd, '-append', `console=ttyS0 quiet cryptomgr.notests panic=-1 ${words}`,
+    '-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio', '-m', String(MEMORY_MIB), '-smp', String(processors), '-accel', `tcg,thread=${processors === 1 ? 'single' : 'multi'}`, '-cpu', cpu, '-kernel', kernel, '-initrd', initrd, '-append', `console=ttyS0 quiet cryptomgr.notests panic=-1 ${words}`,
   ], { stdio: ['ignore', 'pipe', 'inherit'] });
   const told: (readonly [string, unknown])[] = [];
   let rest = '';

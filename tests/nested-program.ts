@@ -11,6 +11,8 @@ import { kvmHandlers, writeKvmProgram } from './compound/kvm-traps.ts';
 
 /** On the command line of the kernel outside: programs and the kernel inside are run with blocks behind exits. */
 const COMPOUND = 'vm.compound';
+/** The kernel inside alone, with two processors in threads. */
+const THREADS = 'vm.threads';
 const PROGRAMS = 30;
 const MOST_RUNS = 10;
 const FOREVER = 1e9;
@@ -23,16 +25,24 @@ if (probe.usable) {
   const cpuModel = 'x86-64-v1';
   const processor = { cpuModel, cpuWithout: kvmLacks({ cpuModel }) } as const;
   say('processor', processor);
-  const first = performance.now();
+  const words = readFileSync('/proc/cmdline', 'latin1');
+  const isCompounded = words.includes(COMPOUND);
+  if (words.includes(THREADS)) await boot({ ...processor, threads: true }, 2);
+  else {
+    await record(processor);
+    if (isCompounded) for (const mode of ['real', 'protected', 'long'] as const) say('blocks', await compareBlocks(processor, mode));
+    if (existsSync('/app/kernel')) await boot(isCompounded ? { ...processor, lent: lentEngine({ ...processor, compound: { policy: 'adaptive' } }) } : processor, 1);
+  }
+}
+say('end', process.memoryUsage.rss());
+
+async function record(processor: KvmEngineOptions): Promise<void> {
+  const begin = performance.now();
   for (const program of ENGINE_PROGRAMS) {
     for (const mode of program.modes) say('record', [program.name, mode, await recordProgram(kvmEngine(processor), program, mode).catch((error: unknown) => [`failed: ${String(error)}`])]);
   }
-  say('records in seconds', (performance.now() - first) / 1000);
-  const isCompounded = readFileSync('/proc/cmdline', 'latin1').includes(COMPOUND);
-  if (isCompounded) for (const mode of ['real', 'protected', 'long'] as const) say('blocks', await compareBlocks(processor, mode));
-  if (existsSync('/app/kernel')) await boot(processor, isCompounded);
+  say('records in seconds', (performance.now() - begin) / 1000);
 }
-say('end', process.memoryUsage.rss());
 
 /** Random programs with blocks behind exits and without: how many, and the first that parted. */
 async function compareBlocks(processor: KvmEngineOptions, mode: KvmMode): Promise<readonly [mode: string, blocks: number, parted: number]> {
@@ -53,28 +63,28 @@ async function compareBlocks(processor: KvmEngineOptions, mode: KvmMode): Promis
 }
 
 /** A kernel to its shell, in a machine of ours in that machine of QEMU's. */
-async function boot(processor: KvmEngineOptions, isCompounded: boolean): Promise<void> {
+async function boot(options: KvmEngineOptions, processors: number): Promise<void> {
   const begin = performance.now();
   let last = '';
   let first = true;
   const seconds = (): number => (performance.now() - begin) / 1000;
   const decoder = new TextDecoder();
   await using guest = await bootGuest({
-    engine: kvmEngine(isCompounded ? { ...processor, lent: lentEngine({ ...processor, compound: { policy: 'adaptive' } }) } : processor), ramBytes: 128 << 20, kernel: readFileSync('/app/kernel'), initrd: readFileSync('/app/initrd'), commandLine: 'console=ttyS0 quiet cryptomgr.notests', log: (source, level, text) => level === 'warn' && say('log', `${source}: ${text}`),
+    engine: kvmEngine(options), processors, ramBytes: 128 << 20, kernel: readFileSync('/app/kernel'), initrd: readFileSync('/app/initrd'), commandLine: 'console=ttyS0 quiet cryptomgr.notests', log: (source, level, text) => level === 'warn' && say('log', `${source}: ${text}`),
     onOutput: (bytes) => {
       if (first) say('first output after seconds', seconds());
       first = false;
       last = (last + decoder.decode(bytes)).slice(-2000);
     },
   });
-  const progress = setInterval(() => say('alive', [seconds(), guest.machine.vcpu.ripText(), Object.fromEntries(guest.machine.vcpu.counts())]), 20_000);
-  guest.type(`echo ${MARK.slice(0, 6)}''${MARK.slice(6)}; cat /proc/cpuinfo | grep -c processor; poweroff -f\n`);
+  const progress = setInterval(() => say('alive', [seconds(), guest.machine.vcpu.ripText(), ...guest.machine.vcpus.map((vcpu) => Object.fromEntries(vcpu.counts()))]), 20_000);
+  guest.type(`echo ${MARK.slice(0, 6)}''${MARK.slice(6)}; dmesg | grep Brought; echo online $(cat /sys/devices/system/cpu/online); poweroff -f\n`);
   const up = guest.waitFor(MARK, { timeoutMs: 15 * 60_000 }).then(() => true, (error: unknown) => (say('no shell', String(error)), false));
   if (await up) {
     say('shell after seconds', seconds());
     say('ended', await guest.ended());
   }
   clearInterval(progress);
-  say('exits', Object.fromEntries(guest.machine.vcpu.counts()));
+  for (const vcpu of guest.machine.vcpus) say('exits', Object.fromEntries(vcpu.counts()));
   say('output', last);
 }
