@@ -51,9 +51,9 @@ function commandRows(rounds: number, program: string, compileCache: string): Row
   ]);
   const took = new Map<string, number[]>();
   const time = (name: string, command: readonly string[], cache: string | null): void => {
-    const { NODE_COMPILE_CACHE: _, ...env } = process.env;
+    const { NODE_COMPILE_CACHE: _, NODE_DISABLE_COMPILE_CACHE: __, ...env } = process.env;
     const begin = performance.now();
-    const { status, stderr } = spawnSync(command[0]!, command.slice(1), { env: cache === null ? env : { ...env, NODE_COMPILE_CACHE: cache }, encoding: 'utf8' });
+    const { status, stderr } = spawnSync(command[0]!, command.slice(1), { env: { ...env, ...(cache === null ? { NODE_DISABLE_COMPILE_CACHE: '1' } : { NODE_COMPILE_CACHE: cache }) }, encoding: 'utf8' });
     const ms = performance.now() - begin;
     if (status !== 0) throw new Error(`${command.join(' ')} ended with ${status}: ${stderr}`);
     took.set(name, [...(took.get(name) ?? []), ms]);

@@ -108,6 +108,13 @@ it.each([[['boot', '--help']], [['help', 'boot']], [['boot', '--kernel', 'x', '-
   expect(printed.join()).toContain('examples:\n  vm boot ');
 });
 
+it('knows each command by the name that the command has', async () => {
+  for (const name of ['start', 'boot', 'run', 'devices', 'guest', 'disk', 'snapshot', 'ctl', 'exec', 'longmode']) {
+    expect(await runCli(['help', name])).toBe(0);
+    expect(printed.pop()).toMatch(new RegExp(`^usage: vm ${name}\\b`));
+  }
+});
+
 it('prints its version', async () => {
   expect(await runCli(['--version'])).toBe(0);
   expect(printed.join()).toMatch(/^\d+\.\d+\.\d+$/);

@@ -1,22 +1,24 @@
 import { readFileSync } from 'node:fs';
 import { VmError } from '@vm/core';
-import { bootCommand } from './boot-command.ts';
 import type { Command } from './command.ts';
-import { ctlCommand } from './ctl-command.ts';
-import { devicesCommand } from './devices-command.ts';
-import { diskCommand } from './disk-command.ts';
-import { execCommand } from './exec-command.ts';
 import { EXIT_BROKEN, EXIT_FINE, EXIT_USAGE } from './exit-code.ts';
-import { guestCommand } from './guest-command.ts';
 import { formatCommandHelp, formatProgramHelp } from './help-text.ts';
-import { longmodeCommand } from './longmode-command.ts';
 import { findNearest } from './nearest-word.ts';
-import { runCommand } from './run-command.ts';
-import { startCommand } from './start-command.ts';
-import { snapshotCommand } from './snapshot-command.ts';
 import { UsageError } from './usage-error.ts';
 
-const COMMANDS: readonly Command[] = [startCommand, bootCommand, runCommand, devicesCommand, guestCommand, diskCommand, snapshotCommand, ctlCommand, execCommand, longmodeCommand];
+/** In the order of the help. Each is loaded when it is asked for, because most of what one needs the others do not. */
+const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
+  ['start', async () => (await import('./start-command.ts')).startCommand],
+  ['boot', async () => (await import('./boot-command.ts')).bootCommand],
+  ['run', async () => (await import('./run-command.ts')).runCommand],
+  ['devices', async () => (await import('./devices-command.ts')).devicesCommand],
+  ['guest', async () => (await import('./guest-command.ts')).guestCommand],
+  ['disk', async () => (await import('./disk-command.ts')).diskCommand],
+  ['snapshot', async () => (await import('./snapshot-command.ts')).snapshotCommand],
+  ['ctl', async () => (await import('./ctl-command.ts')).ctlCommand],
+  ['exec', async () => (await import('./exec-command.ts')).execCommand],
+  ['longmode', async () => (await import('./longmode-command.ts')).longmodeCommand],
+]);
 
 /** The `vm` command. Prints what there is to print and returns the exit code. */
 export async function runCli(args: readonly string[]): Promise<number> {
@@ -26,26 +28,26 @@ export async function runCli(args: readonly string[]): Promise<number> {
     console.log(readVersion());
     return EXIT_FINE;
   }
-  const command = COMMANDS.find((one) => one.name === name);
-  if (command === undefined) return refuse('vm', unknownCommand(name));
+  const load = COMMANDS.get(name);
+  if (load === undefined) return refuse('vm', unknownCommand(name));
   const end = rest.indexOf('--');
   if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')) return printHelp(name);
   try {
-    return await command.run(rest);
+    return await (await load()).run(rest);
   } catch (error) {
     return report(`vm ${name}`, error);
   }
 }
 
-function printHelp(name: string | undefined): number {
-  const command = COMMANDS.find((one) => one.name === name);
-  if (name !== undefined && command === undefined) return refuse('vm', unknownCommand(name));
-  console.log(command === undefined ? formatProgramHelp(COMMANDS, readVersion()) : formatCommandHelp(command));
+async function printHelp(name: string | undefined): Promise<number> {
+  const load = name === undefined ? null : COMMANDS.get(name);
+  if (load === undefined) return refuse('vm', unknownCommand(name as string));
+  console.log(load === null ? formatProgramHelp(await Promise.all(Array.from(COMMANDS.values(), (one) => one())), readVersion()) : formatCommandHelp(await load()));
   return EXIT_FINE;
 }
 
 function unknownCommand(name: string): string {
-  const nearest = findNearest(name, [...COMMANDS.map((command) => command.name), 'help']);
+  const nearest = findNearest(name, [...COMMANDS.keys(), 'help']);
   const kind = name.startsWith('-') ? 'option' : 'command';
   return `unknown ${kind} ${name}; ${nearest === null ? 'vm --help lists the commands' : `did you mean ${nearest}?`}`;
 }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VmError } from '@vm/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { defaultCacheFolder, GuestCache } from './guest-cache.ts';
+import { defaultCacheFolder } from './cache-folder.ts';
+import { GuestCache } from './guest-cache.ts';
 
 const GUEST = { name: 'linux-image-x', architecture: 'amd64', packages: [{ name: 'linux-image-1-x', version: '1.2', sha256: '00' }], known: { path: '/k', sha256: '11' } };
 const FILES = { kernel: Uint8Array.from([1, 2, 3]), initrd: Uint8Array.from([4, 5]) };

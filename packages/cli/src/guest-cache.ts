@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { VmError } from '@vm/core';
 import { makeFolder } from './host-folder.ts';
@@ -32,11 +31,6 @@ export interface CachedGuest {
 
 const RECORD = 'guest.json';
 const FORMAT = 1;
-
-/** VM_CACHE, or `vm` in the user's folder for caches. */
-export function defaultCacheFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  return env['VM_CACHE'] || join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'vm');
-}
 
 /** The guests in a cache, each a folder. A guest exists when its record does: that is written last. */
 export class GuestCache {

@@ -1,7 +1,8 @@
 import type { Command } from './command.ts';
 import { formatByteSize } from './byte-size.ts';
 import { EXIT_FINE } from './exit-code.ts';
-import { defaultCacheFolder, GuestCache } from './guest-cache.ts';
+import { defaultCacheFolder } from './cache-folder.ts';
+import { GuestCache } from './guest-cache.ts';
 import { fetchGuest } from './guest-fetch.ts';
 import { findNearest } from './nearest-word.ts';
 import { choice, flag, parseArguments, text } from './option-parser.ts';

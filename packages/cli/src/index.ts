@@ -4,7 +4,8 @@ export { describeDisk, type DiskDescriptor, parseDiskDescriptor } from './disk-d
 export { openDescribedDisk, type DiskOpenOptions } from './disk-opener.ts';
 export { runCli } from './cli.ts';
 export { type CpioEntry, writeCpio } from './cpio.ts';
-export { type CachedGuest, defaultCacheFolder, GuestCache, type GuestRecord } from './guest-cache.ts';
+export { defaultCacheFolder } from './cache-folder.ts';
+export { type CachedGuest, GuestCache, type GuestRecord } from './guest-cache.ts';
 export { fetchGuest, type FetchOptions } from './guest-fetch.ts';
 export { hasApt } from './private-apt.ts';
 export { createProgress, type Progress } from './progress.ts';
