@@ -140,8 +140,7 @@ export const PAGE_BYTES = 0x1800;
 export const REGION_WORDS = 0x2000;
 /** Not 0: outside 64-bit mode, CS, SS, DS and ES span all 4 GiB from 0 and the stack pointer has 32 bits. */
 export const FLAT = 0x2004;
-/** How often a translated region was entered, and instructions that ended there; 8 bytes each. */
-export const REGION_ENTRIES = 0x2008;
+/** Instructions that ended in translated regions; 8 bytes. */
 export const REGION_INSTRUCTIONS = 0x2010;
 /** Accesses to memory that regions made, counted by whole blocks; 8 bytes. */
 export const REGION_ACCESSES = 0x2018;
@@ -155,8 +154,14 @@ export const EXIT_BRANCH = 0, EXIT_ADDRESS = 1, EXIT_INSTRUCTION = 2, EXIT_BUDGE
  */
 export const REGION_EXIT = 0x2048;
 export const REGION_EXIT_REASON_SHIFT = 8;
-/** How many accesses to memory it made, 32 bits. */
-export const REGION_ACCESSED = 0x20a8;
+/**
+ * Not 0: the arithmetic flags are what this kind (flag-kind.ts) makes of the three values behind it, and not the words above: a region leaves them so for
+ * the next one, which most often has no use for them. Only while regions run.
+ */
+export const FLAGS_PENDING = 0x20b8;
+export const PENDING_RESULT = 0x20c0;
+export const PENDING_A = 0x20c8;
+export const PENDING_B = 0x20d0;
 
 /** Not 0: something wants attention since this was last cleared, although there may have been no budget to take away. */
 export const ATTENTION = 0x204c;

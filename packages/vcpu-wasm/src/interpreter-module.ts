@@ -12,7 +12,7 @@ import { ModuleWriter } from './wasm/module-writer.ts';
 import type { Signature } from './wasm/module-writer.ts';
 import { Emitter } from './emitter.ts';
 import { S, TEMPORARIES, U } from './locals.ts';
-import { RegisterFileBinding } from './register-file-binding.ts';
+import { pushHeat, RegisterFileBinding } from './register-file-binding.ts';
 import type { InstructionEmitter } from './emitter.ts';
 import type { Form } from './form.ts';
 import { FIRST_INSTRUCTION_HANDLER, HANDLER_CROSS_PAGE, HANDLER_EXIT, HANDLER_GOTO, HANDLER_REGION, HANDLER_STALE, HANDLER_UNKNOWN } from './handler-number.ts';
@@ -76,7 +76,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
   writeRegionLoop(module, code, regions, runtime, long);
   writeHop(module, code, hop, long);
   code.reset();
-  code.get(U);
+  code.get(S).const32(0).store32(state.REGION_EXIT).get(U);
   module.define(stay, [], code);
 
   // | loop | advance | functions | case n-1 .. case 0 | br_table |
@@ -151,7 +151,7 @@ export function writeInterpreter(handlers: readonly Handler[], long: boolean): U
 }
 
 /** (s, uop) -> the uop to go on with: runs the region at the uop, and the next one where another begins, as most often it does. */
-function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, { lookup }: Runtime, long: boolean): void {
+function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, { lookup, hot, settleFlags }: Runtime, long: boolean): void {
   const RIP = 2, BEFORE = 3, DONE = 4, REGION = 5, EXIT = 6, COUNTER = 7, SLOT = 8, PAGE = 9, PLACE = 10, LANDING = 11;
   const regionAtUop = (): void => { code.get(U).const32(3).shrU32().get(S).load32(state.REGION_WORDS).add32().load32().set(REGION); };
   const placeOfRip = (): void => { code.get(PAGE).get(RIP).wrap().const32(0xfff).and32().const32(2).shl32().add32().set(PLACE); };
@@ -159,15 +159,13 @@ function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, 
   code.reset();
   regionAtUop();
   const next = code.loop();
-  code.get(S).get(S).load(state.REGION_ENTRIES).const(1).add().store(state.REGION_ENTRIES);
   pushBudget(code);
   code.set(BEFORE);
-  code.get(S).get(U).get(REGION).callIndirect(module.typeIndex(APART)).set(U);
+  code.get(S).get(U).get(REGION).callIndirect(module.typeIndex(APART)).set(U).get(S).call(settleFlags);
   code.get(S).get(S).load32(state.BUDGET).get(S).load32(state.REGION_EXIT).tee(EXIT).const32(UNDONE_MASK).and32().add32().store32(state.BUDGET);
   code.get(BEFORE);
   pushBudget(code);
   code.sub32().set(DONE).get(S).get(S).load(state.REGION_INSTRUCTIONS).get(DONE).extendU().add().store(state.REGION_INSTRUCTIONS);
-  code.get(S).get(S).load(state.REGION_ACCESSES).get(S).load32U(state.REGION_ACCESSED).add().store(state.REGION_ACCESSES);
   pushExitReason(code, EXIT, COUNTER);
   code.const32(3).shl32().get(S).add32().tee(COUNTER).get(COUNTER).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
   code.get(U).eqz32();
@@ -203,6 +201,10 @@ function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, 
   regionAtUop();
   code.br(next);
   code.end();
+  code.get(EXIT).eqz32();
+  code.if();
+  pushHeat(code, hot, U, COUNTER, SLOT);
+  code.end();
   code.end();
   code.end();
   code.get(U);
@@ -215,11 +217,9 @@ function writeRegionLoop(module: ModuleWriter, code: CodeWriter, index: number, 
  */
 function writeHop(module: ModuleWriter, code: CodeWriter, index: number, long: boolean): void {
   const RIP = 2, SLOT = 3, PAGE = 4, PLACE = 5, LANDING = 6, REGION = 7, COUNTER = 8;
-  const bump = (counter: number): void => { code.get(S).get(S).load(counter).const(1).add().store(counter); };
   code.reset();
   const known = code.block();
   const unknown = code.block();
-  code.get(S).load32(state.BUDGET).eqz32().brSeldomIf(unknown);
   code.get(U);
   code.if();
   code.get(U).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).ne32().brSeldomIf(unknown);
@@ -235,10 +235,8 @@ function writeHop(module: ModuleWriter, code: CodeWriter, index: number, long: b
   code.get(LANDING).load32(state.LANDINGS + state.LANDING_UOP).set(U).get(LANDING).load32(state.LANDINGS + state.LANDING_REGION).set(REGION);
   code.const32(state.EXIT_ADDRESS * 8).set(COUNTER).br(known);
   code.end();
-  code.get(U).return();
+  code.get(S).const32(0).store32(state.REGION_EXIT).get(U).return();
   code.end();
-  bump(state.REGION_ENTRIES);
-  code.get(S).get(S).load(state.REGION_ACCESSES).get(S).load32U(state.REGION_ACCESSED).add().store(state.REGION_ACCESSES);
   code.get(COUNTER).get(S).add32().tee(COUNTER).get(COUNTER).load(state.REGION_EXITS).const(1).add().store(state.REGION_EXITS);
   code.get(S).get(U).get(REGION).returnCallIndirect(module.typeIndex(APART));
   module.define(index, [I64, I32, I32, I32, I32, I32, I32], code);

@@ -5,7 +5,7 @@
 import type { CodeWriter } from './wasm/code-writer.ts';
 import { F64, I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
-import { writeFlagsToBlock, writeFlagWords } from './flag-kind.ts';
+import { writeFlagsToBlock, writeFlagWords, writeSettleFlags } from './flag-kind.ts';
 import * as state from './cpu-state.ts';
 import { DECODE_MAP, PAGE_LINEAR_SHIFT } from './code-page.ts';
 import { declareFloat } from './float/float-runtime.ts';
@@ -48,6 +48,8 @@ export interface Runtime {
   /** (s) -> arithmetic flags; (s, flags). */
   readonly getFlags: number;
   readonly setFlags: number;
+  /** See flag-kind.ts. */
+  readonly settleFlags: number;
   /** See handler-entry.ts. */
   readonly enterHandler: number;
   /** (port, bytes) -> value; (port, bytes, value). Checks permissions. */
@@ -121,6 +123,7 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
   const setFlags = module.declare(signature([I32, I32]), 'setFlags');
   const flagWords = module.declare(signature([I32, I32, I64, I64, I64], [I64, I64, I64]), 'flagWords');
   const flagsToBlock = module.declare(signature([I32, I32, I64, I64, I64]), 'flagsToBlock');
+  const settleFlags = module.declare(signature([I32]));
   const enterHandler = module.declare(HANDLER_ENTRY, 'enterHandler');
   const declaredFloat = declareFloat(module, code, raise);
   const { float, floatCommit } = declaredFloat;
@@ -245,17 +248,19 @@ export function declareRuntime(module: ModuleWriter, long: boolean, code: CodeWr
     code.get(0);
     code.get(FLAGS).extendU().const(63).shl();
     code.get(FLAGS).get(FLAGS).const32(11).shrU32().xor32().const32(1).and32().extendU().const(62).shl().or();
-    code.store(state.FLAG_CARRY);
+    code.store(state.FLAG_CARRY).get(0).const32(0).store32(state.FLAGS_PENDING);
     module.define(setFlags, [I32], code);
 
-    writeFlagWords(code);
+    writeFlagWords(code, settleFlags);
     module.define(flagWords, [I32, I64], code);
     writeFlagsToBlock(code, flagWords);
     module.define(flagsToBlock, [], code);
+    writeSettleFlags(code, flagsToBlock);
+    module.define(settleFlags, [], code);
   }
 
   return {
-    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, looped, raise, system, now, getFlags, setFlags, enterHandler, portIn, portOut, float, floatCommit, x87,
+    slowLoad, slowLoadForUpdate, slowStore, refillRead, refillWrite, linearRead, linearWrite, lookup, link, hot, looped, raise, system, now, getFlags, setFlags, settleFlags, enterHandler, portIn, portOut, float, floatCommit, x87,
     stale, crossPage, unknown, define,
   };
 }

@@ -13,10 +13,12 @@ import { FLAG_A, FLAG_B, FLAG_KIND, FLAG_RESULT } from './region-locals.ts';
 
 /** Only FLAG_KIND knows. */
 export const KIND_UNKNOWN = -1;
+/** The processor block has them, and may have them put off. FLAG_KIND is KIND_BLOCK. */
+export const KIND_PENDING = -2;
 
 export class LazyFlags {
-  /** What is known of FLAG_KIND at this place of the code. */
-  kind: number = KIND_BLOCK;
+  /** What is known of FLAG_KIND at this place of the code. KIND_BLOCK: the words are right. */
+  kind: number = KIND_PENDING;
   readonly #words: number;
   readonly #toBlock: number;
 
@@ -103,6 +105,11 @@ export class LazyFlags {
     if (this.#operation() === KIND_BLOCK) code.get(S).load32(state.FLAG_EXTRA);
     else code.get(FLAG_B).wrap();
   }
+  /** Before they are looked at. */
+  #settle(code: CodeWriter): void {
+    if (this.kind === KIND_PENDING) this.toBlock(code);
+    else if (this.kind === KIND_UNKNOWN) this.toWords(code);
+  }
   /** The locals become what the processor block is to hold. */
   toWords(code: CodeWriter): void {
     const operation = this.#operation();
@@ -122,10 +129,24 @@ export class LazyFlags {
     }
     this.#setKind(code, KIND_WORDS);
   }
-  /** From now on the processor block has them. */
+  /** The processor block has them, or will have them when somebody asks. */
+  get isInBlock(): boolean { return this.kind === KIND_BLOCK || this.kind === KIND_PENDING; }
+  /** At the end of the region, where FLAG_KIND knows. */
+  putOff(code: CodeWriter): void {
+    code.get(FLAG_KIND);
+    code.if();
+    code.get(S).get(FLAG_KIND).store32(state.FLAGS_PENDING).get(S).get(FLAG_RESULT).store(state.PENDING_RESULT).get(S).get(FLAG_A).store(state.PENDING_A).get(S).get(FLAG_B).store(state.PENDING_B);
+    code.end();
+  }
+  /** From now on the words of the processor block are right. */
   toBlock(code: CodeWriter): void {
     if (this.kind === KIND_BLOCK) return;
+    if (this.kind === KIND_PENDING) {
+      code.get(S).load32(state.FLAGS_PENDING);
+      code.ifSeldom();
+    }
     code.get(S).get(FLAG_KIND).get(FLAG_RESULT).get(FLAG_A).get(FLAG_B).call(this.#toBlock);
+    if (this.kind === KIND_PENDING) code.end();
     this.#setKind(code, KIND_BLOCK);
   }
   /** The processor block has been given other flags. */
@@ -146,7 +167,7 @@ export class LazyFlags {
   }
   /** Pushes CF as i64. */
   pushCarry(code: CodeWriter): void {
-    if (this.kind === KIND_UNKNOWN) this.toWords(code);
+    this.#settle(code);
     const operation = this.#operation();
     if (operation === KIND_LOGIC) code.const(0);
     else if (this.#comparable()) code.get(FLAG_A).get(FLAG_B).ltU().extendU();
@@ -161,7 +182,7 @@ export class LazyFlags {
 
   /** Pushes the condition (SDM vol. 1, appendix B) as i32 0 or 1. */
   pushCondition(code: CodeWriter, number: number): void {
-    if (this.kind === KIND_UNKNOWN) this.toWords(code);
+    this.#settle(code);
     const operation = this.#operation();
     if (operation === KIND_BLOCK || operation === KIND_WORDS) this.#conditionOfWords(code, number >> 1);
     else if (operation === KIND_LOGIC) this.#conditionLogic(code, number >> 1);

@@ -18,7 +18,7 @@ import * as state from '../cpu-state.ts';
 import { H, M, N, P, S, U, VA, W } from '../locals.ts';
 import { pushSseBlocked } from '../register-file-binding.ts';
 import * as uop from '../uop.ts';
-import { KIND_ADD, KIND_BLOCK, KIND_SUBTRACT } from '../flag-kind.ts';
+import { KIND_ADD, KIND_SUBTRACT } from '../flag-kind.ts';
 import { LazyFlags } from './lazy-flags.ts';
 import { BUDGET, DATA_TAG, TLB_BASE, UNDONE } from './region-locals.ts';
 import { RSP } from './region-registers.ts';
@@ -66,7 +66,7 @@ export class RegionBinding implements Binding {
     this.#exit = exit;
   }
   /** The exit that writes everything back; U is the uop to go on with, 0 for the instruction pointer in the state. */
-  get exit(): Label { return this.flags.kind === KIND_BLOCK ? this.#exit : this.#exitWithFlags; }
+  get exit(): Label { return this.flags.isInBlock ? this.#exit : this.#exitWithFlags; }
 
   // ---- Where control goes next -------------------------------------------------------------------------------------
 

@@ -39,8 +39,9 @@ export interface Block {
   /** Block of the branch target and of the next instruction; -1: outside the region. */
   taken: number;
   next: number;
-  /** Uop to go on with when `next` is outside. */
+  /** Uops to go on with when `next` is outside; when `taken` is: 0 where it is in another page or not decoded. */
   nextUop: number;
+  takenUop: number;
 }
 /** Where a call that is followed in the region comes back to. */
 export interface ReturnPoint { readonly block: number; readonly delta: number; readonly offset: number }
@@ -126,13 +127,19 @@ export class RegionScan {
     const found = this.#cache.find(page, distance - pages * PAGE);
     return found === 0 ? -1 : this.#blockAt(found, page, from.delta + pages);
   }
+  /** The uop that the direct branch at `at` goes to; 0 when that is in another page or not decoded. */
+  #targetUop({ page }: Block, at: number): number {
+    const view = this.#view;
+    const distance = view.getUint16(at + uop.UOP_NEXT, true) + view.getInt32(at + uop.UOP_IMMEDIATE, true);
+    return distance >= 0 && distance < PAGE ? this.#cache.find(page, distance) : 0;
+  }
 
   #blockAt(at: number, page: CodePage, delta: number): number {
     const known = this.#leaders.get(at);
     if (known !== undefined) return known;
     if (this.#blocks.length >= MOST_BLOCKS || this.handlerAt(at) < FIRST_INSTRUCTION_HANDLER) return -1;
     const containing = this.#owner.get(at);
-    const split: Block = { page, delta, uops: [], end: END_FALL, taken: -1, next: -1, nextUop: at };
+    const split: Block = { page, delta, uops: [], end: END_FALL, taken: -1, next: -1, nextUop: at, takenUop: 0 };
     const made = this.#blocks.push(split) - 1;
     this.#leaders.set(at, made);
     if (containing === undefined) {
@@ -147,8 +154,10 @@ export class RegionScan {
     split.taken = block.taken;
     split.next = block.next;
     split.nextUop = block.nextUop;
+    split.takenUop = block.takenUop;
     block.end = END_FALL;
     block.taken = -1;
+    block.takenUop = 0;
     block.next = made;
     return made;
   }
@@ -205,6 +214,7 @@ export class RegionScan {
       if (block.end === END_CONDITIONAL || block.end === END_JUMP) {
         const taken = this.#target(block, last);
         ending().taken = taken;
+        ending().takenUop = this.#targetUop(block, last);
       } else if (block.end === END_CALL && at !== 0) this.#call(block, last, at, direct);
       break;
     }
@@ -214,7 +224,9 @@ export class RegionScan {
   }
   #call(block: Block, at: number, next: number, direct: boolean): void {
     const back = this.#enter(next, block.page, block.delta);
-    if (!direct || back < 0 || this.#returns.length >= MOST_CALLS_FOLLOWED) return;
+    if (!direct) return;
+    (this.#blocks[this.#owner.get(at) as number] as Block).takenUop = this.#targetUop(block, at);
+    if (back < 0 || this.#returns.length >= MOST_CALLS_FOLLOWED) return;
     const taken = this.#target(block, at);
     if (taken < 0) return;
     (this.#blocks[this.#owner.get(at) as number] as Block).taken = taken;

@@ -11,8 +11,7 @@ import { ALL_REGISTERS, changedRegisters } from './apart-effects.ts';
 import { ControlGraph } from './control-graph.ts';
 import type { ControlNode, Edge } from './control-graph.ts';
 import type { HandlerForms, KnownHandler } from './handler-forms.ts';
-import { KIND_BLOCK } from '../flag-kind.ts';
-import { KIND_UNKNOWN } from './lazy-flags.ts';
+import { KIND_PENDING, KIND_UNKNOWN } from './lazy-flags.ts';
 import { RegionBinding } from './region-binding.ts';
 import type { RegionFunctions } from './region-binding.ts';
 import { ACCESSES, BUDGET, BUDGET_BEFORE, DATA_TAG, NO_BUDGET, SELECTOR, TLB_BASE, UNDONE } from './region-locals.ts';
@@ -117,13 +116,12 @@ export class RegionWriter {
     this.#merges.clear();
     this.#kinds.clear();
     this.#knownAt.clear();
-    this.#kinds.set(this.#graph.root, KIND_BLOCK);
+    this.#kinds.set(this.#graph.root, KIND_PENDING);
     const entry = scan.blocks[scan.entries[0] as number] as Block;
     this.#emitter = new Emitter(code, this.#known(entry.uops[0] as number, entry).form, this.#runtime);
     this.#tree(this.#graph.root);
     code.end();
-    bound.flags.kind = KIND_UNKNOWN;
-    bound.flags.toBlock(code);
+    bound.flags.putOff(code);
     code.end();
   }
 
@@ -149,7 +147,6 @@ export class RegionWriter {
     }
     code.ifSeldom();
     code.get(S).const32(because(state.EXIT_INSTRUCTION)).const32(NO_BUDGET).get(N).select().store32(state.REGION_EXIT);
-    code.get(S).const32(0).store32(state.REGION_ACCESSED);
     for (const at of entries) {
       code.get(U).const32(at).eq32();
       code.if();
@@ -164,7 +161,7 @@ export class RegionWriter {
   #epilogue(scan: Scan, place: RegisterPlace): void {
     const code = this.#whole;
     this.#registers.leave(code);
-    code.get(S).get(BUDGET).store32(state.BUDGET).get(S).get(UNDONE).store32(state.REGION_EXIT);
+    code.get(S).get(BUDGET).store32(state.BUDGET);
     this.#noteAccesses(code);
     if (this.#hasLoop && place === 'block') {
       code.get(BUDGET_BEFORE).get(BUDGET).sub32().const32(LOOPED).gtU32();
@@ -176,9 +173,9 @@ export class RegionWriter {
     code.if();
     code.get(S).get(U).returnCall(this.#functions.hop);
     code.end();
-    code.get(U);
+    code.get(S).get(UNDONE).store32(state.REGION_EXIT).get(U);
   }
-  #noteAccesses(code: CodeWriter): void { code.get(S).get(ACCESSES).store32(state.REGION_ACCESSED); }
+  #noteAccesses(code: CodeWriter): void { code.get(S).get(S).load(state.REGION_ACCESSES).get(ACCESSES).extendU().add().store(state.REGION_ACCESSES); }
 
   // ---- Control flow (Ramsey, section 4) ------------------------------------------------------------------------------
 
@@ -273,6 +270,7 @@ export class RegionWriter {
       // A branch to the next instruction goes on behind the branch: written on both ways, what follows would double each time.
       if (block.end === END_CONDITIONAL && block.taken >= 0 && block.taken === block.next) return;
       if (block.taken >= 0) { this.#follow(at, node, block.taken, null); return; }
+      if (block.takenUop !== 0) { code.const32(block.takenUop).set(U).const32(0).set(UNDONE).br(bound.exit); return; }
       bound.branchTarget(emitter);
       code.set(T);
       bound.jump(emitter, T);

@@ -134,7 +134,7 @@ export class Translator {
     if (this.#mode === 'off') return;
     yield ['translator.regions', this.regions];
     const sum = (field: number): number => this.#states.reduce((all, view) => all + view.number(field), 0);
-    yield ['translator.entries', sum(state.REGION_ENTRIES)];
+    yield ['translator.entries', EXITS.reduce((all, [, number]) => all + sum(state.REGION_EXITS + number * 8), 0)];
     yield ['translator.executed', sum(state.REGION_INSTRUCTIONS)];
     yield ['translator.accesses', sum(state.REGION_ACCESSES)];
     for (const [name, number] of EXITS) yield [`translator.exits.${name}`, sum(state.REGION_EXITS + number * 8)];
