@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAssembler, r8, RAX } from '@vm/x86';
@@ -73,6 +73,32 @@ itWithKvm('protected', 'vm ctl NAME engine moves a running machine to KVM and ba
     expect(exits).not.toBeNull(); // of the same processor as at first
     await ctl(name, 'quit');
     expect((await done).code).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 120_000);
+
+itWithKvm('protected', 'vm ctl NAME snapshot packs memory while the machine runs, and what it writes goes on', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vm-kvm-cli-'));
+  const name = `kvm-cli-save-${process.pid}`;
+  try {
+    const [path, file] = [join(folder, 'hello.flat'), join(folder, 'saved.vms')];
+    writeFileSync(path, image('goes on'));
+    const boot = [...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--memory', '32M'];
+    const first = start([...boot, '--name', name], null);
+    await printed(first.child, TEXT);
+    const { pagesWhileStanding, bytes } = JSON.parse((await ctl(name, 'snapshot', file)).output) as Readonly<Record<string, number>>;
+    expect(pagesWhileStanding).toBeLessThan(100); // of 8192
+    expect(bytes).toBe(statSync(file).size);
+    await ctl(name, 'engine', 'wasm');
+    const standing = JSON.parse((await ctl(name, 'snapshot', `${file}.wasm`)).output) as Readonly<Record<string, number>>;
+    expect(Object.keys(standing)).not.toContain('pagesWhileStanding'); // this engine does not tell what it stores
+    await ctl(name, 'quit');
+    await first.done;
+    const next = start([...boot, '--restore', file, '--name', `${name}-2`], null);
+    await expect.poll(async () => JSON.parse((await ctl(`${name}-2`, 'counters')).output || '{}') as unknown, { timeout: 30_000 }).toHaveProperty(['cpu.instructions']);
+    await ctl(`${name}-2`, 'quit');
+    expect((await next.done).code).toBe(0);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -2,9 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { ApicBus, createApicFabric } from '@vm/apic';
-import { createMachine, device, type DeviceModule, type Machine } from '@vm/core';
+import { createMachine, device, type DeviceModule, type Machine, type Plain } from '@vm/core';
 import type { Surroundings } from '@vm/core/engine';
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, PAGE_READ_ONLY } from '@vm/core/exit';
+import { readSnapshot } from '@vm/core/snapshot';
 import { prepareEntry } from '@vm/pc';
 import { kvmEngine, type KvmVcpu, probeKvm } from '@vm/vcpu-kvm';
 import { lentEngine, wasmEngine } from '@vm/vcpu-wasm';
@@ -158,6 +159,11 @@ describe('a processor of KVM', () => {
         await machine.pause();
         machine.vcpu.group.move(to);
         expect(machine.vcpu.group.name).toBe(to);
+        // While RAM is packed, the engine that notes stores stays.
+        const ahead = await machine.packAhead();
+        expect(ahead === null).toBe(to === 'wasm');
+        if (ahead !== null) expect(() => machine.vcpu.group.move('wasm')).toThrow('the machine is being saved');
+        ahead?.close();
         await machine.resume();
       }
       const wanted = seen.length + 20;
@@ -203,6 +209,63 @@ describe('a processor of KVM', () => {
     expect(turn()).toEqual(stored);
     engine.endLog();
     expect(turn()).toEqual([]);
+  });
+
+  for (const threads of [false, true]) {
+    itWithKvm('long', `is saved while it runs${threads ? ' in a thread' : ''}, and stands still for the pages stored to since`, async () => {
+      // Eight pages are counted in, one after the other, for ever; 5 MiB are not touched.
+      const bytes = program((code) => code.label('again').mov(r32(RBX), 0x18_0000).mov(r32(RDX), 8).label('page').inc(r32(RAX)).mov(mem(4, { base: RBX, displacement: 4 }), r32(RAX)).add(r32(RBX), 0x1000).dec(r32(RDX)).jcc(CONDITION_NE, 'page').jmp('again'));
+      const options = {
+        ramBytes: 8 * MIB, devices: [], interrupts: (services: Parameters<typeof createApicFabric>[0]) => createApicFabric(services, { processors: 1, bus: new ApicBus() }),
+        load: ({ memory, vcpu }: Machine<KvmVcpu>) => {
+          for (let gpa = 3 * MIB; gpa < 8 * MIB; gpa += 4096) memory.write(gpa, 4, gpa);
+          memory.copyIn(ENTRY, bytes);
+          vcpu.loadBootState(prepareEntry(memory, { bits: 64, rip: ENTRY }));
+        },
+      };
+      await using machine = await createMachine<KvmVcpu>({ ...options, engine: kvmEngine({ ...processor, threads }) });
+      await machine.powerUp();
+      const counted = (): number => machine.memory.read(0x18_7004, 4);
+      const until = async (isSo: () => boolean): Promise<void> => { while (!isSo()) await new Promise((resolve) => setImmediate(resolve)); };
+      await until(() => counted() > 0);
+      const ahead = (await machine.packAhead())!;
+      const before = counted();
+      await until(() => counted() !== before); // it runs on, and stores to what is packed
+      await machine.pause();
+      const saved = async (more: Parameters<typeof machine.save>[1] = {}): Promise<Uint8Array> => {
+        const pieces: Uint8Array[] = [];
+        await machine.save((piece) => void pieces.push(piece), more);
+        return Buffer.concat(pieces);
+      };
+      const early = await saved({ ahead });
+      ahead.close();
+      expect(ahead.standing).toBeGreaterThanOrEqual(8);
+      expect(ahead.standing).toBeLessThan(100); // of 2048, 1280 of which are not zeros
+      const [a, b] = [readSnapshot(early), readSnapshot(await saved())];
+      const without = ({ head, devices, interrupts, processor: of }: typeof a): unknown => ({ head, devices, interrupts, processor: { ...(of as Readonly<Record<string, Plain>>), tscOffset: null } });
+      expect(without(a)).toEqual(without(b)); // but for the two readings of the counter and the clock
+      const ramOf = ({ pages }: typeof a): Uint8Array => {
+        const ram = new Uint8Array(8 * MIB);
+        for (const { first, packed } of pages) ram.set(packed, first * 4096);
+        return ram;
+      };
+      expect(Buffer.compare(ramOf(a), ramOf(b))).toBe(0);
+      await using again = await createMachine<KvmVcpu>({ ...options, engine: kvmEngine({ ...processor, threads }), restore: { bytes: early } });
+      await again.powerUp();
+      const at = counted();
+      await until(() => again.memory.read(0x18_7004, 4) !== at);
+    }, 60_000);
+  }
+
+  itWithKvm('long', 'has a time-stamp counter that stands with machine time, in what is saved too', async () => {
+    await using machine = await machineOf(program(forever));
+    await machine.resume();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await machine.pause();
+    const offset = (): bigint => (machine.vcpu.save() as { readonly tscOffset: bigint }).tscOffset;
+    const before = offset();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(Number(offset() - before)).toBeLessThan(250e6); // ticks; there is no host of less than a gigahertz
   });
 
   itWithKvm('long', 'refuses states that no processor can be in', async () => {

@@ -6,15 +6,15 @@ import { runCommand } from '../command.mjs';
 import { isTest, listPackages, listSources, readSource } from '../workspace.mjs';
 
 const CORE = 'packages/core/src';
-const CORE_LINES = 2140; // that run: blank lines and the two files of interfaces, which have budgets of their own, not counted
+const CORE_LINES = 2145; // that run: blank lines and the two files of interfaces, which have budgets of their own, not counted
 const DIRECTORY = /\/directory[./]/; // its sub-path for Node.js, which no machine loads, has a budget of its own
 const DIRECTORY_LINES = 800;
 const ISOLATED = /\/isolated[./]/; // the other one for Node.js, which only machines with devices in workers load
 const ISOLATED_LINES = 1315;
 const SNAPSHOT = /\/snapshot\//; // the saved machine, which has one too
-const SNAPSHOT_LINES = 500;
+const SNAPSHOT_LINES = 610;
 const CORE_FILE_LINES = 250;
-const INTERFACES = { 'abi.ts': 152, 'engine.ts': 184, 'pci.ts': 60 };
+const INTERFACES = { 'abi.ts': 152, 'engine.ts': 187, 'pci.ts': 60 };
 const CORE_NAMES = 40;
 const FILE_LINES = 500; // tables excepted
 const VAGUE = /\/(utils?|common|helpers?|types|misc)(\/|\.ts$)/;

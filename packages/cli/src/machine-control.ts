@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import type { SnapshotSink } from '@vm/core/snapshot';
 import type { Guest } from '@vm/pc';
 import type { ControlRequest } from './control-socket.ts';
 import type { KeyOrigin } from './disk-descriptor.ts';
@@ -90,18 +91,28 @@ export class MachineControl {
     if (typeof file !== 'string' || file === '') throw new UsageError('snapshot: expected a file');
     if (hotPlug === null) throw new UsageError('snapshot: this machine was not made by vm boot, which could not make it again');
     const path = resolve(file);
+    const keys = key === undefined ? null : keySource(key);
     const begin = performance.now();
+    const ahead = await guest.machine.packAhead(PAGE_CODEC);
+    const pieces: Uint8Array[] = [];
     let bytes = 0;
     // The disks are looked at while the machine stands still.
+    const stands = performance.now();
     const release = guest.hold();
+    let standing: number;
     try {
       await guest.standing();
-      const save = (): Promise<void> => writeSnapshotFile(path, (sink) => guest.save((piece) => ((bytes += piece.length), sink(piece)), { codec: PAGE_CODEC, about: describeOrigin(hotPlug.origin, instance) }), key === undefined ? null : keySource(key));
-      await [...hotPlug.live.values()].reduce<() => Promise<void>>((work, disk) => () => disk.quietly(work), save)();
+      const save = (sink: SnapshotSink): Promise<void> => guest.save((piece) => ((bytes += piece.length), sink(piece)), { codec: PAGE_CODEC, about: describeOrigin(hotPlug.origin, instance), ahead });
+      // What is packed already is in memory anyway, and needs nobody to stand still until it is written.
+      const work = (): Promise<void> => (ahead === null ? writeSnapshotFile(path, save, keys) : save((piece) => void pieces.push(piece)));
+      await [...hotPlug.live.values()].reduce<() => Promise<void>>((rest, disk) => () => disk.quietly(rest), work)();
     } finally {
       release();
+      standing = performance.now() - stands;
+      ahead?.close();
     }
+    if (ahead !== null) await writeSnapshotFile(path, async (sink) => { for (const piece of pieces) await sink(piece); }, keys);
     // Also with encrypted disks: what the guest has read of them is in its memory.
-    return { file: path, bytes, encrypted: key !== undefined, milliseconds: Math.round(performance.now() - begin) };
+    return { file: path, bytes, encrypted: key !== undefined, milliseconds: Math.round(performance.now() - begin), standingMilliseconds: Math.round(standing), ...(ahead === null ? {} : { pagesWhileStanding: ahead.standing }) };
   }
 }

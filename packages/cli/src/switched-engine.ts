@@ -4,6 +4,7 @@ import type { ProcessorEvent, Surroundings } from '@vm/core/engine';
 import type { KvmVcpu } from '@vm/vcpu-kvm';
 import type { WasmVcpu } from '@vm/vcpu-wasm';
 import type { EntryState } from '@vm/x86';
+import { UsageError } from './usage-error.ts';
 
 export type EngineName = 'wasm' | 'kvm';
 
@@ -51,6 +52,7 @@ export class SwitchedGroup {
   readonly hardware: Engine<KvmVcpu>;
   readonly vcpus: SwitchedVcpu[] = [];
   #name: EngineName;
+  #logs = false; // stores, for somebody who packs RAM
 
   constructor(hardware: Engine<KvmVcpu>, first: EngineName) {
     this.hardware = hardware;
@@ -62,6 +64,7 @@ export class SwitchedGroup {
   /** Only while the machine stands still. Throws what keeps the other engine from it, and then nothing has changed. */
   move(to: EngineName): void {
     if (to === this.#name) return;
+    if (this.#logs) throw new UsageError('the machine is being saved, and moves when that is done');
     const next = this.vcpus.map((vcpu) => vcpu.of(to));
     // Stores of a guest under KVM are told to nobody: what was decoded of its code is old.
     const [first] = this.vcpus;
@@ -69,6 +72,13 @@ export class SwitchedGroup {
     this.vcpus.forEach((vcpu, i) => next[i]!.load(vcpu.save(), false));
     this.vcpus.forEach((vcpu, i) => (vcpu.present = next[i]!));
     this.#name = to;
+  }
+
+  /** Only KVM does. */
+  logStores(): boolean { return (this.#logs = this.#name === 'kvm' && this.hardware.logStores?.() === true); }
+  endLog(): void {
+    this.#logs = false;
+    this.hardware.endLog?.();
   }
 }
 
@@ -84,6 +94,7 @@ export function switchedEngine(software: Engine<WasmVcpu>, hardware: Engine<KvmV
       group.vcpus.push(vcpu);
       return vcpu;
     },
+    logStores: () => group.logStores(), endLog: () => group.endLog(), dirtyPages: (visit) => hardware.dirtyPages?.(visit),
     *counts() { if (group.name === 'wasm') yield* software.counts?.() ?? []; },
     tearDown: () => {
       software.tearDown();

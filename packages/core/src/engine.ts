@@ -152,6 +152,9 @@ export interface Engine<V extends Vcpu = Vcpu> {
   reserveBytes(processors: number): number;
   createVcpu(index: number, surroundings: Surroundings): V;
   counts?(): Iterable<readonly [name: string, count: number]>; // what is of no processor alone
+  logStores?(): boolean; // from now on it notes the pages of RAM that processors store to; false: it cannot at present. With the next two
+  endLog?(): void;
+  dirtyPages?(visit: (gpa: Gpa, bytes: number) => void): void; // since it was begun or last asked, neighbours together; between runs
   tearDown(): void;
 }
 

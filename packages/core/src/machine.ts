@@ -16,11 +16,12 @@ import { LineHub } from './lines.ts';
 import { countMachine } from './machine-counters.ts';
 import type { PciMaker } from './pci.ts';
 import { processorCount, Processors } from './processor-turns.ts';
-import { type CreateMemory, createRam } from './ram.ts';
+import { type CreateMemory, createRam, type MachineRam } from './ram.ts';
 import { RunLoop, type StopReason } from './run-loop.ts';
 import { SlotTable } from './slot-table.ts';
 import { loadMachine, type MachineParts, type RestoreOptions, type SaveOptions, writeMachine } from './snapshot/machine-parts.ts';
-import { checkComposition, readSnapshot, type SavedMachine, type SnapshotSink } from './snapshot/saved-machine.ts';
+import { packAhead, type PagesAhead } from './snapshot/pages-ahead.ts';
+import { checkComposition, type PageCodec, readSnapshot, type SavedMachine, type SnapshotSink } from './snapshot/saved-machine.ts';
 
 const ENGINE_ABI = 0;
 
@@ -75,6 +76,7 @@ export class Machine<V extends Vcpu = Vcpu> {
   /** Not for composers. */
   readonly lifecycle: Lifecycle;
   readonly #options: MachineOptions<V>;
+  readonly #ram: MachineRam;
   readonly #loop: RunLoop;
   readonly #processors: Processors<V>;
   readonly #lines: LineHub;
@@ -99,7 +101,7 @@ export class Machine<V extends Vcpu = Vcpu> {
     const host = options.host ?? createHostPort();
     const count = processorCount(options);
     const log = (level: LogLevel, text: string): void => this.#log(options.engine.id, level, text);
-    this.ram = createRam(options.ramBytes, options.engine.reserveBytes(count), options.createMemory, options.firmwareBytes);
+    this.ram = this.#ram = createRam(options.ramBytes, options.engine.reserveBytes(count), options.createMemory, options.firmwareBytes);
     this.memory = new RamAccess(this.ram);
     this.#table = new SlotTable((owner, label, error) => this.#fault(owner, label, error));
     this.#pio = new Bus(this.#table, new PortMap(this.#table));
@@ -195,6 +197,9 @@ export class Machine<V extends Vcpu = Vcpu> {
     }
   }
 
+  /** Packs RAM while the machine runs: a `save` with what this gives packs no more than what has been stored to since. null: not with this engine. */
+  packAhead(codec: PageCodec | null = null): Promise<PagesAhead | null> { return packAhead(this.#parts(), codec, this.#options.host ?? createHostPort()); }
+
   /**
    * Brings a device into a machine that runs or is paused, with back ends of its own: made and powered up as all others were, which stay
    * as they are; the processor stands meanwhile, from the present instruction on. Rejects with AggregateError, and leaves nothing of it.
@@ -237,10 +242,7 @@ export class Machine<V extends Vcpu = Vcpu> {
 
   #expectRunning(what: string): void { if (this.phase !== 'running') throw new VmError('E_PHASE', `only a running machine ${what}; this one is ${this.phase}`); }
 
-  #parts(): MachineParts {
-    const { engine, firmwareBytes = 0 } = this.#options;
-    return { engine, firmwareBytes, clock: this.#loop.clock, fabric: this.#fabric, processors: this.#processors, ram: this.ram };
-  }
+  #parts(): MachineParts { return { engine: this.#options.engine, firmwareBytes: this.#options.firmwareBytes ?? 0, clock: this.#loop.clock, fabric: this.#fabric, processors: this.#processors, ram: this.#ram }; }
 
   async #begin(restored: boolean): Promise<void> {
     this.#lines.setLive(true, restored);

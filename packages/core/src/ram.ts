@@ -14,8 +14,14 @@ const FIRMWARE_MOST = 0x80_0000; // below that devices have their place
 /** Makes a linear memory that never grows. */
 export type CreateMemory = (wasmPages: number) => LinearMemory;
 
+/** RAM as the machine has it. */
+export interface MachineRam extends Ram {
+  /** A byte a page, 1: stored to by somebody who tells, devices for instance; null: nobody wants to know. */
+  stored: Uint8Array | null;
+}
+
 /** `firmwareBytes` that end at 4 GiB come behind all RAM and are in none of its ranges. */
-export function createRam(ramBytes: number, reserveBytes: number, createMemory: CreateMemory = createWasmMemory, firmwareBytes = 0): Ram {
+export function createRam(ramBytes: number, reserveBytes: number, createMemory: CreateMemory = createWasmMemory, firmwareBytes = 0): MachineRam {
   if (!Number.isInteger(ramBytes) || ramBytes <= 0 || ramBytes % PAGE_BYTES !== 0) {
     throw new VmError('E_MEMORY', `RAM: expected a positive multiple of ${PAGE_BYTES} bytes, got ${ramBytes}`);
   }
@@ -34,7 +40,8 @@ export function createRam(ramBytes: number, reserveBytes: number, createMemory: 
   return new LinearRam(createMemory(align(base + bytes, WASM_PAGE_BYTES) / WASM_PAGE_BYTES), base, bytes, ranges, attributesOffset, firmwareBytes);
 }
 
-class LinearRam implements Ram {
+class LinearRam implements MachineRam {
+  stored: Uint8Array | null = null;
   readonly memory: LinearMemory;
   readonly base: number;
   readonly bytes: number;
@@ -73,6 +80,7 @@ class LinearRam implements Ram {
     const first = (offset - this.base) >>> 12;
     const last = (offset + bytes - 1 - this.base) >>> 12;
     let bits = 0;
+    if (this.stored !== null) this.stored.fill(1, first, last + 1);
     for (let page = first; page <= last; page++) bits |= this.#attributes[page]!;
     if (bits === 0) return;
     for (let i = 0; i < this.#watchers.length; i++) {

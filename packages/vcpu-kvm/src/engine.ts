@@ -33,10 +33,10 @@ export interface KvmEngineOptions {
 }
 
 export interface KvmEngine extends Engine<KvmVcpu> {
-  /** From now on KVM notes the pages of RAM that guests store to; what devices store it does not see. No blocks behind exits meanwhile. */
-  logStores(): void;
+  /** From now on KVM notes the pages of RAM that guests store to; what devices store it does not see. No blocks behind exits meanwhile. False: there is no machine. */
+  logStores(): boolean;
   endLog(): void;
-  /** Those stored to since then, or since this was last asked, neighbours together. Between runs. */
+  /** Those stored to since then, or since this was last asked, neighbours together. Between runs; of processors in threads at any time. */
   dirtyPages(visit: (gpa: Gpa, bytes: number) => void): void;
 }
 
@@ -71,7 +71,10 @@ export function kvmEngine(options: KvmEngineOptions = {}): KvmEngine {
       machine ??= new KvmMachine(model, processors, surroundings, options);
       return machine.createVcpu(index, surroundings);
     },
-    logStores: () => machine?.slots.beginLog(),
+    logStores: () => {
+      machine?.slots.beginLog();
+      return machine !== null;
+    },
     endLog: () => machine?.slots.endLog(),
     dirtyPages: (visit) => machine?.slots.takeLog(visit),
     tearDown: () => {

@@ -422,7 +422,7 @@ export class KvmVcpu implements Vcpu {
     const fields = readFields(this.#fd, this.#hasXcr());
     const { wide, rows } = fields;
     const { memory, offsetOf } = { memory: this.#surroundings.ram.memory, offsetOf: (gpa: number) => this.#surroundings.ram.offsetOf(gpa) };
-    wide.tscOffset = BigInt(this.#counter()) - BigInt(Math.floor(this.#surroundings.now()));
+    wide.tscOffset = BigInt(this.#counter() - (this.#lastHost > 0 ? this.#heldTicks(milliseconds()) : 0)) - BigInt(Math.floor(this.#surroundings.now()));
     wide.miscEnable = this.registers.misc;
     wide.random = this.#random;
     const isPae = (wide.cr0 & BigInt(CR0_PG >>> 0)) !== 0n && (wide.cr4 & BigInt(CR4_PAE)) !== 0n && (wide.efer & BigInt(EFER_LMA)) === 0n;
@@ -474,8 +474,13 @@ export class KvmVcpu implements Vcpu {
   #setCounter(value: bigint): void { this.#fd.writeMsrs([[MSR_TSC, value]]); }
   /** The counter goes on while machine time is held: it is put back. */
   #catchUp(): void {
-    const held = (this.#begin - this.#lastHost) * MILLION - (this.#surroundings.now() - this.#lastMachine);
-    if (held > STANDS_STILL) this.#setCounter(BigInt(Math.max(0, Math.round(this.#counter() - (held * this.#place.counterHz) / 1e9))));
+    const ticks = this.#heldTicks(this.#begin);
+    if (ticks > 0) this.#setCounter(BigInt(Math.max(0, this.#counter() - ticks)));
+  }
+  /** Since the last run until `when`, in milliseconds. */
+  #heldTicks(when: number): number {
+    const held = (when - this.#lastHost) * MILLION - (this.#surroundings.now() - this.#lastMachine);
+    return held > STANDS_STILL ? Math.round((held * this.#place.counterHz) / 1e9) : 0;
   }
 
   // ---- What devices and people may ask --------------------------------------------------------------------------------------

@@ -1,15 +1,18 @@
 import type { Plain } from '../abi.ts';
 import type { MachineClock } from '../clock.ts';
-import type { Engine, InterruptFabric, Ram } from '../engine.ts';
+import type { Engine, InterruptFabric } from '../engine.ts';
 import { VmError } from '../errors.ts';
 import type { DeviceState } from '../lifecycle.ts';
 import type { Processors } from '../processor-turns.ts';
-import { readPages, writePages } from './ram-pages.ts';
+import type { MachineRam } from '../ram.ts';
+import type { PagesAhead } from './pages-ahead.ts';
+import { piecesOf, readPages } from './ram-pages.ts';
 import { type PageCodec, type SavedMachine, type SnapshotSink, SnapshotWriter } from './saved-machine.ts';
 
 export interface SaveOptions {
   readonly codec?: PageCodec; // default: pages as they are, without those that are all zeros
   readonly about?: Plain; // comes back from `readSnapshot`
+  readonly ahead?: PagesAhead | null; // of `packAhead`, whose codec counts then
 }
 export interface RestoreOptions {
   readonly bytes: Uint8Array; // what `save` wrote
@@ -23,20 +26,23 @@ export interface MachineParts {
   readonly clock: MachineClock;
   readonly fabric: InterruptFabric;
   readonly processors: Processors;
-  readonly ram: Ram;
+  readonly ram: MachineRam;
   readonly firmwareBytes: number;
 }
 
 /** Only while all of it stands still. */
-export async function writeMachine({ engine, clock, fabric, processors, ram, firmwareBytes }: MachineParts, states: readonly DeviceState[], sink: SnapshotSink, { codec, about = null }: SaveOptions): Promise<void> {
+export async function writeMachine({ engine, clock, fabric, processors, ram, firmwareBytes }: MachineParts, states: readonly DeviceState[], sink: SnapshotSink, { codec, about = null, ahead = null }: SaveOptions): Promise<void> {
   const { processorState } = engine;
   if (processorState === undefined || processors.all[0]!.save === undefined) throw new VmError('E_ENGINE', `${engine.id} cannot save processors`);
-  const writer = new SnapshotWriter(sink, codec ?? null);
+  if (ahead !== null && !ahead.isOf(ram)) throw new RangeError('ahead: expected pages of this machine, packed and not closed');
+  const pack = ahead === null ? (codec ?? null) : ahead.codec;
+  const writer = new SnapshotWriter(sink, pack);
   await writer.begin({ ramBytes: ram.bytes, firmwareBytes, nanos: clock.now(), processor: processorState, processors: processors.all.length, about });
   for (const state of states) await writer.device(state);
   await writer.interrupts(fabric.save?.() ?? null);
   await writer.processor(processors.save());
-  await writePages(ram, writer, codec ?? null);
+  if (ahead !== null) await ahead.write(writer);
+  else for (const [first, bytes] of piecesOf(ram, pack)) await writer.pages(first, bytes);
   await writer.end();
 }
 

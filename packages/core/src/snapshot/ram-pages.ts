@@ -1,38 +1,37 @@
 import type { Ram } from '../engine.ts';
 import { VmError } from '../errors.ts';
-import type { PageCodec, SavedMachine, SnapshotWriter } from './saved-machine.ts';
+import type { PageCodec, SavedMachine } from './saved-machine.ts';
 
-const PAGE_BYTES = 4096;
-const MOST_PAGES = 256; // of a frame
+export const PAGE_BYTES = 4096;
+export const MOST_PAGES = 256; // of a frame
 const RUN_PAGES = 64; // looked at as one by a codec that can
 const SHORTEST_GAP = 4; // pages of zeros that end a frame: less would cost more than it saves
 
-/** Writes the pages that are not all zeros. */
-export async function writePages({ memory, base, bytes }: Ram, writer: SnapshotWriter, codec: PageCodec | null): Promise<void> {
+/** Pages from `from` to before `to` that are not all zeros, in pieces; what is yielded is RAM itself. */
+export function* piecesOf({ memory, base, bytes }: Ram, codec: PageCodec | null, from: number = 0, to: number = bytes / PAGE_BYTES): Generator<readonly [first: number, bytes: Uint8Array]> {
   const words = new Uint32Array(memory.buffer, base, bytes / 4);
   const all = new Uint8Array(memory.buffer, base, bytes);
-  const count = bytes / PAGE_BYTES;
-  let first = -1; // of the frame
+  let first = -1; // of the piece
   let last = -1; // page that is not zero
-  const flush = async (): Promise<void> => {
-    if (first >= 0) await writer.pages(first, all.subarray(first * PAGE_BYTES, (last + 1) * PAGE_BYTES));
-    first = -1;
-  };
-  for (let page = 0; page < count; page++) {
-    if (page % RUN_PAGES === 0 && codec?.isZero?.(all.subarray(page * PAGE_BYTES, (page + RUN_PAGES) * PAGE_BYTES)) === true) {
-      await flush();
-      page += RUN_PAGES - 1;
+  const piece = (): readonly [number, Uint8Array] => [first, all.subarray(first * PAGE_BYTES, (last + 1) * PAGE_BYTES)];
+  for (let page = from; page < to; page++) {
+    const isZeroRun = page % RUN_PAGES === 0 && codec?.isZero?.(all.subarray(page * PAGE_BYTES, Math.min(page + RUN_PAGES, to) * PAGE_BYTES)) === true;
+    if (isZeroRun) page += RUN_PAGES - 1;
+    else if (!isZero(words, page)) {
+      if (first >= 0 && page - first >= MOST_PAGES) {
+        yield piece();
+        first = -1;
+      }
+      if (first < 0) first = page;
+      last = page;
       continue;
     }
-    if (isZero(words, page)) {
-      if (page - last >= SHORTEST_GAP) await flush();
-      continue;
+    if (first >= 0 && page - last >= SHORTEST_GAP) {
+      yield piece();
+      first = -1;
     }
-    if (first >= 0 && page - first >= MOST_PAGES) await flush();
-    if (first < 0) first = page;
-    last = page;
   }
-  await flush();
+  if (first >= 0) yield piece();
 }
 
 /** HOT: all of RAM passes here. */

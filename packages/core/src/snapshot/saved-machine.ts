@@ -42,7 +42,7 @@ export interface SavedMachine {
   readonly devices: readonly DeviceState[];
   readonly interrupts: Plain;
   readonly processor: Plain;
-  readonly pages: readonly SavedPages[];
+  readonly pages: readonly SavedPages[]; // of a page that is there twice the last one counts
 }
 
 const MAGIC = Uint8Array.of(0x89, 0x56, 0x4d, 0x53, 0x0d, 0x0a, 0x1a, 0x01); // the last byte is the version of this layout
@@ -50,8 +50,10 @@ const NOTHING = new Uint8Array(0);
 const FRAME_BYTES = 12; // kind, length of the payload, checksum of both and the payload
 const MOST_PAYLOAD = 1 << 28;
 const PAGE_BYTES = 4096;
-const HEAD = 1, DEVICE = 2, INTERRUPTS = 3, PROCESSOR = 4, PAGES = 5, END = 6;
-const KINDS_IN_ORDER: readonly number[] = [HEAD, DEVICE, INTERRUPTS, PROCESSOR, PAGES, END];
+/** LATER_PAGES take the place of PAGES that were packed while the machine still ran. */
+const HEAD = 1, DEVICE = 2, INTERRUPTS = 3, PROCESSOR = 4, PAGES = 5, END = 6, LATER_PAGES = 7;
+const KINDS_IN_ORDER: readonly number[] = [HEAD, DEVICE, INTERRUPTS, PROCESSOR, PAGES, LATER_PAGES, END];
+const IN_ANY_NUMBER: readonly number[] = [DEVICE, PAGES, LATER_PAGES];
 
 /** Writes a saved machine, frame by frame. */
 export class SnapshotWriter {
@@ -85,30 +87,40 @@ export class SnapshotWriter {
     return this.#frame(PROCESSOR, encodePlain(state));
   }
 
-  pages(first: number, bytes: Uint8Array): Promise<void> {
-    const place = new Uint8Array(8);
-    const view = new DataView(place.buffer);
-    view.setUint32(0, first, true);
-    view.setUint32(4, bytes.length / PAGE_BYTES, true);
-    return this.#frame(PAGES, place, this.#codec?.pack(bytes) ?? bytes);
-  }
+  pages(first: number, bytes: Uint8Array): Promise<void> { return this.put(packPages(first, bytes, this.#codec)); }
+  laterPages(first: number, bytes: Uint8Array): Promise<void> { return this.put(packPages(first, bytes, this.#codec, LATER_PAGES)); }
 
   end(): Promise<void> {
     return this.#frame(END, encodePlain(this.#frames));
   }
 
-  /** The second part is copied once, and is large. */
-  async #frame(kind: number, payload: Uint8Array, rest: Uint8Array = NOTHING): Promise<void> {
+  #frame(kind: number, payload: Uint8Array): Promise<void> { return this.put(frameOf(kind, payload, NOTHING, this.#codec)); }
+
+  async put(frame: Uint8Array): Promise<void> {
     this.#frames++;
-    const frame = new Uint8Array(FRAME_BYTES + payload.length + rest.length);
-    const view = new DataView(frame.buffer);
-    view.setUint32(0, kind, true);
-    view.setUint32(4, payload.length + rest.length, true);
-    frame.set(payload, FRAME_BYTES);
-    frame.set(rest, FRAME_BYTES + payload.length);
-    view.setUint32(8, checksum(frame.subarray(0, 8), frame.subarray(FRAME_BYTES), this.#codec), true);
     await this.#sink(frame);
   }
+}
+
+/** A frame, for `SnapshotWriter.put`; nothing of RAM is kept. */
+export function packPages(first: number, bytes: Uint8Array, codec: PageCodec | null, kind: number = PAGES): Uint8Array {
+  const place = new Uint8Array(8);
+  const view = new DataView(place.buffer);
+  view.setUint32(0, first, true);
+  view.setUint32(4, bytes.length / PAGE_BYTES, true);
+  return frameOf(kind, place, codec?.pack(bytes) ?? bytes, codec);
+}
+
+/** The second part is copied once, and is large. */
+function frameOf(kind: number, payload: Uint8Array, rest: Uint8Array, codec: PageCodec | null): Uint8Array {
+  const frame = new Uint8Array(FRAME_BYTES + payload.length + rest.length);
+  const view = new DataView(frame.buffer);
+  view.setUint32(0, kind, true);
+  view.setUint32(4, payload.length + rest.length, true);
+  frame.set(payload, FRAME_BYTES);
+  frame.set(rest, FRAME_BYTES + payload.length);
+  view.setUint32(8, checksum(frame.subarray(0, 8), frame.subarray(FRAME_BYTES), codec), true);
+  return frame;
 }
 
 /** Reads a saved machine and checks all of it. Throws VmError E_STATE that says what is wrong. */
@@ -130,11 +142,12 @@ export function readSnapshot(bytes: Uint8Array, codec: PageCodec | null = null):
     const payload = bytes.subarray(at + FRAME_BYTES, at + FRAME_BYTES + length);
     if (checksum(bytes.subarray(at, at + 8), payload, codec) !== view.getUint32(at + 8, true)) throw damaged(`the checksum of frame ${frames} is wrong`);
     const [place, before] = [KINDS_IN_ORDER.indexOf(next), KINDS_IN_ORDER.indexOf(kind)];
-    // Each kind after the one before; devices and pages come in any number.
-    if (place < 0 || (next === DEVICE || next === PAGES ? place < before : place <= before) || (kind === 0 && next !== HEAD)) throw damaged(`frame ${frames} is of kind ${next}, which is out of place`);
+    // Each kind after the one before.
+    if (place < 0 || (IN_ANY_NUMBER.includes(next) ? place < before : place <= before) || (kind === 0 && next !== HEAD)) throw damaged(`frame ${frames} is of kind ${next}, which is out of place`);
+    if (next !== kind) firstFree = 0;
     kind = next;
     at += FRAME_BYTES + length;
-    if (kind === PAGES) {
+    if (kind === PAGES || kind === LATER_PAGES) {
       const pages = readPages(payload, frames);
       if (pages.first < firstFree) throw damaged(`frame ${frames}: its pages are there already`);
       firstFree = pages.first + pages.pages;
