@@ -6,6 +6,7 @@ import type { Engine, Surroundings } from '@vm/core/engine';
 import { PAGE_CODE } from '@vm/core/exit';
 import { CodeCache, COPY_BYTES } from './code-page.ts';
 import type { CodeCacheRegion } from './code-page.ts';
+import { compileModule } from './compiled-module.ts';
 import { cpuModel, modelText } from './cpu-model.ts';
 import type { CpuModel, CpuModelName } from './cpu-model.ts';
 import { VCPU_BLOCK_BYTES } from './cpu-state.ts';
@@ -158,7 +159,7 @@ function watchStores(cache: CodeCache, { ram }: Surroundings): void {
 }
 
 export function instantiate(module: Uint8Array, { ram }: Surroundings, imports: EngineImports): Interpreter {
-  const code = compiled.get(module) ?? new WebAssembly.Module(module);
+  const code = compiled.get(module) ?? compileModule(module);
   compiled.set(module, code);
   const instance = new WebAssembly.Instance(code, { env: { memory: ram.memory, ...imports } });
   return instance.exports as unknown as Interpreter;
