@@ -5,6 +5,7 @@ declare namespace WebAssembly {
     readonly buffer: ArrayBufferLike;
   }
   class Module { constructor(bytes: ArrayBufferView) }
+  function validate(bytes: ArrayBufferView): boolean;
   class Table {
     grow(by: number): number;
     set(index: number, value: unknown): void;
