@@ -8,7 +8,7 @@ import type { CompoundOptions } from '@vm/trap-compound';
 import { kvmEngine, kvmLacks, type KvmVcpu } from '@vm/vcpu-kvm';
 import { lentEngine } from '@vm/vcpu-wasm';
 import { DEVICES, repeated, type Sequence, SEQUENCES } from './device-sequences.ts';
-import { median, type Row, row } from './registry.ts';
+import { pairedRow, type Row, row } from './registry.ts';
 
 const ENTRY = 0x10_0000;
 const MIB = 1 << 20;
@@ -32,8 +32,8 @@ async function withMachine(sequence: Sequence, quick: boolean): Promise<Row[]> {
     return [
       row(`${sequence.name}: exits, fixed`, 'a run', 1, setups[1].exits(), { name: 'off', value: single.exits() }),
       row(`${sequence.name}: exits, adaptive`, 'a run', 1, chosen.exits(), { name: 'off', value: single.exits() }),
-      row(`${sequence.name}: time, fixed`, 'us', runs, median(fixed!), { name: 'off', value: median(off!) }),
-      row(`${sequence.name}: time, adaptive`, 'us', runs, median(adaptive!), { name: 'off', value: median(off!) }),
+      pairedRow(`${sequence.name}: time, fixed`, 'us', fixed!, off!, 'off'),
+      pairedRow(`${sequence.name}: time, adaptive`, 'us', adaptive!, off!, 'off'),
     ];
   } finally {
     for (const { machine } of setups) await machine[Symbol.asyncDispose]();
@@ -48,7 +48,7 @@ async function inWorker(sequence: Sequence, quick: boolean): Promise<Row[]> {
     const [off, adaptive] = measure(setups, runs);
     return [
       row(`${sequence.name}, in a worker: hand-overs, adaptive`, 'a run', 1, setups[1].handoffs(), { name: 'off', value: setups[0].handoffs() }),
-      row(`${sequence.name}, in a worker: time, adaptive`, 'us', runs, median(adaptive!), { name: 'off', value: median(off!) }),
+      pairedRow(`${sequence.name}, in a worker: time, adaptive`, 'us', adaptive!, off!, 'off'),
     ];
   } finally {
     for (const { machine } of setups) await machine[Symbol.asyncDispose]();

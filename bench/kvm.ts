@@ -12,14 +12,14 @@ import { CALLS } from '../packages/vcpu-kvm/src/kvm-number-table.ts';
 import { libc } from '../packages/vcpu-kvm/src/libc.ts';
 import { blockRows } from './kvm-blocks.ts';
 import { KVM_LOOP } from './kvm-loop.ts';
-import { pairedRatio } from './pairs.ts';
-import { type Benchmark, median, type Row, row } from './registry.ts';
+import { type Benchmark, median, pairedRow, type Row, row } from './registry.ts';
 
 const ENTRY = 0x10_0000;
 const MIB = 1 << 20;
 const RAM_BYTES = 2 * MIB;
 const PORT = 0x60;
 const WINDOW = 0xd000_0000;
+const MOST_ADDED_NANOS = 1500;
 const CAPABILITY = 136; // KVM_CAP_IMMEDIATE_EXIT, for a call that does next to nothing
 
 interface Access {
@@ -67,11 +67,10 @@ async function compare(access: Access, program: string, folder: string, quick: b
     }
     ours.shift(); // V8 compiles
     theirs.shift();
-    const { ratio, low, high } = pairedRatio(ours, theirs);
     const added = median(ours.map((time, i) => time - theirs[i]!));
     return [
-      row(`${access.name} (of C ${ratio.toFixed(3)}, 95 % from ${low.toFixed(3)} to ${high.toFixed(3)})`, 'ns', pairs, median(ours), { name: 'C', value: median(theirs) }),
-      row(`${access.name}: what TypeScript adds, median of the pairs`, 'ns', pairs, added),
+      pairedRow(access.name, 'ns', ours, theirs, 'C'),
+      { ...row(`${access.name}: what TypeScript adds, median of the pairs`, 'ns', pairs, added), target: { most: MOST_ADDED_NANOS } },
     ];
   } finally {
     await loop.machine[Symbol.asyncDispose]();
@@ -92,7 +91,7 @@ function callRow(program: string, quick: boolean): Row {
     theirs.push(Number(execFileSync(program, ['calls', String(calls)], { encoding: 'utf8' })));
   }
   c.close(fd);
-  return row('a call through koffi that does nothing', 'ns', runs, median(ours.slice(1)), { name: 'C', value: median(theirs.slice(1)) });
+  return pairedRow('a call through koffi that does nothing', 'ns', ours.slice(1), theirs.slice(1), 'C');
 }
 
 /** A guest that does one access again and again. */

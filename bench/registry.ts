@@ -1,4 +1,5 @@
 import type { Chart } from './chart.ts';
+import { pairedRatio } from './pairs.ts';
 
 /** One measurement. `peer` is what somebody else's way takes for the same work on the same host, when there is one. */
 export interface Row {
@@ -62,6 +63,12 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
 
 export function row(name: string, unit: string, runs: number, ours: number, peer?: { readonly name: string; readonly value: number }): Row {
   return { name, unit, ours, peer: peer?.value ?? null, peerName: peer?.name ?? null, ratio: peer === undefined ? null : ours / peer.value, runs };
+}
+
+/** Medians of runs in turn, and what their pairs say about the ratio. */
+export function pairedRow(name: string, unit: string, ours: readonly number[], theirs: readonly number[], peer: string): Row {
+  const { ratio, low, high } = pairedRatio(ours, theirs);
+  return { ...row(name, unit, ours.length, median(ours), { name: peer, value: median(theirs) }), ratio, interval: [low, high] };
 }
 
 /** The shortest of several runs: everything else that goes on in a host only adds. */
