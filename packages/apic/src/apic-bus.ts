@@ -17,6 +17,7 @@ export class ApicBus {
   readonly #apics: LocalApic[] = [];
   readonly #listeners: ApicBusListener[] = [];
   #turn = 0;
+  #lent: ((destination: number, command: number) => number) | null = null;
 
   /** Whose turn it is among equal ones. */
   get turn(): number {
@@ -31,12 +32,22 @@ export class ApicBus {
     this.#apics.push(apic);
   }
 
+  /** The local APICs are somebody else's, who takes the messages for them; null: they are here again. */
+  lend(carry: ((destination: number, command: number) => number) | null): void {
+    this.#lent = carry;
+  }
+
+  get isLent(): boolean {
+    return this.#lent !== null;
+  }
+
   listen(listener: ApicBusListener): void {
     this.#listeners.push(listener);
   }
 
   /** Delivers a command word (the layout of the low half of the ICR) and returns how many local APICs accepted it. */
   send(destination: number, command: number): number {
+    if (this.#lent !== null) return this.#lent(destination, command);
     const mode = command & COMMAND_MODE;
     if (mode === MODE_LOWEST) return this.#sendToLowest(destination, command, null);
     let accepted = 0;

@@ -106,6 +106,7 @@ export function createApicFabric(services: FabricServices, options: ApicFabricOp
       if (virtualWire) apics[0]!.setVirtualWire();
     },
     initialize: () => {
+      if (bus.isLent) return void bus.send(spec.DESTINATION_ALL, spec.MODE_INIT | spec.COMMAND_ASSERT);
       for (const apic of apics) apic.accept(spec.MODE_INIT, 0, false);
       if (virtualWire) apics[0]!.setVirtualWire();
     },

@@ -1,5 +1,7 @@
 export { ApicBus, type ApicBusListener } from './apic-bus.ts';
 export { type ApicFabric, type ApicFabricOptions, createApicFabric } from './apic-fabric.ts';
+export type { ApicLoan } from './apic-loan.ts';
+export { type ApicBorrower, ApicLoans } from './apic-loans.ts';
 export { EOI_POLICIES, type EndCounts, type EoiAssist, type EoiPolicy } from './interrupt-ends.ts';
 export { IoApic, type IoApicPorts, type IoApicState } from './io-apic.ts';
 export { LocalApic } from './local-apic.ts';

@@ -1,5 +1,6 @@
 import type { HypervisorPort } from '@vm/core/engine';
 import type { ApicBus } from './apic-bus.ts';
+import { ApicLoans } from './apic-loans.ts';
 import { ExtendedSpace } from './extended-space.ts';
 import { sendCommand } from './interrupt-command.ts';
 import { type EndCounts, type EndRegister, InterruptEnds } from './interrupt-ends.ts';
@@ -53,6 +54,8 @@ export class LocalApic {
   /** What guests find that ask for a hypervisor. */
   readonly hypervisor: HypervisorPort | undefined;
   readonly #timer: LocalApicTimer;
+  /** Lends it to a controller of the host. */
+  readonly loans: ApicLoans;
   readonly #initialId: number;
   readonly #bus: ApicBus;
   readonly #processor: ApicProcessor;
@@ -79,6 +82,7 @@ export class LocalApic {
       ...(options.timerHz === undefined ? {} : { hz: options.timerHz }),
       ...(options.tscHz === undefined ? {} : { tscHz: options.tscHz }),
     });
+    this.loans = new ApicLoans(this, options);
     options.bus.attach(this);
     this.reset();
   }
