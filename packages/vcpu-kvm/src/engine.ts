@@ -1,10 +1,11 @@
 /** The engine of KVM: a machine of it, the RAM as its memory, processors with the model's CPUID. */
 import type { LentEngine, LentProcessor } from '@vm/trap-compound';
-import { cpuModel, modelText } from '@vm/x86';
+import { cpuModel, modelText, MSR_APIC_BASE, MSR_TSC_DEADLINE } from '@vm/x86';
 import type { CpuFeature, CpuModel, CpuModelName } from '@vm/x86';
 import type { Gpa } from '@vm/core';
 import type { Engine, Surroundings } from '@vm/core/engine';
 import { cpuidTable, missingFeatures } from './cpuid-table.ts';
+import { InterruptChip } from './interrupt-chip.ts';
 import { Kick } from './kick.ts';
 import { KvmDevice, type KvmVcpuFd, type KvmVm } from './kvm-calls.ts';
 import { KvmError } from './kvm-error.ts';
@@ -30,7 +31,10 @@ export interface KvmEngineOptions {
   readonly lent?: LentEngine;
   /** Each processor in a thread of its own, where they run at the same time; default: in turn in the machine's thread. Not with `lent`. */
   readonly threads?: boolean;
+  /** Who has the local APICs while guests run: their models, or the kernel (KVM_CAP_SPLIT_IRQCHIP; several processors need `threads`; not with `lent`). Default: model. */
+  readonly interruptChip?: InterruptChipKind;
 }
+export type InterruptChipKind = 'model' | 'kernel';
 
 export interface KvmEngine extends Engine<KvmVcpu> {
   /** From now on KVM notes the pages of RAM that guests store to; what devices store it does not see. No blocks behind exits meanwhile. False: there is no machine. */
@@ -102,26 +106,32 @@ class KvmMachine {
   #vm: KvmVm | null = null;
   #kick: Kick | null = null;
   #slots: MemorySlots | null = null;
+  #chip: InterruptChip | null = null;
   readonly #haltedForGood: () => void;
   readonly #lent: LentEngine | null;
   readonly #threads: ProcessorThreads | null;
   readonly #fds: KvmVcpuFd[] = [];
   readonly #vcpus: KvmVcpu[] = [];
 
-  constructor(model: CpuModel, processors: number, { ram }: Surroundings, { haltedForGood, lent, threads = false }: KvmEngineOptions) {
+  constructor(model: CpuModel, processors: number, { ram }: Surroundings, { haltedForGood, lent, threads = false, interruptChip = 'model' }: KvmEngineOptions) {
     if (threads && lent !== undefined) throw new KvmError('instructions behind an exit are finished in the machine\'s thread; choose threads or compounding');
+    const isKernel = interruptChip === 'kernel';
+    if (isKernel && lent !== undefined) throw new KvmError('instructions behind an exit are finished with the local APIC\'s model; choose the chip model, or no compounding');
+    if (isKernel && processors > 1 && !threads) throw new KvmError('processors in turn would not hear what the kernel\'s local APICs send each other; choose threads, or the chip model');
+    if (isKernel && !model.features.has('apic')) throw new KvmError('a processor without a local APIC has none in the kernel; choose the chip model');
     this.#haltedForGood = haltedForGood ?? (() => undefined);
     this.#lent = lent ?? null;
     this.#model = model;
     this.#processors = processors;
     this.#device = KvmDevice.open();
-    this.#threads = threads ? new ProcessorThreads(processors) : null;
+    this.#threads = threads ? new ProcessorThreads(processors, isKernel) : null;
     try {
       for (const name of NEEDED) if (this.#device.extension(NUMBERS[name]) === 0) throw new KvmError(`the host's kernel is too old: it has no ${name}`);
       const missing = missingFeatures(model, this.#device.supportedCpuid());
       if (missing.length > 0) throw new KvmError(`this host has not all of the processor ${modelText(model)}: ${missing.join(', ')}`);
       const vm = (this.#vm = this.#device.createVm());
       vm.call('KVM_SET_TSS_ADDR', TSS_ADDRESS);
+      if (isKernel) this.#chip = new InterruptChip(this.#device, vm, !threads);
       this.#filterRegisters(vm);
       this.#slots = new MemorySlots(vm, ram);
       this.#kick = new Kick(this.#device.libc);
@@ -143,7 +153,7 @@ class KvmMachine {
     const halted = (): void => { if (this.#vcpus.every((one) => one.isStuck)) this.#haltedForGood(); };
     const lent = this.#lentProcessor(index, surroundings);
     const thread = this.#threads?.create(this.#device.libc, fd.fd) ?? null;
-    const vcpu = new KvmVcpu({ threads: this.#threads, thread, lent, index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd), halted }, surroundings);
+    const vcpu = new KvmVcpu({ chip: this.#chip, threads: this.#threads, thread, lent, index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd), halted }, surroundings);
     this.#vcpus.push(vcpu);
     this.#threads?.add(vcpu);
     return vcpu;
@@ -162,9 +172,15 @@ class KvmMachine {
     view.setUint32(0, NUMBERS.KVM_CAP_X86_USER_SPACE_MSR, true);
     view.setUint32(ENABLE_CAP.fields.args[0], NUMBERS.KVM_MSR_EXIT_REASON_FILTER | NUMBERS.KVM_MSR_EXIT_REASON_UNKNOWN | NUMBERS.KVM_MSR_EXIT_REASON_INVAL, true);
     vm.call('KVM_ENABLE_CAP', new Uint8Array(view.buffer));
-    const { filter, bitmaps } = msrFilter(kernelRegisters(this.#model), (bytes) => vm.libc.addressOf(bytes));
+    const { filter, bitmaps } = msrFilter([...kernelRegisters(this.#model), ...this.#controllerRegisters()], (bytes) => vm.libc.addressOf(bytes));
     vm.call('KVM_X86_SET_MSR_FILTER', filter);
     if (bitmaps.length === 0) throw new KvmError('a processor without registers');
+  }
+
+  /** Those of x2APIC mode are never filtered. */
+  #controllerRegisters(): number[] {
+    if (this.#chip === null) return [];
+    return this.#model.features.has('tsc-deadline') ? [MSR_APIC_BASE, MSR_TSC_DEADLINE] : [MSR_APIC_BASE];
   }
 
   close(): void {

@@ -81,6 +81,8 @@ export class KvmVm {
     const request = CALLS[name];
     return check(name, typeof argument === 'number' ? this.libc.ioctl(this.fd, request, argument) : this.libc.ioctlBytes(this.fd, request, argument));
   }
+  /** HOT: what the call gives; 0: it is refused, or nobody was there. */
+  tell(name: CallName, argument: Uint8Array): number { return Math.max(0, this.libc.ioctlBytes(this.fd, CALLS[name], argument)); }
   createVcpu(index: number): KvmVcpuFd {
     const fd = check('KVM_CREATE_VCPU', this.libc.ioctl(this.fd, CALLS.KVM_CREATE_VCPU, index));
     try {

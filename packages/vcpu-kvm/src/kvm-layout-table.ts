@@ -10,7 +10,7 @@ export const RUN = { bytes: 2352, fields: {
   'hw.hardware_exit_reason': [32, 8], 'fail_entry.hardware_entry_failure_reason': [32, 8], 'fail_entry.cpu': [40, 4], 'ex.exception': [32, 4],
   'io.direction': [32, 1], 'io.size': [33, 1], 'io.port': [34, 2], 'io.count': [36, 4], 'io.data_offset': [40, 8],
   'mmio.phys_addr': [32, 8], 'mmio.data': [40, 8], 'mmio.len': [48, 4], 'mmio.is_write': [52, 1],
-  'internal.suberror': [32, 4], 'internal.ndata': [36, 4], 'internal.data': [40, 128],
+  'internal.suberror': [32, 4], 'internal.ndata': [36, 4], 'internal.data': [40, 128], 'eoi.vector': [32, 1],
   'msr.error': [32, 1], 'msr.reason': [40, 4], 'msr.index': [44, 4], 'msr.data': [48, 8],
   kvm_valid_regs: [288, 8], kvm_dirty_regs: [296, 8], 's.regs': [304, 520],
 } } as const;
@@ -60,6 +60,10 @@ export const SIGNAL_MASK = { bytes: 4, fields: { len: [0, 4], sigset: [4, 0] } }
 export const INTERRUPT = { bytes: 4, fields: { irq: [0, 4] } } as const;
 export const IRQ_LEVEL = { bytes: 8, fields: { irq: [0, 4], level: [4, 4] } } as const;
 export const ENABLE_CAP = { bytes: 104, fields: { cap: [0, 4], flags: [4, 4], args: [8, 32] } } as const;
+export const MP_STATE = { bytes: 4, fields: { mp_state: [0, 4] } } as const;
+export const MSI = { bytes: 32, fields: { address_lo: [0, 4], address_hi: [4, 4], data: [8, 4], flags: [12, 4], devid: [16, 4] } } as const;
+export const IRQ_ROUTING = { bytes: 8, fields: { nr: [0, 4], flags: [4, 4], entries: [8, 0] } } as const;
+export const IRQ_ROUTING_ENTRY = { bytes: 48, fields: { gsi: [0, 4], type: [4, 4], flags: [8, 4], 'u.msi.address_lo': [16, 4], 'u.msi.address_hi': [20, 4], 'u.msi.data': [24, 4] } } as const;
 export const CLOCK_DATA = { bytes: 48, fields: { clock: [0, 8], flags: [8, 4] } } as const;
 
 /** By the names of the headers. */
@@ -69,4 +73,5 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
   kvm_debugregs: DEBUGREGS, kvm_guest_debug: GUEST_DEBUG, kvm_msr_entry: MSR_ENTRY, kvm_msrs: MSRS, kvm_msr_filter_range: MSR_FILTER_RANGE, kvm_msr_filter: MSR_FILTER, kvm_cpuid_entry2: CPUID_ENTRY2, kvm_cpuid2: CPUID2,
   kvm_userspace_memory_region: USERSPACE_MEMORY_REGION, kvm_dirty_log: DIRTY_LOG, kvm_ioeventfd: IOEVENTFD, kvm_irqfd: IRQFD, kvm_coalesced_mmio_zone: COALESCED_MMIO_ZONE, kvm_coalesced_mmio: COALESCED_MMIO,
   kvm_coalesced_mmio_ring: COALESCED_MMIO_RING, kvm_signal_mask: SIGNAL_MASK, kvm_interrupt: INTERRUPT, kvm_irq_level: IRQ_LEVEL, kvm_enable_cap: ENABLE_CAP, kvm_clock_data: CLOCK_DATA,
+  kvm_mp_state: MP_STATE, kvm_msi: MSI, kvm_irq_routing: IRQ_ROUTING, kvm_irq_routing_entry: IRQ_ROUTING_ENTRY,
 };

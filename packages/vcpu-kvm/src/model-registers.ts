@@ -17,6 +17,8 @@ export interface CounterTime {
   readonly hz: number;
 }
 
+export type ControllerRegisters = Pick<InterruptPort, 'readModelRegister' | 'writeModelRegister' | 'low' | 'high'>;
+
 export class ModelRegisters {
   low = 0;
   high = 0;
@@ -24,11 +26,11 @@ export class ModelRegisters {
   misc = 0n;
   /** Registers that there are not, and how often they were asked for. */
   readonly missing: Map<string, number> = new Map<string, number>();
-  readonly #interrupts: InterruptPort;
+  readonly #interrupts: ControllerRegisters;
   readonly #model: CpuModel;
   readonly #time: CounterTime;
 
-  constructor(interrupts: InterruptPort, model: CpuModel, time: CounterTime) {
+  constructor(interrupts: ControllerRegisters, model: CpuModel, time: CounterTime) {
     this.#interrupts = interrupts;
     this.#model = model;
     this.#time = time;

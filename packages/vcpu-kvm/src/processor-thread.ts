@@ -20,11 +20,11 @@ export class ProcessorThread {
   #ended = false;
 
   /** `bell` is rung when the thread gives the processor back. */
-  constructor(c: Libc, fd: number, bell: Int32Array, spins: number) {
+  constructor(c: Libc, options: Omit<ThreadData, 'words'>) {
     this.#libc = c;
-    this.#bell = bell;
+    this.#bell = options.bell;
     const threads = process.getBuiltinModule('node:worker_threads');
-    const workerData: ThreadData = { fd, words: this.#words, bell, spins };
+    const workerData: ThreadData = { ...options, words: this.#words };
     const isSource = import.meta.url.endsWith('.ts');
     this.#worker = new threads.Worker(new URL(isSource ? './thread-main.ts' : './kvm-thread.js', import.meta.url), { workerData, name: 'vm processor', env: {}, execArgv: isSource ? ['--conditions=vm-source'] : [] });
     this.#worker.unref(); // what runs a machine keeps the process alive

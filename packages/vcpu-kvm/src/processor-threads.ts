@@ -18,11 +18,13 @@ export class ProcessorThreads {
   readonly #threads: ProcessorThread[] = [];
   readonly #served: ServedProcessor[] = [];
   readonly #spins: number;
+  readonly #looks: boolean;
   #end = 0;
   #leaving = false;
 
-  /** `processors` that are to run beside this thread: where there are fewer of the host, nobody waits awake. */
-  constructor(processors: number) {
+  /** `processors` that are to run beside this thread: where there are fewer of the host, nobody waits awake. `looks`: guests that halt do not come out, and are looked at now and then. */
+  constructor(processors: number, looks: boolean = false) {
+    this.#looks = looks;
     this.#spins = process.getBuiltinModule('node:os').availableParallelism() > processors ? SPINS : 0;
   }
 
@@ -30,7 +32,7 @@ export class ProcessorThreads {
   get isLeaving(): boolean { return this.#leaving; }
 
   create(c: Libc, fd: number): ProcessorThread {
-    const thread = new ProcessorThread(c, fd, this.#bell, this.#spins);
+    const thread = new ProcessorThread(c, { fd, bell: this.#bell, spins: this.#spins, looks: this.#looks });
     this.#threads.push(thread);
     return thread;
   }

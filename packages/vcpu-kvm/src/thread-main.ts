@@ -7,7 +7,7 @@ import { END, GUEST, MACHINE, OWNER, RESULT, type ThreadData, THREAD, waitWhile,
 
 const EINTR = -4;
 
-function serve({ fd, words, bell, spins }: ThreadData): void {
+function serve({ fd, words, bell, spins, looks }: ThreadData): void {
   const c = libc();
   const ring = (): void => {
     Atomics.add(bell, 0, 1);
@@ -20,11 +20,11 @@ function serve({ fd, words, bell, spins }: ThreadData): void {
     while (Atomics.load(words, OWNER) === MACHINE) waitWhile(words, OWNER, MACHINE, spins, Infinity);
     if (Atomics.load(words, OWNER) === END) return;
     let result: number;
-    // The timer's signal only gives Node.js a chance to end this thread.
+    // But for a look, the timer's signal only gives Node.js a chance to end this thread.
     do {
       result = c.ioctl(fd, CALLS.KVM_RUN, 0);
       if (result === EINTR) while (c.takeSignal(KICK_SIGNAL));
-    } while (result === EINTR && Atomics.load(words, WANTED) === 0);
+    } while (result === EINTR && !looks && Atomics.load(words, WANTED) === 0);
     words[RESULT] = result;
     if (Atomics.compareExchange(words, OWNER, GUEST, MACHINE) === END) return;
     ring();

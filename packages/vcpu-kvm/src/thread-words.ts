@@ -12,6 +12,7 @@ export interface ThreadData {
   readonly words: Int32Array;
   readonly bell: Int32Array;
   readonly spins: number;
+  readonly looks: boolean; // the processor is given back with every signal of the timer too
 }
 
 /** Looks for a moment before it sleeps: waking a thread costs more than most answers take. HOT. */

@@ -1,5 +1,5 @@
 /** One processor of KVM: the loop around KVM_RUN, interrupts, and what ends it. */
-import { CR4_PAE, EFER_LMA, CR0_PG, FLAG_IF, MSR_APIC_BASE, MSR_TSC } from '@vm/x86';
+import { CR4_PAE, EFER_LMA, CR0_PG, FLAG_IF, MSR_APIC_BASE } from '@vm/x86';
 import type { CpuModel, EntryState } from '@vm/x86';
 import type { LentProcessor } from '@vm/trap-compound';
 import type { Plain } from '@vm/core';
@@ -7,10 +7,14 @@ import type { ExitCode, ProcessorEvent, Surroundings, Vcpu } from '@vm/core/engi
 import { EXIT_BUDGET, EXIT_FAIL, EXIT_HALT, EXIT_REQUEST, EXIT_SHUTDOWN } from '@vm/core/exit';
 import { ExitAnswers } from './exit-answers.ts';
 import { describeFields } from './fields-text.ts';
+import { GuestCounter } from './guest-counter.ts';
 import { beginAt, entryFields, initFields, resetFields } from './initial-fields.ts';
+import type { ChipProcessor, InterruptChip } from './interrupt-chip.ts';
+import { InterruptEntry } from './interrupt-entry.ts';
+import { KernelApic, NO_REGISTERS } from './kernel-apic.ts';
 import type { Kick } from './kick.ts';
 import type { KvmVcpuFd } from './kvm-calls.ts';
-import { REGS, RUN, SREGS, VCPU_EVENTS } from './kvm-layout-table.ts';
+import { REGS, RUN, SREGS } from './kvm-layout-table.ts';
 import { EXIT_NAMES, NUMBERS } from './kvm-number-table.ts';
 import { errorName } from './libc.ts';
 import type { MemorySlots } from './memory-slots.ts';
@@ -38,23 +42,24 @@ export interface VcpuPlace {
   /** Where guests run beside the machine's thread; null: they run in it. */
   readonly threads: ProcessorThreads | null;
   readonly thread: ProcessorThread | null;
+  /** The kernel has the local APICs while guests run; null: the models keep them. */
+  readonly chip: InterruptChip | null;
 }
 
 const F = RUN.fields;
 const REQUEST_WINDOW = F.request_interrupt_window[0], IMMEDIATE = F.immediate_exit[0], READY = F.ready_for_interrupt_injection[0], IF_FLAG = F.if_flag[0], CR8 = F.cr8[0], REASON = F.exit_reason[0] >> 2;
-const MSR_ERROR = F['msr.error'][0], MSR_INDEX = F['msr.index'][0] >> 2, MSR_DATA = F['msr.data'][0] >> 2;
+const EOI_VECTOR = F['eoi.vector'][0], MSR_ERROR = F['msr.error'][0], MSR_INDEX = F['msr.index'][0] >> 2, MSR_DATA = F['msr.data'][0] >> 2;
 const SUBERROR = F['internal.suberror'][0] >> 2, ENTRY_FAILURE = F['fail_entry.hardware_entry_failure_reason'][0] >> 2;
-const EINTR = -4;
-const APIC_BASE_BSP = 0x100;
+const EINTR = -4, EAGAIN = -11; // the second: a processor that waited for a message has got one
+const APIC_BASE_BSP = 0x100, INIT_COMMAND = 0x4500, STARTUP_COMMAND = 0x4600;
 const MOST_TRIES = 1000; // to get what is being delivered into the guest
-const STANDS_STILL = 2e6; // nanoseconds that machine time may be behind the host's before it has been held
 const MILLION = 1e6;
 /** About what the software engine takes, so that what the run loop has learnt of one holds for the other when a machine moves. */
 const NANOS_PER_INSTRUCTION = 5;
 const milliseconds = (): number => performance.now();
 
 /** KVM counts no instructions: five nanoseconds of the host are taken for one. */
-export class KvmVcpu implements Vcpu {
+export class KvmVcpu implements Vcpu, ChipProcessor {
   readonly registers: ModelRegisters;
   readonly #place: VcpuPlace;
   readonly #surroundings: Surroundings;
@@ -62,6 +67,9 @@ export class KvmVcpu implements Vcpu {
   readonly #u8: Uint8Array;
   readonly #u32: Uint32Array;
   readonly #answers: ExitAnswers;
+  readonly #counter: GuestCounter;
+  readonly #entry: InterruptEntry;
+  readonly #apic: KernelApic | null; // the kernel's
   /** Finishes what follows an access that came as an exit. */
   readonly #block: TrapBlock | null;
   #latches: Latches = newLatches();
@@ -76,11 +84,8 @@ export class KvmVcpu implements Vcpu {
   #placed = false; // memory slots are those of the attributes of pages
   #lastPriority = 0;
   #looks = true; // something may be to do before the guest goes on
-  #lastHost = 0; // when the last run ended, in the host's time and in that of the machine
-  #lastMachine = 0;
   #random = 0n; // what a software engine has left for its random numbers
   readonly #exits = new Float64Array(EXIT_NAMES.length);
-  #interrupts = 0;
   #signals = 0;
 
   constructor(place: VcpuPlace, surroundings: Surroundings) {
@@ -90,7 +95,11 @@ export class KvmVcpu implements Vcpu {
     this.#u8 = new Uint8Array(place.fd.page);
     this.#u32 = new Uint32Array(place.fd.page);
     this.#answers = new ExitAnswers(place.fd.page, surroundings.pio, surroundings.mmio, surroundings.interrupts, surroundings.now);
-    this.registers = new ModelRegisters(surroundings.interrupts, place.model, { counter: () => this.#counter(), now: surroundings.now, hz: place.counterHz });
+    this.#counter = new GuestCounter(place.fd, place.counterHz, surroundings.now);
+    this.#apic = place.chip === null ? null : new KernelApic(place.index, place.fd, { chip: place.chip, port: surroundings.interrupts, counter: this.#counter, now: surroundings.now });
+    this.#entry = new InterruptEntry(place.fd, surroundings.interrupts, place.chip !== null);
+    place.chip?.add(this);
+    this.registers = new ModelRegisters(place.chip === null ? surroundings.interrupts : NO_REGISTERS, place.model, { counter: () => this.#counter.read(), now: surroundings.now, hz: place.counterHz });
     this.#block = place.lent === null ? null : new TrapBlock(place.fd, place.lent, place.slots, () => this.#serve());
     place.kick.attach(place.fd);
     this.reset();
@@ -104,15 +113,16 @@ export class KvmVcpu implements Vcpu {
     const { kick, leastNanos } = this.#place;
     if (this.#latches.shutdown) return EXIT_SHUTDOWN;
     if (this.#fd.isClosed) return EXIT_FAIL;
-    if (this.#place.thread === null && !this.#isAwake()) return EXIT_HALT;
+    if (this.#place.thread === null && this.#apic === null && !this.#isAwake()) return EXIT_HALT;
     this.#leaving = false;
     this.#requested = false;
     const nanos = Math.max(instructions * NANOS_PER_INSTRUCTION, leastNanos);
     if (this.#place.threads !== null) return this.#runBeside(this.#place.threads, nanos);
     this.#begin = milliseconds();
     this.#end = this.#begin + nanos / MILLION;
-    if (this.#lastHost > 0) this.#catchUp();
     try {
+      this.#place.chip?.borrow();
+      this.#counter.enter(this.#begin);
       if (!this.#placed) this.#placeMemory();
       kick.after(nanos);
       return this.#loop();
@@ -123,8 +133,7 @@ export class KvmVcpu implements Vcpu {
       this.#retired = Math.max(this.#retired + 1, this.retired);
       this.#begin = -1;
       this.#u8[IMMEDIATE] = 0;
-      this.#lastHost = milliseconds();
-      this.#lastMachine = this.#surroundings.now();
+      this.#counter.leave();
     }
   }
 
@@ -150,13 +159,13 @@ export class KvmVcpu implements Vcpu {
         const end = this.#cameBack(thread!.take());
         if (end >= 0 || threads!.isLeaving) return end;
       }
+      this.#place.chip?.borrow();
       if (this.#latches.init) this.#finishInstruction();
       if (!this.#placed) this.#placeMemory();
       if (!this.#look()) return -1;
       this.#parked = false;
       this.#begin = milliseconds();
-      if (this.#lastHost > 0) this.#catchUp();
-      this.#lastHost = 0;
+      this.#counter.enter(this.#begin);
       thread!.go();
       return -1;
     } catch (error) {
@@ -168,28 +177,57 @@ export class KvmVcpu implements Vcpu {
     [this.#retired, this.#begin] = [this.retired, -1];
     if (this.#u8[CR8] !== this.#lastPriority) this.#setPriority();
     if (result === 0) return this.#serve();
-    if (result !== EINTR) throw new Error(`KVM_RUN: ${errorName(-result)}`);
+    if (result !== EINTR && result !== EAGAIN) throw new Error(`KVM_RUN: ${errorName(-result)}`);
     this.#signals++;
+    if (this.#apic === null) return -1;
+    this.#apic.noteState(this.#latches);
+    if (this.isStuck) this.#place.halted();
     return -1;
   }
   /** The machine is to stand still: out of the thread, and on in this one to where it could be saved. */
   park(): void {
-    const { thread } = this.#place;
-    if (thread === null || this.#parked || this.#fd.isClosed) return;
+    const { thread, chip } = this.#place;
+    if ((thread === null && chip === null) || this.#parked || this.#fd.isClosed) return;
     this.#parked = true;
     try {
-      thread.stop();
-      if (thread.hasExit) this.#cameBack(thread.take());
+      thread?.stop();
+      if (thread?.hasExit === true) this.#cameBack(thread.take());
       this.#leaving = true;
       this.#u8[IMMEDIATE] = 1;
       if (!this.#latches.shutdown) this.#loop();
+      chip?.giveBack();
     } catch (error) {
       this.#surroundings.log('warn', `processor ${this.#place.index}: ${(error as Error).message}`);
     }
     this.#leaving = false;
     this.#u8[IMMEDIATE] = 0;
-    this.#lastHost = milliseconds();
-    this.#lastMachine = this.#surroundings.now();
+    this.#counter.leave();
+  }
+
+  // ---- The kernel's interrupt chip -----------------------------------------------------------------------------------------
+
+  get isParked(): boolean { return this.#parked || this.#fd.isClosed; }
+  borrow(): void {
+    if (this.#latches.init) this.#initialize();
+    if (this.#latches.waitsForStartup && this.#latches.startPage >= 0) this.#startUp();
+    this.#counter.enter(milliseconds());
+    this.#apic!.load(this.#latches);
+    this.#parked = false;
+  }
+  giveBack(): void { if (!this.#fd.isClosed) this.#apic!.store(this.#latches, this.#enterGuest); }
+  /** A signal that waits lets KVM come to the guest's next instruction, and no further. */
+  readonly #enterGuest = (): void => {
+    this.#u8[IMMEDIATE] = 0;
+    this.#place.kick.send();
+    while (this.#fd.run() === 0) if (this.#serve() >= 0) break;
+    this.#place.kick.take();
+  };
+  /** After a run in the machine's thread: the guest has nothing to do. */
+  #rests(): boolean {
+    if (this.#apic === null || this.#leaving || !this.#apic.isIdle(this.#u8[IF_FLAG] !== 0, this.#enterGuest)) return false;
+    this.#apic.noteState(this.#latches);
+    if (this.isStuck) this.#place.halted();
+    return true;
   }
 
   // ---- The loop ------------------------------------------------------------------------------------------------------------
@@ -209,11 +247,11 @@ export class KvmVcpu implements Vcpu {
         if (end >= 0) return end as ExitCode;
         continue;
       }
-      if (result !== EINTR) throw new Error(`KVM_RUN: ${errorName(-result)}`);
+      if (result !== EINTR && result !== EAGAIN) throw new Error(`KVM_RUN: ${errorName(-result)}`);
       const kicked = this.#place.kick.take();
       if (kicked) this.#signals++;
       if (!kicked && !this.#leaving) continue; // a signal for somebody else
-      if (!this.#isDelivering() || ++tries > MOST_TRIES) return this.#requested ? EXIT_REQUEST : EXIT_BUDGET;
+      if (!this.#entry.isUnderWay() || ++tries > MOST_TRIES) return this.#requested ? EXIT_REQUEST : this.#rests() ? EXIT_HALT : EXIT_BUDGET;
       // Halfway into a handler is nowhere that a processor could be saved: on to its first instruction.
       u8[IMMEDIATE] = 0;
       this.#place.kick.after(this.#place.leastNanos);
@@ -225,6 +263,7 @@ export class KvmVcpu implements Vcpu {
   #serve(): ExitCode | -1 {
     const reason = this.#u32[REASON] as number;
     this.#exits[reason] = (this.#exits[reason] as number) + 1;
+    this.#entry.entered();
     switch (reason) {
       case NUMBERS.KVM_EXIT_IO:
         this.#answers.port();
@@ -237,6 +276,7 @@ export class KvmVcpu implements Vcpu {
         this.#looks = true;
         if (this.isStuck) this.#place.halted();
         return -1;
+      case NUMBERS.KVM_EXIT_IOAPIC_EOI: this.#apic?.ended(this.#u8[EOI_VECTOR] as number); return -1;
       case NUMBERS.KVM_EXIT_IRQ_WINDOW_OPEN: case NUMBERS.KVM_EXIT_SET_TPR: case NUMBERS.KVM_EXIT_INTR: this.#looks = true; return -1;
       case NUMBERS.KVM_EXIT_X86_RDMSR: {
         const { registers } = this;
@@ -277,17 +317,18 @@ export class KvmVcpu implements Vcpu {
   #look(): boolean {
     const { interrupts } = this.#surroundings;
     const u8 = this.#u8;
-    if (!this.#isAwake()) return false;
+    if (this.#apic === null && !this.#isAwake()) return false;
     if (this.#baseMoved) this.#followBase();
     // Whether there is one changes behind `signal` and calls of the port alone: as long as there is none nobody asks again.
     this.#looks = interrupts.isPending();
-    if (this.#looks) this.#inject();
+    if (this.#looks) this.#entry.give();
     else u8[REQUEST_WINDOW] = 0;
     u8[CR8] = this.#lastPriority = interrupts.priority;
     return true;
   }
   #setPriority(): void {
-    this.#surroundings.interrupts.priority = this.#lastPriority = this.#u8[CR8] as number;
+    this.#lastPriority = this.#u8[CR8] as number;
+    if (this.#apic === null) this.#surroundings.interrupts.priority = this.#lastPriority;
     this.#looks = true;
   }
 
@@ -304,28 +345,6 @@ export class KvmVcpu implements Vcpu {
     latches.halted = false;
     this.#nmi = false;
     return true;
-  }
-
-  #inject(): void {
-    const { interrupts } = this.#surroundings;
-    const u8 = this.#u8;
-    if (u8[READY] !== 0) {
-      u8[READY] = 0; // until KVM says so again
-      const vector = interrupts.acknowledge();
-      if (vector >= 0) {
-        this.#interrupts++;
-        if (!this.#fd.interrupt(vector)) throw new Error(`KVM_INTERRUPT refused vector ${vector}`);
-      }
-    }
-    u8[REQUEST_WINDOW] = interrupts.isPending() ? 1 : 0;
-  }
-
-  /** An interrupt or an exception is on its way into the guest. */
-  #isDelivering(): boolean {
-    const events = this.#fd.read('KVM_GET_VCPU_EVENTS', VCPU_EVENTS.bytes);
-    const { fields } = VCPU_EVENTS;
-    const at = (name: 'exception.injected' | 'exception.pending' | 'interrupt.injected' | 'nmi.injected'): number => events.getUint8(fields[name][0]);
-    return (at('exception.injected') | at('exception.pending') | at('interrupt.injected') | at('nmi.injected')) !== 0;
   }
 
   /** In `run`, after an exit that KVM has to finish: so far and no further. */
@@ -354,8 +373,9 @@ export class KvmVcpu implements Vcpu {
     const latches = this.#latches;
     this.#looks = true;
     this.#block?.stop();
+    if (this.#place.chip?.isBorrowed === true && event !== 'nmi') return void this.#place.chip.send(this.#place.index, event === 'init' ? INIT_COMMAND : STARTUP_COMMAND | (page & 0xff));
     if (event === 'nmi') {
-      this.#nmi = true;
+      this.#nmi = this.#apic === null;
       this.#place.thread?.stop();
       this.#fd.call('KVM_NMI', 0);
     } else if (event === 'init') {
@@ -422,7 +442,7 @@ export class KvmVcpu implements Vcpu {
     const fields = readFields(this.#fd, this.#hasXcr());
     const { wide, rows } = fields;
     const { memory, offsetOf } = { memory: this.#surroundings.ram.memory, offsetOf: (gpa: number) => this.#surroundings.ram.offsetOf(gpa) };
-    wide.tscOffset = BigInt(this.#counter() - (this.#lastHost > 0 ? this.#heldTicks(milliseconds()) : 0)) - BigInt(Math.floor(this.#surroundings.now()));
+    wide.tscOffset = BigInt(this.#counter.readHeld()) - BigInt(Math.floor(this.#surroundings.now()));
     wide.miscEnable = this.registers.misc;
     wide.random = this.#random;
     const isPae = (wide.cr0 & BigInt(CR0_PG >>> 0)) !== 0n && (wide.cr4 & BigInt(CR4_PAE)) !== 0n && (wide.efer & BigInt(EFER_LMA)) === 0n;
@@ -439,8 +459,7 @@ export class KvmVcpu implements Vcpu {
     this.#u8[READY] = 0;
     this.#u8[IF_FLAG] = (fields.rflags & FLAG_IF) === 0 ? 0 : 1;
     this.#nmi = fields.nmi;
-    this.#setCounter(BigInt.asIntN(64, BigInt(Math.floor(this.#surroundings.now())) + fields.wide.tscOffset));
-    this.#lastHost = 0;
+    this.#counter.write(BigInt.asIntN(64, BigInt(Math.floor(this.#surroundings.now())) + fields.wide.tscOffset));
     this.#placed = false; // a loader may come and say which pages are read-only
   }
   #hasXcr(): boolean { return this.#place.model.features.has('xsave'); }
@@ -449,7 +468,7 @@ export class KvmVcpu implements Vcpu {
     return interrupts.readModelRegister(MSR_APIC_BASE) ? (BigInt(interrupts.high >>> 0) << 32n) | BigInt(interrupts.low >>> 0) : 0xfee0_0900n;
   }
   #placeMemory(): void {
-    const window = this.#surroundings.interrupts.window();
+    const window = this.#apic === null ? this.#surroundings.interrupts.window() : -1;
     this.#place.slots.update(window, () => this.#place.threads?.stopAll());
     this.#answers.window = window;
     this.#placed = true;
@@ -466,21 +485,6 @@ export class KvmVcpu implements Vcpu {
     beginAt(fields, this.#latches.startPage);
     this.#enter(fields);
     Object.assign(this.#latches, { startPage: -1, waitsForStartup: false, halted: false });
-  }
-
-  // ---- Time ----------------------------------------------------------------------------------------------------------------
-
-  #counter(): number { return Number(this.#fd.readMsrs([MSR_TSC]).get(MSR_TSC) ?? 0n); }
-  #setCounter(value: bigint): void { this.#fd.writeMsrs([[MSR_TSC, value]]); }
-  /** The counter goes on while machine time is held: it is put back. */
-  #catchUp(): void {
-    const ticks = this.#heldTicks(this.#begin);
-    if (ticks > 0) this.#setCounter(BigInt(Math.max(0, this.#counter() - ticks)));
-  }
-  /** Since the last run until `when`, in milliseconds. */
-  #heldTicks(when: number): number {
-    const held = (when - this.#lastHost) * MILLION - (this.#surroundings.now() - this.#lastMachine);
-    return held > STANDS_STILL ? Math.round((held * this.#place.counterHz) / 1e9) : 0;
   }
 
   // ---- What devices and people may ask --------------------------------------------------------------------------------------
@@ -515,7 +519,7 @@ export class KvmVcpu implements Vcpu {
   }
 
   *counts(): Generator<readonly [name: string, count: number]> {
-    yield ['interrupts', this.#interrupts];
+    yield ['interrupts', this.#entry.count];
     yield ['kicks', this.#signals];
     if (this.#block !== null) for (const [name, count] of this.#block.counts()) yield [`compound.${name}`, count];
     for (const [reason, count] of this.#exits.entries()) if (count > 0) yield [`exits.${EXIT_NAMES[reason]}`, count];
