@@ -58,13 +58,27 @@ itWithKvm('protected', 'vm boot --kvm-threads runs it in a thread, and is refuse
   }
 }, 120_000);
 
-itWithKvm('protected', 'vm ctl NAME engine moves a running machine to KVM and back', async () => {
+itWithKvm('protected', 'vm boot --kvm-chip kernel runs it with the kernel\'s local APICs, in the machine\'s thread and in one of its own', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vm-kvm-cli-'));
+  try {
+    const path = join(folder, 'hello.flat');
+    writeFileSync(path, image('ends'));
+    for (const more of [[], ['--kvm-threads']]) {
+      const { code, output } = await start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--kvm-chip', 'kernel', '--memory', '32M', '--timeout', '60s', ...more], '').done;
+      expect([code, output]).toEqual([7, `${TEXT}\n`]);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 120_000);
+
+for (const how of [['--compound', 'adaptive'], ['--kvm-chip', 'kernel'], ['--kvm-chip', 'kernel', '--kvm-threads']]) itWithKvm('protected', `vm ctl NAME engine moves a running machine to KVM and back, ${how.join(' ')}`, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'vm-kvm-cli-'));
   const name = `kvm-cli-${process.pid}`;
   try {
     const path = join(folder, 'hello.flat');
     writeFileSync(path, image('goes on'));
-    const { child, done } = start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', '--compound', 'adaptive', '--memory', '32M', '--name', name], null);
+    const { child, done } = start([...VM, 'boot', '--multiboot', path, '--engine', 'kvm', ...how, '--memory', '32M', '--name', name], null);
     await printed(child, TEXT);
     const engines = [];
     for (const to of [[], ['wasm'], ['kvm'], []]) engines.push((JSON.parse((await ctl(name, 'engine', ...to)).output) as { readonly engine: string }).engine);

@@ -3,7 +3,7 @@ import type { BlockBackend, DeviceSpec, Engine } from '@vm/core';
 import type { RestoreOptions } from '@vm/core/snapshot';
 import type { ConsoleKind, Enlightenment, EoiPolicy, GuestOptions, KernelEntry, MultibootModule, PcDisk } from '@vm/pc';
 import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
-import { kvmEngine, type KvmEngineOptions, type KvmVcpu } from '@vm/vcpu-kvm';
+import { type InterruptChipKind, kvmEngine, type KvmEngineOptions, type KvmVcpu } from '@vm/vcpu-kvm';
 import { type CpuModelName, lentEngine, type ShadowMode, type TranslatorMode, wasmEngine, type WasmEngineOptions, type WasmVcpu } from '@vm/vcpu-wasm';
 import type { CpuFeature } from '@vm/x86';
 import type { MachineVcpu } from './machine-vcpu.ts';
@@ -22,6 +22,8 @@ export interface BoardSettings {
   readonly engine?: EngineName;
   /** Processors of KVM in threads of their own. */
   readonly kvmThreads?: boolean;
+  /** Who has the local APICs under KVM while the guest runs; default: their models. */
+  readonly kvmChip?: InterruptChipKind;
   /** The running machine can be moved to the other engine; not under the virtual clock. */
   readonly movable?: boolean;
   /** Features of that processor that this one lacks. */
@@ -61,6 +63,7 @@ export interface BoardSettings {
 }
 
 /** Interrupt controllers: the pair of 8259 alone, or APICs beside it, with their registers in memory or as model-specific ones too. */
+export const KVM_CHIPS: readonly InterruptChipKind[] = ['model', 'kernel'];
 export type ApicKind = 'none' | 'xapic' | 'x2apic';
 export const APIC_KINDS: readonly ApicKind[] = ['none', 'xapic', 'x2apic'];
 const LACKING: Readonly<Record<ApicKind, readonly CpuFeature[]>> = { none: ['apic', 'x2apic', 'tsc-deadline'], xapic: ['x2apic'], x2apic: [] };
@@ -111,7 +114,7 @@ function engineOf(settings: BoardSettings, engine: WasmEngineOptions, virtual: b
   const { engine: name = 'wasm', movable = false } = settings;
   const isMovable = movable && !virtual;
   const software = softwareEngine(settings, engine, virtual);
-  const hardware = (): Engine<KvmVcpu> => kvmEngine({ ...processorOf(settings), ...(settings.kvmThreads === true ? { threads: true } : {}), ...lentOf(settings, isMovable ? software : null), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) });
+  const hardware = (): Engine<KvmVcpu> => kvmEngine({ ...processorOf(settings), ...(settings.kvmThreads === true ? { threads: true } : {}), ...(settings.kvmChip === undefined ? {} : { interruptChip: settings.kvmChip }), ...lentOf(settings, isMovable ? software : null), ...(engine.haltedForGood === undefined ? {} : { haltedForGood: engine.haltedForGood }) });
   if (isMovable) return switchedEngine(software, hardware(), name);
   return name === 'kvm' ? hardware() : software;
 }
@@ -129,6 +132,14 @@ function softwareEngine(settings: BoardSettings, engine: WasmEngineOptions, virt
 function processorOf({ cpuModel, apic, cpuWithout = [] }: BoardSettings): Pick<WasmEngineOptions, 'cpuModel' | 'cpuWithout'> {
   const lacks = [...lackedBy(apic), ...cpuWithout];
   return { ...(cpuModel === undefined ? {} : { cpuModel }), ...(lacks.length === 0 ? {} : { cpuWithout: lacks }) };
+}
+
+/** What keeps these settings from the kernel's interrupt chip. */
+export function kernelChipLacks({ cpus = 1, kvmThreads = false, eoi, apic, ...blocks }: Pick<BoardSettings, 'cpus' | 'kvmThreads' | 'eoi' | 'apic' | 'compound' | 'handoff'>): string | null {
+  if (cpus > 1 && !kvmThreads) return 'several processors need threads';
+  if (isCompounding(blocks)) return 'accesses cannot be compounded with it';
+  if (apic === 'none') return 'a processor without a local APIC has none in the kernel';
+  return eoi === 'selective' ? 'it has no end of a chosen vector' : null;
 }
 
 export function isCompounding(settings: Pick<BoardSettings, 'compound' | 'handoff'>): boolean { return (compoundOf(settings).compound?.policy ?? 'off') !== 'off'; }

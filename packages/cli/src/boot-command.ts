@@ -4,7 +4,7 @@ import { ENLIGHTENMENTS, EOI_POLICIES, type MultibootModule } from '@vm/pc';
 import { COMPOUND_POLICIES, HANDOFFS } from '@vm/trap-compound';
 import { CPU_MODEL_NAMES, DEFAULT_CPU_MODEL, defaultTranslatorMode, SHADOW_MODES, TRANSLATOR_MODES } from '@vm/vcpu-wasm';
 import { type BareProgram, DEFAULT_CHAR_PORT, DEFAULT_PASS_BYTE, DEFAULT_POST_PORTS } from './bare-program.ts';
-import { APIC_KINDS, APPEND, type BoardSettings, MOST_CPUS, MOST_SEED } from './boot-board.ts';
+import { APIC_KINDS, APPEND, type BoardSettings, KVM_CHIPS, MOST_CPUS, MOST_SEED } from './boot-board.ts';
 import { runBootSession } from './boot-session.ts';
 import { parseByteSize } from './byte-size.ts';
 import type { Command } from './command.ts';
@@ -40,6 +40,7 @@ const OPTIONS = {
   'rom-shadow': flag('the ROM lets itself be stored to below 1 MiB, as the shadow RAM of a PC does'),
   engine: choice(ENGINE_CHOICES, "what runs the guest's code: the software engine (wasm, the default), the host's KVM (kvm), or KVM where a probe finds that it runs all\nguests and has all of the processor (auto), which says what it took and why"),
   'kvm-threads': flag('with KVM: each processor in a thread of its own, where they run at the same time; default: in turn in one. Not with --compound'),
+  'kvm-chip': choice(KVM_CHIPS, "with KVM: who has the local APICs while the guest runs, their models (model, the default) or the host's kernel (kernel), where timers, messages\nbetween processors and HLT are no exits. Several processors need --kvm-threads then; not with --compound or --eoi selective"),
   translator: choice(TRANSLATOR_MODES, `which guest code becomes WebAssembly: none, all, or what is hot; default: ${defaultTranslatorMode()}`),
   shadow: choice(SHADOW_MODES, 'what keeps translations of address spaces that are not in use; default: off, nothing does'),
   compound: choice(COMPOUND_POLICIES, 'whether nearby instructions that would trap too are finished with one that traps: at every trap (fixed), where it has paid\n'
@@ -117,6 +118,7 @@ export const bootCommand: Command = {
       ...(cpuModel === null ? {} : { cpuModel }),
       ...(restored?.origin.cpuWithout === undefined ? {} : { cpuWithout: restored.origin.cpuWithout }),
       ...(values['kvm-threads'] === true ? { kvmThreads: true } : {}),
+      ...(values['kvm-chip'] === undefined ? {} : { kvmChip: values['kvm-chip'] }),
       ...(values.translator === undefined ? {} : { translator: values.translator }),
       ...(values.shadow === undefined ? {} : { shadow: values.shadow }),
       ...(values.compound === undefined ? {} : { compound: values.compound }), ...(values.handoff === undefined ? {} : { handoff: values.handoff }),

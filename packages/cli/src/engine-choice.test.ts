@@ -34,3 +34,10 @@ it('processors in threads are those of KVM, without blocks behind exits', () => 
   for (const choice of [undefined, 'wasm'] as const) expect(() => withEngine(asked, choice, undefined)).toThrow(new UsageError('--kvm-threads is for --engine kvm or auto'));
   for (const blocks of [{ compound: 'adaptive' }, { handoff: 'each' }] as const) expect(() => withEngine({ ...asked, ...blocks }, 'kvm', undefined)).toThrow(new UsageError('--kvm-threads: accesses cannot be compounded with processors in threads'));
 });
+
+it('the kernel has the local APICs under KVM, and not what it cannot do with them', () => {
+  const asked = { ...HOST, memoryBytes: 1 << 20, onReset: 'boot', kvmChip: 'kernel' } as const;
+  for (const choice of [undefined, 'wasm'] as const) expect(() => withEngine(asked, choice, undefined)).toThrow(new UsageError('--kvm-chip is for --engine kvm or auto'));
+  const lacks = [[{ cpus: 2 }, 'several processors need threads'], [{ compound: 'adaptive' }, 'accesses cannot be compounded with it'], [{ eoi: 'selective' }, 'it has no end of a chosen vector'], [{ apic: 'none' }, 'a processor without a local APIC has none in the kernel']] as const;
+  for (const [settings, why] of lacks) expect(() => withEngine({ ...asked, ...settings }, 'kvm', undefined)).toThrow(new UsageError(`--kvm-chip kernel: ${why}`));
+});

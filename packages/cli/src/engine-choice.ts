@@ -1,7 +1,7 @@
 /** Which engine runs a machine, and why: the software engine, or the host's KVM where guest code has shown that it works. */
 import { kvmLacks, probeKvm } from '@vm/vcpu-kvm';
 import type { CpuFeature } from '@vm/x86';
-import { type BoardSettings, isCompounding, lackedBy } from './boot-board.ts';
+import { type BoardSettings, isCompounding, kernelChipLacks, lackedBy } from './boot-board.ts';
 import { UsageError } from './usage-error.ts';
 
 export const ENGINE_CHOICES = ['wasm', 'kvm', 'auto'] as const;
@@ -46,6 +46,9 @@ export function withEngine(asked: BoardSettings, choice: EngineChoice | undefine
     if (choice === undefined || choice === 'wasm') throw new UsageError('--kvm-threads is for --engine kvm or auto');
     if (isCompounding(asked)) throw new UsageError('--kvm-threads: accesses cannot be compounded with processors in threads');
   }
+  if (asked.kvmChip !== undefined && (choice === undefined || choice === 'wasm')) throw new UsageError('--kvm-chip is for --engine kvm or auto');
+  const lack = asked.kvmChip === 'kernel' ? kernelChipLacks(asked) : null;
+  if (lack !== null) throw new UsageError(`--kvm-chip kernel: ${lack}`);
   if (choice === undefined) return asked;
   const { name, without, text } = chooseEngine(choice, { ...asked, traceHot });
   if (text !== null) process.stderr.write(`vm: engine ${name}: ${text}\n`);

@@ -52,6 +52,17 @@ describe('readManifest', () => {
     expect(await refusalOf(threads({ id: 'kvm', kvmThread: 1 }))).toContain('did you mean kvmThreads?');
   });
 
+  it('has the local APICs of the host\'s kernel where they can be', async () => {
+    const chip = (engine: object, more: object = {}): object => ({ abi: 1, machines: { main: { engine: { kvmChip: 'kernel', ...engine }, ...more } } });
+    expect(machineOf(await readManifest(write(chip({ id: 'kvm', kvmThreads: true }, { cpus: 2 }))), 'main').settings.engine).toEqual({ id: 'kvm', kvmThreads: true, kvmChip: 'kernel' });
+    const refused = async (manifest: object): Promise<string> => (await refusalOf(manifest)).replace('vm.json: /machines/main/engine/kvmChip: ', '');
+    expect(await refused(chip({}))).toBe('it goes with id: kvm or auto (rule exclude)');
+    expect(await refused(chip({ id: 'auto' }, { cpus: 2 }))).toBe('several processors need threads (rule exclude)');
+    expect(await refused(chip({ id: 'kvm', compound: 'fixed' }))).toBe('accesses cannot be compounded with it (rule exclude)');
+    expect(await refused(chip({ id: 'kvm' }, { eoi: 'selective' }))).toBe('it has no end of a chosen vector (rule exclude)');
+    expect(await refused(chip({ id: 'kvm' }, { apic: 'none' }))).toBe('a processor without a local APIC has none in the kernel (rule exclude)');
+  });
+
   it('tells everything at once', async () => {
     expect((await refusalOf({ abi: 'x', machines: { main: { ram: 1, onFault: 'ignore' } } })).split('\n')).toHaveLength(3);
   });
@@ -90,10 +101,10 @@ describe('machines', () => {
 
   it('give their board what they say of the engine', async () => {
     writeFileSync(join(folder, 'r'), new Uint8Array(4096));
-    const engine = { id: 'kvm', cpuModel: '486', kvmThreads: true, compound: 'off' };
+    const engine = { id: 'kvm', cpuModel: '486', kvmThreads: true, kvmChip: 'kernel', compound: 'off' };
     const file = await readManifest(write(one({ boot: { rom: 'r' }, engine })));
     const { board } = await readMachine(file, 'main', machineOf(file, 'main').settings);
-    expect(board).toMatchObject({ cpuModel: '486', kvmThreads: true, compound: 'off' });
+    expect(board).toMatchObject({ cpuModel: '486', kvmThreads: true, kvmChip: 'kernel', compound: 'off' });
   });
 });
 

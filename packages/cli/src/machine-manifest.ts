@@ -2,8 +2,9 @@ import { dirname, resolve } from 'node:path';
 import { readJsonText } from '@vm/core/directory';
 import type { ConsoleKind, Enlightenment, EoiPolicy } from '@vm/pc';
 import type { CompoundPolicyName, Handoff } from '@vm/trap-compound';
+import type { InterruptChipKind } from '@vm/vcpu-kvm';
 import type { CpuModelName, ShadowMode, TranslatorMode } from '@vm/vcpu-wasm';
-import { type ApicKind, isCompounding } from './boot-board.ts';
+import { type ApicKind, isCompounding, kernelChipLacks } from './boot-board.ts';
 import type { EngineChoice } from './engine-choice.ts';
 import { readNamedFile } from './host-file.ts';
 import { findNearest } from './nearest-word.ts';
@@ -12,7 +13,7 @@ import { checkManifestShape } from './manifest-schema.ts';
 
 /** A machine of a vm.json. The schema beside this file says what each member means. */
 export interface MachineSettings {
-  readonly engine?: { readonly id?: EngineChoice; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode; readonly compound?: CompoundPolicyName; readonly handoff?: Handoff; readonly kvmThreads?: boolean };
+  readonly engine?: { readonly id?: EngineChoice; readonly cpuModel?: CpuModelName; readonly translator?: TranslatorMode; readonly shadow?: ShadowMode; readonly compound?: CompoundPolicyName; readonly handoff?: Handoff; readonly kvmThreads?: boolean; readonly kvmChip?: InterruptChipKind };
   readonly ram?: number | string;
   readonly cpus?: number;
   readonly apic?: ApicKind;
@@ -104,8 +105,9 @@ export function refusal(file: string, path: string, rule: string, text: string):
 }
 
 /** What a schema cannot say in words that help. */
-function checkMachine(file: string, path: string, { engine, devices = [], disks = [] }: MachineSettings): void {
+function checkMachine(file: string, path: string, { engine, devices = [], disks = [], ...board }: MachineSettings): void {
   checkEngine(file, `${path}/engine`, engine);
+  checkChip(file, `${path}/engine/kvmChip`, { ...board, ...engine });
   const names = new Set<string>();
   for (const [i, { name, isolation, answerMs }] of devices.entries()) {
     if (names.has(name)) throw refusal(file, `${path}/devices/${i}/name`, 'unique', `there are two devices named ${name}`);
@@ -116,6 +118,13 @@ function checkMachine(file: string, path: string, { engine, devices = [], disks 
     if (disk.overlay !== undefined && disk.snapshot === true) throw refusal(file, `${path}/disks/${i}`, 'exclude', 'overlay and snapshot exclude each other');
     if (disk.readonly === true && (disk.overlay !== undefined || disk.snapshot === true)) throw refusal(file, `${path}/disks/${i}`, 'exclude', 'readonly goes with neither overlay nor snapshot');
   }
+}
+
+function checkChip(file: string, path: string, { id = 'wasm', kvmChip, ...board }: Omit<MachineSettings, 'engine'> & NonNullable<MachineSettings['engine']>): void {
+  if (kvmChip === undefined) return;
+  if (id === 'wasm') throw refusal(file, path, 'exclude', 'it goes with id: kvm or auto');
+  const lack = kvmChip === 'kernel' ? kernelChipLacks(board) : null;
+  if (lack !== null) throw refusal(file, path, 'exclude', lack);
 }
 
 function checkEngine(file: string, path: string, { id = 'wasm', kvmThreads = false, ...blocks }: NonNullable<MachineSettings['engine']> = {}): void {

@@ -28,12 +28,12 @@ export async function readMachine(file: ManifestFile, name: string, settings: Ma
   const kind = kindOf(file, name, boot);
   const memoryBytes = ramBytesOf(ram);
   const images = await readImages(file, kind, boot, APPEND[console ?? 'serial']);
-  const { cpuModel, translator, shadow, compound, handoff, kvmThreads } = engine;
+  const { cpuModel, translator, shadow, compound, handoff, kvmThreads, kvmChip } = engine;
   const bare = bareOf(kind);
   return {
     board: {
       ...images, memoryBytes, clock, onReset,
-      ...(cpuModel === undefined ? {} : { cpuModel }), ...(translator === undefined ? {} : { translator }), ...(shadow === undefined ? {} : { shadow }), ...(compound === undefined ? {} : { compound }), ...(handoff === undefined ? {} : { handoff }), ...(kvmThreads === undefined ? {} : { kvmThreads }),
+      ...(cpuModel === undefined ? {} : { cpuModel }), ...(translator === undefined ? {} : { translator }), ...(shadow === undefined ? {} : { shadow }), ...(compound === undefined ? {} : { compound }), ...(handoff === undefined ? {} : { handoff }), ...(kvmThreads === undefined ? {} : { kvmThreads }), ...(kvmChip === undefined ? {} : { kvmChip }),
       ...(apic === undefined ? {} : { apic }), ...(enlighten === undefined ? {} : { enlighten }), ...(eoi === undefined ? {} : { eoi }),
       ...(cpus === undefined ? {} : { cpus }), ...(seed === undefined ? {} : { seed }), ...(rng === undefined ? {} : { rng }), ...(hpet === undefined ? {} : { hpet }), ...(console === undefined ? {} : { console }), ...(onFault === undefined ? {} : { onFault }),
     },
