@@ -43,14 +43,22 @@ describe.each([['max', 'vm.compound'], ['qemu64,+svm', '']])('KVM in a machine o
     const spared = (find('exits') as Readonly<Record<string, number>>)['compound.spared'] ?? 0;
     if (words !== '') expect(spared).toBeGreaterThan(100);
     expect(find('output')).toContain('NESTED-GUEST-IS-UP');
+    expectSaved(find('saved'));
     expect([find('ended'), find('code')]).toEqual(['power-off', 0]);
   });
 });
 
-describe('two processors of KVM in threads, in a machine of QEMU with two', () => {
+/** Of a guest that stores to memory all the while: what was packed before it stood still, and after. */
+function expectSaved(saved: unknown): void {
+  const { isSame, pages, standing } = saved as { readonly isSame: boolean; readonly pages: number; readonly standing: number };
+  expect([isSame, standing > 0, standing < pages / 2]).toEqual([true, true, true]);
+}
+
+describe.each(['max', 'qemu64,+svm'])('two processors of KVM in threads, in a machine of QEMU with two, -cpu %s', (cpu) => {
   itWithOracle(it, hasApt() ? 'qemu-system-x86_64' : 'apt-get', 'boot a kernel that brings both of them up, to its shell', async (qemu) => {
-    const told = await runNested(qemu, await (image ??= nestedImage(folder)), 'max', 'vm.threads', 2);
+    const told = await runNested(qemu, await (image ??= nestedImage(folder)), cpu, 'vm.threads', 2);
     const find = (what: string): unknown => told.find(([name]) => name === what)?.[1];
+    expectSaved(find('saved'));
     expect(find('probe')).toMatchObject({ usable: true });
     expect(find('output')).toMatch(/NESTED-GUEST-IS-UP\s+.*2 CPUs\s+online 0-1\s/);
     const exits = told.filter(([name]) => name === 'exits').map(([, value]) => value as Readonly<Record<string, number>>);

@@ -1,7 +1,9 @@
 // Runs inside a machine of QEMU's, whose KVM is a complete one, and tells the test outside what it saw: a line of JSON behind "@@".
 import { existsSync, readFileSync } from 'node:fs';
-import { bootGuest } from '@vm/pc';
-import { kvmEngine, type KvmEngineOptions, kvmLacks, probeKvm } from '@vm/vcpu-kvm';
+import { crc32 } from 'node:zlib';
+import { type PageCodec, readSnapshot } from '@vm/core/snapshot';
+import { bootGuest, type Guest } from '@vm/pc';
+import { kvmEngine, type KvmEngineOptions, kvmLacks, type KvmVcpu, probeKvm } from '@vm/vcpu-kvm';
 import { lentEngine } from '@vm/vcpu-wasm';
 import { recordProgram } from '../packages/testkit/src/engine-conformance.ts';
 import { ENGINE_PROGRAMS } from '../packages/testkit/src/engine-programs.ts';
@@ -18,6 +20,10 @@ const MOST_RUNS = 10;
 const FOREVER = 1e9;
 const say = (what: string, value: unknown): void => console.log(`@@${JSON.stringify([what, value])}`);
 const MARK = 'NESTED-GUEST-IS-UP';
+const PAGE = 4096;
+const ZEROS = Buffer.alloc(1 << 20);
+/** Pages as they are, with what Node.js does faster. */
+const CODEC: PageCodec = { name: 'plain', pack: (bytes) => bytes, unpack: (bytes) => bytes, crc32: (bytes, before) => crc32(bytes, before), isZero: (bytes) => ZEROS.compare(bytes, 0, bytes.length, 0, bytes.length) === 0 };
 
 const probe = probeKvm();
 say('probe', probe);
@@ -78,13 +84,43 @@ async function boot(options: KvmEngineOptions, processors: number): Promise<void
     },
   });
   const progress = setInterval(() => say('alive', [seconds(), guest.machine.vcpu.ripText(), ...guest.machine.vcpus.map((vcpu) => Object.fromEntries(vcpu.counts()))]), 20_000);
-  guest.type(`echo ${MARK.slice(0, 6)}''${MARK.slice(6)}; dmesg | grep Brought; echo online $(cat /sys/devices/system/cpu/online); poweroff -f\n`);
+  guest.type(`echo ${MARK.slice(0, 6)}''${MARK.slice(6)}; dmesg | grep Brought; while :; do date >date; done & echo online $(cat /sys/devices/system/cpu/online)\n`);
   const up = guest.waitFor(MARK, { timeoutMs: 15 * 60_000 }).then(() => true, (error: unknown) => (say('no shell', String(error)), false));
   if (await up) {
     say('shell after seconds', seconds());
+    await guest.waitFor(/online \d/, { timeoutMs: 5 * 60_000 });
+    say('saved', await savedAsItStands(guest));
+    guest.type('poweroff -f\n');
     say('ended', await guest.ended());
   }
   clearInterval(progress);
   for (const vcpu of guest.machine.vcpus) say('exits', Object.fromEntries(vcpu.counts()));
   say('output', last);
+}
+
+/** Saves a guest that stores to memory all the while, most of it packed before it stands still; is what is saved what it has then? */
+async function savedAsItStands(guest: Guest<KvmVcpu>): Promise<Readonly<Record<string, unknown>>> {
+  const { ram } = guest.machine;
+  const begin = performance.now();
+  const ahead = (await guest.machine.packAhead(CODEC))!;
+  const packed = performance.now();
+  const release = guest.hold();
+  try {
+    await guest.standing();
+    const pieces: Uint8Array[] = [];
+    await guest.machine.save((piece) => void pieces.push(piece), { ahead });
+    const stood = performance.now();
+    const saved = readSnapshot(Buffer.concat(pieces), CODEC);
+    const bytes = Buffer.alloc(ram.bytes);
+    let pages = 0;
+    for (const { first, pages: count, packed: content } of saved.pages) {
+      bytes.set(content, first * PAGE);
+      pages += count;
+    }
+    const isSame = bytes.compare(Buffer.from(ram.memory.buffer as ArrayBuffer, ram.base, ram.bytes)) === 0;
+    return { isSame, pages, standing: ahead.standing, seconds: [(packed - begin) / 1000, (stood - packed) / 1000] };
+  } finally {
+    ahead.close();
+    release();
+  }
 }
