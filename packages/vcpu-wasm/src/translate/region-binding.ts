@@ -20,7 +20,7 @@ import { pushSseBlocked } from '../register-file-binding.ts';
 import * as uop from '../uop.ts';
 import { KIND_ADD, KIND_SUBTRACT } from '../flag-kind.ts';
 import { LazyFlags } from './lazy-flags.ts';
-import { BUDGET, DATA_TAG, TLB_BASE, UNDONE } from './region-locals.ts';
+import { BUDGET, DATA_TAG, STACK_READ, STACK_READ_ADDEND, STACK_WRITE, STACK_WRITE_ADDEND, TLB_BASE, UNDONE } from './region-locals.ts';
 import { RSP } from './region-registers.ts';
 import type { RegionRegisters } from './region-registers.ts';
 import { pushTlbPlace } from '../tlb-place.ts';
@@ -29,6 +29,7 @@ import { pushTlbPlace } from '../tlb-place.ts';
 const FIELDS = [uop.UOP_REGISTER_0, uop.UOP_REGISTER_1, uop.UOP_BASE] as const;
 /** Everything up to here in the processor block are general registers. */
 const END_OF_REGISTERS = state.GPR + 16 * 8;
+const STACK_POINTER = state.GPR + RSP * 8;
 
 /** Functions of the region's module. */
 export interface RegionFunctions { readonly getFlags: number; readonly setFlags: number; readonly apart: number; readonly float: FloatFunctions; readonly x87: X87Functions; readonly flagWords: number; readonly flagsToBlock: number; readonly hop: number; readonly looped: number; readonly now: number; readonly refillRead: number; readonly refillWrite: number }
@@ -55,6 +56,9 @@ export class RegionBinding implements Binding {
   needsX87 = false;
   /** Accesses to memory written since the count was last cleared. */
   accesses = 0;
+  /** The address that is made is one of the stack; some was. */
+  #onStack = false;
+  hasStack = false;
 
   constructor(view: DataView, functions: RegionFunctions, exitWithFlags: Label, exit: Label, registers: RegionRegisters, refills: boolean) {
     this.#refills = refills;
@@ -119,6 +123,7 @@ export class RegionBinding implements Binding {
     const view = this.#view;
     const displacement = view.getInt32(this.record + uop.UOP_DISPLACEMENT, true);
     const base = view.getUint16(this.record + uop.UOP_BASE, true);
+    this.#onStack = base === STACK_POINTER;
     const index = view.getUint16(this.record + uop.UOP_INDEX, true);
     let parts = 0;
     if (base !== state.ZERO) {
@@ -157,7 +162,10 @@ export class RegionBinding implements Binding {
     code.tee(VA).const(bytes - 1).add().get(S).load((write ? state.LIMIT_WRITE : state.LIMIT_READ) + segment * 8).gtS().brSeldomIf(this.exit);
     code.get(VA).get(S).load(state.SEGMENT_BASE + segment * 8).add().zeroExtend(4);
   }
-  maskStackOffset({ code, long }: Emitter): void { if (!long) code.zeroExtend(4); }
+  maskStackOffset({ code, long }: Emitter): void {
+    this.#onStack = true;
+    if (!long) code.zeroExtend(4);
+  }
   setStackOffset({ code, long }: Emitter): void {
     if (!long) code.zeroExtend(4);
     this.registers.set(code, RSP);
@@ -168,6 +176,30 @@ export class RegionBinding implements Binding {
   /** Leaves unless the address in VA can be answered for; pushes the host address. */
   #hostAddress(code: CodeWriter, tlb: number, bytes: number): void {
     this.accesses++;
+    const onStack = this.#onStack && !this.#refills; // it makes a twelfth more code, which a system's, spread out as it is, does not earn back
+    this.#onStack = false;
+    if (onStack) this.#stackAddress(code, tlb, bytes);
+    else {
+      this.#ask(code, tlb, bytes);
+      code.get(VA).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
+    }
+  }
+  /** Accesses of the stack are most often to the page of the one before. */
+  #stackAddress(code: CodeWriter, tlb: number, bytes: number): void {
+    const write = tlb === state.WRITE_TLB;
+    const word = write ? STACK_WRITE : STACK_READ, addend = write ? STACK_WRITE_ADDEND : STACK_READ_ADDEND;
+    this.hasStack = true;
+    code.get(VA);
+    if (bytes > 1) code.const(bytes - 1).add();
+    code.const(-4096).and().get(DATA_TAG).or().get(word).ne();
+    code.ifSeldom();
+    this.#ask(code, tlb, bytes);
+    code.get(P).load(tlb).set(word).get(P).load32(tlb + state.TLB_ADDEND).set(addend);
+    code.end();
+    code.get(VA).wrap().get(addend).add32();
+  }
+  /** Leaves unless the TLB answers for the address in VA; P is its slot. */
+  #ask(code: CodeWriter, tlb: number, bytes: number): void {
     pushTlbPlace(code.get(VA)).get(TLB_BASE).add32().set(P);
     code.get(VA);
     if (bytes > 1) code.const(bytes - 1).add();
@@ -178,7 +210,6 @@ export class RegionBinding implements Binding {
       code.get(S).get(VA).const32(bytes).call(tlb === state.WRITE_TLB ? this.functions.refillWrite : this.functions.refillRead).eqz32().brIf(this.exit);
       code.end();
     }
-    code.get(VA).wrap().get(P).load32(tlb + state.TLB_ADDEND).add32();
   }
   load({ code }: Emitter, bytes: number): void {
     this.#hostAddress(code, state.READ_TLB, bytes);

@@ -32,11 +32,17 @@ export const ACCESSES: number = FIRST + 26;
 export const TLB_BASE: number = FIRST + 27;
 /** The budget that the region was entered with. */
 export const BUDGET_BEFORE: number = FIRST + 28;
+/** The last page of the stack that the region has read and written: compare word as in the TLB, and what is added to an address there. */
+export const STACK_READ: number = FIRST + 29;
+export const STACK_READ_ADDEND: number = FIRST + 30;
+export const STACK_WRITE: number = FIRST + 31;
+export const STACK_WRITE_ADDEND: number = FIRST + 32;
 /** Lower halves of vector registers, as many as the region has use for, in the order of their first use. */
-export const VECTOR: number = FIRST + 29;
+export const VECTOR: number = FIRST + 33;
 
 const FIXED: readonly ValueType[] = [
   ...TEMPORARIES, ...Array.from({ length: 21 }, (): ValueType => I64), I32, I32, I32, I32, I32, I32, I32, I32,
+  I64, I32, I64, I32,
 ];
 /** Types of all of them, by the number of vectors. */
 export const REGION_LOCALS: readonly (readonly ValueType[])[] = Array.from({ length: 17 }, (_, vectors) => [...FIXED, ...Array.from({ length: vectors }, (): ValueType => V128)]);

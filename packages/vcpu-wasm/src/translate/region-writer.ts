@@ -14,7 +14,7 @@ import type { HandlerForms, KnownHandler } from './handler-forms.ts';
 import { KIND_PENDING, KIND_UNKNOWN } from './lazy-flags.ts';
 import { RegionBinding } from './region-binding.ts';
 import type { RegionFunctions } from './region-binding.ts';
-import { ACCESSES, BUDGET, BUDGET_BEFORE, DATA_TAG, NO_BUDGET, SELECTOR, TLB_BASE, UNDONE } from './region-locals.ts';
+import { ACCESSES, BUDGET, BUDGET_BEFORE, DATA_TAG, NO_BUDGET, SELECTOR, STACK_READ, STACK_WRITE, TLB_BASE, UNDONE } from './region-locals.ts';
 import { RegistersInBlock, RegistersInLocals } from './region-registers.ts';
 import type { Known, RegionRegisters, RegisterPlace } from './region-registers.ts';
 import { END_CONDITIONAL, END_DYNAMIC, END_FALL, END_RETURN } from './region-scan.ts';
@@ -156,6 +156,7 @@ export class RegionWriter {
     code.unreachable();
     code.end();
     this.#registers.enter(code);
+    if (bound.hasStack) code.const(-1).tee(STACK_READ).set(STACK_WRITE);
     code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load32(state.TLB_BASE).set(TLB_BASE);
   }
   #epilogue(scan: Scan, place: RegisterPlace): void {
@@ -367,6 +368,7 @@ export class RegionWriter {
     this.#noteAccesses(code);
     code.get(S).const32(because(state.EXIT_CHANGE)).store32(state.REGION_EXIT).get(M).return();
     code.end();
+    code.const(-1).tee(STACK_READ).set(STACK_WRITE); // whatever the TLB held, it may not any more
     const effects = changedRegisters(form.name);
     const vectors = effects === ALL_REGISTERS ? ALL_REGISTERS : bound.operandVectors(form);
     this.#registers.reload(code, effects | bound.operandRegisters(form), vectors);
