@@ -149,11 +149,11 @@ export const REGION_EXITS = 0x2020;
 /** To code outside; to an address that only the instruction knew; before an instruction that is not done in a region or missed the TLB; for want of budget; behind a function of the interpreter that changed something. */
 export const EXIT_BRANCH = 0, EXIT_ADDRESS = 1, EXIT_INSTRUCTION = 2, EXIT_BUDGET = 3, EXIT_CHANGE = 4;
 /**
- * What a region says when it is left, 32 bits: in bits 7 to 0 how many instructions it has counted that it has not run, above them
+ * What a region says when it is left, 32 bits: in bits 11 to 0 how many instructions it has counted that it has not run, above them
  * why it was left, 0 where the rest says that.
  */
 export const REGION_EXIT = 0x2048;
-export const REGION_EXIT_REASON_SHIFT = 8;
+export const REGION_EXIT_REASON_SHIFT = 12;
 /**
  * Not 0: the arithmetic flags are what this kind (flag-kind.ts) makes of the three values behind it, and not the words above: a region leaves them so for
  * the next one, which most often has no use for them. Only while regions run.
@@ -162,6 +162,8 @@ export const FLAGS_PENDING = 0x20b8;
 export const PENDING_RESULT = 0x20c0;
 export const PENDING_A = 0x20c8;
 export const PENDING_B = 0x20d0;
+/** The uop of the entry where the budget ended last, 0 since somebody looked: where that is again and again, much of the time goes. */
+export const SAMPLED = 0x20d8;
 
 /** Not 0: something wants attention since this was last cleared, although there may have been no budget to take away. */
 export const ATTENTION = 0x204c;

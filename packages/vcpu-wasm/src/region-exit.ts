@@ -4,7 +4,7 @@ import { U } from './locals.ts';
 import type { CodeWriter } from './wasm/code-writer.ts';
 
 /** In REGION_EXIT: how many instructions were counted that have not run. */
-export const UNDONE_MASK = 0xff;
+export const UNDONE_MASK = 0xfff;
 
 /** Pushes the number of the reason. Local `exit` is REGION_EXIT, `uop` what the region answered; `free` is an i32 local. */
 export function pushExitReason(code: CodeWriter, exit: number, free: number, uop: number = U): void {

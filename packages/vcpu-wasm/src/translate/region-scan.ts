@@ -12,11 +12,12 @@ import * as uop from '../uop.ts';
 import type { HandlerForms } from './handler-forms.ts';
 import type { RegionTable } from './region-table.ts';
 
-const MOST_BLOCKS = 24;
-const MOST_INSTRUCTIONS = 120;
-const MOST_ENTRIES = 8;
+interface Limits { readonly blocks: number; readonly instructions: number; readonly calls: number; readonly entries: number }
+const USUAL: Limits = { blocks: 24, instructions: 120, calls: 2, entries: 8 };
+const LARGE: Limits = { blocks: 80, instructions: 400, calls: 8, entries: 20 };
+/** In a large region an indirect jump may go to places so many bytes from it where regions begin already. */
+const NEAR = 1024;
 const MOST_PAGES = 6;
-const MOST_CALLS_FOLLOWED = 2;
 const PAGE = 4096;
 
 /** What ends a block. */
@@ -63,6 +64,7 @@ export class RegionScan {
 
   // Of the region being found.
   #state: StateView | null = null;
+  #most: Limits = USUAL;
   #blocks: Block[] = [];
   #entries: number[] = [];
   #pages = new Map<CodePage, number>();
@@ -137,7 +139,7 @@ export class RegionScan {
   #blockAt(at: number, page: CodePage, delta: number): number {
     const known = this.#leaders.get(at);
     if (known !== undefined) return known;
-    if (this.#blocks.length >= MOST_BLOCKS || this.handlerAt(at) < FIRST_INSTRUCTION_HANDLER) return -1;
+    if (this.#blocks.length >= this.#most.blocks || this.handlerAt(at) < FIRST_INSTRUCTION_HANDLER) return -1;
     const containing = this.#owner.get(at);
     const split: Block = { page, delta, uops: [], end: END_FALL, taken: -1, next: -1, nextUop: at, takenUop: 0 };
     const made = this.#blocks.push(split) - 1;
@@ -164,13 +166,14 @@ export class RegionScan {
   #enter(at: number, page: CodePage, delta: number): number {
     const block = this.#blockAt(at, page, delta);
     const first = this.#entries.length === 0;
-    if (block >= 0 && this.#entries.length < MOST_ENTRIES && !this.#entries.includes(block) && (first || !this.#table.isEntry(at))) this.#entries.push(block);
+    if (block >= 0 && this.#entries.length < this.#most.entries && !this.#entries.includes(block) && (first || this.#most === LARGE || !this.#table.isEntry(at))) this.#entries.push(block);
     return block;
   }
 
   /** The region that begins at uop `first` of `page`, byte 0 of which has the given instruction pointer on the processor. */
-  scan(processor: StateView, page: CodePage, first: number, ripLow: number, ripHigh: number, forms: HandlerForms): Scan {
+  scan(processor: StateView, page: CodePage, first: number, ripLow: number, ripHigh: number, forms: HandlerForms, large: boolean): Scan {
     this.#state = processor;
+    this.#most = large ? LARGE : USUAL;
     this.#blocks = [];
     this.#entries = [];
     this.#pages = new Map([[page, 0]]);
@@ -194,7 +197,7 @@ export class RegionScan {
     // The block may be split by its own branch: what is at its end belongs to whatever block that is in then.
     const ending = (): Block => this.#blocks[this.#owner.get(last) ?? index] as Block;
     for (;;) {
-      if (this.#owner.has(at) || (last >= 0 && this.#leaders.has(at)) || this.#instructions >= MOST_INSTRUCTIONS) break;
+      if (this.#owner.has(at) || (last >= 0 && this.#leaders.has(at)) || this.#instructions >= this.#most.instructions) break;
       const handler = this.handlerAt(at);
       if (handler < FIRST_INSTRUCTION_HANDLER) break;
       const { form } = forms.of(handler, at, page);
@@ -211,6 +214,7 @@ export class RegionScan {
       else if (form.name === 'ret') block.end = END_RETURN;
       else if (ends) block.end = END_DYNAMIC;
       else continue;
+      if (form.name === 'jmp' && !direct && this.#most === LARGE) this.#near(page, delta, last);
       if (block.end === END_CONDITIONAL || block.end === END_JUMP) {
         const taken = this.#target(block, last);
         ending().taken = taken;
@@ -222,11 +226,19 @@ export class RegionScan {
     end.nextUop = at;
     if (last >= 0 && (end.end === END_FALL || end.end === END_CONDITIONAL)) end.next = this.#blockAt(at, page, delta);
   }
+  /** Places around an indirect jump that were found by it, or by others like it. */
+  #near(page: CodePage, delta: number, jump: number): void {
+    const from = this.#view.getUint16(jump + uop.UOP_NEXT, true);
+    for (const at of this.#table.entriesIn(page)) {
+      const offset = this.#view.getUint16(at + uop.UOP_NEXT, true);
+      if (Math.abs(offset - from) <= NEAR) this.#enter(at, page, delta);
+    }
+  }
   #call(block: Block, at: number, next: number, direct: boolean): void {
     const back = this.#enter(next, block.page, block.delta);
     if (!direct) return;
     (this.#blocks[this.#owner.get(at) as number] as Block).takenUop = this.#targetUop(block, at);
-    if (back < 0 || this.#returns.length >= MOST_CALLS_FOLLOWED) return;
+    if (back < 0 || this.#returns.length >= this.#most.calls) return;
     const taken = this.#target(block, at);
     if (taken < 0) return;
     (this.#blocks[this.#owner.get(at) as number] as Block).taken = taken;

@@ -37,6 +37,11 @@ export class RegionTable {
     this.#forgotten.length = 0;
   }
   isEntry(at: number): boolean { return this.#view.getUint16(at + uop.UOP_HANDLER, true) === HANDLER_REGION; }
+  /** The page of the region's entry at a uop; null: none begins there. */
+  pageOf(at: number): CodePage | null { return this.isEntry(at) ? this.#entries.get(at)?.page ?? null : null; }
+  *entriesIn(page: CodePage): Generator<number> {
+    for (const [at, entry] of this.#entries) if (entry.page === page && this.isEntry(at)) yield at;
+  }
   /** The uop to interpret where a region begins. */
   copyOf(at: number): number {
     const entry = this.#entries.get(at);

@@ -3,6 +3,7 @@ import { CodeWriter } from '../wasm/code-writer.ts';
 import type { Label } from '../wasm/code-writer.ts';
 import * as state from '../cpu-state.ts';
 import { Emitter } from '../emitter.ts';
+import { DECODE_MAP, PAGE_LINEAR_SHIFT } from '../code-page.ts';
 import { HANDLER_REGION } from '../handler-number.ts';
 import { M, N, P, S, T, U, VA } from '../locals.ts';
 import type { Runtime } from '../runtime.ts';
@@ -30,9 +31,14 @@ const runtimeOf = ({ float, x87 }: RegionFunctions): Runtime => new Proxy({ floa
   },
 });
 
-/** How a region is written. `refills`: it answers misses of the TLB itself, which costs the rest of its code a little. */
-export interface RegionKind { readonly registers: RegisterPlace; readonly refills: boolean }
+/**
+ * How a region is written. `refills`: it answers misses of the TLB itself, which costs the rest of its code a little. `large`: with more of the code
+ * around than one usually has, because much of the time goes here.
+ */
+export interface RegionKind { readonly registers: RegisterPlace; readonly refills: boolean; readonly large: boolean }
 
+/** What goes to an address and changes nothing else. */
+const NEAR_TRANSFERS: ReadonlySet<string> = new Set(['jmp', 'call', 'ret']);
 /** A region that runs more instructions than this in one go has a loop that is worth more of the translator's time. */
 const LOOPED = 128;
 
@@ -55,6 +61,9 @@ export class RegionWriter {
   #callsApart = false;
   #hasLoop = false;
   #refills = false;
+  #large = false;
+  /** Of a large region: where jumps to its entries go that only they know. */
+  #dispatcher: Label | null = null;
   #registers: RegionRegisters = new RegistersInBlock();
   /** Uops at which the region begins, with the copies that are interpreted in their place. */
   readonly #copies = new Map<number, number>();
@@ -79,8 +88,9 @@ export class RegionWriter {
   }
 
   /** Leaves the function's body in the writer given at construction, answers how many vectors are in locals. Entries have their copies already. */
-  write(scan: Scan, { registers: place, refills }: RegionKind): number {
+  write(scan: Scan, { registers: place, refills, large }: RegionKind): number {
     this.#scan = scan;
+    this.#large = large;
     this.#refills = refills;
     this.#copies.clear();
     for (const entry of scan.entries) {
@@ -116,10 +126,12 @@ export class RegionWriter {
     this.#merges.clear();
     this.#kinds.clear();
     this.#knownAt.clear();
-    this.#kinds.set(this.#graph.root, KIND_PENDING);
+    this.#kinds.set(this.#graph.root, this.#large ? KIND_UNKNOWN : KIND_PENDING);
     const entry = scan.blocks[scan.entries[0] as number] as Block;
     this.#emitter = new Emitter(code, this.#known(entry.uops[0] as number, entry).form, this.#runtime);
+    this.#dispatcher = this.#large ? code.loop() : null;
     this.#tree(this.#graph.root);
+    if (this.#large) code.end();
     code.end();
     bound.flags.putOff(code);
     code.end();
@@ -146,7 +158,7 @@ export class RegionWriter {
       code.tee(N).or32();
     }
     code.ifSeldom();
-    code.get(S).const32(because(state.EXIT_INSTRUCTION)).const32(NO_BUDGET).get(N).select().store32(state.REGION_EXIT);
+    code.get(S).const32(because(state.EXIT_INSTRUCTION)).const32(NO_BUDGET).get(N).select().store32(state.REGION_EXIT).get(S).get(U).store32(state.SAMPLED);
     for (const at of entries) {
       code.get(U).const32(at).eq32();
       code.if();
@@ -237,7 +249,7 @@ export class RegionWriter {
     const isRoot = at === (this.#graph as ControlGraph).root;
     const skip = isRoot ? 0 : 1;
     choices.forEach((choice, i) => {
-      const last = isRoot && i === choices.length - 1;
+      const last = isRoot && !this.#large && i === choices.length - 1;
       if (!last) {
         if (isRoot) code.get(U).const32(firstUop(this.#scan as Scan, choice)).eq32();
         else code.get(SELECTOR).const32(choice + 1).eq32();
@@ -248,6 +260,7 @@ export class RegionWriter {
       if (!last) code.end();
     });
     if (!isRoot) this.#edge(at, node.edges[0] as Edge, -1);
+    else if (this.#large) code.const32(0).set(UNDONE).br((this.#bound as RegionBinding).exit);
   }
 
   // ---- Instructions ------------------------------------------------------------------------------------------------
@@ -279,6 +292,7 @@ export class RegionWriter {
     bound.onJump = (rip) => {
       leave();
       if (block.end === END_RETURN) this.#return(at, node, rip);
+      if (this.#large && NEAR_TRANSFERS.has(emitter.form.name)) this.#dispatchInPage(block, rip);
     };
     for (let i = 0; i < count; i++) {
       const place = block.uops[i] as number;
@@ -341,6 +355,21 @@ export class RegionWriter {
       this.#follow(at, node, point.block, rip);
       code.end();
     }
+  }
+
+  /** To another entry of the region, if there is one at the address; the dispatcher sees. */
+  #dispatchInPage({ page }: Block, rip: number): void {
+    const code = this.#body;
+    this.#hasLoop = true;
+    this.#registers.pushPageRip(code);
+    code.get(rip).xor().const(-4096).and().eqz();
+    code.if();
+    code.get(rip).wrap().const32(0xfff).and32().const32(PAGE_LINEAR_SHIFT).shl32().load32(page.map + DECODE_MAP).tee(U);
+    code.if();
+    code.const32(NO_BUDGET).set(UNDONE).get(BUDGET).const32((this.#scan as Scan).instructions).ltU32();
+    code.brSeldomIf((this.#bound as RegionBinding).exit).br(this.#dispatcher as Label);
+    code.end();
+    code.end();
   }
 
   /** An instruction that is a function of the interpreter: with everything in the processor block, as there. */

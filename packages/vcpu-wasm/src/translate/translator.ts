@@ -51,6 +51,8 @@ const BATCH = 8;
 const MOST_DROPS = 12;
 /** Times that a region has to run for long before it is written again. */
 const LONG_RUNS = 100;
+/** Times that the budget has to end at a region before it is written again with more of the code around it. */
+const LARGE_SAMPLES = 10;
 /** What is kept of the bytes of WebAssembly allowed, when there are more: the oldest modules go. */
 const KEPT_SHARE = 0.75;
 /** Copies that there has to be room for before a slice begins. */
@@ -61,11 +63,11 @@ interface Waiting {
   readonly state: StateView; readonly at: number; readonly page: CodePage; readonly ripLow: number; readonly ripHigh: number; readonly generation: number;
   readonly kind: RegionKind;
 }
-interface Written { readonly scan: Scan; readonly registers: RegisterPlace }
+interface Written { readonly scan: Scan; readonly kind: RegionKind }
 /** A module of which some region can be entered still. V8 frees it when none can. */
 interface LiveModule { readonly bytes: number; readonly regions: Set<Installed> }
 /** A region that can be entered. */
-interface Installed extends Written { readonly half: Half; readonly index: number; readonly module: LiveModule; readonly places: readonly number[]; loops: number }
+interface Installed extends Written { readonly half: Half; readonly index: number; readonly module: LiveModule; readonly places: readonly number[]; loops: number; samples: number }
 
 export class Translator {
   /** Of the processors that it serves: all find the same regions in the same tables. */
@@ -162,26 +164,41 @@ export class Translator {
     if (page.mode === 16 || (page.mode === 32 && processor.get(state.FLAT) === 0)) return;
     if (!this.isEager && (this.#drops.get(page.offset) ?? 0) >= MOST_DROPS) return;
     // Where everything is translated for a test, half of it each way.
-    this.#wait(processor, at, page, this.isEager && ((at / uop.UOP_BYTES) & 1) === 0 ? 'locals' : 'block');
+    this.#wait(processor, at, page, this.isEager && ((at / uop.UOP_BYTES) & 1) === 0 ? 'locals' : 'block', this.isEager && ((at / uop.UOP_BYTES) & 4) === 0);
     if (this.isEager || this.#waiting.length >= BATCH) this.translate();
   }
 
-  #wait(processor: StateView, at: number, page: CodePage, registers: RegisterPlace): void {
+  #wait(processor: StateView, at: number, page: CodePage, registers: RegisterPlace, large: boolean): void {
     // What a system does for its programs is spread over many pages; they themselves stay on a few for longer. In tests every other one.
     const refills = registers === 'block' && (this.isEager ? ((at / uop.UOP_BYTES) & 2) === 0 : processor.get(state.CPL) === 0);
-    this.#waiting.push({ state: processor, at, page, ripLow: processor.get(state.PAGE_RIP), ripHigh: processor.high(state.PAGE_RIP), generation: this.#cache.generation, kind: { registers, refills } });
+    this.#waiting.push({ state: processor, at, page, ripLow: processor.get(state.PAGE_RIP), ripHigh: processor.high(state.PAGE_RIP), generation: this.#cache.generation, kind: { registers, refills, large } });
   }
   /** The region at a uop ran for long: when it does so often, it is written again, with registers in locals. */
   looped(processor: StateView, at: number): void {
-    if (!this.#table.isEntry(at)) return;
-    const page = this.#cache.ofMap(processor.get(state.CODE_PAGE));
+    const region = this.#regionAt(processor, at);
+    if (region !== null && region.kind.registers !== 'locals' && ++region.loops === LONG_RUNS) this.#again(processor, at, 'locals', region.kind.large);
+  }
+  /** The budget ended at the entry of a region: where it does so often, the region is written again, with more of the code around. */
+  #sample(processor: StateView): void {
+    const at = processor.get(state.SAMPLED);
+    if (at === 0) return;
+    processor.set(state.SAMPLED, 0);
+    const region = this.#regionAt(processor, at);
+    // A system's paths are many and each of them is run through seldom: larger regions cost it more than they gave. Who loops has its loop already.
+    if (region === null || region.kind.large || region.kind.refills || region.kind.registers === 'locals' || region.loops > 0) return;
+    if (++region.samples === LARGE_SAMPLES) this.#again(processor, at, 'block', true);
+  }
+  /** The region that begins at a uop. Null also where the processor is in another page by now, so that it is not known where the entry's lies. */
+  #regionAt(processor: StateView, at: number): Installed | null {
+    const page = this.#table.pageOf(at);
+    if (page === null || page.map !== processor.get(state.CODE_PAGE)) return null;
     const half = page.mode === 64 ? this.#long : this.#legacy;
     const region = half.regions[this.#view.getUint32(this.#cache.regionWord(at), true)] ?? null;
-    if (region === null || region.registers === 'locals') return;
-    // Where the page of the entry lies is known only while the processor is there.
-    if (!region.scan.entries.some((entry) => firstOf(region.scan, entry) === at && (region.scan.blocks[entry] as Block).page === page)) return;
-    if (++region.loops === LONG_RUNS) this.#wait(processor, at, page, 'locals');
-    if (this.#waiting.length >= BATCH) this.translate();
+    return region?.scan.entries.some((entry) => firstOf(region.scan, entry) === at && (region.scan.blocks[entry] as Block).page === page) === true ? region : null;
+  }
+  #again(processor: StateView, at: number, registers: RegisterPlace, large: boolean): void {
+    this.#wait(processor, at, this.#cache.ofMap(processor.get(state.CODE_PAGE)), registers, large);
+    if (this.#waiting.length >= BATCH || large) this.translate();
   }
 
   /** Writes what waits. */
@@ -194,6 +211,7 @@ export class Translator {
   /** Called while no generated code runs: makes room. */
   collect(): void {
     this.#table.reclaim();
+    for (const processor of this.#states) this.#sample(processor);
     if (this.#bytesLive > this.#mostBytes) this.#evict(this.#mostBytes * KEPT_SHARE);
     while (this.#table.isFull(LEAST_COPIES) && this.#modules.size > 0) this.#evict(this.#bytesLive * KEPT_SHARE);
   }
@@ -212,14 +230,14 @@ export class Translator {
     const written: Written[] = [];
     for (const { state: processor, at, page, ripLow, ripHigh, generation, kind } of this.#waiting) {
       if ((page.mode === 64) !== (half === this.#long) || generation !== this.#cache.generation) continue;
-      if (this.#scanner.handlerAt(at) < FIRST_INSTRUCTION_HANDLER || (this.#table.isEntry(at) && kind.registers !== 'locals')) continue;
-      const scan = this.#scanner.scan(processor, page, at, ripLow, ripHigh, half.forms);
+      if (this.#scanner.handlerAt(at) < FIRST_INSTRUCTION_HANDLER || (this.#table.isEntry(at) && kind.registers !== 'locals' && !kind.large)) continue;
+      const scan = this.#scanner.scan(processor, page, at, ripLow, ripHigh, half.forms, kind.large);
       if (scan.entries.length === 0 || this.#table.isFull(scan.entries.length)) continue;
       for (const entry of scan.entries) this.#table.reserve((scan.blocks[entry] as Block).page, firstOf(scan, entry));
       module ??= new RegionModule();
       module.add(this.#code, half.writer.write(scan, kind));
       this.#trace?.note(scan, this.#view, at, { low: ripLow, high: ripHigh }, this.#code.length);
-      written.push({ scan, registers: kind.registers });
+      written.push({ scan, kind });
     }
     if (module !== null) this.#install(half, module, written);
   }
@@ -234,7 +252,7 @@ export class Translator {
     this.#bytesLive += bytes.length;
     const live: LiveModule = { bytes: bytes.length, regions: new Set() };
     this.#modules.add(live);
-    written.forEach(({ scan, registers }, place) => {
+    written.forEach(({ scan, kind }, place) => {
       const index = half.free.pop() ?? host.table.grow(1);
       const region = instance.exports[regionName(place)];
       host.table.set(index, this.#trace === null ? region : this.#trace.between(scan, region));
@@ -242,7 +260,7 @@ export class Translator {
       this.instructions += scan.instructions;
       this.blocks += scan.blocks.length;
       for (const entry of scan.entries) this.#table.install(firstOf(scan, entry), index);
-      const made = { half, index, scan, registers, module: live, places: scan.entries.map((entry) => this.#placeOf(scan, entry)), loops: 0 };
+      const made = { half, index, scan, kind, module: live, places: scan.entries.map((entry) => this.#placeOf(scan, entry)), loops: 0, samples: 0 };
       this.#forgetLandings(made.places);
       live.regions.add(made);
       half.regions[index] = made;
