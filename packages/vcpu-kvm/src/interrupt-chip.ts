@@ -35,7 +35,6 @@ export class InterruptChip {
   readonly #bytes = new Uint8Array(this.#message.buffer);
   readonly #routes = new Map<number, readonly [address: number, data: number]>(); // by both, the one used last at the end
   #borrowed = false;
-  #sent = 0;
 
   /** Before there are processors. Throws KvmError. */
   constructor(device: KvmDevice, vm: KvmVm, waits: boolean) {
@@ -49,8 +48,6 @@ export class InterruptChip {
   get isBorrowed(): boolean { return this.#borrowed; }
   /** Ends of some are to be told. */
   get hasLevels(): boolean { return this.#routes.size > 0; }
-  /** Messages of I/O APICs and devices. */
-  get sent(): number { return this.#sent; }
   add(one: ChipProcessor): void { this.#processors.push(one); }
 
   /** Guests are about to run: all local APICs, before the first of them does. */
@@ -71,7 +68,6 @@ export class InterruptChip {
     const address = (MSI_ADDRESS | ((destination & 0xff) << 12) | ((command & LOGICAL) === 0 ? 0 : ADDRESS_LOGICAL)) >>> 0;
     const data = command & DATA_BITS;
     if ((command & LEVEL) !== 0) this.#route(address, data);
-    this.#sent++;
     this.#message.setUint32(MSI.fields.address_lo[0], address, true);
     this.#message.setUint32(MSI.fields.data[0], data, true);
     return this.#vm.tell('KVM_SIGNAL_MSI', this.#bytes);

@@ -45,8 +45,11 @@ export class InterruptEntry {
     const events = this.#fd.read('KVM_GET_VCPU_EVENTS', VCPU_EVENTS.bytes);
     const at = (name: keyof typeof VCPU_EVENTS.fields): number => events.getUint8(VCPU_EVENTS.fields[name][0]);
     if (UNDER_WAY.some((name) => at(name) !== 0)) return true;
+    if (this.#given === NOT_GIVEN) return false;
+    // A processor that halted may be no further than awake. And nothing but a non-maskable interrupt goes before the wire.
+    const wasEntered = this.#given === ENTERED;
     this.entered();
-    if (this.#given === ENTERED && at('nmi.masked') === 0) this.#given = NOT_GIVEN; // nothing else goes before the wire
+    if (wasEntered && at('nmi.masked') === 0) this.#given = NOT_GIVEN;
     return this.#given !== NOT_GIVEN;
   }
   /** After a run. */

@@ -224,7 +224,7 @@ export class KvmVcpu implements Vcpu, ChipProcessor {
   };
   /** After a run in the machine's thread: the guest has nothing to do. */
   #rests(): boolean {
-    if (this.#apic === null || this.#leaving || !this.#apic.isIdle(this.#u8[IF_FLAG] !== 0, this.#enterGuest)) return false;
+    if (this.#apic === null || this.#leaving || (this.#u8[IF_FLAG] !== 0 && this.#surroundings.interrupts.isPending()) || !this.#apic.isIdle(this.#u8[IF_FLAG] !== 0, this.#enterGuest)) return false;
     this.#apic.noteState(this.#latches);
     if (this.isStuck) this.#place.halted();
     return true;
