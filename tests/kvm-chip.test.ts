@@ -165,7 +165,72 @@ describe.each([['in the machine\'s thread', false], ['in threads', true]])('the 
   }, 60_000);
 });
 
+const NMI = 2;
+describe.each([['in the machine\'s thread', false], ['in threads', true]])('processors with the kernel\'s interrupt chip, %s', (_where, threads) => {
+  itWithKvm('long', 'are told of when they halt for good, which a non-maskable interrupt ends', async () => {
+    let halted = 0;
+    const still = guest((code) => code.label('halt').cli().hlt().jmp('halt'));
+    const chip = await run(kernel(threads, { haltedForGood: () => halted++ }), { ...still, gate: still.gate });
+    await using machine = chip.machine;
+    machine.memory.copyIn(IDT + NMI * 16, new Uint8Array(still.gate('handler').buffer));
+    await until(() => halted > 0);
+    for (let i = 1; i <= 3; i++) {
+      machine.notify(0, 'nmi', 0);
+      await until(() => counted(chip) === i);
+    }
+  }, 60_000);
+
+  itWithKvm('long', 'begin anew when the machine is reset, and so do their timers', async () => {
+    const chip = await run(kernel(threads), beats);
+    await using machine = chip.machine;
+    for (let i = 0; i < 3; i++) {
+      await until(() => counted(chip) > 3);
+      expect(chip.fabric.apics[0]!.window()).toBe(-1); // the kernel has it
+      await machine.pause();
+      machine.memory.write(COUNT, 4, 0);
+      await machine.resume();
+      await machine.reset();
+    }
+    await until(() => counted(chip) > 3);
+    await machine.pause();
+    expect(chip.fabric.apics[0]!.window()).toBe(APIC);
+  }, 60_000);
+});
+
 describe('the kernel\'s interrupt chip', () => {
+  itWithKvm('long', 'is saved with one processor that runs and one that has not been started, which is started elsewhere', async () => {
+    const [start, other, flag] = [0x6_0000, 0x7000, 0x18_0100];
+    const code = guest((at) => {
+      at.label('wait').mov(r32(RCX), mem(4, { displacement: flag })).cmp(r32(RCX), 1).jcc(CONDITION_NE, 'wait');
+      for (const command of [0x4500, 0x4600 | (start >>> 12)]) at.mov(apic(0x310), 1 << 24).mov(apic(ICR), command);
+    });
+    const second = createAssembler(16, { origin: start }).label('round').inc(mem(2, { displacement: other })).jmp('round').bytes();
+    const engines = { kernel: () => kernel(true), model: () => kvmEngine({ ...processor, threads: true }), software: () => wasmEngine(processor) } as const;
+    const begun = await run(engines.kernel(), code, { processors: 2 });
+    await using _begun = begun.machine;
+    begun.machine.memory.copyIn(start, second);
+    let bytes: Uint8Array = new Uint8Array(0);
+    const save = async ({ machine }: Run): Promise<void> => {
+      const pieces: Uint8Array[] = [];
+      await machine.save((piece) => void pieces.push(piece));
+      bytes = Buffer.concat(pieces);
+    };
+    await save(begun);
+    const waiting = bytes;
+    for (const to of ['kernel', 'model', 'software'] as const) {
+      const next = await run(engines[to](), code, { processors: 2, restore: { bytes: waiting } });
+      await using machine = next.machine;
+      expect(machine.memory.read(other, 2)).toBe(0);
+      machine.memory.write(flag, 4, 1);
+      await until(() => machine.memory.read(other, 2) > 0);
+      await save(next); // with both under way
+      const last = await run(engines.kernel(), code, { processors: 2, restore: { bytes } });
+      await using after = last.machine;
+      const before = after.memory.read(other, 2);
+      await until(() => after.memory.read(other, 2) !== before);
+    }
+  }, 120_000);
+
   itWithKvm('long', 'starts the other processors of a machine and carries what they send each other, without an exit', async () => {
     const [start, other] = [0x6_0000, 0x7000];
     const code = guest((at) => {

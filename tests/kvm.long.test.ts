@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hasApt } from '@vm/cli';
-import { ENGINE_PROGRAMS, firstParting, recordProgram } from '@vm/testkit';
+import { ENGINE_PROGRAMS, type EngineMode, firstParting, recordProgram } from '@vm/testkit';
 import { itWithOracle } from '@vm/testkit/oracle';
 import type { KvmEngineOptions } from '@vm/vcpu-kvm';
 import { wasmEngine } from '@vm/vcpu-wasm';
@@ -63,6 +63,29 @@ describe.each(['max', 'qemu64,+svm'])('two processors of KVM in threads, in a ma
     expect(find('output')).toMatch(/NESTED-GUEST-IS-UP\s+.*2 CPUs\s+online 0-1\s/);
     const exits = told.filter(([name]) => name === 'exits').map(([, value]) => value as Readonly<Record<string, number>>);
     expect(exits.map((counts) => (counts['interrupts'] ?? 0) > 10)).toEqual([true, true]);
+    expect([find('ended'), find('code')]).toEqual(['power-off', 0]);
+  });
+});
+
+describe('the kernel\'s interrupt chip, in a machine of QEMU', () => {
+  itWithOracle(it, hasApt() ? 'qemu-system-x86_64' : 'apt-get', 'has two processors in threads boot a kernel to its shell, and most of what they would exit for is none', async (qemu) => {
+    const told = await runNested(qemu, await (image ??= nestedImage(folder)), 'max', 'vm.threads vm.chip', 2);
+    const find = (what: string): unknown => told.find(([name]) => name === what)?.[1];
+    expect(find('output')).toMatch(/NESTED-GUEST-IS-UP\s+.*2 CPUs\s+online 0-1\s/);
+    const exits = told.filter(([name]) => name === 'exits').map(([, value]) => value as Readonly<Record<string, number>>);
+    expect(exits.map(({ 'exits.hlt': halts = 0, 'exits.wrmsr': registers = 0 }) => [halts, registers < 100])).toEqual([[0, true], [0, true]]);
+    expect([find('ended'), find('code')]).toEqual(['power-off', 0]);
+  });
+  itWithOracle(it, hasApt() ? 'qemu-system-x86_64' : 'apt-get', 'is the same as the software engine exit by exit, and boots a kernel to its shell in the machine\'s thread', async (qemu) => {
+    const told = await runNested(qemu, await (image ??= nestedImage(folder)), 'qemu64,+svm', 'vm.chip');
+    const find = (what: string): unknown => told.find(([name]) => name === what)?.[1];
+    const records = told.filter(([name]) => name === 'record').map(([, value]) => value as readonly [string, EngineMode, readonly string[]]);
+    expect(records.length).toBeGreaterThan(0);
+    for (const [name, mode, lines] of records) {
+      const program = ENGINE_PROGRAMS.find((one) => one.name === name)!;
+      expect([name, mode, firstParting(await recordProgram(wasmEngine(find('processor') as KvmEngineOptions), program, mode), lines)]).toEqual([name, mode, null]);
+    }
+    expect(find('output')).toContain('NESTED-GUEST-IS-UP');
     expect([find('ended'), find('code')]).toEqual(['power-off', 0]);
   });
 });

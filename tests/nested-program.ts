@@ -15,6 +15,8 @@ import { kvmHandlers, writeKvmProgram } from './compound/kvm-traps.ts';
 const COMPOUND = 'vm.compound';
 /** The kernel inside alone, with two processors in threads. */
 const THREADS = 'vm.threads';
+/** With the local APICs of the kernel. */
+const CHIP = 'vm.chip';
 const PROGRAMS = 30;
 const MOST_RUNS = 10;
 const FOREVER = 1e9;
@@ -29,9 +31,10 @@ const probe = probeKvm();
 say('probe', probe);
 if (probe.usable) {
   const cpuModel = 'x86-64-v1';
-  const processor = { cpuModel, cpuWithout: kvmLacks({ cpuModel }) } as const;
-  say('processor', processor);
   const words = readFileSync('/proc/cmdline', 'latin1');
+  const plain = { cpuModel, cpuWithout: kvmLacks({ cpuModel }) } as const;
+  say('processor', plain);
+  const processor: KvmEngineOptions = words.includes(CHIP) ? { ...plain, interruptChip: 'kernel' } : plain;
   const isCompounded = words.includes(COMPOUND);
   if (words.includes(THREADS)) await boot({ ...processor, threads: true }, 2);
   else {
