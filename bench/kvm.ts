@@ -11,6 +11,7 @@ import { type Assembler, CONDITION_NE, createAssembler, mem, r16, r32, RAX, RBX,
 import { CALLS } from '../packages/vcpu-kvm/src/kvm-number-table.ts';
 import { libc } from '../packages/vcpu-kvm/src/libc.ts';
 import { blockRows } from './kvm-blocks.ts';
+import { interruptRows } from './kvm-interrupts.ts';
 import { KVM_LOOP } from './kvm-loop.ts';
 import { type Benchmark, median, pairedRow, type Row, row } from './registry.ts';
 
@@ -35,7 +36,7 @@ const ACCESSES: readonly Access[] = [
 
 /** What an access of a guest under KVM costs in TypeScript over the same loop in C. */
 export const kvm: Benchmark = {
-  summary: "an access of a guest under the host's KVM, to a device in TypeScript and back, against the same loop in C; sequences of accesses with blocks behind exits and without",
+  summary: "an access of a guest under the host's KVM, to a device in TypeScript and back, against the same loop in C; sequences of accesses with blocks behind exits and without; interrupts with the kernel's local APIC and its model",
   run: async ({ quick }) => {
     const { modes, text } = probeKvm();
     if (!modes.long) throw new Error(text);
@@ -46,7 +47,7 @@ export const kvm: Benchmark = {
       execFileSync('gcc', ['-O2', '-Wall', '-o', program, `${program}.c`]);
       const rows: Row[] = [];
       for (const access of ACCESSES) rows.push(...(await compare(access, program, folder, quick)));
-      return [...rows, callRow(program, quick), ...(await blockRows(quick))];
+      return [...rows, callRow(program, quick), ...(await blockRows(quick)), ...(await interruptRows(quick))];
     } finally {
       rmSync(folder, { recursive: true });
     }
