@@ -107,6 +107,7 @@ export interface Surroundings {
   readonly interrupts: InterruptPort;
   now(): Nanos;
   log(level: LogLevel, text: string): void;
+  wake?(): void; // outside `run`, after EXIT_HALT: the processor has something to do that no interrupt controller has sent it
 }
 
 /** Messages that no interrupt controller holds back: non-maskable interrupt, INIT, begin at `page` << 12 after it, forget all translations. */

@@ -116,7 +116,7 @@ export class Machine<V extends Vcpu = Vcpu> {
       acknowledge: () => this.#lines.acknowledge(), endOfInterrupt: (vector) => this.#lines.endOfInterrupt(vector),
       log: (level, text) => this.#log('interrupts', level, text),
     });
-    this.#processors = new Processors(Array.from({ length: count }, (_, index) => options.engine.createVcpu(index, { ram: this.ram, pio: this.#pio, mmio: this.#mmio, interrupts: this.#fabric.port(index), now: () => this.#loop.clock.now(), log })));
+    this.#processors = new Processors(Array.from({ length: count }, (_, index) => options.engine.createVcpu(index, { ram: this.ram, pio: this.#pio, mmio: this.#mmio, interrupts: this.#fabric.port(index), now: () => this.#loop.clock.now(), log, wake: () => (this.#processors.signal(index), this.#loop.wake()) })));
     this.vcpu = this.vcpus[0]!;
     this.#loop.attach(this.#processors.runner);
     this.lifecycle = new Lifecycle({

@@ -155,7 +155,7 @@ class KvmMachine {
     const thread = this.#threads?.create(this.#device.libc, fd.fd) ?? null;
     const vcpu = new KvmVcpu({ chip: this.#chip, threads: this.#threads, thread, lent, index, fd, kick: this.#kick!, slots: this.#slots!, model: this.#model, counterHz, leastNanos: leastNanos(fd), halted }, surroundings);
     this.#vcpus.push(vcpu);
-    this.#threads?.add(vcpu);
+    this.#threads?.add(vcpu, surroundings.wake === undefined ? null : () => surroundings.wake!());
     return vcpu;
   }
 

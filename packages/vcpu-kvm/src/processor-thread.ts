@@ -39,6 +39,9 @@ export class ProcessorThread {
   /** The thread is gone: by itself, or because somebody has ended it. */
   get ended(): boolean { return this.#ended; }
 
+  /** The process does not end while it is there. */
+  keepAlive(wanted: boolean): void { this.#worker[wanted ? 'ref' : 'unref'](); }
+
   /** The guest runs from now on, in its thread. HOT. */
   go(): void {
     if (this.#timer < 0) this.#begin();

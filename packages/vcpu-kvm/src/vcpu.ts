@@ -187,6 +187,7 @@ export class KvmVcpu implements Vcpu, ChipProcessor {
   /** The machine is to stand still: out of the thread, and on in this one to where it could be saved. */
   park(): void {
     const { thread, chip } = this.#place;
+    this.#place.threads?.rouse();
     if ((thread === null && chip === null) || this.#parked || this.#fd.isClosed) return;
     this.#parked = true;
     try {
@@ -402,10 +403,7 @@ export class KvmVcpu implements Vcpu, ChipProcessor {
     this.#u8[IMMEDIATE] = 1; // what is under way is finished, and no more
   }
 
-  reset(): void {
-    this.park();
-    this.#reset();
-  }
+  reset(): void { this.park(); this.#reset(); }
   #reset(): void {
     const { interrupts } = this.#surroundings;
     const isFirst = !interrupts.readModelRegister(MSR_APIC_BASE) || (interrupts.low & APIC_BASE_BSP) !== 0;
