@@ -12,6 +12,8 @@ import * as uop from '../uop.ts';
 import type { HandlerForms } from './handler-forms.ts';
 import type { RegionTable } from './region-table.ts';
 
+/** How far a region goes: `large` further, `apart` up to code that another region begins with, but for the heads of loops. */
+export type RegionExtent = 'usual' | 'large' | 'apart';
 interface Limits { readonly blocks: number; readonly instructions: number; readonly calls: number; readonly entries: number }
 const USUAL: Limits = { blocks: 24, instructions: 120, calls: 2, entries: 8 };
 const LARGE: Limits = { blocks: 80, instructions: 400, calls: 8, entries: 20 };
@@ -70,6 +72,7 @@ export class RegionScan {
   #pages = new Map<CodePage, number>();
   #returns: ReturnPoint[] = [];
   #instructions = 0;
+  #isApart = false;
   #ripLow = 0;
   #ripHigh = 0;
   readonly #leaders = new Map<number, number>();
@@ -127,7 +130,7 @@ export class RegionScan {
     const page = pages === 0 ? from.page : this.#pageAt(from.delta + pages, from.page.mode);
     if (page === null) return -1;
     const found = this.#cache.find(page, distance - pages * PAGE);
-    return found === 0 ? -1 : this.#blockAt(found, page, from.delta + pages);
+    return found === 0 ? -1 : this.#blockAt(found, at, page, from.delta + pages);
   }
   /** The uop that the direct branch at `at` goes to; 0 when that is in another page or not decoded. */
   #targetUop({ page }: Block, at: number): number {
@@ -136,9 +139,16 @@ export class RegionScan {
     return distance >= 0 && distance < PAGE ? this.#cache.find(page, distance) : 0;
   }
 
-  #blockAt(at: number, page: CodePage, delta: number): number {
+  /**
+   * Left to the region that begins there: code behind `from`, in the order in which it was decoded. What lies before it is the
+   * head of a loop most of the time, and a loop in two regions goes from one to the other at each turn.
+   */
+  #isLeft(at: number, from: number): boolean { return this.#isApart && at > from && this.#table.isTaken(at); }
+  /** The block that begins at a uop which is reached from another; -1: the region does not hold it. */
+  #blockAt(at: number, from: number, page: CodePage, delta: number): number {
     const known = this.#leaders.get(at);
     if (known !== undefined) return known;
+    if (this.#isLeft(at, from)) return -1;
     if (this.#blocks.length >= this.#most.blocks || this.handlerAt(at) < FIRST_INSTRUCTION_HANDLER) return -1;
     const containing = this.#owner.get(at);
     const split: Block = { page, delta, uops: [], end: END_FALL, taken: -1, next: -1, nextUop: at, takenUop: 0 };
@@ -163,28 +173,29 @@ export class RegionScan {
     block.next = made;
     return made;
   }
-  #enter(at: number, page: CodePage, delta: number): number {
-    const block = this.#blockAt(at, page, delta);
+  #enter(at: number, from: number, page: CodePage, delta: number): number {
+    const block = this.#blockAt(at, from, page, delta);
     const first = this.#entries.length === 0;
     if (block >= 0 && this.#entries.length < this.#most.entries && !this.#entries.includes(block) && (first || this.#most === LARGE || !this.#table.isEntry(at))) this.#entries.push(block);
     return block;
   }
 
   /** The region that begins at uop `first` of `page`, byte 0 of which has the given instruction pointer on the processor. */
-  scan(processor: StateView, page: CodePage, first: number, ripLow: number, ripHigh: number, forms: HandlerForms, large: boolean): Scan {
+  scan(processor: StateView, page: CodePage, first: number, ripLow: number, ripHigh: number, forms: HandlerForms, extent: RegionExtent): Scan {
     this.#state = processor;
-    this.#most = large ? LARGE : USUAL;
+    this.#most = extent === 'large' ? LARGE : USUAL;
     this.#blocks = [];
     this.#entries = [];
     this.#pages = new Map([[page, 0]]);
     this.#returns = [];
     this.#instructions = 0;
+    this.#isApart = extent === 'apart';
     this.#ripLow = ripLow;
     this.#ripHigh = ripHigh;
     this.#leaders.clear();
     this.#owner.clear();
     this.#waiting.length = 0;
-    this.#enter(first, page, 0);
+    this.#enter(first, first, page, 0);
     for (let index = this.#waiting.shift(); index !== undefined; index = this.#waiting.shift()) this.#fill(index, forms);
     const begins = (block: number): boolean => (this.#blocks[block] as Block).uops.length > 0;
     return { blocks: this.#blocks, entries: this.#entries.filter(begins), pages: this.#pages, returns: this.#returns, instructions: this.#instructions };
@@ -197,7 +208,7 @@ export class RegionScan {
     // The block may be split by its own branch: what is at its end belongs to whatever block that is in then.
     const ending = (): Block => this.#blocks[this.#owner.get(last) ?? index] as Block;
     for (;;) {
-      if (this.#owner.has(at) || (last >= 0 && this.#leaders.has(at)) || this.#instructions >= this.#most.instructions) break;
+      if (this.#owner.has(at) || (last >= 0 && (this.#leaders.has(at) || this.#isLeft(at, last))) || this.#instructions >= this.#most.instructions) break;
       const handler = this.handlerAt(at);
       if (handler < FIRST_INSTRUCTION_HANDLER) break;
       const { form } = forms.of(handler, at, page);
@@ -224,18 +235,18 @@ export class RegionScan {
     }
     const end = ending();
     end.nextUop = at;
-    if (last >= 0 && (end.end === END_FALL || end.end === END_CONDITIONAL)) end.next = this.#blockAt(at, page, delta);
+    if (last >= 0 && (end.end === END_FALL || end.end === END_CONDITIONAL)) end.next = this.#blockAt(at, last, page, delta);
   }
   /** Places around an indirect jump that were found by it, or by others like it. */
   #near(page: CodePage, delta: number, jump: number): void {
     const from = this.#view.getUint16(jump + uop.UOP_NEXT, true);
     for (const at of this.#table.entriesIn(page)) {
       const offset = this.#view.getUint16(at + uop.UOP_NEXT, true);
-      if (Math.abs(offset - from) <= NEAR) this.#enter(at, page, delta);
+      if (Math.abs(offset - from) <= NEAR) this.#enter(at, jump, page, delta);
     }
   }
   #call(block: Block, at: number, next: number, direct: boolean): void {
-    const back = this.#enter(next, block.page, block.delta);
+    const back = this.#enter(next, at, block.page, block.delta);
     if (!direct) return;
     (this.#blocks[this.#owner.get(at) as number] as Block).takenUop = this.#targetUop(block, at);
     if (back < 0 || this.#returns.length >= this.#most.calls) return;

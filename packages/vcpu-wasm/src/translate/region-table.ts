@@ -37,6 +37,8 @@ export class RegionTable {
     this.#forgotten.length = 0;
   }
   isEntry(at: number): boolean { return this.#view.getUint16(at + uop.UOP_HANDLER, true) === HANDLER_REGION; }
+  /** A region begins at the uop, or is about to. */
+  isTaken(at: number): boolean { return this.#entries.has(at); }
   /** The page of the region's entry at a uop; null: none begins there. */
   pageOf(at: number): CodePage | null { return this.isEntry(at) ? this.#entries.get(at)?.page ?? null : null; }
   *entriesIn(page: CodePage): Generator<number> {

@@ -19,7 +19,7 @@ import type { RegisterPlace } from './region-registers.ts';
 import { RegionScan } from './region-scan.ts';
 import { EXITS, RegionTrace } from './region-trace.ts';
 import type { TracedRegion } from './region-trace.ts';
-import type { Block, Scan } from './region-scan.ts';
+import type { Block, RegionExtent, Scan } from './region-scan.ts';
 import { RegionTable } from './region-table.ts';
 import { RegionWriter } from './region-writer.ts';
 import type { RegionKind } from './region-writer.ts';
@@ -231,7 +231,7 @@ export class Translator {
     for (const { state: processor, at, page, ripLow, ripHigh, generation, kind } of this.#waiting) {
       if ((page.mode === 64) !== (half === this.#long) || generation !== this.#cache.generation) continue;
       if (this.#scanner.handlerAt(at) < FIRST_INSTRUCTION_HANDLER || (this.#table.isEntry(at) && kind.registers !== 'locals' && !kind.large)) continue;
-      const scan = this.#scanner.scan(processor, page, at, ripLow, ripHigh, half.forms, kind.large);
+      const scan = this.#scanner.scan(processor, page, at, ripLow, ripHigh, half.forms, this.#extentOf(at, kind));
       if (scan.entries.length === 0 || this.#table.isFull(scan.entries.length)) continue;
       for (const entry of scan.entries) this.#table.reserve((scan.blocks[entry] as Block).page, firstOf(scan, entry));
       module ??= new RegionModule();
@@ -240,6 +240,11 @@ export class Translator {
       written.push({ scan, kind });
     }
     if (module !== null) this.#install(half, module, written);
+  }
+  /** A system's own code is long and lukewarm: there a region ends where another begins (decision 26). In tests every eighth does. */
+  #extentOf(at: number, { large, refills }: RegionKind): RegionExtent {
+    if (large) return 'large';
+    return refills && (!this.isEager || ((at / uop.UOP_BYTES) & 4) !== 0) ? 'apart' : 'usual';
   }
   #install(half: Half, module: RegionModule, written: readonly Written[]): void {
     const bytes = module.finish();
