@@ -106,6 +106,8 @@ export class KernelApic {
       if (this.#state() === NUMBERS.KVM_MP_STATE_RUNNABLE) return false;
       page = this.#page();
     }
+    const events = this.#events();
+    if (events.getUint8(E['nmi.pending'][0]) !== 0 || events.getUint8(E['nmi.injected'][0]) !== 0) return false;
     if (takesInterrupts && highestClass(page, IRR) > Math.max(highestClass(page, ISR), page.getUint32(TASK_PRIORITY, true) >>> 4)) return false;
     this.#lender?.wakeAt(this.#due(page));
     return true;
