@@ -165,6 +165,8 @@ describe.each([['in the machine\'s thread', false], ['in threads', true]])('the 
   }, 60_000);
 });
 
+const someTime = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 150)); // long enough for a machine to fall asleep
+
 const NMI = 2;
 describe.each([['in the machine\'s thread', false], ['in threads', true]])('processors with the kernel\'s interrupt chip, %s', (_where, threads) => {
   itWithKvm('long', 'are told of when they halt for good, which a non-maskable interrupt ends', async () => {
@@ -176,6 +178,16 @@ describe.each([['in the machine\'s thread', false], ['in threads', true]])('proc
     await until(() => halted > 0);
     for (let i = 1; i <= 3; i++) {
       machine.notify(0, 'nmi', 0);
+      await until(() => counted(chip) === i);
+    }
+  }, 60_000);
+
+  itWithKvm('long', 'are woken by messages when they have had nothing to do for a while', async () => {
+    const chip = await run(kernel(threads), guest((code) => code.sti().label('halt').hlt().jmp('halt')));
+    await using _chip = chip.machine;
+    for (let i = 1; i <= 3; i++) {
+      await someTime();
+      chip.fabric.message(0xfee0_0000, VECTOR);
       await until(() => counted(chip) === i);
     }
   }, 60_000);
@@ -246,6 +258,30 @@ describe('the kernel\'s interrupt chip', () => {
       expect(counted(chip)).toBe(TIMES);
       await until(() => machine.memory.read(other, 2) > 0);
       expect(exitsOf(chip)).toBeLessThan(5);
+    }
+  }, 60_000);
+
+  itWithKvm('long', 'wakes each of two processors for itself, by messages that are masked and others', async () => {
+    const [start, other] = [0x6_0000, 0x7000];
+    const code = guest((at) => {
+      for (const command of [0x4500, 0x4600 | (start >>> 12)]) at.mov(apic(0x310), 1 << 24).mov(apic(ICR), command);
+      at.sti().label('halt').hlt().jmp('halt');
+    });
+    // The second one cannot take interrupts: what wakes it is not masked.
+    const second = createAssembler(16, { origin: start }).label('round').inc(mem(2, { displacement: other })).cli().hlt().jmp('round').bytes();
+    const chip = await run(kernel(true), code, { processors: 2 });
+    await using machine = chip.machine;
+    machine.memory.copyIn(start, second);
+    machine.memory.write(NMI * 4, 4, 0x7010);
+    machine.memory.write(0x7010, 1, 0xcf); // IRET
+    await until(() => machine.memory.read(other, 2) === 1);
+    for (let i = 1; i <= 3; i++) {
+      await someTime();
+      chip.fabric.message(0xfee0_0000, VECTOR);
+      await until(() => counted(chip) === i);
+      await someTime();
+      chip.fabric.message(0xfee0_1000, 0x400);
+      await until(() => machine.memory.read(other, 2) === i + 1);
     }
   }, 60_000);
 
