@@ -192,6 +192,20 @@ describe.each([['in the machine\'s thread', false], ['in threads', true]])('proc
     }
   }, 60_000);
 
+  itWithKvm('long', 'begin at the reset vector when their INIT line is pulled', async () => {
+    const begun = 0x7000;
+    const program = guest((code) => code.label('round').inc(mem(4, { displacement: COUNT })).jmp('round'));
+    const firmware = createAssembler(16, { origin: 0xfff0 }).inc(mem(2, { displacement: begun })).label('stay').hlt().jmp('stay').bytes();
+    const chip = await run(kernel(threads), program, { firmwareBytes: 0x1_0000 });
+    await using machine = chip.machine;
+    machine.memory.copyIn(0xffff_fff0, firmware);
+    await until(() => counted(chip) > 0);
+    chip.fabric.initialize();
+    await until(() => machine.memory.read(begun, 2) === 1);
+    machine.notify(0, 'init', 0);
+    await until(() => machine.memory.read(begun, 2) === 2);
+  }, 60_000);
+
   itWithKvm('long', 'begin anew when the machine is reset, and so do their timers', async () => {
     const chip = await run(kernel(threads), beats);
     await using machine = chip.machine;
