@@ -94,6 +94,9 @@ function longDivision(e: Emitter): void {
   code.end();
 }
 
+/** D = A - R * B: a second division would take the host as long as the first. */
+function remainder({ code }: Emitter): void { code.get(A).get(R).get(B).mul().sub().set(D); }
+
 /** Pushes AX, DX:AX or EDX:EAX. */
 function dividend(e: Emitter): void {
   const { code, size } = e;
@@ -116,7 +119,8 @@ const div: Emit = (e) => {
     e.raiseIf(DIVIDE_ERROR);
     code.get(D).eqz();
     code.if();
-    code.get(A).get(B).divU().set(R).get(A).get(B).remU().set(D);
+    code.get(A).get(B).divU().set(R);
+    remainder(e);
     code.else();
     longDivision(e);
     code.end();
@@ -125,7 +129,7 @@ const div: Emit = (e) => {
     code.set(A);
     code.get(A).get(B).divU().tee(R).const(size * 8).shrU().const(0).ne();
     e.raiseIf(DIVIDE_ERROR);
-    code.get(A).get(B).remU().set(D);
+    remainder(e);
   }
   writeQuotient(e);
 };
@@ -166,7 +170,8 @@ const idiv: Emit = (e) => {
     e.raiseIf(DIVIDE_ERROR);
     code.get(D).eqz();
     code.if();
-    code.get(A).get(B).divU().set(R).get(A).get(B).remU().set(D);
+    code.get(A).get(B).divU().set(R);
+    remainder(e);
     code.else();
     longDivision(e);
     code.end();
@@ -191,7 +196,7 @@ const idiv: Emit = (e) => {
     e.raiseIf(DIVIDE_ERROR);
     code.get(A).get(B).divS().tee(R).get(R).signExtend(size).ne();
     e.raiseIf(DIVIDE_ERROR);
-    code.get(A).get(B).remS().set(D);
+    remainder(e);
   }
   writeQuotient(e);
 };
