@@ -1,5 +1,5 @@
 /**
- * SYSCALL, SYSRET, INT n and IRET in 64-bit mode, the last two in flat 32-bit code too, where everything is as systems have it: flat segments, no flag that wants attention.
+ * SYSCALL, SYSRET, INT n and IRET in 64-bit mode, the last two and SYSENTER and SYSEXIT in flat 32-bit code, where everything is as systems have it: flat segments, no flag that wants attention.
  * Whatever is not so is left to TypeScript, before anything has changed (SDM vol. 2; AMD APM vol. 3).
  */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
@@ -13,7 +13,7 @@ import { TAG_OPEN, TAG_USER } from '../tlb.ts';
 import type { Label } from '../wasm/code-writer.ts';
 import { READ_SUPERVISOR, READ_USER, WRITE_SUPERVISOR, WRITE_USER } from '@vm/shadow-mmu';
 
-const RCX = 1, RSP = 4, R11 = 11;
+const RCX = 1, RDX = 2, RSP = 4, R11 = 11;
 const EFER_SCE = 1;
 const FLAG_IF = 0x200, FLAG_RF = 0x1_0000;
 /** TF, NT, VM, AC, VIF and VIP: they change more than themselves. */
@@ -132,6 +132,47 @@ const sysret = orElse(call.SYSRET, (e, otherwise) => {
   e.jump(T);
 });
 
+/** Leaves unless this is flat 32-bit code of protected mode with no flag of consequence, and systems have set SYSENTER up; M becomes its CS. */
+function requireSysenter({ code }: Emitter, otherwise: Label): void {
+  code.get(S).load32(state.FLAGS_OTHER).const32(FLAGS_OF_CONSEQUENCE | FLAG_RF).and32().get(S).load32(state.LEVEL_ASKS).or32();
+  code.get(S).load32(state.CR0).const32(CR0_PE).and32().get(S).load32(state.FLAT).and32().eqz32().or32().get(S).load32(state.EFER).const32(EFER_LMA).and32().or32();
+  code.get(S).load32(state.MSR_SYSENTER_CS).const32(0xfffc).and32().tee(M).eqz32().or32().brIf(otherwise);
+}
+/** CS and SS with the selector in local M and the next one, for the level in local N. */
+function enterFlat32(e: Emitter): void {
+  const { code } = e;
+  code.get(M).const32(8).add32().set(K).get(S).get(N).store32(state.CPL);
+  setFlat(e, state.CS, M, CODE_32);
+  setFlat(e, state.SS, K, DATA);
+  setTags(e);
+}
+const sysenter = orElse(call.SYSENTER, (e, otherwise) => {
+  const { code } = e;
+  if (e.long) return;
+  requireSysenter(e, otherwise);
+  code.get(S).get(S).load32(state.FLAGS_OTHER).const32(~FLAG_IF).and32().store32(state.FLAGS_OTHER);
+  code.const32(0).set(N);
+  enterFlat32(e);
+  code.get(S).load32U(state.MSR_SYSENTER_ESP).set(A);
+  e.writeGpr(RSP, 4, A);
+  code.get(S).load32U(state.MSR_SYSENTER_EIP).set(T);
+  e.jump(T);
+}, true);
+const sysexit = orElse(call.SYSEXIT, (e, otherwise) => {
+  const { code } = e;
+  if (e.long) return;
+  requireSysenter(e, otherwise);
+  code.get(S).load32(state.CPL).brIf(otherwise);
+  code.get(M).const32(CODE_OF_USER).add32().const32(USER).or32().set(M).const32(USER).set(N);
+  enterFlat32(e);
+  e.readGpr(RCX, 4);
+  code.set(A);
+  e.writeGpr(RSP, 4, A);
+  e.readGpr(RDX, 4);
+  code.set(T);
+  e.jump(T);
+}, true);
+
 const int = orElse(call.SOFTWARE_INTERRUPT, (e, otherwise) => {
   const { code } = e;
   code.get(S).load32(state.FLAGS_OTHER).const32(FLAG_RF).and32().brIf(otherwise);
@@ -240,6 +281,8 @@ function returnInProtectedMode(e: Emitter, otherwise: Label): void {
 export const PRIVILEGE_CHANGE: EmitterTable = {
   syscall: { emit: syscall, apart: true },
   sysret: { emit: sysret, apart: true },
+  sysenter: { emit: sysenter, apart: true },
+  sysexit: { emit: sysexit, apart: true },
   int: { emit: int, apart: true },
   iret: { emit: iret, apart: true },
 };

@@ -207,8 +207,6 @@ export const SYSTEM: EmitterTable = {
   int3: rare(system(call.BREAKPOINT)),
   int1: rare(system(call.DEBUG_TRAP)),
   into: rare(system(call.OVERFLOW)),
-  sysenter: rare(system(call.SYSENTER)),
-  sysexit: rare(system(call.SYSEXIT)),
   swapgs: rare(swapgs),
   in: rare(input),
   out: rare(output),
