@@ -13,6 +13,7 @@ import { FMA } from './emit/fma.ts';
 import { MOVE } from './emit/move.ts';
 import { MULTIPLY } from './emit/multiply.ts';
 import { PRIVILEGE_CHANGE } from './emit/privilege-change.ts';
+import { SEGMENT_LOAD } from './emit/segment-load.ts';
 import { PROTECTION } from './emit/protection.ts';
 import { RANDOM_NUMBER } from './emit/random-number.ts';
 import { SHIFT } from './emit/shift.ts';
@@ -38,7 +39,7 @@ import { X87_TOP } from './emit/x87-top.ts';
 import { X87_TRANSCENDENTAL } from './emit/x87-transcendental.ts';
 
 const LEGACY: EmitterTable = {
-  ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM, ...PRIVILEGE_CHANGE, ...PROTECTION, ...RANDOM_NUMBER, ...TIME_STAMP,
+  ...ARITHMETIC, ...SHIFT, ...MULTIPLY, ...MOVE, ...STACK, ...CONTROL_FLOW, ...STRING, ...SYSTEM, ...PRIVILEGE_CHANGE, ...SEGMENT_LOAD, ...PROTECTION, ...RANDOM_NUMBER, ...TIME_STAMP,
   ...X87_CONTROL, ...X87_ENVIRONMENT, ...X87_MOVE, ...X87_ARITHMETIC, ...X87_TOP, ...X87_TRANSCENDENTAL,
   ...SSE_MOVE, ...SSE_INTEGER, ...SSE_SHUFFLE, ...SSE_ARITHMETIC, ...SSE_COMPARE, ...SSE_CONVERT, ...SSE4, ...SSE4_PRODUCT, ...SSE_STRING, ...AES, ...BIT_MANIPULATION, ...XSAVE,
 };

@@ -4,6 +4,7 @@ import { A, B, D, R, S, T, U } from '../locals.ts';
 import * as state from '../cpu-state.ts';
 import * as uop from '../uop.ts';
 import * as call from '../system-call.ts';
+import { moveToSegment } from './segment-load.ts';
 
 const INVALID_OPCODE = 6, GENERAL_PROTECTION = 13;
 const CR4_UMIP = 1 << 11;
@@ -92,7 +93,7 @@ const smsw: Emit = (e) => {
 };
 const moveFromSegment: Emit = (e) => {
   if (e.form.operands[0]?.letter === 'S') {
-    withValue(call.LOAD_SEGMENT, 1)(e);
+    moveToSegment(e);
     return;
   }
   e.read(1);
@@ -195,7 +196,6 @@ export const SYSTEM: EmitterTable = {
   mov_dr: rare((e) => { e.requireSupervisor(); e.system(e.form.operands[0]?.letter === 'D' ? call.WRITE_DEBUG : call.READ_DEBUG); }),
   mov_seg: rare(moveFromSegment),
   push_seg: rare(pushSegment),
-  pop_seg: rare(system(call.POP_SEGMENT)),
   les: rare(withFarPointer(call.LOAD_FAR_POINTER)),
   lds: rare(withFarPointer(call.LOAD_FAR_POINTER)),
   lss: rare(withFarPointer(call.LOAD_FAR_POINTER)),
