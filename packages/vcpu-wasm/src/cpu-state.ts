@@ -164,6 +164,9 @@ export const PENDING_A = 0x20c8;
 export const PENDING_B = 0x20d0;
 /** The uop of the entry where the budget ended last, 0 since somebody looked: where that is again and again, much of the time goes. */
 export const SAMPLED = 0x20d8;
+/** What TLB_BASE is for programs, for the system, and for the system while user pages are open to it: a page that two of them use has a place for each. 4 bytes each. */
+export const TLB_BASES = 0x20dc;
+export const BASE_USER = 0, BASE_SUPERVISOR = 4, BASE_OPEN = 8;
 
 /** Not 0: something wants attention since this was last cleared, although there may have been no budget to take away. */
 export const ATTENTION = 0x204c;

@@ -149,7 +149,7 @@ export function defineHandlerEntry(module: ModuleWriter, index: number, code: Co
   code.if();
   if (long) setNullStack(code);
   else setFlat(state.SS, DATA, true, () => { code.get(STACK_SELECTOR); });
-  code.get(0).const32(0).store32(state.CPL).get(0).get(TAG).store(state.DATA_TAG);
+  code.get(0).const32(0).store32(state.CPL).get(0).get(TAG).store(state.DATA_TAG).get(0).get(0).load32(state.TLB_BASES + state.BASE_SUPERVISOR).store32(state.TLB_BASE);
   // 0 says that generated code may not answer a miss, whoever asks.
   for (const [need, ofSupervisor] of [[state.SHADOW_READ_NEED, READ_SUPERVISOR], [state.SHADOW_WRITE_NEED, WRITE_SUPERVISOR]] as const) {
     code.get(0).const32(ofSupervisor).const32(0).get(0).load32(need).select().store32(need);

@@ -37,7 +37,7 @@ describe('the TLB', () => {
     s.set(state.IDTR_LIMIT, 0xfff);
     // Map 16 MiB, so that all 4096 entries of the read TLB hold something.
     for (let page = 0; page < 4096; page++) {
-      const at = (s.at + state.TLB_SLOT_ARRAY + state.READ_TLB + page * state.TLB_STRIDE) >>> 2;
+      const at = (s.get(state.TLB_BASE) + state.READ_TLB + page * state.TLB_STRIDE) >>> 2;
       s.u32[at] = (page << 12) | s.get(state.DATA_TAG);
       s.u32[at + 1] = 0;
       const isOurs = page > 0 && page < 16; // code, tables, stack

@@ -33,6 +33,9 @@ const SAVED_ENTRY_BYTES = 16;
 const SAVED_PARTS_BYTES: number = 2 * state.LARGE_PARTS;
 /** Spreads tags over the windows. */
 const GOLDEN = 0x9e37_79b1;
+/** The windows of one tag, so far apart. */
+const BASES = [state.BASE_USER, state.BASE_SUPERVISOR, state.BASE_OPEN] as const;
+const BASES_APART: number = Math.floor(state.TLB_WINDOWS / BASES.length);
 
 export class Tlb implements FirstLevel {
   readonly #state: StateView;
@@ -110,7 +113,9 @@ export class Tlb implements FirstLevel {
     const open = !user && (s.get(state.CR4) & CR4_SMAP) !== 0 && (s.get(state.FLAGS_OTHER) & FLAG_AC) !== 0;
     s.set64(state.DATA_TAG, this.checksAlignment ? NO_TAG : open ? tag | TAG_OPEN : tag, 0);
     s.set64(state.FETCH_TAG, tag | this.#codeSize, 0);
-    s.set(state.TLB_BASE, s.at + state.TLB_SLOT_ARRAY + (this.#hasForeignTags ? (Math.imul(this.#generation, GOLDEN) >>> 20) % state.TLB_WINDOWS : 0) * state.TLB_STRIDE);
+    const window = this.#hasForeignTags ? Math.imul(this.#generation, GOLDEN) >>> 20 : 0;
+    for (let i = 0; i < BASES.length; i++) s.set(state.TLB_BASES + i * 4, s.at + state.TLB_SLOT_ARRAY + ((window + i * BASES_APART) % state.TLB_WINDOWS) * state.TLB_STRIDE);
+    s.set(state.TLB_BASE, s.get(state.TLB_BASES + (user ? state.BASE_USER : open ? state.BASE_OPEN : state.BASE_SUPERVISOR)));
     const asks = this.#asks || this.checksAlignment;
     s.set(state.SHADOW_READ_NEED, asks ? 0 : user ? READ_USER : open ? READ_OPEN : READ_SUPERVISOR);
     s.set(state.SHADOW_WRITE_NEED, asks ? 0 : user ? WRITE_USER : open ? WRITE_OPEN : WRITE_SUPERVISOR);
@@ -137,10 +142,12 @@ export class Tlb implements FirstLevel {
       this.#dropLarge(parts);
       return;
     }
-    const at = this.#entry(low);
-    for (const tlb of TLBS) {
-      const index = (at + tlb) >>> 2;
-      if (s.u32[index + 1] === high && (((s.u32[index] as number) ^ low) & 0xffff_f000) === 0) this.#drop(index);
+    for (const base of BASES) {
+      const at = s.get(state.TLB_BASES + base) + tlbPlace(low);
+      for (const tlb of TLBS) {
+        const index = (at + tlb) >>> 2;
+        if (s.u32[index + 1] === high && (((s.u32[index] as number) ^ low) & 0xffff_f000) === 0) this.#drop(index);
+      }
     }
   }
   /** Takes away the right to write to a page without asking; called when it becomes code. */
@@ -293,7 +300,8 @@ export class Tlb implements FirstLevel {
       const size = CODE_SIZES[low & 3];
       const map = number !== TLB_OF_FETCHES || size === undefined ? 0 : mapOf(offset, size);
       if (number === TLB_OF_FETCHES && map === 0) continue;
-      const index = (this.#entry(low) + tlb) >>> 2;
+      const base = (low & TAG_USER) !== 0 ? state.BASE_USER : number !== TLB_OF_FETCHES && (low & TAG_OPEN) !== 0 ? state.BASE_OPEN : state.BASE_SUPERVISOR;
+      const index = (this.#state.get(state.TLB_BASES + base) + tlbPlace(low) + tlb) >>> 2;
       u32[index] = (low | (this.#generation << GENERATION_SHIFT)) >>> 0;
       u32[index + 1] = high;
       u32[index + 2] = offset - (low & 0xffff_f000);

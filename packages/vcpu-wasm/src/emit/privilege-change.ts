@@ -61,6 +61,7 @@ function setTags({ code, long }: Emitter): void {
     user(is32 ? TAG_USER | TAG_32 : TAG_USER, is32 ? TAG_32 : 0);
     code.or32().store32(tag);
   }
+  code.get(S).get(S).load32(state.TLB_BASES + state.BASE_USER).get(S).load32(state.TLB_BASES + state.BASE_SUPERVISOR).get(N).select().store32(state.TLB_BASE);
   // 0 says that generated code may not answer a miss, whoever asks.
   for (const [need, ofUser, ofSupervisor] of [[state.SHADOW_READ_NEED, READ_USER, READ_SUPERVISOR], [state.SHADOW_WRITE_NEED, WRITE_USER, WRITE_SUPERVISOR]] as const) {
     code.get(S);

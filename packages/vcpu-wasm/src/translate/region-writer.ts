@@ -39,6 +39,8 @@ export interface RegionKind { readonly registers: RegisterPlace; readonly refill
 
 /** What goes to an address and changes nothing else. */
 const NEAR_TRANSFERS: ReadonlySet<string> = new Set(['jmp', 'call', 'ret']);
+/** What changes nothing of a region but which pages its accesses reach, which its locals say. */
+const OPENS: ReadonlySet<string> = new Set(['stac', 'clac']);
 /** A region that runs more instructions than this in one go has a loop that is worth more of the translator's time. */
 const LOOPED = 128;
 
@@ -391,7 +393,8 @@ export class RegionWriter {
     // Something wants attention, code of the region was stored to, translations or segments changed.
     code.get(S).load32(state.BUDGET).get(N).ne32().or32();
     code.const32(firstUop(this.#scan as Scan, (this.#scan as Scan).entries[0] as number)).load16U32(uop.UOP_HANDLER).const32(HANDLER_REGION).ne32().or32();
-    code.get(S).load(state.DATA_TAG).get(DATA_TAG).ne().or32();
+    if (OPENS.has(form.name)) code.get(S).load(state.DATA_TAG).set(DATA_TAG).get(S).load32(state.TLB_BASE).set(TLB_BASE);
+    else code.get(S).load(state.DATA_TAG).get(DATA_TAG).ne().or32();
     if (!this.#long) code.get(S).load32(state.FLAT).eqz32().or32();
     code.ifSeldom();
     this.#noteAccesses(code);
