@@ -23,10 +23,9 @@ interface Globals {
 /** The event loop of this very thread: Node.js, or a page or worker of a browser. */
 export function createHostPort(): HostPort {
   const host = globalThis as unknown as Globals;
-  const { performance } = host; // Node.js makes it at the first use, and asks whether it has with each
   const rest = createRest();
   return {
-    now: () => performance.now() * 1e6,
+    now: () => host.performance.now() * 1e6,
     soon: host.setImmediate ?? createSoon(host),
     later: (delay, callback) => host.setTimeout(callback, Math.ceil(delay / 1e6)), // a little late, and not early to ask again
     cancel: (handle) => host.clearTimeout(handle),
