@@ -123,6 +123,7 @@ export class RegionScan {
   /** The block that the direct branch at `at` goes to; -1 when that is not decoded, not known, or too much. */
   #target(from: Block, at: number): number {
     const view = this.#view;
+    if (this.#isCut(from, at)) return -1;
     const low = view.getInt32(at + uop.UOP_IMMEDIATE, true);
     if (view.getInt32(at + uop.UOP_IMMEDIATE + 4, true) !== low >> 31) return -1;
     const distance = view.getUint16(at + uop.UOP_NEXT, true) + low;
@@ -132,9 +133,13 @@ export class RegionScan {
     const found = this.#cache.find(page, distance - pages * PAGE);
     return found === 0 ? -1 : this.#blockAt(found, at, page, from.delta + pages);
   }
+  /** Outside 64-bit mode an operand size of 16 bits cuts the instruction pointer (SDM vol. 1, section 7.3.8.1): not the distance says where it goes. */
+  #isCut({ page }: Block, at: number): boolean { return page.mode !== 64 && this.#view.getUint8(at + uop.UOP_SIZE) === 2; }
   /** The uop that the direct branch at `at` goes to; 0 when that is in another page or not decoded. */
-  #targetUop({ page }: Block, at: number): number {
+  #targetUop(from: Block, at: number): number {
     const view = this.#view;
+    const { page } = from;
+    if (this.#isCut(from, at)) return 0;
     const distance = view.getUint16(at + uop.UOP_NEXT, true) + view.getInt32(at + uop.UOP_IMMEDIATE, true);
     return distance >= 0 && distance < PAGE ? this.#cache.find(page, distance) : 0;
   }
