@@ -6,8 +6,8 @@
 import type { CodeWriter } from './wasm/code-writer.ts';
 import { I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
-import { READ_SUPERVISOR, WRITE_SUPERVISOR } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
+import { writeDataReach } from './data-reach.ts';
 import { CODE_32, CODE_64, DATA } from './fast-system-call.ts';
 import { pushTlbPlace } from './tlb-place.ts';
 
@@ -149,11 +149,8 @@ export function defineHandlerEntry(module: ModuleWriter, index: number, code: Co
   code.if();
   if (long) setNullStack(code);
   else setFlat(state.SS, DATA, true, () => { code.get(STACK_SELECTOR); });
-  code.get(0).const32(0).store32(state.CPL).get(0).get(TAG).store(state.DATA_TAG).get(0).get(0).load32(state.TLB_BASES + state.BASE_SUPERVISOR).store32(state.TLB_BASE);
-  // 0 says that generated code may not answer a miss, whoever asks.
-  for (const [need, ofSupervisor] of [[state.SHADOW_READ_NEED, READ_SUPERVISOR], [state.SHADOW_WRITE_NEED, WRITE_SUPERVISOR]] as const) {
-    code.get(0).const32(ofSupervisor).const32(0).get(0).load32(need).select().store32(need);
-  }
+  code.get(0).const32(0).store32(state.CPL).get(0).get(TAG).store(state.DATA_TAG);
+  writeDataReach(code);
   code.end();
   code.get(0).get(TAG).const(long ? TAG_64 : TAG_32).or().store(state.FETCH_TAG);
   setFlat(state.CS, long ? CODE_64 : CODE_32, false, () => { code.get(SELECTOR).const32(0xfffc).and32(); });

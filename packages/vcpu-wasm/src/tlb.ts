@@ -5,9 +5,9 @@
  * the code size. Dropping everything is a new generation; the arrays are overwritten only when those run out.
  */
 import { CR0_AM, CR4_SMAP, FLAG_AC } from '@vm/x86';
-import { READ_OPEN, READ_SUPERVISOR, READ_USER, WRITE_OPEN, WRITE_SUPERVISOR, WRITE_USER } from '@vm/shadow-mmu';
 import type { FirstLevel } from '@vm/shadow-mmu';
 import * as state from './cpu-state.ts';
+import { REACH_OPEN, REACH_SUPERVISOR, REACH_USER } from './data-reach.ts';
 import type { Ram } from '@vm/core/engine';
 import type { StateView } from './state-view.ts';
 import { codeMapPlace, tlbPlace } from './tlb-place.ts';
@@ -115,10 +115,11 @@ export class Tlb implements FirstLevel {
     s.set64(state.FETCH_TAG, tag | this.#codeSize, 0);
     const window = this.#hasForeignTags ? Math.imul(this.#generation, GOLDEN) >>> 20 : 0;
     for (let i = 0; i < BASES.length; i++) s.set(state.TLB_BASES + i * 4, s.at + state.TLB_SLOT_ARRAY + ((window + i * BASES_APART) % state.TLB_WINDOWS) * state.TLB_STRIDE);
-    s.set(state.TLB_BASE, s.get(state.TLB_BASES + (user ? state.BASE_USER : open ? state.BASE_OPEN : state.BASE_SUPERVISOR)));
+    const reach = user ? REACH_USER : open ? REACH_OPEN : REACH_SUPERVISOR;
+    s.set(state.TLB_BASE, s.get(state.TLB_BASES + reach.base));
     const asks = this.#asks || this.checksAlignment;
-    s.set(state.SHADOW_READ_NEED, asks ? 0 : user ? READ_USER : open ? READ_OPEN : READ_SUPERVISOR);
-    s.set(state.SHADOW_WRITE_NEED, asks ? 0 : user ? WRITE_USER : open ? WRITE_OPEN : WRITE_SUPERVISOR);
+    s.set(state.SHADOW_READ_NEED, asks ? 0 : reach.read);
+    s.set(state.SHADOW_WRITE_NEED, asks ? 0 : reach.write);
   }
   /** Every miss of a data access has to come here, because something is watched. */
   setAsking(asks: boolean): void {

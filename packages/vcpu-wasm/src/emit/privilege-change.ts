@@ -5,13 +5,13 @@
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
 import { A, B, C, K, M, N, P, S, T, U } from '../locals.ts';
 import * as state from '../cpu-state.ts';
+import { REACH_USER, writeDataReach } from '../data-reach.ts';
 import { CODE_32, CODE_64, DATA } from '../fast-system-call.ts';
 import { setNullStack } from '../handler-entry.ts';
 import * as call from '../system-call.ts';
 import * as uop from '../uop.ts';
 import { TAG_OPEN, TAG_USER } from '../tlb.ts';
 import type { Label } from '../wasm/code-writer.ts';
-import { READ_SUPERVISOR, READ_USER, WRITE_SUPERVISOR, WRITE_USER } from '@vm/shadow-mmu';
 
 const RCX = 1, RDX = 2, RSP = 4, R11 = 11;
 const EFER_SCE = 1;
@@ -61,13 +61,7 @@ function setTags({ code, long }: Emitter): void {
     user(is32 ? TAG_USER | TAG_32 : TAG_USER, is32 ? TAG_32 : 0);
     code.or32().store32(tag);
   }
-  code.get(S).get(S).load32(state.TLB_BASES + state.BASE_USER).get(S).load32(state.TLB_BASES + state.BASE_SUPERVISOR).get(N).select().store32(state.TLB_BASE);
-  // 0 says that generated code may not answer a miss, whoever asks.
-  for (const [need, ofUser, ofSupervisor] of [[state.SHADOW_READ_NEED, READ_USER, READ_SUPERVISOR], [state.SHADOW_WRITE_NEED, WRITE_USER, WRITE_SUPERVISOR]] as const) {
-    code.get(S);
-    user(ofUser, ofSupervisor);
-    code.const32(0).get(S).load32(need).select().store32(need);
-  }
+  writeDataReach(code, REACH_USER, N);
 }
 /** The flags in the low half of local A, of which none is of consequence, nor is any that they replace. */
 function restoreFlags(e: Emitter): void {

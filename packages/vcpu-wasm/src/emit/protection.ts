@@ -1,8 +1,8 @@
 /** Instructions around address spaces and user memory: FSGSBASE, SMAP, INVPCID, RDPID (SDM vol. 3, sections 4.6, 4.10 and 8.2.5). */
 import type { Emit, Emitter, EmitterTable } from '../emitter.ts';
-import { READ_OPEN, READ_SUPERVISOR, WRITE_OPEN, WRITE_SUPERVISOR } from '@vm/shadow-mmu';
 import { A, N, R, S, X } from '../locals.ts';
 import * as state from '../cpu-state.ts';
+import { REACH_OPEN, writeDataReach } from '../data-reach.ts';
 import * as call from '../system-call.ts';
 import { TAG_OPEN } from '../tlb.ts';
 
@@ -43,11 +43,7 @@ const setAccess = (open: boolean): Emit => (e) => {
   if (open) code.get(S).load32(state.CR4).const32(CR4_SMAP_BIT).shrU32().const32(TAG_OPEN).and32().set(N);
   else code.const32(0).set(N);
   code.get(S).get(S).load32(state.DATA_TAG).const32(~TAG_OPEN).and32().get(N).or32().store32(state.DATA_TAG);
-  code.get(S).get(S).load32(state.TLB_BASES + state.BASE_OPEN).get(S).load32(state.TLB_BASES + state.BASE_SUPERVISOR).get(N).select().store32(state.TLB_BASE);
-  // 0 says that generated code may not answer a miss, whoever asks.
-  for (const [need, ofOpen, ofSupervisor] of [[state.SHADOW_READ_NEED, READ_OPEN, READ_SUPERVISOR], [state.SHADOW_WRITE_NEED, WRITE_OPEN, WRITE_SUPERVISOR]] as const) {
-    code.get(S).const32(ofOpen).const32(ofSupervisor).get(N).select().const32(0).get(S).load32(need).select().store32(need);
-  }
+  writeDataReach(code, REACH_OPEN, N);
 };
 
 const invalidateContext: Emit = (e) => {
