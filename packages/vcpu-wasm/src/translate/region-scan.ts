@@ -137,11 +137,9 @@ export class RegionScan {
   #isCut({ page }: Block, at: number): boolean { return page.mode !== 64 && this.#view.getUint8(at + uop.UOP_SIZE) === 2; }
   /** The uop that the direct branch at `at` goes to; 0 when that is in another page or not decoded. */
   #targetUop(from: Block, at: number): number {
-    const view = this.#view;
-    const { page } = from;
     if (this.#isCut(from, at)) return 0;
-    const distance = view.getUint16(at + uop.UOP_NEXT, true) + view.getInt32(at + uop.UOP_IMMEDIATE, true);
-    return distance >= 0 && distance < PAGE ? this.#cache.find(page, distance) : 0;
+    const distance = this.#view.getUint16(at + uop.UOP_NEXT, true) + this.#view.getInt32(at + uop.UOP_IMMEDIATE, true);
+    return distance >= 0 && distance < PAGE ? this.#cache.find(from.page, distance) : 0;
   }
 
   /**

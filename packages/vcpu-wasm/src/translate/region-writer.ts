@@ -63,8 +63,7 @@ export class RegionWriter {
   #callsApart = false;
   #hasLoop = false;
   #refills = false;
-  #large = false;
-  /** Of a large region: where jumps to its entries go that only they know. */
+  /** Where jumps to entries of the region go that only they know; null: it is not a large one. */
   #dispatcher: Label | null = null;
   #registers: RegionRegisters = new RegistersInBlock();
   /** Uops at which the region begins, with the copies that are interpreted in their place. */
@@ -92,7 +91,6 @@ export class RegionWriter {
   /** Leaves the function's body in the writer given at construction, answers how many vectors are in locals. Entries have their copies already. */
   write(scan: Scan, { registers: place, refills, large }: RegionKind): number {
     this.#scan = scan;
-    this.#large = large;
     this.#refills = refills;
     this.#copies.clear();
     for (const entry of scan.entries) {
@@ -107,15 +105,15 @@ export class RegionWriter {
     this.#callsApart = false;
     this.#hasLoop = false;
     const locals = place === 'locals' ? new RegistersInLocals() : null;
-    this.#writeBody(scan, locals ?? new RegistersInBlock());
+    this.#writeBody(scan, locals ?? new RegistersInBlock(), large);
     // What the calls have to save and to take back is known only now.
-    if (locals !== null && this.#callsApart) this.#writeBody(scan, locals.again());
+    if (locals !== null && this.#callsApart) this.#writeBody(scan, locals.again(), large);
     this.#prologue(scan);
     this.#whole.append(this.#body);
     this.#epilogue(scan, place);
     return this.#registers.vectorCount;
   }
-  #writeBody(scan: Scan, registers: RegionRegisters): void {
+  #writeBody(scan: Scan, registers: RegionRegisters, large: boolean): void {
     const code = this.#body;
     this.#registers = registers;
     code.reset();
@@ -128,12 +126,12 @@ export class RegionWriter {
     this.#merges.clear();
     this.#kinds.clear();
     this.#knownAt.clear();
-    this.#kinds.set(this.#graph.root, this.#large ? KIND_UNKNOWN : KIND_PENDING);
+    this.#kinds.set(this.#graph.root, large ? KIND_UNKNOWN : KIND_PENDING);
     const entry = scan.blocks[scan.entries[0] as number] as Block;
     this.#emitter = new Emitter(code, this.#known(entry.uops[0] as number, entry).form, this.#runtime);
-    this.#dispatcher = this.#large ? code.loop() : null;
+    this.#dispatcher = large ? code.loop() : null;
     this.#tree(this.#graph.root);
-    if (this.#large) code.end();
+    if (large) code.end();
     code.end();
     bound.flags.putOff(code);
     code.end();
@@ -251,7 +249,7 @@ export class RegionWriter {
     const isRoot = at === (this.#graph as ControlGraph).root;
     const skip = isRoot ? 0 : 1;
     choices.forEach((choice, i) => {
-      const last = isRoot && !this.#large && i === choices.length - 1;
+      const last = isRoot && this.#dispatcher === null && i === choices.length - 1;
       if (!last) {
         if (isRoot) code.get(U).const32(firstUop(this.#scan as Scan, choice)).eq32();
         else code.get(SELECTOR).const32(choice + 1).eq32();
@@ -262,7 +260,7 @@ export class RegionWriter {
       if (!last) code.end();
     });
     if (!isRoot) this.#edge(at, node.edges[0] as Edge, -1);
-    else if (this.#large) code.const32(0).set(UNDONE).br((this.#bound as RegionBinding).exit);
+    else if (this.#dispatcher !== null) code.const32(0).set(UNDONE).br((this.#bound as RegionBinding).exit);
   }
 
   // ---- Instructions ------------------------------------------------------------------------------------------------
@@ -294,7 +292,7 @@ export class RegionWriter {
     bound.onJump = (rip) => {
       leave();
       if (block.end === END_RETURN) this.#return(at, node, rip);
-      if (this.#large && NEAR_TRANSFERS.has(emitter.form.name)) this.#dispatchInPage(block, rip);
+      if (this.#dispatcher !== null && NEAR_TRANSFERS.has(emitter.form.name)) this.#dispatchInPage(this.#dispatcher, block, rip);
     };
     for (let i = 0; i < count; i++) {
       const place = block.uops[i] as number;
@@ -360,7 +358,7 @@ export class RegionWriter {
   }
 
   /** To another entry of the region, if there is one at the address; the dispatcher sees. */
-  #dispatchInPage({ page }: Block, rip: number): void {
+  #dispatchInPage(dispatcher: Label, { page }: Block, rip: number): void {
     const code = this.#body;
     this.#hasLoop = true;
     this.#registers.pushPageRip(code);
@@ -369,7 +367,7 @@ export class RegionWriter {
     code.get(rip).wrap().const32(0xfff).and32().const32(PAGE_LINEAR_SHIFT).shl32().load32(page.map + DECODE_MAP).tee(U);
     code.if();
     code.const32(NO_BUDGET).set(UNDONE).get(BUDGET).const32((this.#scan as Scan).instructions).ltU32();
-    code.brSeldomIf((this.#bound as RegionBinding).exit).br(this.#dispatcher as Label);
+    code.brSeldomIf((this.#bound as RegionBinding).exit).br(dispatcher);
     code.end();
     code.end();
   }

@@ -6,7 +6,6 @@ import { FlatMachine } from '../flat-machine.ts';
 import { readState, writeState } from '../flat-state.ts';
 import type { FlatState } from '../flat-state.ts';
 import type { TranslatorMode } from './translator-mode.ts';
-import { EXITS } from './region-trace.ts';
 
 export type Width = 'long' | 'protected';
 
@@ -158,7 +157,7 @@ export class TwoPageMachine {
 
   /** Instructions that ran in translated code. */
   get translated(): number { return this.machine.vcpu.state.number(state.REGION_INSTRUCTIONS); }
-  get entries(): number { return EXITS.reduce((all, [, number]) => all + this.machine.vcpu.state.number(state.REGION_EXITS + number * 8), 0); }
+  get entries(): number { return new Map(this.machine.vcpu.counts()).get('translator.entries') ?? 0; }
 
   run(instructions: number): void { this.machine.vcpu.run(instructions); }
 
