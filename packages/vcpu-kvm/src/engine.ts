@@ -9,7 +9,7 @@ import { InterruptChip } from './interrupt-chip.ts';
 import { Kick } from './kick.ts';
 import { KvmDevice, type KvmVcpuFd, type KvmVm } from './kvm-calls.ts';
 import { KvmError } from './kvm-error.ts';
-import { ENABLE_CAP, RUN } from './kvm-layout-table.ts';
+import { RUN } from './kvm-layout-table.ts';
 import { NUMBERS } from './kvm-number-table.ts';
 import { MemorySlots } from './memory-slots.ts';
 import { kernelRegisters } from './model-register-table.ts';
@@ -168,10 +168,7 @@ class KvmMachine {
 
   /** What KVM does not know of comes to us, and not as an exception into the guest. */
   #filterRegisters(vm: KvmVm): void {
-    const view = new DataView(new ArrayBuffer(ENABLE_CAP.bytes));
-    view.setUint32(0, NUMBERS.KVM_CAP_X86_USER_SPACE_MSR, true);
-    view.setUint32(ENABLE_CAP.fields.args[0], NUMBERS.KVM_MSR_EXIT_REASON_FILTER | NUMBERS.KVM_MSR_EXIT_REASON_UNKNOWN | NUMBERS.KVM_MSR_EXIT_REASON_INVAL, true);
-    vm.call('KVM_ENABLE_CAP', new Uint8Array(view.buffer));
+    vm.enable(NUMBERS.KVM_CAP_X86_USER_SPACE_MSR, NUMBERS.KVM_MSR_EXIT_REASON_FILTER | NUMBERS.KVM_MSR_EXIT_REASON_UNKNOWN | NUMBERS.KVM_MSR_EXIT_REASON_INVAL);
     const { filter, bitmaps } = msrFilter([...kernelRegisters(this.#model), ...this.#controllerRegisters()], (bytes) => vm.libc.addressOf(bytes));
     vm.call('KVM_X86_SET_MSR_FILTER', filter);
     if (bitmaps.length === 0) throw new KvmError('a processor without registers');

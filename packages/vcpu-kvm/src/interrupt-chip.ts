@@ -4,7 +4,7 @@
  */
 import { KvmError } from './kvm-error.ts';
 import type { KvmDevice, KvmVm } from './kvm-calls.ts';
-import { ENABLE_CAP, IRQ_ROUTING, IRQ_ROUTING_ENTRY, MSI } from './kvm-layout-table.ts';
+import { IRQ_ROUTING, IRQ_ROUTING_ENTRY, MSI } from './kvm-layout-table.ts';
 import { NUMBERS } from './kvm-number-table.ts';
 
 /** Levels whose ends KVM tells us of: as many as an I/O APIC has pins, and some whose vectors are not used any more. */
@@ -41,8 +41,8 @@ export class InterruptChip {
     this.#vm = vm;
     this.waits = waits;
     for (const name of NEEDED) if (device.extension(NUMBERS[name]) === 0) throw new KvmError(`the host's kernel is too old for its interrupt chip: it has no ${name}`);
-    enable(vm, NUMBERS.KVM_CAP_SPLIT_IRQCHIP, ROUTES);
-    if ((device.extension(NUMBERS.KVM_CAP_X2APIC_API) & DISABLE_SUPPRESS_EOI_BROADCAST) !== 0) enable(vm, NUMBERS.KVM_CAP_X2APIC_API, DISABLE_SUPPRESS_EOI_BROADCAST);
+    vm.enable(NUMBERS.KVM_CAP_SPLIT_IRQCHIP, ROUTES);
+    if ((device.extension(NUMBERS.KVM_CAP_X2APIC_API) & DISABLE_SUPPRESS_EOI_BROADCAST) !== 0) vm.enable(NUMBERS.KVM_CAP_X2APIC_API, DISABLE_SUPPRESS_EOI_BROADCAST);
   }
 
   get isBorrowed(): boolean { return this.#borrowed; }
@@ -96,11 +96,4 @@ export class InterruptChip {
     }
     this.#vm.call('KVM_SET_GSI_ROUTING', new Uint8Array(table.buffer));
   }
-}
-
-function enable(vm: KvmVm, capability: number, argument: number): void {
-  const view = new DataView(new ArrayBuffer(ENABLE_CAP.bytes));
-  view.setUint32(ENABLE_CAP.fields.cap[0], capability, true);
-  view.setBigUint64(ENABLE_CAP.fields.args[0], BigInt(argument), true);
-  vm.call('KVM_ENABLE_CAP', new Uint8Array(view.buffer));
 }

@@ -1,6 +1,6 @@
 /** /dev/kvm, a machine of it and its processors: descriptors and calls, and nothing of what is done with them (KVM API documentation, section 4). */
 import { KvmError } from './kvm-error.ts';
-import { INTERRUPT, MSR_ENTRY, MSRS } from './kvm-layout-table.ts';
+import { ENABLE_CAP, INTERRUPT, MSR_ENTRY, MSRS } from './kvm-layout-table.ts';
 import { type CallName, CALLS, NUMBERS } from './kvm-number-table.ts';
 import { errorName, type Libc, libc, type MappedMemory } from './libc.ts';
 
@@ -83,6 +83,13 @@ export class KvmVm {
   }
   /** HOT: what the call gives; 0: it is refused, or nobody was there. */
   tell(name: CallName, argument: Uint8Array): number { return Math.max(0, this.libc.ioctlBytes(this.fd, CALLS[name], argument)); }
+  /** KVM_ENABLE_CAP with one argument (KVM API documentation, section 4.37). Throws KvmError. */
+  enable(capability: number, argument: number): void {
+    const view = new DataView(new ArrayBuffer(ENABLE_CAP.bytes));
+    view.setUint32(ENABLE_CAP.fields.cap[0], capability, true);
+    view.setBigUint64(ENABLE_CAP.fields.args[0], BigInt(argument), true);
+    this.call('KVM_ENABLE_CAP', new Uint8Array(view.buffer));
+  }
   createVcpu(index: number): KvmVcpuFd {
     const fd = check('KVM_CREATE_VCPU', this.libc.ioctl(this.fd, CALLS.KVM_CREATE_VCPU, index));
     try {
