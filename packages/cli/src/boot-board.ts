@@ -62,8 +62,8 @@ export interface BoardSettings {
   readonly restore?: RestoreOptions;
 }
 
-/** Interrupt controllers: the pair of 8259 alone, or APICs beside it, with their registers in memory or as model-specific ones too. */
 export const KVM_CHIPS: readonly InterruptChipKind[] = ['model', 'kernel'];
+/** Interrupt controllers: the pair of 8259 alone, or APICs beside it, with their registers in memory or as model-specific ones too. */
 export type ApicKind = 'none' | 'xapic' | 'x2apic';
 export const APIC_KINDS: readonly ApicKind[] = ['none', 'xapic', 'x2apic'];
 const LACKING: Readonly<Record<ApicKind, readonly CpuFeature[]>> = { none: ['apic', 'x2apic', 'tsc-deadline'], xapic: ['x2apic'], x2apic: [] };
