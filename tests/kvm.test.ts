@@ -92,13 +92,16 @@ describe('a processor of KVM', () => {
     expect([memory.read(0x18_0000, 4), memory.read(0x18_1000, 4)]).toEqual([0x77, 0x77]);
   });
 
-  itWithKvm('long', 'comes back from an endless loop when its time is up, again and again, and gets on each time', async () => {
+  itWithKvm('long', 'comes back from an endless loop when its time is up, again and again, and gets on', async () => {
     await using machine = await machineOf(program(forever));
     let before = -1n;
-    for (let i = 0; i < 20; i++) {
-      expect(machine.vcpu.run(1)).toBe(EXIT_BUDGET); // the shortest run there is
+    // The shortest run there is may be over before the guest is entered, when the host has other work.
+    for (let runs = 0, gotOn = 0; gotOn < 20; runs++) {
+      expect(runs).toBeLessThan(10_000);
+      expect(machine.vcpu.run(1)).toBe(EXIT_BUDGET);
       const now = new DataView(machine.vcpu.inspect().rows.general.buffer).getBigUint64(8, true);
-      expect(now > before).toBe(true);
+      expect(now >= before).toBe(true);
+      if (now > before) gotOn++;
       before = now;
     }
   });
