@@ -189,6 +189,13 @@ export const WRITE_TLB = 16;
 export const FETCH_TLB = 32;
 export const TLB_ADDEND = 8;
 export const TLB_CODE_PAGE = 12;
+/**
+ * The slots whose write entries lead to pages with the same low bits are in one list, so that the right to write to a page can be taken
+ * away at once: addresses of the next slot and the one before, 0 at the ends, and of the word in WRITERS; all ones there: in no list.
+ */
+export const WRITER_NEXT = 48;
+export const WRITER_PREVIOUS = 52;
+export const WRITER_LIST = 56;
 
 /**
  * What generated code needs to answer a miss from the shadow tables of @vm/shadow-mmu: this processor's block there (at 0 there is
@@ -221,17 +228,19 @@ export const LEVEL_ASKS = 0x20a4;
 /** Budget that was taken away while generated code ran, modulo 2^32: those instructions did not run. */
 export const BUDGET_TAKEN = 0x20a0;
 
-/** Not 0: the TLBs may hold pieces of large pages in that part of the address space: by 4 MiB, and of pages of 1 GiB by 1 GiB. */
+/**
+ * Not 0: the TLBs may hold pieces of large pages in that part of the address space: by 4 MiB, and of pages of 1 GiB by 1 GiB. Both halves
+ * of an address space of 64 bits have their own: what the system maps by large pages is not to be suspected wherever programs are.
+ */
 export const LARGE_PAGES = 0x3000;
 export const HUGE_PAGES = 0x3400;
 export const LARGE_PARTS = 0x400;
 export const LARGE_SHIFT = 22;
 export const HUGE_SHIFT = 30;
 
-/** By the low bits of the page: 0: no entry of the write TLB leads there; 1 + its slot; WRITER_MANY: look at all. 4 bytes each. */
+/** By the low bits of the page: the first slot of the list of those whose write entries lead to such pages; 0: none. 4 bytes each. */
 export const WRITERS = 0xb_0000;
 export const WRITER_PARTS = 0x4000;
-export const WRITER_MANY = 0xffff_ffff;
 
 /** How often a uop may still be branched to before the translator hears of it, u16 each; uops share counters. */
 export const HEAT = 0x9_0000;

@@ -12,7 +12,7 @@ import { type Access, FETCH, LARGE_RESERVED, LARGE_RESERVED_32, PAE_RESERVED_HIG
 import type { CodeWriter, Label } from './wasm/code-writer.ts';
 import { I32, I64 } from './wasm/code-writer.ts';
 import type { ModuleWriter, Signature } from './wasm/module-writer.ts';
-import { pushCodeMapPlace, pushTlbPlace } from './tlb-place.ts';
+import { pushCodeMapPlace, pushLargePart, pushTlbPlace } from './tlb-place.ts';
 import { TAG_USER } from './tlb.ts';
 
 /** (s, address, bytes) -> 1: the TLB answers for the address now; 0: it does not. */
@@ -196,18 +196,40 @@ function offsetOfFrame(code: CodeWriter, fail: Label): void {
   code.get(FRAME).const32(12).shl32().get(STATE).load32(state.HIGH_OFFSET).add32().set(OFFSET);
   code.end();
 }
-/** As Tlb.revokeWritesTo finds it. ENTRY = address of the slot. */
+/** As Tlb.#noteWriter. ENTRY = address of the slot. */
 function noteWriter(code: CodeWriter): void {
-  code.get(ENTRY).get(STATE).sub32().const32(state.TLB_SLOT_ARRAY).sub32().const32(Math.log2(state.TLB_STRIDE)).shrU32().const32(1).add32().set(FRAME);
-  code.get(OFFSET).const32(12).shrU32().const32(state.WRITER_PARTS - 1).and32().const32(2).shl32().get(STATE).add32().tee(PART);
-  code.get(FRAME).const32(state.WRITER_MANY);
-  code.get(PART).load32(state.WRITERS).tee(OFFSET).eqz32().get(OFFSET).get(FRAME).eq32().or32().select();
-  code.store32(state.WRITERS);
+  const LIST = FRAME, NEXT = OFFSET, PREVIOUS = PART;
+  code.get(OFFSET).const32(12).shrU32().const32(state.WRITER_PARTS - 1).and32().const32(2).shl32().get(STATE).add32().const32(state.WRITERS).add32().tee(LIST);
+  code.get(ENTRY).load32(state.WRITER_LIST).ne32();
+  code.if();
+  code.get(ENTRY).load32(state.WRITER_LIST).const32(-1).ne32();
+  code.if();
+  code.get(ENTRY).load32(state.WRITER_NEXT).set(NEXT);
+  code.get(ENTRY).load32(state.WRITER_PREVIOUS).tee(PREVIOUS);
+  code.if();
+  code.get(PREVIOUS).get(NEXT).store32(state.WRITER_NEXT);
+  code.else();
+  code.get(ENTRY).load32(state.WRITER_LIST).get(NEXT).store32(0);
+  code.end();
+  code.get(NEXT);
+  code.if();
+  code.get(NEXT).get(PREVIOUS).store32(state.WRITER_PREVIOUS);
+  code.end();
+  code.end();
+  code.get(ENTRY).get(LIST).load32(0).tee(NEXT).store32(state.WRITER_NEXT);
+  code.get(ENTRY).const32(0).store32(state.WRITER_PREVIOUS);
+  code.get(ENTRY).get(LIST).store32(state.WRITER_LIST);
+  code.get(NEXT);
+  code.if();
+  code.get(NEXT).get(ENTRY).store32(state.WRITER_PREVIOUS);
+  code.end();
+  code.get(LIST).get(ENTRY).store32(0);
+  code.end();
 }
 /** As Tlb.noteLarge. */
 function noteLarge(code: CodeWriter, right: number, shift: number, parts: number): void {
   code.get(RIGHTS).const32(right).and32();
   code.if();
-  code.get(ADDRESS).const(shift).shrU().wrap().const32(state.LARGE_PARTS - 1).and32().get(STATE).add32().const32(1).store8From32(parts);
+  pushLargePart(code, ADDRESS, shift).get(STATE).add32().const32(1).store8From32(parts);
   code.end();
 }

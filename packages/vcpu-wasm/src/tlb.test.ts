@@ -55,6 +55,18 @@ describe('the TLB', () => {
     expect(wrong).toBe(0);
   });
 
+  it('keeps what it knows of a program at an INVLPG there, whatever large pages the system has at addresses with the same low half', () => {
+    const { vcpu: { memory: { tlb }, state: s }, ram } = new FlatMachine('long', { processor: { shadow: 'off' } });
+    const answers = (low: number, high: number): boolean => tlb.find(state.READ_TLB, low, high, s.get(state.DATA_TAG)) >= 0;
+    tlb.noteLarge(0x40_0000, 0xffff_8880, false);
+    tlb.fillRead(0x41_0000, 0xffff_8880, ram.base, s.get(state.DATA_TAG));
+    for (const low of [0x40_1000, 0x40_2000]) tlb.fillRead(low, 0, ram.base, s.get(state.DATA_TAG));
+    tlb.invalidatePage(0x40_1000, 0);
+    expect([answers(0x40_1000, 0), answers(0x40_2000, 0), answers(0x41_0000, 0xffff_8880)]).toEqual([false, true, true]);
+    tlb.invalidatePage(0x43_0000, 0xffff_8880); // another piece of the large page
+    expect([answers(0x40_2000, 0), answers(0x41_0000, 0xffff_8880)]).toEqual([true, false]);
+  });
+
   it('forgets a translation at INVLPG and keeps it before', () => {
     const machine = new FlatMachine('long');
     const table = 0x6000;

@@ -10,7 +10,7 @@ import * as state from './cpu-state.ts';
 import { REACH_OPEN, REACH_SUPERVISOR, REACH_USER } from './data-reach.ts';
 import type { Ram } from '@vm/core/engine';
 import type { StateView } from './state-view.ts';
-import { codeMapPlace, tlbPlace } from './tlb-place.ts';
+import { codeMapPlace, largePart, tlbPlace } from './tlb-place.ts';
 
 const EMPTY = 0xffff_ffff;
 /** Tags: bits 3-11 generation, bit 2 user, bits 0-1 code size of fetches; bit 0 of data, user pages are open to the supervisor although SMAP is on. */
@@ -22,6 +22,8 @@ export const TAG_OPEN = 1;
 export const NO_TAG = 0xffe;
 
 const SLOT_WORDS: number = state.TLB_STRIDE / 4;
+/** In words from the beginning of a slot. */
+const WRITE: number = state.WRITE_TLB / 4, NEXT: number = state.WRITER_NEXT / 4, PREVIOUS: number = state.WRITER_PREVIOUS / 4, LIST: number = state.WRITER_LIST / 4;
 const TLBS = [state.READ_TLB, state.WRITE_TLB, state.FETCH_TLB] as const;
 const TLB_OF_WRITES = 1, TLB_OF_FETCHES = 2;
 const CODE_SIZES: readonly number[] = [16, 32, 64]; // by the tag of a fetch
@@ -29,8 +31,10 @@ const TAG_OF_CODE_SIZE = 3;
 const TAG_WITHOUT_GENERATION = 7;
 /** A saved entry: number of the TLB, low half of the compare word without the generation, high half, page of RAM; 4 bytes each. */
 const SAVED_ENTRY_BYTES = 16;
-/** Before them: which parts of the address space have large pages. */
+/** Before them: a word that says how they are laid out (older ones begin with bytes of 0 or 1), and which parts of the address space have large pages. */
+const SAVED_LAYOUT = 2;
 const SAVED_PARTS_BYTES: number = 2 * state.LARGE_PARTS;
+const SAVED_HEAD_BYTES: number = 4 + SAVED_PARTS_BYTES;
 /** Spreads tags over the windows. */
 const GOLDEN = 0x9e37_79b1;
 /** The windows of one tag, so far apart. */
@@ -153,23 +157,14 @@ export class Tlb implements FirstLevel {
   }
   /** Takes away the right to write to a page without asking; called when it becomes code. */
   revokeWritesTo(pageOffset: number): void {
-    const s = this.#state;
-    const part = this.#writers(pageOffset);
-    const writer = s.u32[part] as number;
-    if (writer === 0) return;
-    s.u32[part] = 0;
-    const first = (s.at + state.TLB_SLOT_ARRAY + state.WRITE_TLB) >>> 2;
-    if (writer !== state.WRITER_MANY) {
-      const index = first + (writer - 1) * SLOT_WORDS;
-      if (this.#pageOf(index) === pageOffset) this.#drop(index);
-      else s.u32[part] = writer;
-      return;
-    }
-    for (let slot = 0; slot < state.TLB_SLOTS; slot++) {
-      const index = first + slot * SLOT_WORDS;
-      const page = this.#pageOf(index);
-      if (page === pageOffset) this.#drop(index);
-      else if (page >= 0 && this.#writers(page) === part) this.#noteWriter(part, slot);
+    const { u32 } = this.#state;
+    for (let slot = u32[this.#writers(pageOffset)] as number; slot !== 0;) {
+      const index = slot >>> 2;
+      const next = u32[index + NEXT] as number;
+      const page = this.#pageOf(index + WRITE);
+      if (page === pageOffset) this.#drop(index + WRITE);
+      if (page === pageOffset || page < 0) this.#leaveWriters(index);
+      slot = next;
     }
   }
   #drop(index: number): void {
@@ -195,8 +190,6 @@ export class Tlb implements FirstLevel {
   // ---- What comes ----------------------------------------------------------------------------------------------------------
 
   #entry(low: number): number { return this.#state.get(state.TLB_BASE) + tlbPlace(low); }
-  /** Of the entry at an index. */
-  #slotOf(index: number): number { return Math.floor((index - ((this.#state.at + state.TLB_SLOT_ARRAY) >>> 2)) / SLOT_WORDS); }
   /** Index of the entry. */
   #fill(tlb: number, tag: number, low: number, high: number, pageOffset: number, extra: number): number {
     const u32 = this.#state.u32;
@@ -212,7 +205,7 @@ export class Tlb implements FirstLevel {
   fillRead(low: number, high: number, pageOffset: number, tag: number): void { this.#fill(state.READ_TLB, tag, low, high, pageOffset, 0); }
   fillWrite(low: number, high: number, pageOffset: number, tag: number): void {
     const index = this.#fill(state.WRITE_TLB, tag, low, high, pageOffset, 0);
-    this.#noteWriter(this.#writers(pageOffset), this.#slotOf(index));
+    this.#noteWriter(index - WRITE, pageOffset);
   }
   fillFetch(low: number, high: number, pageOffset: number, codePage: number): void {
     this.#fill(state.FETCH_TLB, this.#state.get(state.FETCH_TAG), low, high, pageOffset, codePage);
@@ -230,12 +223,28 @@ export class Tlb implements FirstLevel {
     u32.fill(0, first, first + (state.CODE_MAP_COUNT * state.CODE_MAP_BYTES) / 4);
     this.flush();
   }
-  /** Index of what is known of the entries of the write TLB that lead to a page. */
+  /** Index of the list of slots whose write entries lead to such pages. */
   #writers(pageOffset: number): number { return ((this.#state.at + state.WRITERS) >>> 2) + ((pageOffset >>> 12) & (state.WRITER_PARTS - 1)); }
-  #noteWriter(part: number, slot: number): void {
-    const u32 = this.#state.u32;
-    const writer = u32[part] as number;
-    u32[part] = writer === 0 || writer === slot + 1 ? slot + 1 : state.WRITER_MANY;
+  /** The slot at an index is in that list now, as generated code does it. */
+  #noteWriter(index: number, pageOffset: number): void {
+    const { u32 } = this.#state;
+    const list = this.#writers(pageOffset);
+    if (u32[index + LIST] === list * 4) return;
+    if (u32[index + LIST] !== EMPTY) this.#leaveWriters(index);
+    const first = u32[list] as number;
+    u32[index + NEXT] = first;
+    u32[index + PREVIOUS] = 0;
+    u32[index + LIST] = list * 4;
+    if (first !== 0) u32[(first >>> 2) + PREVIOUS] = index * 4;
+    u32[list] = index * 4;
+  }
+  #leaveWriters(index: number): void {
+    const { u32 } = this.#state;
+    const next = u32[index + NEXT] as number;
+    const previous = u32[index + PREVIOUS] as number;
+    u32[previous === 0 ? (u32[index + LIST] as number) >>> 2 : (previous >>> 2) + NEXT] = next;
+    if (next !== 0) u32[(next >>> 2) + PREVIOUS] = previous;
+    u32[index + LIST] = EMPTY;
   }
 
   // ---- Large pages -----------------------------------------------------------------------------------------------------------
@@ -280,19 +289,20 @@ export class Tlb implements FirstLevel {
         words.push(number, (low & (0xffff_f000 | TAG_WITHOUT_GENERATION)) >>> 0, u32[index + 1] as number, (this.#pageOf(index) - ram.base) / 4096);
       }
     });
-    const bytes = new Uint8Array(SAVED_PARTS_BYTES + words.length * 4);
+    const bytes = new Uint8Array(SAVED_HEAD_BYTES + words.length * 4);
     const view = new DataView(bytes.buffer);
-    bytes.set(u8.subarray(at + state.LARGE_PAGES, at + state.LARGE_PAGES + SAVED_PARTS_BYTES));
-    words.forEach((word, i) => view.setUint32(SAVED_PARTS_BYTES + i * 4, word, true));
+    view.setUint32(0, SAVED_LAYOUT, true);
+    bytes.set(u8.subarray(at + state.LARGE_PAGES, at + state.LARGE_PAGES + SAVED_PARTS_BYTES), 4);
+    words.forEach((word, i) => view.setUint32(SAVED_HEAD_BYTES + i * 4, word, true));
     return bytes;
   }
   /** Of a processor that has just been reset. What does not fit this machine is left out: a translation may always be walked for again. */
   load(bytes: Uint8Array, ram: Ram, mapOf: (offset: number, mode: number) => number): void {
-    if (this.#hasForeignTags || bytes.length < SAVED_PARTS_BYTES) return;
     const { u8, u32, at } = this.#state;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    u8.set(bytes.subarray(0, SAVED_PARTS_BYTES), at + state.LARGE_PAGES);
-    for (let from = SAVED_PARTS_BYTES; from + SAVED_ENTRY_BYTES <= bytes.length; from += SAVED_ENTRY_BYTES) {
+    if (this.#hasForeignTags || bytes.length < SAVED_HEAD_BYTES || view.getUint32(0, true) !== SAVED_LAYOUT) return;
+    u8.set(bytes.subarray(4, SAVED_HEAD_BYTES), at + state.LARGE_PAGES);
+    for (let from = SAVED_HEAD_BYTES; from + SAVED_ENTRY_BYTES <= bytes.length; from += SAVED_ENTRY_BYTES) {
       const [number, low, high, page] = [0, 4, 8, 12].map((field) => view.getUint32(from + field, true)) as [number, number, number, number];
       const tlb = TLBS[number];
       if (tlb === undefined || page >= ram.bytes / 4096 || (low & 0xfff & ~TAG_WITHOUT_GENERATION) !== 0) continue;
@@ -307,7 +317,7 @@ export class Tlb implements FirstLevel {
       u32[index + 1] = high;
       u32[index + 2] = offset - (low & 0xffff_f000);
       u32[index + 3] = map;
-      if (number === TLB_OF_WRITES) this.#noteWriter(this.#writers(offset), this.#slotOf(index));
+      if (number === TLB_OF_WRITES) this.#noteWriter(index - WRITE, offset);
     }
   }
 }
@@ -316,7 +326,7 @@ interface LargeParts { readonly large: number; readonly huge: number }
 /** The bytes for the parts of the address space that an address lies in. */
 function largeParts(low: number, high: number): LargeParts {
   return {
-    large: state.LARGE_PAGES + ((low >>> state.LARGE_SHIFT) & (state.LARGE_PARTS - 1)),
-    huge: state.HUGE_PAGES + (((high << 2) | (low >>> state.HUGE_SHIFT)) & (state.LARGE_PARTS - 1)),
+    large: state.LARGE_PAGES + largePart(low >>> state.LARGE_SHIFT, high),
+    huge: state.HUGE_PAGES + largePart((high << 2) | (low >>> state.HUGE_SHIFT), high),
   };
 }
