@@ -1,19 +1,19 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createProgress, defaultCacheFolder, fetchGuest, GuestCache, PROMPT } from '@vm/cli';
-import { bootGuest, type Guest } from '@vm/pc';
+import { createProgress, defaultCacheFolder, fetchGuest, GuestCache } from '@vm/cli';
 import { findOracle } from '@vm/testkit/oracle';
-import { SHADOW_MODES, type ShadowMode, type WasmVcpu, wasmEngine } from '@vm/vcpu-wasm';
+import { SHADOW_MODES, type ShadowMode } from '@vm/vcpu-wasm';
 import { QEMU, qemuCommand } from './guest-commands.ts';
 import { initrdWith, type ProgramResult, resultsIn } from './guest-programs.ts';
 import { GuestSession } from './guest-session.ts';
+import { MMU_MEMORY_MIB, type MmuFiles, type MmuResult, type Watched } from './mmu-guest.ts';
+import { MmuSession } from './mmu-session.ts';
 import { pairedRatio } from './pairs.ts';
 import { type Benchmark, median, row, type Row } from './registry.ts';
 import { modelCharts, modelRows } from './shadow-model.ts';
 
 const GUEST = 'linux-image-cloud-amd64';
-const MEMORY_MIB = 512;
 /** Without process-context identifiers the kernel loses every translation at a switch; with them it asks for fewer. */
 const KERNELS = [{ name: 'without PCID', append: 'nopcid' }, { name: 'with PCID', append: '' }] as const;
 const QEMU_CPU = 'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand,+aes,+pclmulqdq';
@@ -21,25 +21,22 @@ const PROGRAMS = ['pingpong', 'forkx', 'pfault', 'chase'] as const;
 const QUICK_PROGRAMS = ['pingpong'] as const;
 const SCALE = 0.1, QUICK_SCALE = 0.02;
 const ROUNDS = 3;
+/** What is run before anything counts, while code is met for the first time: V8 compiles it better in the background. */
+const WARM_SCALE = 0.3;
 /** Rings of the program `pingpong`: each unit of work is a switch of address spaces. */
 const RING = /^ring/;
-const COMMAND_MS = 1_200_000;
 
-/** Programs whose cost under `cached` is compared with that under `flush` in pairs of runs. */
+/** Programs whose cost under `cached` is compared with that under `flush` in pairs of runs, some in each of several pairs of guests: one that is unlucky stays so. */
 const PAIRED = ['forkx', 'pfault'] as const;
-const PAIRS = 16, PAIR_SCALE = 0.02;
+const PAIRED_GUESTS = 6, PAIRS = 3, PAIR_SCALE = 0.02;
 
 /** What one run of a row cost. */
-interface Run {
+interface Run extends Cost {
   readonly nanos: number;
-  readonly cpuMicros: number;
-  readonly instructions: number;
-  /** By counter of the machine, a unit. */
-  readonly counts: Readonly<Record<string, number>>;
 }
+type Cost = Pick<MmuResult, 'cpuMicros' | 'instructions' | 'counts'>;
 type Runs = Map<string, Run[]>;
-
-const WATCHED = { walks: 'cpu.shadow.guestWalks', fills: 'cpu.shadow.fills', intercepts: 'cpu.shadow.intercepts', hits: 'cpu.shadow.hits' } as const;
+const NO_COST: Cost = { cpuMicros: 0, instructions: 0, counts: { walks: 0, fills: 0, intercepts: 0, hits: 0 } };
 
 /** One guest for each policy and one under QEMU's translator, each program in turn in all of them. */
 export const mmu: Benchmark = {
@@ -55,7 +52,8 @@ export const mmu: Benchmark = {
       const rows: Row[] = modelRows(quick);
       for (const { name, append } of quick ? KERNELS.slice(0, 1) : KERNELS) {
         const commandLine = `console=ttyS0 quiet cryptomgr.notests vm.term=dumb ${append}`.trim();
-        rows.push(...await compare(name, programs, { kernel: files.kernel, initrd: join(folder, 'initrd'), commandLine }, quick));
+        const guest = { kernel: files.kernel, initrd: join(folder, 'initrd'), commandLine };
+        rows.push(...await compare(name, programs, guest, quick), ...(quick ? [] : await pairRows(name, guest)));
       }
       return rows;
     } finally {
@@ -64,22 +62,24 @@ export const mmu: Benchmark = {
   },
 };
 
-interface Files { readonly kernel: string; readonly initrd: string; readonly commandLine: string }
-
-async function compare(title: string, programs: readonly string[], { kernel, initrd, commandLine }: Files, quick: boolean): Promise<Row[]> {
-  const [kernelBytes, initrdBytes] = [readFileSync(kernel), readFileSync(initrd)];
-  const guests = new Map<ShadowMode, Guest<WasmVcpu>>();
+async function compare(title: string, programs: readonly string[], files: MmuFiles, quick: boolean): Promise<Row[]> {
+  const guests = new Map<ShadowMode, MmuSession>();
   let peer: GuestSession | null = null;
   const checks = new Map<string, string>();
   try {
     for (const shadow of SHADOW_MODES) {
-      const guest = await bootGuest({ engine: wasmEngine({ shadow }), kernel: kernelBytes, initrd: initrdBytes, ramBytes: MEMORY_MIB * 2 ** 20, commandLine, startMs: Date.now() });
+      const guest = new MmuSession(shadow, files);
       guests.set(shadow, guest);
-      await guest.waitFor(PROMPT, { timeoutMs: COMMAND_MS });
+      await guest.ready();
     }
     if (findOracle(QEMU) !== null) {
-      peer = new GuestSession(qemuCommand({ kernel, initrd, append: commandLine, memoryMiB: MEMORY_MIB }, QEMU_CPU));
+      peer = new GuestSession(qemuCommand({ kernel: files.kernel, initrd: files.initrd, append: files.commandLine, memoryMiB: MMU_MEMORY_MIB }, QEMU_CPU));
       await peer.ready();
+    }
+    for (const program of quick ? [] : programs) {
+      const command = `/programs/${program} ${WARM_SCALE}`;
+      for (const guest of guests.values()) await guest.run(command);
+      await peer?.run(command);
     }
     const ours = new Map<ShadowMode, Runs>();
     const theirs: Runs = new Map();
@@ -89,64 +89,50 @@ async function compare(title: string, programs: readonly string[], { kernel, ini
         for (const [shadow, guest] of guests) {
           const runs = ours.get(shadow) ?? new Map<string, Run[]>();
           ours.set(shadow, runs);
-          for (const { result, ...cost } of await runInOurs(guest, command)) keep(runs, checks, result, cost);
+          for (const { result, ...cost } of await guest.run(command)) keep(runs, checks, result, cost);
         }
         for (const result of peer === null ? [] : resultsIn((await peer.run(command)).output)) keep(theirs, checks, result, NO_COST);
         console.error(`${title}: round ${round + 1}, ${program}`);
       }
     }
-    return [...rowsOf(title, ours, theirs), ...(quick ? [] : await pairRows(title, guests.get('cached')!, guests.get('flush')!))];
+    return rowsOf(title, ours, theirs);
   } finally {
-    for (const guest of guests.values()) await guest[Symbol.asyncDispose]();
+    for (const guest of guests.values()) guest[Symbol.dispose]();
     peer?.kill();
   }
 }
 
 /** Each program in one guest and then in the other, the order changing from pair to pair. */
-async function pairRows(title: string, cached: Guest<WasmVcpu>, flush: Guest<WasmVcpu>): Promise<Row[]> {
+async function pairRows(title: string, files: MmuFiles): Promise<Row[]> {
   const ours: Runs = new Map(), theirs: Runs = new Map();
-  for (let pair = 0; pair < PAIRS; pair++) {
-    for (const program of PAIRED) {
-      const turn = [[cached, ours], [flush, theirs]] as const;
-      for (const [guest, runs] of pair % 2 === 0 ? turn : turn.toReversed()) {
-        for (const { result, ...cost } of await runInOurs(guest, `/programs/${program} ${PAIR_SCALE}`)) keep(runs, new Map(), result, cost);
+  for (let guests = 0; guests < PAIRED_GUESTS; guests++) {
+    using cached = new MmuSession('cached', files);
+    using flush = new MmuSession('flush', files);
+    await Promise.all([cached, flush].map(async (guest) => {
+      await guest.ready();
+      for (const program of PAIRED) await guest.run(`/programs/${program} ${WARM_SCALE}`);
+    }));
+    for (let pair = 0; pair < PAIRS; pair++) {
+      for (const program of PAIRED) {
+        const turn = [[cached, ours], [flush, theirs]] as const;
+        for (const [guest, runs] of (guests + pair) % 2 === 0 ? turn : turn.toReversed()) {
+          for (const { result, ...cost } of await guest.run(`/programs/${program} ${PAIR_SCALE}`)) keep(runs, new Map(), result, cost);
+        }
       }
     }
-    console.error(`${title}: pair ${pair + 1} of ${PAIRS}`);
+    console.error(`${title}: pairs in ${guests + 1} of ${PAIRED_GUESTS} pairs of guests`);
   }
   return [...ours].flatMap(([name, list]) => {
     const other = theirs.get(name) ?? [];
     return ([['guest instructions', '', ({ instructions }: Run) => instructions], ['host CPU time', 'us', ({ cpuMicros }: Run) => cpuMicros]] as const).flatMap(([what, unit, of]) => {
-      const { high } = pairedRatio(list.map(of), other.map(of));
+      const { low, high } = pairedRatio(list.map(of), other.map(of));
       return [
         row(`${title}, pairs, ${name}: ${what} a unit under cached`, unit, list.length, median(list.map(of)), { name: 'flush', value: median(other.map(of)) }),
+        row(`${title}, pairs, ${name}: lower end of the ratio of ${what}, 95 % interval`, 'times', list.length, low),
         row(`${title}, pairs, ${name}: upper end of the ratio of ${what}, 95 % interval`, 'times', list.length, high),
       ];
     });
   });
-}
-
-type Cost = Omit<Run, 'nanos'>;
-const NO_COST: Cost = { cpuMicros: 0, instructions: 0, counts: {} };
-
-/** Runs a program and looks at the counters at each of its lines. */
-async function runInOurs(guest: Guest<WasmVcpu>, command: string): Promise<({ result: ProgramResult } & Cost)[]> {
-  const found: ({ result: ProgramResult } & Cost)[] = [];
-  guest.type(`${command}\n`);
-  let before = guest.machine.counters.read();
-  let cpu = process.cpuUsage();
-  for (;;) {
-    const output = await guest.waitFor(/^BENCH .*\r?\n|vm:.*# /m, { timeoutMs: COMMAND_MS });
-    const [result] = resultsIn(output);
-    if (result === undefined) return found;
-    const after = guest.machine.counters.read();
-    const { user, system } = process.cpuUsage(cpu);
-    const counts: Record<string, number> = {};
-    for (const [name, counter] of Object.entries(WATCHED)) counts[name] = ((after[counter] ?? 0) - (before[counter] ?? 0)) / result.units;
-    found.push({ result, counts, cpuMicros: (user + system) / result.units, instructions: (after['cpu.instructions']! - before['cpu.instructions']!) / result.units });
-    before = after;
-    cpu = process.cpuUsage();
-  }
 }
 
 function keep(runs: Runs, checks: Map<string, string>, { name, units, nanos, check }: ProgramResult, cost: Cost): void {
@@ -171,9 +157,9 @@ function rowsOf(title: string, ours: ReadonlyMap<ShadowMode, Runs>, theirs: Runs
   const flush = ours.get('flush');
   for (const shadow of ['cached', 'diff'] as const) {
     for (const [name, list] of ours.get(shadow) ?? []) {
-      for (const what of ['fills', 'walks', 'intercepts'] as const) {
-        const peer = middle(flush?.get(name), ({ counts }) => counts[what] ?? 0);
-        rows.push(row(`${title}, ${shadow}, ${name}: ${what} ${RING.test(name) ? 'a switch' : 'a unit'}`, '', list.length, middle(list, ({ counts }) => counts[what] ?? 0), ...(peer === 0 ? [] : [{ name: 'flush', value: peer }])));
+      for (const what of ['fills', 'walks', 'intercepts'] as const satisfies readonly Watched[]) {
+        const peer = middle(flush?.get(name), ({ counts }) => counts[what]);
+        rows.push(row(`${title}, ${shadow}, ${name}: ${what} ${RING.test(name) ? 'a switch' : 'a unit'}`, '', list.length, middle(list, ({ counts }) => counts[what]), ...(peer === 0 ? [] : [{ name: 'flush', value: peer }])));
       }
     }
   }
