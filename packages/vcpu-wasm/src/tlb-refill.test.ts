@@ -8,9 +8,7 @@ import * as state from './cpu-state.ts';
 import { FlatMachine } from './flat-machine.ts';
 import { Random } from './native/random.ts';
 import { type Access, FETCH, READ, WRITE } from './page-walk.ts';
-import { defineRefill, REFILL } from './tlb-refill.ts';
-import { CodeWriter } from './wasm/code-writer.ts';
-import { ModuleWriter } from './wasm/module-writer.ts';
+import { refillFunctions } from './refill-functions.ts';
 
 const TABLES = 0x10_0000, TABLE_COUNT = 24, PAGE = 4096;
 const TABLE_WORDS = (TABLE_COUNT * PAGE) / 4;
@@ -19,22 +17,12 @@ const STATES = 100, ACCESSES = 200;
 const ACCESS_NAMES = ['read', 'write', 'fetch'] as const;
 const FORMATS = ['32 bits', 'PAE', 'long'] as const;
 
-type Refill = (state: number, address: bigint, bytes: number) => number;
-
-function refillsOf(memory: WebAssembly.Memory, long: boolean): Refill[] {
-  const module = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared: false });
-  const indices = ACCESS_NAMES.map((name) => module.declare(REFILL, name));
-  indices.forEach((index, access) => defineRefill(module, new CodeWriter(), index, access as Access, long));
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish() as Uint8Array<ArrayBuffer>), { env: { memory } });
-  return ACCESS_NAMES.map((name) => exports[name] as Refill);
-}
-
 it(`misses are answered as the walk answers them, seeds ${FIRST} to ${FIRST + SEEDS - 1}`, () => {
   for (const [format, name] of FORMATS.entries()) {
     const machine = new FlatMachine(name === 'long' ? 'long' : 'protected', { ramBytes: 4 << 20 });
     const { vcpu: { memory, state: s }, ram } = machine;
     new Uint8Array(ram.memory.buffer, ram.attributesOffset, ram.bytes / PAGE).fill(0); // nobody watches stores
-    const refills = refillsOf(ram.memory as WebAssembly.Memory, name === 'long');
+    const refills = refillFunctions(ram.memory as WebAssembly.Memory, name === 'long');
     const words = new Uint32Array(machine.bytes.buffer, machine.bytes.byteOffset + TABLES, TABLE_WORDS);
     const found = [0, 0, 0], answered = [0, 0, 0];
     for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {

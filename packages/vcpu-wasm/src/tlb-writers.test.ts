@@ -8,21 +8,13 @@ import * as state from './cpu-state.ts';
 import { FlatMachine } from './flat-machine.ts';
 import { Random } from './native/random.ts';
 import { WRITE } from './page-walk.ts';
-import { defineRefill, REFILL } from './tlb-refill.ts';
-import { CodeWriter } from './wasm/code-writer.ts';
-import { ModuleWriter } from './wasm/module-writer.ts';
+import { refillFunctions } from './refill-functions.ts';
 
 const PAGE = 4096, DIRECTORY = 0x10_0000, TABLES = DIRECTORY + PAGE;
 /** Places in the directory whose addresses have the same places in the TLB. */
 const ALIASES = [1, 5] as const, PAGES = 12, FRAMES = 8, TAGS = 3, FIRST_FRAME = 0x200;
 const EMPTY = 0xffff_ffff;
 const SEEDS = Number(process.env['VM_SEEDS'] ?? 3), FIRST = Number(process.env['VM_SEED'] ?? 1), STEPS = 500;
-
-function writeRefill(memory: WebAssembly.Memory): (state: number, address: bigint, bytes: number) => number {
-  const module = new ModuleWriter({ minimumPages: 1, maximumPages: 65536, shared: false });
-  defineRefill(module, new CodeWriter(), module.declare(REFILL, 'write'), WRITE, false);
-  return new WebAssembly.Instance(new WebAssembly.Module(module.finish() as Uint8Array<ArrayBuffer>), { env: { memory } }).exports['write'] as never;
-}
 
 /** Pages that write entries lead to, by the slot's address. */
 function entries({ vcpu: { state: s } }: FlatMachine): Map<number, number> {
@@ -60,7 +52,7 @@ it(`rights to write are all found when they are taken away, seeds ${FIRST} to ${
     const random = new Random(seed);
     const machine = new FlatMachine('protected', { ramBytes: 4 << 20, processor: { shadow: 'off' } });
     const { vcpu: { memory: { tlb }, state: s }, ram } = machine;
-    const refill = writeRefill(ram.memory as WebAssembly.Memory);
+    const refill = refillFunctions(ram.memory as WebAssembly.Memory, false)[WRITE];
     new Uint8Array(ram.memory.buffer, ram.attributesOffset, ram.bytes / PAGE).fill(0); // nobody watches stores
     s.set(state.CPL, 0);
     s.set(state.CR0, CR0_PE | CR0_PG);
