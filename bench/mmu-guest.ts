@@ -1,12 +1,11 @@
 /** A guest under one policy of shadow tables, in a process of its own as its peer has one. `MmuSession` starts it and says what to run. */
 import { readFileSync } from 'node:fs';
 import { PROMPT } from '@vm/cli';
-import { bootGuest, type Guest } from '@vm/pc';
-import { type ShadowMode, type WasmVcpu, wasmEngine } from '@vm/vcpu-wasm';
+import { bootGuest } from '@vm/pc';
+import { type ShadowMode, wasmEngine } from '@vm/vcpu-wasm';
 import { setV8Flags } from '@vm/vcpu-wasm/node';
 import { type ProgramResult, resultsIn } from './guest-programs.ts';
 
-export interface MmuFiles { readonly kernel: string; readonly initrd: string; readonly commandLine: string }
 /** What a program's line cost, a unit of its work. */
 export interface MmuResult {
   readonly result: ProgramResult;
@@ -19,18 +18,17 @@ export type Watched = keyof typeof WATCHED;
 /** From the process: when the guest's shell is there, and after each command. */
 export type MmuMessage = { readonly ready: true } | { readonly results: readonly MmuResult[] };
 
-export const MMU_MEMORY_MIB = 512;
-export const MMU_COMMAND_MS = 1_200_000;
-const WATCHED = { walks: 'cpu.shadow.guestWalks', fills: 'cpu.shadow.fills', intercepts: 'cpu.shadow.intercepts', hits: 'cpu.shadow.hits' } as const;
+const COMMAND_MS = 1_200_000;
+const WATCHED = { walks: 'cpu.shadow.guestWalks', fills: 'cpu.shadow.fills', intercepts: 'cpu.shadow.intercepts' } as const;
 
 /** Runs a program and looks at the counters at each of its lines. */
-async function runProgram(guest: Guest<WasmVcpu>, command: string): Promise<MmuResult[]> {
+async function runProgram(command: string): Promise<MmuResult[]> {
   const found: MmuResult[] = [];
   guest.type(`${command}\n`);
   let before = guest.machine.counters.read();
   let cpu = process.cpuUsage();
   for (;;) {
-    const output = await guest.waitFor(/^BENCH .*\r?\n|vm:.*# /m, { timeoutMs: MMU_COMMAND_MS });
+    const output = await guest.waitFor(/^BENCH .*\r?\n|vm:.*# /m, { timeoutMs: COMMAND_MS });
     const [result] = resultsIn(output);
     if (result === undefined) return found;
     const after = guest.machine.counters.read();
@@ -43,15 +41,13 @@ async function runProgram(guest: Guest<WasmVcpu>, command: string): Promise<MmuR
   }
 }
 
-if (process.send !== undefined) {
-  setV8Flags();
-  const [shadow, kernel, initrd, commandLine] = process.argv.slice(2) as [ShadowMode, string, string, string];
-  const guest = await bootGuest({
-    engine: wasmEngine({ shadow }), kernel: readFileSync(kernel), initrd: readFileSync(initrd), ramBytes: MMU_MEMORY_MIB * 2 ** 20, commandLine, startMs: Date.now(),
-  });
-  await guest.waitFor(PROMPT, { timeoutMs: MMU_COMMAND_MS });
-  const say = (message: MmuMessage): unknown => process.send?.(message);
-  process.on('message', (command: string) => void runProgram(guest, command).then((results) => say({ results })));
-  process.on('disconnect', () => process.exit());
-  say({ ready: true });
-}
+setV8Flags();
+const [shadow, kernel, initrd, memoryMiB, commandLine] = process.argv.slice(2) as [ShadowMode, string, string, string, string];
+const guest = await bootGuest({
+  engine: wasmEngine({ shadow }), kernel: readFileSync(kernel), initrd: readFileSync(initrd), ramBytes: Number(memoryMiB) * 2 ** 20, commandLine, startMs: Date.now(),
+});
+await guest.waitFor(PROMPT, { timeoutMs: COMMAND_MS });
+const say = (message: MmuMessage): unknown => process.send?.(message);
+process.on('message', (command: string) => void runProgram(command).then((results) => say({ results })));
+process.on('disconnect', () => process.exit());
+say({ ready: true });

@@ -1,14 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { ShadowMode } from '@vm/vcpu-wasm';
-import type { MmuFiles, MmuMessage, MmuResult } from './mmu-guest.ts';
+import type { GuestFiles } from './guest-commands.ts';
+import type { MmuMessage, MmuResult } from './mmu-guest.ts';
 
 /** A guest under one policy of shadow tables, in a process of its own. */
 export class MmuSession implements Disposable {
   readonly #child: ChildProcess;
   readonly #ready: Promise<MmuMessage>;
 
-  constructor(shadow: ShadowMode, { kernel, initrd, commandLine }: MmuFiles) {
-    this.#child = fork(new URL('mmu-guest.ts', import.meta.url), [shadow, kernel, initrd, commandLine]);
+  constructor(shadow: ShadowMode, { kernel, initrd, append, memoryMiB }: GuestFiles) {
+    this.#child = fork(new URL('mmu-guest.ts', import.meta.url), [shadow, kernel, initrd, String(memoryMiB), append]);
     this.#ready = this.#answer();
   }
   async ready(): Promise<void> { await this.#ready; }

@@ -4,16 +4,17 @@ import { join } from 'node:path';
 import { createProgress, defaultCacheFolder, fetchGuest, GuestCache } from '@vm/cli';
 import { findOracle } from '@vm/testkit/oracle';
 import { SHADOW_MODES, type ShadowMode } from '@vm/vcpu-wasm';
-import { QEMU, qemuCommand } from './guest-commands.ts';
+import { type GuestFiles, QEMU, qemuCommand } from './guest-commands.ts';
 import { initrdWith, type ProgramResult, resultsIn } from './guest-programs.ts';
 import { GuestSession } from './guest-session.ts';
-import { MMU_MEMORY_MIB, type MmuFiles, type MmuResult, type Watched } from './mmu-guest.ts';
+import type { MmuResult, Watched } from './mmu-guest.ts';
 import { MmuSession } from './mmu-session.ts';
 import { pairedRatio } from './pairs.ts';
 import { type Benchmark, median, row, type Row } from './registry.ts';
 import { modelCharts, modelRows } from './shadow-model.ts';
 
 const GUEST = 'linux-image-cloud-amd64';
+const MEMORY_MIB = 512;
 /** Without process-context identifiers the kernel loses every translation at a switch; with them it asks for fewer. */
 const KERNELS = [{ name: 'without PCID', append: 'nopcid' }, { name: 'with PCID', append: '' }] as const;
 const QEMU_CPU = 'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand,+aes,+pclmulqdq';
@@ -36,7 +37,7 @@ interface Run extends Cost {
 }
 type Cost = Pick<MmuResult, 'cpuMicros' | 'instructions' | 'counts'>;
 type Runs = Map<string, Run[]>;
-const NO_COST: Cost = { cpuMicros: 0, instructions: 0, counts: { walks: 0, fills: 0, intercepts: 0, hits: 0 } };
+const NO_COST: Cost = { cpuMicros: 0, instructions: 0, counts: { walks: 0, fills: 0, intercepts: 0 } };
 
 /** One guest for each policy and one under QEMU's translator, each program in turn in all of them. */
 export const mmu: Benchmark = {
@@ -51,8 +52,7 @@ export const mmu: Benchmark = {
       writeFileSync(join(folder, 'initrd'), initrd);
       const rows: Row[] = modelRows(quick);
       for (const { name, append } of quick ? KERNELS.slice(0, 1) : KERNELS) {
-        const commandLine = `console=ttyS0 quiet cryptomgr.notests vm.term=dumb ${append}`.trim();
-        const guest = { kernel: files.kernel, initrd: join(folder, 'initrd'), commandLine };
+        const guest = { kernel: files.kernel, initrd: join(folder, 'initrd'), append: `console=ttyS0 quiet cryptomgr.notests vm.term=dumb ${append}`.trim(), memoryMiB: MEMORY_MIB };
         rows.push(...await compare(name, programs, guest, quick), ...(quick ? [] : await pairRows(name, guest)));
       }
       return rows;
@@ -62,7 +62,7 @@ export const mmu: Benchmark = {
   },
 };
 
-async function compare(title: string, programs: readonly string[], files: MmuFiles, quick: boolean): Promise<Row[]> {
+async function compare(title: string, programs: readonly string[], files: GuestFiles, quick: boolean): Promise<Row[]> {
   const guests = new Map<ShadowMode, MmuSession>();
   let peer: GuestSession | null = null;
   const checks = new Map<string, string>();
@@ -73,7 +73,7 @@ async function compare(title: string, programs: readonly string[], files: MmuFil
       await guest.ready();
     }
     if (findOracle(QEMU) !== null) {
-      peer = new GuestSession(qemuCommand({ kernel: files.kernel, initrd: files.initrd, append: files.commandLine, memoryMiB: MMU_MEMORY_MIB }, QEMU_CPU));
+      peer = new GuestSession(qemuCommand(files, QEMU_CPU));
       await peer.ready();
     }
     for (const program of quick ? [] : programs) {
@@ -103,7 +103,7 @@ async function compare(title: string, programs: readonly string[], files: MmuFil
 }
 
 /** Each program in one guest and then in the other, the order changing from pair to pair. */
-async function pairRows(title: string, files: MmuFiles): Promise<Row[]> {
+async function pairRows(title: string, files: GuestFiles): Promise<Row[]> {
   const ours: Runs = new Map(), theirs: Runs = new Map();
   for (let guests = 0; guests < PAIRED_GUESTS; guests++) {
     using cached = new MmuSession('cached', files);
